@@ -1,0 +1,45 @@
+"""Experiment 1: how much alignment data is enough, and is the densest data the best?
+
+pytest benchmark/ -k elbow
+"""
+
+import math
+
+import pytest
+
+from embalign.runs.experiment import Experiment, Table, grid
+
+QUICK_RATIOS = [0.01, 0.05, 0.10, 0.20, 0.50, 1.00]
+FULL_RATIOS = [0.01, 0.02, 0.05, 0.10, 0.15, 0.20, 0.30, 0.50, 0.70, 1.00]
+POLICIES = ["random", "density", "coverage"]
+BUDGETS = ["steps", "epochs", "closed_form"]
+
+ELBOW = Experiment(
+    name="elbow",
+    report="embalign.reporting.elbow:write_report",
+    tables=(
+        Table(
+            name="data_ratio_vs_metrics",
+            measure="embalign.runs.measure:measure_ratio",
+            quick=grid(policy=POLICIES, budget=BUDGETS, ratio=QUICK_RATIOS),
+            full=grid(policy=POLICIES, budget=BUDGETS, ratio=FULL_RATIOS),
+        ),
+        Table(
+            name="references",
+            measure="embalign.runs.measure:measure_reference",
+            quick=grid(reference=["mean_vector", "untrained", "chance", "draft", "teacher"]),
+        ),
+    ),
+)
+
+
+@pytest.mark.cells(ELBOW, "data_ratio_vs_metrics")
+def test_elbow(cell, measure):
+    """A map fitted on a share of the pool can be scored on the held-out label groups."""
+    assert math.isfinite(measure(cell)["cosine_mean"])
+
+
+@pytest.mark.cells(ELBOW, "references")
+def test_elbow_reference(cell, measure):
+    """What the maps are held against can be scored on the same items."""
+    assert len(measure(cell)) >= 3

@@ -1,0 +1,67 @@
+"""Closed-form gradients of the losses in the mapped vectors z, as the training loop uses them.
+
+Each returns (loss, gradient) of shapes () and (batch, d). Without autograd a training step is two matrix products and
+a few element-wise passes. The definitions, and the oracle in the tests, are in :mod:`embalign.alignment.losses`.
+"""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from embalign.alignment.losses import FFTNorm, amplitude
+
+
+def cosine_gradient(z: Tensor, unit_target: Tensor) -> tuple[Tensor, Tensor]:
+    """Gradient of ``cosine_loss``: with u = z/|z|, dL/dz = -(t - (u.t) u) / (|z| batch); t must have length 1."""
+    length, u = _length_and_direction(z)
+    cosine = (u * unit_target).sum(dim=1, keepdim=True)
+    gradient = torch.addcmul(unit_target, u, cosine, value=-1)
+    gradient.mul_(torch.where(length > 0, -1 / (length * len(z)), torch.zeros_like(length)))
+    return 1 - cosine.mean(), gradient
+
+
+def spectral_gradient(z: Tensor, target_amplitude: Tensor, norm: FFTNorm = "backward") -> tuple[Tensor, Tensor]:
+    """Gradient of ``spectral_loss`` (raw) for a precomputed |RFFT(target)|.
+
+    With F = RFFT(z), e = |F| - |target| and K bins: dL/dz_n = sum_k Re(G_k exp(2 pi i k n / d)) where
+    G = 2 e F / (|F| K batch). An inverse real FFT counts every bin but the first and, for even d, the last twice;
+    the weights undo that.
+    """
+    d = z.shape[1]
+    spectrum = torch.fft.rfft(z, dim=1, norm=norm)
+    magnitude = amplitude(z, norm)
+    error = magnitude - target_amplitude
+    bins = magnitude.shape[1]
+    scale = torch.full((bins,), 1.0 / (bins * len(z)), dtype=z.dtype)
+    scale[0] *= 2
+    if d % 2 == 0:
+        scale[-1] *= 2
+    ratio = torch.where(magnitude > 0, error / magnitude, torch.zeros_like(error)) * scale
+    gradient = torch.fft.irfft(spectrum * ratio, n=d, dim=1, norm=norm)
+    return error.square().mean(), gradient if norm == "ortho" else gradient.mul_(d)
+
+
+def norm_gradient(z: Tensor, target_length: Tensor) -> tuple[Tensor, Tensor]:
+    """Gradient of ``norm_loss``: 2 (|z| - |t|) u / batch; `target_length` is (batch, 1)."""
+    length, u = _length_and_direction(z)
+    error = length - target_length
+    return error.square().mean(), u * (2 / len(z) * error)
+
+
+def mse_gradient(z: Tensor, target: Tensor) -> tuple[Tensor, Tensor]:
+    """Gradient of ``mse_loss``: 2 (z - t) / (batch d)."""
+    error = z - target
+    return error.square().mean(), error * (2 / z.numel())
+
+
+def through_normalization(z: Tensor, gradient_of_unit: Tensor) -> Tensor:
+    """Pull a gradient in u = z/|z| back to z: (g - (g.u) u) / |z|, and 0 for a zero vector."""
+    length, u = _length_and_direction(z)
+    tangent = torch.addcmul(gradient_of_unit, u, (gradient_of_unit * u).sum(dim=1, keepdim=True), value=-1)
+    return tangent * torch.where(length > 0, 1 / length, torch.zeros_like(length))
+
+
+def _length_and_direction(z: Tensor) -> tuple[Tensor, Tensor]:
+    length = torch.linalg.vector_norm(z, dim=1, keepdim=True)
+    return length, z / torch.where(length > 0, length, torch.ones_like(length))

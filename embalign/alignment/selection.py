@@ -1,0 +1,76 @@
+"""Which training samples: nested subsets of a seed's pool under a selection policy.
+
+"Density" is the mean cosine to the 10 nearest training items in draft space, computed on the pool alone. A policy
+orders the whole pool once; the subset at a ratio is the head of that order, so smaller subsets lie inside larger ones.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+
+POLICIES = ("random", "density", "coverage")
+NEIGHBOURS = 10
+POOL_SHARE = 0.9
+
+Rows = NDArray[np.int64]
+
+
+class SelectionError(ValueError):
+    """A ratio or policy that selects nothing."""
+
+
+def draw_pool(train: Rows, seed: int) -> Rows:
+    """Return the seed's training pool: a random nine tenths of the training rows, ascending.
+
+    Dropping a tenth gives policies without randomness of their own a sampling variance; at ratio 1 every policy
+    trains on this same pool.
+    """
+    generator = np.random.default_rng([seed, 0])
+    return np.sort(generator.choice(train, size=round(POOL_SHARE * len(train)), replace=False))
+
+
+def selection_order(policy: str, draft: NDArray[np.float32], seed: int) -> Rows:
+    """Return the positions of the pool's items (rows of `draft`, unit length) in the order `policy` picks them."""
+    if policy == "random":
+        return np.random.default_rng([seed, 4]).permutation(len(draft))
+    if policy == "density":
+        return np.argsort(-density(draft), kind="stable")
+    if policy == "coverage":
+        return _round_robin(draft, seed)
+    raise SelectionError(f"policy {policy!r} is unknown: choose one of {', '.join(POLICIES)}")
+
+
+def head(order: Rows, ratio: float) -> Rows:
+    """Return the first round(ratio * n) of an order, ascending."""
+    if not 0 < ratio <= 1:
+        raise SelectionError(f"ratio {ratio!r} is outside (0, 1]")
+    count = round(ratio * len(order))
+    if count == 0:
+        raise SelectionError(f"ratio {ratio!r} of {len(order)} items rounds to no samples; use a larger ratio")
+    return np.sort(order[:count])
+
+
+def density(draft: NDArray[np.float32], neighbours: int = NEIGHBOURS) -> NDArray[np.float64]:
+    """Return the mean cosine of each row to its nearest other rows, in [-1, 1]."""
+    from sklearn.neighbors import NearestNeighbors
+
+    count = min(neighbours, len(draft) - 1)
+    if count < 1:
+        return np.zeros(len(draft))
+    search = NearestNeighbors(n_neighbors=count, metric="cosine", algorithm="brute").fit(draft)
+    distances, _ = search.kneighbors()
+    return np.asarray(1 - distances.mean(axis=1), dtype=np.float64)
+
+
+def _round_robin(draft: NDArray[np.float32], seed: int) -> Rows:
+    """One item from each of sqrt(n) k-means clusters in turn, each cluster's most central first."""
+    from sklearn.cluster import KMeans
+
+    clusters = max(1, round(len(draft) ** 0.5))
+    fitted = KMeans(n_clusters=clusters, n_init=1, random_state=seed).fit(draft)
+    to_centre = np.linalg.norm(draft - fitted.cluster_centers_[fitted.labels_], axis=1)
+    by_cluster = np.lexsort((to_centre, fitted.labels_))
+    sizes = np.bincount(fitted.labels_, minlength=clusters)
+    turn = np.concatenate([np.arange(size) for size in sizes])
+    return by_cluster[np.lexsort((fitted.labels_[by_cluster], turn))]

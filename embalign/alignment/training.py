@@ -1,0 +1,139 @@
+"""The one training loop: W (d_teacher, d_draft) by AdamW on mini-batches of pairs.
+
+`python benchmark/tune_training.py` prints the table that the defaults below were chosen from, on training data alone.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from embalign.alignment.gemm import use_fast_gemm
+from embalign.alignment.gradients import cosine_gradient
+from embalign.alignment.penalties import Penalty
+from embalign.embeddings import Vectors
+
+INITIAL_SCALE = 0.01
+
+
+@dataclass(frozen=True)
+class TrainingConfig:
+    """What a run of the loop depends on besides its data, its seed and an added loss term."""
+
+    steps: int = 400
+    batch_size: int = 64
+    learning_rate: float = 2e-4
+    weight_decay: float = 0.0
+    warmup_share: float = 0.1
+
+    def steps_for_epochs(self, n_train: int, n_pool: int) -> int:
+        """Steps that pass over `n_train` items as often as `steps` passes over the whole pool; at least one."""
+        epochs = self.steps / math.ceil(n_pool / self.batch_size)
+        return max(1, round(epochs * math.ceil(n_train / self.batch_size)))
+
+
+@dataclass(frozen=True)
+class TrainedMap:
+    """A map and what is worth knowing about its training."""
+
+    weights: Vectors
+    final_loss: float
+    gradient_ratio: float
+
+
+class TrainingDivergedError(RuntimeError):
+    """The loss became NaN or infinite."""
+
+
+def initial_map(d_teacher: int, d_draft: int, seed: int) -> Vectors:
+    """Return the untrained map of a seed: uniform in +-0.01/sqrt(d_draft).
+
+    A hundredth of what `torch.nn.Linear` starts with. The cosine loss does not see the scale of W, so what the start
+    puts outside the span of the training items would stay there as noise; at this size the first steps outgrow it.
+    """
+    bound = INITIAL_SCALE / math.sqrt(d_draft)
+    return np.random.default_rng([seed, 1]).uniform(-bound, bound, (d_teacher, d_draft)).astype(np.float32)
+
+
+def train_map(
+    draft: Vectors,
+    teacher: Vectors,
+    *,
+    seed: int,
+    config: TrainingConfig = TrainingConfig(),
+    steps: int | None = None,
+    penalty: Penalty | None = None,
+) -> TrainedMap:
+    """Return the map trained on `draft` (n, d_draft) and unit-length `teacher` (n, d_teacher).
+
+    `seed` fixes the initial map and the batch order; `steps` overrides the config's. The gradient ratio is
+    |weight * dL_term/dW| / |dL_cos/dW| on the first batch after warm-up, 0 without a term. The learning rate rises
+    linearly over the warm-up and falls to zero along a half cosine. Raises TrainingDivergedError naming the step.
+    """
+    use_fast_gemm()
+    steps = config.steps if steps is None else steps
+    x, t = torch.from_numpy(draft), torch.from_numpy(teacher)
+    targets = penalty.prepare(t) if penalty else None
+    weights = torch.from_numpy(initial_map(t.shape[1], x.shape[1], seed))
+    weights.grad = torch.zeros_like(weights)
+    optimizer = torch.optim.AdamW([weights], lr=config.learning_rate, weight_decay=config.weight_decay, fused=True)
+    batches = _Batches(len(x), config.batch_size, seed)
+    measured_at = min(steps - 1, round(config.warmup_share * steps))
+    loss, gradient_ratio = torch.tensor(math.nan), 0.0
+
+    for step in range(steps):
+        rows = batches.next()
+        batch = x[rows]
+        z = batch @ weights.T
+        loss, gradient = cosine_gradient(z, t[rows])
+        if penalty is not None and targets is not None:
+            term, slope = penalty.gradient(z, targets[rows])
+            if step == measured_at:
+                gradient_ratio = penalty.weight * _norm_ratio(slope, gradient, batch)
+            loss = loss + penalty.weight * term
+            gradient.add_(slope, alpha=penalty.weight)
+        torch.mm(gradient.T, batch, out=weights.grad)
+        optimizer.param_groups[0]["lr"] = config.learning_rate * _schedule(step, steps, config.warmup_share)
+        optimizer.step()
+        if step % 50 == 49 and not torch.isfinite(loss):
+            raise TrainingDivergedError(f"the loss is {float(loss)} after step {step + 1} of {steps}")
+    if not torch.isfinite(loss) or not torch.isfinite(weights).all():
+        raise TrainingDivergedError(f"the loss is {float(loss)} after the last of {steps} steps")
+    return TrainedMap(weights.numpy(), float(loss), gradient_ratio)
+
+
+def apply_map(weights: Vectors, draft: Vectors) -> Vectors:
+    """Return the mapped vectors draft @ W.T, (n, d_teacher)."""
+    use_fast_gemm()
+    return (torch.from_numpy(draft) @ torch.from_numpy(weights).T).numpy()
+
+
+def _schedule(step: int, steps: int, warmup_share: float) -> float:
+    warmup = max(1, round(warmup_share * steps))
+    if step < warmup:
+        return (step + 1) / warmup
+    return 0.5 * (1 + math.cos(math.pi * (step - warmup) / max(1, steps - warmup)))
+
+
+def _norm_ratio(slope: Tensor, gradient: Tensor, batch: Tensor) -> float:
+    of_cosine = torch.linalg.norm(gradient.T @ batch)
+    return float(torch.linalg.norm(slope.T @ batch) / of_cosine) if of_cosine > 0 else math.inf
+
+
+class _Batches:
+    """Row numbers of one batch after another: a fresh permutation each pass, the last batch of a pass short."""
+
+    def __init__(self, n: int, size: int, seed: int) -> None:
+        self._n, self._size = n, size
+        self._generator = np.random.default_rng([seed, 2])
+        self._order = torch.empty(0, dtype=torch.int64)
+
+    def next(self) -> Tensor:
+        if len(self._order) == 0:
+            self._order = torch.from_numpy(self._generator.permutation(self._n))
+        batch, self._order = self._order[: self._size], self._order[self._size :]
+        return batch

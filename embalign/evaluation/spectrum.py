@@ -1,0 +1,48 @@
+"""Amplitude spectra over the embedding dimensions, and what they say beyond the cosine.
+
+Two unrelated Gaussian vectors already have a spectral cosine of pi/4 = 0.785. At cosine rho the Rayleigh law expects
+
+    (pi/4) * 2F1(-1/2, -1/2; 1; rho^2)
+
+with no free parameter: the mean product of two correlated Rayleigh amplitudes. Spectral excess is what is above that.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+
+from embalign.embeddings import Vectors
+from embalign.evaluation.similarity import cosines
+
+
+def amplitude_spectra(vectors: Vectors) -> NDArray[np.float64]:
+    """Return |RFFT| of each row, (n, floor(d/2)+1), scaled to length 1; a zero row stays zero."""
+    amplitude = np.abs(np.fft.rfft(vectors.astype(np.float64), axis=1))
+    lengths = np.linalg.norm(amplitude, axis=1, keepdims=True)
+    return np.asarray(np.divide(amplitude, lengths, out=np.zeros_like(amplitude), where=lengths > 0))
+
+
+def spec_cosines(mapped: Vectors, teacher: Vectors) -> NDArray[np.float64]:
+    """Return the cosine of each row's two amplitude spectra, in [0, 1]."""
+    return np.asarray(np.einsum("ij,ij->i", amplitude_spectra(mapped), amplitude_spectra(teacher)))
+
+
+def spec_mses(mapped: Vectors, teacher: Vectors) -> NDArray[np.float64]:
+    """Return the mean squared difference of each row's two length-1 amplitude spectra.
+
+    Equals 2 (1 - spec_cosine) / K with K = floor(d/2)+1 bins: the same number in other units.
+    """
+    return np.asarray(((amplitude_spectra(mapped) - amplitude_spectra(teacher)) ** 2).mean(axis=1))
+
+
+def rayleigh_law(cosine: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Return the spectral cosine expected at a cosine in [-1, 1]: from pi/4 at 0 to 1 at +-1."""
+    from scipy.special import hyp2f1
+
+    return np.asarray(np.pi / 4 * hyp2f1(-0.5, -0.5, 1.0, np.square(cosine)))
+
+
+def spectral_excess(mapped: Vectors, teacher: Vectors) -> NDArray[np.float64]:
+    """Return each row's spectral cosine minus what the Rayleigh law expects at its cosine."""
+    return spec_cosines(mapped, teacher) - rayleigh_law(cosines(mapped, teacher))

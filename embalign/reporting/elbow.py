@@ -1,0 +1,280 @@
+"""Experiment 1's report: the answer first, then the figure, the curve, the claim, and the rest."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from embalign.reporting.elbow_figure import draw
+from embalign.reporting.tables import markdown, mean_with_interval, percent, write_csv
+from embalign.verdicts.elbow import ElbowVerdict, judge_elbow
+from embalign.verdicts.statistics import holm, student_t
+
+COLUMNS = [
+    "pair",
+    "policy",
+    "budget",
+    "ratio",
+    "n_train",
+    "seed",
+    "cosine_mean",
+    "cosine_p05",
+    "cosine_p50",
+    "cosine_p95",
+    "skill",
+    "spearman",
+    "recall_at_1",
+    "recall_at_5",
+    "recall_at_10",
+    "mrr",
+    "gate_augrc",
+    "gate_accept_rate",
+]
+PRIMARY = {"policy": "random", "budget": "steps", "metric": "cosine_mean"}
+MARGIN_SHARE = 0.05
+# What a map is worth at no data: the constant predictor for similarity, measured chance for retrieval.
+ORIGIN = {"cosine_mean": "mean_vector", "spearman": "mean_vector", "recall_at_1": "chance", "mrr": "chance"}
+NAMES = {"cosine_mean": "mean cosine", "spearman": "Spearman", "recall_at_1": "Recall@1", "mrr": "MRR"}
+BUDGETS = {"steps": "fixed steps", "epochs": "fixed epochs", "closed_form": "ridge"}
+
+
+@dataclasses.dataclass(frozen=True)
+class Judged:
+    """One curve's verdict, or the reason there is none, with the gain that its margin is a share of."""
+
+    policy: str
+    budget: str
+    metric: str
+    gain: float
+    verdict: ElbowVerdict | None
+    reason: str = ""
+
+
+def write_report(frames: Mapping[str, pd.DataFrame], about: Mapping[str, Any], folder: Path) -> str:
+    """Write CSV, figure, verdict.json and report.md into `folder`; return the one-line answer."""
+    rows, references = frames["data_ratio_vs_metrics"], frames["references"]
+    write_csv(rows, folder / "data_ratio_vs_metrics.csv", COLUMNS)
+    write_csv(references, folder / "references.csv", ("pair", "reference", "seed"))
+    measured = rows[rows["status"] == "ok"]
+    judged = judge_all(measured, references)
+    primary = next(found for found in judged if vars(found).items() >= PRIMARY.items())
+    draw(measured, references, primary, folder / "data_ratio_vs_metrics.png")
+    verdict = {"primary": _machine_readable(primary), "curves": [_machine_readable(found) for found in judged]}
+    (folder / "verdict.json").write_text(json.dumps(verdict, indent=2) + "\n", encoding="ascii")
+    (folder / "report.md").write_text(_report(rows, references, judged, primary, about), encoding="utf-8")
+    return answer(primary)[0]
+
+
+def judge_all(measured: pd.DataFrame, references: pd.DataFrame) -> list[Judged]:
+    """Return the verdict of every policy, budget and metric; the margin is 5 % of the gain from no data to all."""
+    origins = references.groupby("reference").mean(numeric_only=True)
+    judged = []
+    for (policy, budget), group in measured.groupby(["policy", "budget"], sort=False):
+        for metric, origin in ORIGIN.items():
+            gain = group.loc[group["ratio"] == 1, metric].mean() - origins.loc[origin, metric]
+            curve = group[["ratio", "seed", metric]].rename(columns={metric: "value"})
+            try:
+                verdict = judge_elbow(curve, margin=MARGIN_SHARE * max(gain, 0.0))
+                judged.append(Judged(policy, budget, metric, gain, verdict))
+            except ValueError as error:
+                judged.append(Judged(policy, budget, metric, gain, None, str(error)))
+    return judged
+
+
+def answer(found: Judged) -> tuple[str, str]:
+    """Return the answer in two sentences: elbow or none, and the recommended ratio."""
+    where = f"{NAMES[found.metric]}, {found.policy} selection, {BUDGETS[found.budget]}"
+    verdict = found.verdict
+    if verdict is None:
+        return f"No verdict ({where}): {found.reason}.", "No ratio is recommended."
+    spans = verdict.elbow_interval or (1.0, 1.0)
+    first = {
+        "elbow": f"Returns at least halve at {percent(verdict.elbow or 1)} of the data (candidates "
+        f"{percent(spans[0])} to {percent(spans[1])})",
+        "gradual": "There is no elbow: more data goes on helping, with no ratio where returns are shown to halve",
+        "flat": "There is no elbow: no effect of the amount of data was found",
+        "declining": "There is no elbow: a smaller share of the data beats all of it",
+        "unidentifiable": "Whether there is an elbow cannot be told from so few ratios or seeds",
+    }[verdict.kind]
+    low, high = verdict.recommended_interval
+    within = f"within {percent(MARGIN_SHARE)} of the whole gain ({verdict.margin:.4f})"
+    if verdict.saturated:
+        second = f"Recommended ratio: {percent(high)}, the smallest shown to stay {within} of 100 %"
+        second += f"; the data do not rule out {percent(low)}." if low < high else "; every smaller one is worse."
+    else:
+        second = f"Recommended ratio: 100 %, not saturated; no smaller ratio is shown to stay {within}."
+    return f"{first} ({where}).", second
+
+
+def _report(
+    rows: pd.DataFrame, references: pd.DataFrame, judged: list[Judged], primary: Judged, about: Mapping[str, Any]
+) -> str:
+    measured = rows[rows["status"] == "ok"]
+    first, second = answer(primary)
+    seeds = len(about["seeds"])
+    parts = [
+        f"# Data-efficiency elbow: {about['pair']}",
+        f"**{first}** {second}",
+        "![Metrics over the share of training data](data_ratio_vs_metrics.png)",
+        "## The curve",
+        f"Mean over {seeds} seeds ± half the width of the 95 % t interval, {BUDGETS[primary.budget]}, on held-out "
+        "label groups. A ratio of 100 % is one seed's pool, nine tenths of the training items.",
+        markdown(_curve_table(measured, primary.budget)),
+        _ridge_sentence(measured),
+        "## Is the densest data better than random?",
+        _claim(measured, primary),
+        "## Every curve",
+        f"Margin: {percent(MARGIN_SHARE)} of the gain from no data to all of it. The interval holds the ratios that "
+        "may be the smallest sufficient one. Detectable: the loss against 100 % that these seeds find with power 0.8.",
+        markdown(_verdict_table(judged)),
+        "## Floor and ceiling",
+        "Constant: the mean teacher vector for every input. Untrained: the map before its first step. Chance: random "
+        "vectors. Draft and teacher: their own embeddings, unmapped.",
+        markdown(_reference_table(references)),
+        "## What this rests on",
+        "- The elbow rule is a first, simple one: paired t over seeds, Holm over ratios; its error rates have not been "
+        "measured. The recommended ratio is a fixed-sequence non-inferiority test from 100 % downwards.\n"
+        f"- {percent(1.0)} of the data is {_pool_size(measured)} items in {about['data']['draft']['dimension']} draft "
+        "dimensions; `n_over_d` in the CSV tells how near a ratio is to n = d, where unregularised fits are at their "
+        "worst.\n"
+        "- Seeds differ in pool, initial map and batch order; the test set is one and the same. The intervals do not "
+        "cover the choice of test items.",
+    ]
+    failed = rows[rows["status"] != "ok"]
+    if len(failed):
+        listed = "\n".join(
+            f"- {row.policy}, {row.budget}, {row.ratio:g}, seed {row.seed}: {row.status}" for row in failed.itertuples()
+        )
+        parts += ["## Failed cells", listed]
+    parts += [
+        "## Run it again",
+        f"```\n{rerun_command('elbow', about)}\n```",
+        "`provenance.json` names data, models, code and versions.",
+    ]
+    return "\n\n".join(parts) + "\n"
+
+
+def rerun_command(experiment: str, about: Mapping[str, Any]) -> str:
+    """Return the command that measures the same grid again."""
+    profile = "" if about["profile"] == "quick" else f" --profile {about['profile']}"
+    grid = f"--pair {about['pair']}{profile} --seeds {len(about['seeds'])}"
+    return f"pytest benchmark/ -k {experiment} {grid} --results always"
+
+
+def _curve_table(measured: pd.DataFrame, budget: str) -> pd.DataFrame:
+    chosen = measured[measured["budget"] == budget]
+    lines = []
+    for (ratio, policy), group in chosen.groupby(["ratio", "policy"], sort=False):
+        line = {"ratio": percent(ratio), "n": str(int(group["n_train"].iloc[0])), "policy": policy}
+        metrics = {**NAMES, "gate_augrc": "gate AUGRC"}
+        lines.append((ratio, line | {name: mean_with_interval(group[metric]) for metric, name in metrics.items()}))
+    lines.sort(key=lambda pair: pair[0])
+    return pd.DataFrame([line for _, line in lines])
+
+
+def _ridge_sentence(measured: pd.DataFrame) -> str:
+    full = measured[(measured["ratio"] == 1) & (measured["policy"] == "random")].set_index(["budget", "seed"])[
+        "cosine_mean"
+    ]
+    try:
+        found = student_t((full["steps"] - full["closed_form"]).to_numpy())
+    except (KeyError, ValueError):
+        return "Ridge was not measured beside the trained maps."
+    low, high = found.interval()
+    return (
+        f"Trained maps against closed-form ridge at 100 %: {found.mean:+.4f} mean cosine (95 % interval {low:+.4f} to "
+        f"{high:+.4f}), so a bend in the curve is {'not ' if low > -0.01 else ''}a matter of poor training at full data."
+    )
+
+
+def _claim(measured: pd.DataFrame, primary: Judged) -> str:
+    chosen = measured[(measured["budget"] == primary.budget) & (measured["ratio"] < 1)]
+    lines, tests = [], []
+    for ratio in sorted(chosen["ratio"].unique()):
+        for metric in ("cosine_mean", "recall_at_1"):
+            by_policy = chosen[chosen["ratio"] == ratio].pivot(index="seed", columns="policy", values=metric)
+            try:
+                found = student_t((by_policy["density"] - by_policy["random"]).to_numpy())
+            except (KeyError, ValueError):
+                continue
+            low, high = found.interval()
+            tests.append(found)
+            lines.append(
+                {
+                    "ratio": percent(ratio),
+                    "metric": NAMES[metric],
+                    "density - random": f"{found.mean:+.4f}",
+                    "95 % interval": f"{low:+.4f} to {high:+.4f}",
+                }
+            )
+    if not tests:
+        return "Not measured: this grid has no pair of density and random selection."
+    better = holm([found.p_greater() for found in tests])
+    worse = holm([(-found).p_greater() for found in tests])
+    for line, up, down in zip(lines, better, worse, strict=True):
+        line["verdict"] = "better" if up <= 0.05 else "worse" if down <= 0.05 else "not settled"
+    ups, downs = (sum(line["verdict"] == word for line in lines) for word in ("better", "worse"))
+    if ups and not downs:
+        words = "Supported in part" if ups < len(lines) else "Supported"
+    elif downs and not ups:
+        words = "Refuted"
+    else:
+        words = "Not settled" if not ups else "Mixed"
+    return (
+        f"**{words}**: of {len(lines)} comparisons, taking the densest items first is better in {ups}, worse in {downs} "
+        "(paired t over seeds, one-sided, Holm over the table).\n\n" + markdown(pd.DataFrame(lines))
+    )
+
+
+def _verdict_table(judged: list[Judged]) -> pd.DataFrame:
+    lines = []
+    for found in judged:
+        line = {"metric": NAMES[found.metric], "policy": found.policy, "budget": BUDGETS[found.budget]}
+        line["gain"] = f"{found.gain:+.4f}"
+        if found.verdict is None:
+            lines.append(line | {"verdict": f"none: {found.reason}"})
+            continue
+        verdict = found.verdict
+        low, high = verdict.recommended_interval
+        lines.append(
+            line
+            | {
+                "verdict": verdict.kind,
+                "elbow": percent(verdict.elbow) if verdict.elbow else "none",
+                "recommended": percent(high) if verdict.saturated else "100 %, not saturated",
+                "interval": f"{percent(low)} to {percent(high)}",
+                "detectable": f"{verdict.minimum_detectable_effect:.4f}",
+            }
+        )
+    return pd.DataFrame(lines).fillna("")
+
+
+def _reference_table(references: pd.DataFrame) -> pd.DataFrame:
+    lines = []
+    for reference, group in references.groupby("reference", sort=False):
+        metrics = {name: mean_with_interval(group[metric]) for metric, name in NAMES.items()}
+        lines.append({"reference": str(reference).replace("_", " ")} | metrics)
+    return pd.DataFrame(lines)
+
+
+def _pool_size(measured: pd.DataFrame) -> int:
+    return int(measured.loc[measured["ratio"] == 1, "n_train"].max())
+
+
+def _machine_readable(found: Judged) -> dict[str, Any]:
+    fields: dict[str, Any] = {
+        "policy": found.policy,
+        "budget": found.budget,
+        "metric": found.metric,
+        "gain": found.gain,
+    }
+    if found.verdict is None:
+        return fields | {"kind": None, "reason": found.reason}
+    verdict = dataclasses.asdict(found.verdict)
+    verdict["loss"] = {f"{ratio:g}": loss for ratio, loss in verdict["loss"].items()}
+    return fields | verdict

@@ -1,0 +1,47 @@
+"""CSV and Markdown tables: plain ASCII, numbers that round-trip."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import pandas as pd
+
+
+def write_csv(frame: pd.DataFrame, path: Path, first: Sequence[str] = ()) -> None:
+    """Write a frame with the columns `first` in front and the status last; text that a spreadsheet would run is quoted.
+
+    Numbers are written with the fewest digits that give the same float64 back; a cell without a value stays empty.
+    """
+    rest = [name for name in frame.columns if name not in first and name != "status"]
+    ordered = frame[[*(name for name in first if name in frame.columns), *rest, "status"]]
+    text = ordered.select_dtypes(include=["object", "str"]).columns
+    safe = ordered.assign(**{name: ordered[name].map(_defuse) for name in text})
+    safe.to_csv(path, index=False, lineterminator="\n")
+
+
+def markdown(frame: pd.DataFrame) -> str:
+    """Return a Markdown table of a frame of strings."""
+    align = ["left" if i == 0 else "right" for i in range(len(frame.columns))]
+    return str(frame.to_markdown(index=False, colalign=align, disable_numparse=True))
+
+
+def mean_with_interval(values: pd.Series, digits: int = 4) -> str:
+    """Return "mean +- half-width" of the 95 % t interval over seeds."""
+    from embalign.verdicts.statistics import student_t
+
+    values = values.dropna()
+    if len(values) < 2:
+        return f"{values.iloc[0]:.{digits}f}" if len(values) else ""
+    found = student_t(values.to_numpy())
+    half = found.interval()[1] - found.mean
+    return f"{found.mean:.{digits}f} ± {half:.{digits}f}" if half > 0 else f"{found.mean:.{digits}f}"
+
+
+def percent(ratio: float) -> str:
+    """Return a ratio as a percentage without trailing zeros: 0.05 -> "5 %"."""
+    return f"{100 * ratio:g} %"
+
+
+def _defuse(value: object) -> object:
+    return "'" + value if isinstance(value, str) and value[:1] in "=+-@\t\r" and value else value

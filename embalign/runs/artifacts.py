@@ -1,0 +1,116 @@
+"""Turn the rows of a session into files: canonical ones from a complete grid only, partial ones beside.
+
+Files are built in a hidden folder next to their place and moved in one by one with `os.replace`, so a reader sees the
+old or the new file and never half of one.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import pkgutil
+import shutil
+import tempfile
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from embalign.runs import provenance
+from embalign.runs.experiment import Cell, Experiment, Row
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+MISSING_SHOWN = 8
+
+
+def publish(
+    experiment: Experiment,
+    folder: Path,
+    root: Path,
+    *,
+    rows: Mapping[Cell, Row],
+    declared: Sequence[Cell],
+    profile: str,
+    arguments: Sequence[str],
+    reports_dir: Path | None,
+) -> list[str]:
+    """Write an experiment's artifacts for the pair in `folder` and return what to tell the user.
+
+    Whether the run is complete is decided by the rows present against the declared grid alone.
+    """
+    from embalign.reporting.tables import write_csv
+
+    base = reports_dir / folder.name if reports_dir else folder / "reports"
+    canonical, partial = base / experiment.name, base / ".partial" / experiment.name
+    frames = collect_frames(experiment, rows, declared)
+    missing = [cell for cell in declared if cell not in rows]
+    if missing:
+        partial.mkdir(parents=True, exist_ok=True)
+        for name, frame in frames.items():
+            write_csv(frame, partial / f"{name}.csv")
+        (partial / "missing.txt").write_text("".join(f"{cell.table} {cell.id}\n" for cell in missing))
+        shown = ", ".join(cell.id for cell in missing[:MISSING_SHOWN])
+        return [
+            f"{experiment.name} on {folder.name}: partial, {len(missing)} of {len(declared)} cells have no row in this "
+            f"run ({shown}{', ...' if len(missing) > MISSING_SHOWN else ''})",
+            f"  rows so far: {_shown(partial, root)}; artifacts in {_shown(canonical, root)} are left as they were",
+        ]
+
+    about = provenance.describe_run(
+        experiment.name,
+        folder,
+        root,
+        command=["pytest", *arguments],
+        profile=profile,
+        seeds=sorted({cell.seed for cell in declared}),
+    )
+    canonical.mkdir(parents=True, exist_ok=True)
+    write_report: Callable[[Mapping[str, pd.DataFrame], Mapping[str, Any], Path], str]
+    write_report = pkgutil.resolve_name(experiment.report)
+    with tempfile.TemporaryDirectory(dir=base, prefix=".building-") as building:
+        headline = write_report(frames, about, Path(building))
+        about["artifacts"] = provenance.digests(list(Path(building).iterdir()))
+        (Path(building) / "provenance.json").write_text(json.dumps(about, indent=2) + "\n")
+        move_all(Path(building), canonical)
+    shutil.rmtree(partial, ignore_errors=True)
+    failed = sum(row["status"] != "ok" for row in rows.values())
+    note = f"; {failed} cell(s) failed, see the report" if failed else ""
+    return [
+        f"{experiment.name} on {folder.name}: {headline}",
+        f"  {len(declared)} cells, report: {_shown(canonical / 'report.md', root)}{note}",
+    ]
+
+
+def collect_frames(
+    experiment: Experiment, rows: Mapping[Cell, Row], declared: Sequence[Cell]
+) -> dict[str, pd.DataFrame]:
+    """Return one frame a table, rows sorted by the order of the declared grid: settings first, then seeds."""
+    import pandas as pd
+
+    frames = {}
+    for table in experiment.tables:
+        cells = [cell for cell in declared if cell.table == table.name]
+        place = {settings: i for i, settings in enumerate(dict.fromkeys(cell.settings for cell in cells))}
+        present = sorted((cell for cell in cells if cell in rows), key=lambda cell: (place[cell.settings], cell.seed))
+        frames[table.name] = pd.DataFrame([{**cell.identity(), **rows[cell]} for cell in present])
+    return frames
+
+
+def move_all(source: Path, target: Path) -> None:
+    """Move every file of `source` into `target`, each durably and in one step."""
+    for path in sorted(source.iterdir()):
+        with path.open("rb") as file:
+            os.fsync(file.fileno())
+        path.chmod(0o644)
+        os.replace(path, target / path.name)
+    descriptor = os.open(target, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def _shown(path: Path, root: Path) -> str:
+    path = path.absolute()
+    return str(path.relative_to(root) if path.is_relative_to(root) else path)

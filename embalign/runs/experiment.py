@@ -1,0 +1,98 @@
+"""What an experiment declares: its tables, the grid of each, and the cells that follow. Imports nothing heavy."""
+
+from __future__ import annotations
+
+import itertools
+import pkgutil
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+Value = str | int | float
+Settings = dict[str, Value]
+Row = dict[str, Value]
+
+PROFILES = ("quick", "full")
+
+
+def grid(**axes: Sequence[Value]) -> list[Settings]:
+    """Return every combination of the axes' values, the last axis changing fastest.
+
+    >>> grid(policy=["random"], ratio=[0.1, 1.0])
+    [{'policy': 'random', 'ratio': 0.1}, {'policy': 'random', 'ratio': 1.0}]
+    """
+    for axis, values in axes.items():
+        if not values or len(set(values)) != len(values):
+            raise ValueError(f"axis {axis!r} needs distinct values, found {list(values)}")
+    return [dict(zip(axes, values, strict=True)) for values in itertools.product(*axes.values())]
+
+
+@dataclass(frozen=True)
+class Cell:
+    """One setting of one table: all that `measure` needs besides the pair."""
+
+    experiment: str
+    table: str
+    pair: str
+    settings: tuple[tuple[str, Value], ...]
+    seed: int
+
+    def __getitem__(self, name: str) -> Any:
+        return dict(self.settings)[name]
+
+    @property
+    def id(self) -> str:
+        """Case id without '=', for instance ``ratio0.10-density-steps-seed03``."""
+        settings = dict(self.settings)
+        first = [f"{name}{settings.pop(name):.{digits}f}" for name, digits in _NUMBERS.items() if name in settings]
+        return "-".join([*first, *(str(value) for value in settings.values()), f"seed{self.seed:02d}"])
+
+    def identity(self) -> Row:
+        """The columns that name this cell in its table."""
+        return {"pair": self.pair, **dict(self.settings), "seed": self.seed}
+
+
+_NUMBERS = {"ratio": 2, "lambda": 4}
+
+
+@dataclass(frozen=True)
+class Table:
+    """One CSV of an experiment: `measure` ("module:function") turns a pair and a cell into a row of numbers."""
+
+    name: str
+    measure: str
+    quick: Sequence[Settings]
+    full: Sequence[Settings] = ()
+    seeds: int | None = None
+
+    def measure_function(self) -> Callable[[Any, Cell], Row]:
+        """Import and return the measuring function."""
+        function: Callable[[Any, Cell], Row] = pkgutil.resolve_name(self.measure)
+        return function
+
+
+@dataclass(frozen=True)
+class Experiment:
+    """Tables measured over common seeds, and the report ("module:function") drawn from their rows."""
+
+    name: str
+    report: str
+    tables: tuple[Table, ...]
+    quick_seeds: int = 5
+    full_seeds: int = 10
+
+    def table(self, name: str) -> Table:
+        """Return the table of that name."""
+        return next(table for table in self.tables if table.name == name)
+
+    def cells(self, pair: str, profile: str, seeds: int | None = None) -> list[Cell]:
+        """Return the declared grid of one pair: a run is complete when every one of these has a row."""
+        return [cell for table in self.tables for cell in self.table_cells(table, pair, profile, seeds)]
+
+    def table_cells(self, table: Table, pair: str, profile: str, seeds: int | None = None) -> Iterable[Cell]:
+        """Yield one table's cells, seed by seed."""
+        count = seeds if seeds is not None else self.full_seeds if profile == "full" else self.quick_seeds
+        chosen = table.full if profile == "full" and table.full else table.quick
+        for seed in range(min(count, table.seeds or count)):
+            for settings in chosen:
+                yield Cell(self.name, table.name, pair, tuple(settings.items()), seed)

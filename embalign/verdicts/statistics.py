@@ -1,0 +1,79 @@
+"""Small-sample statistics on one value a seed, above all on differences paired by seed.
+
+Intervals are Student's: a percentile bootstrap over 3 seeds has a true error of 16-19 % at a nominal 5 %.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+
+@dataclass(frozen=True)
+class StudentT:
+    """Mean of n values, its standard error and degrees of freedom."""
+
+    mean: float
+    standard_error: float
+    df: int
+
+    def interval(self, level: float = 0.95) -> tuple[float, float]:
+        """Two-sided confidence interval of the mean."""
+        half = self._quantile((1 + level) / 2) * self.standard_error
+        return self.mean - half, self.mean + half
+
+    def upper_bound(self, alpha: float = 0.05) -> float:
+        """One-sided upper confidence bound at level 1 - alpha."""
+        return self.mean + self._quantile(1 - alpha) * self.standard_error
+
+    def lower_bound(self, alpha: float = 0.05) -> float:
+        """One-sided lower confidence bound at level 1 - alpha."""
+        return self.mean - self._quantile(1 - alpha) * self.standard_error
+
+    def p_greater(self, than: float = 0.0) -> float:
+        """One-sided p-value of H0: mean <= than."""
+        from scipy.special import stdtr
+
+        if self.standard_error == 0:
+            return 0.0 if self.mean > than else 1.0
+        return float(stdtr(self.df, -(self.mean - than) / self.standard_error))
+
+    def p_two_sided(self) -> float:
+        """Two-sided p-value of H0: mean = 0."""
+        larger = self if self.mean >= 0 else -self
+        return min(1.0, 2 * larger.p_greater())
+
+    def __neg__(self) -> StudentT:
+        return StudentT(-self.mean, self.standard_error, self.df)
+
+    def minimum_detectable_effect(self, alpha: float = 0.05, power: float = 0.8) -> float:
+        """Difference a one-sided test at alpha finds with that power, by the usual sum of two t quantiles."""
+        return (self._quantile(1 - alpha) + self._quantile(power)) * self.standard_error
+
+    def _quantile(self, probability: float) -> float:
+        from scipy.special import stdtrit
+
+        return float(stdtrit(self.df, probability))
+
+
+def student_t(values: Sequence[float] | np.ndarray[tuple[int], np.dtype[np.float64]]) -> StudentT:
+    """Return Student's statistics of at least two finite values, else raise ValueError."""
+    sample = np.asarray(values, dtype=np.float64)
+    if sample.ndim != 1 or len(sample) < 2:
+        raise ValueError(f"Student's t needs at least two values, found {sample.size}")
+    if not np.isfinite(sample).all():
+        raise ValueError("the values hold NaN or infinity")
+    return StudentT(float(sample.mean()), float(sample.std(ddof=1) / math.sqrt(len(sample))), len(sample) - 1)
+
+
+def holm(p_values: Sequence[float]) -> list[float]:
+    """Return Holm-adjusted p-values in the given order (Holm 1979)."""
+    adjusted = [0.0] * len(p_values)
+    largest = 0.0
+    for rank, index in enumerate(np.argsort(p_values, kind="stable")):
+        largest = max(largest, min(1.0, (len(p_values) - rank) * p_values[index]))
+        adjusted[index] = largest
+    return adjusted
