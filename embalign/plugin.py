@@ -88,7 +88,7 @@ def measure(request: pytest.FixtureRequest) -> Callable[[Cell], Row]:
 
     def run(cell: Cell) -> Row:
         try:
-            row = session.stored(cell) or experiment.table(table).measure_function()(session.pair(cell.pair), cell)
+            row = session.stored(cell) or experiment.table(table).run(session.pair(cell.pair), cell)
         except session.failures() as error:
             _report_row(request, cell, {"status": f"failed: {error}"})
             pytest.fail(f"{cell.id}: {error}", pytrace=False)

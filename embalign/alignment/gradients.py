@@ -9,15 +9,15 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from embalign.alignment.losses import FFTNorm, amplitude
+from embalign.alignment.losses import FFTNorm, amplitude, reciprocal
 
 
 def cosine_gradient(z: Tensor, unit_target: Tensor) -> tuple[Tensor, Tensor]:
     """Gradient of ``cosine_loss``: with u = z/|z|, dL/dz = -(t - (u.t) u) / (|z| batch); t must have length 1."""
-    length, u = _length_and_direction(z)
+    _, inverse, u = _polar(z)
     cosine = (u * unit_target).sum(dim=1, keepdim=True)
     gradient = torch.addcmul(unit_target, u, cosine, value=-1)
-    gradient.mul_(torch.where(length > 0, -1 / (length * len(z)), torch.zeros_like(length)))
+    gradient.mul_(inverse * (-1 / len(z)))
     return 1 - cosine.mean(), gradient
 
 
@@ -37,14 +37,13 @@ def spectral_gradient(z: Tensor, target_amplitude: Tensor, norm: FFTNorm = "back
     scale[0] *= 2
     if d % 2 == 0:
         scale[-1] *= 2
-    ratio = torch.where(magnitude > 0, error / magnitude, torch.zeros_like(error)) * scale
-    gradient = torch.fft.irfft(spectrum * ratio, n=d, dim=1, norm=norm)
+    gradient = torch.fft.irfft(spectrum * (error * reciprocal(magnitude) * scale), n=d, dim=1, norm=norm)
     return error.square().mean(), gradient if norm == "ortho" else gradient.mul_(d)
 
 
 def norm_gradient(z: Tensor, target_length: Tensor) -> tuple[Tensor, Tensor]:
     """Gradient of ``norm_loss``: 2 (|z| - |t|) u / batch; `target_length` is (batch, 1)."""
-    length, u = _length_and_direction(z)
+    length, _, u = _polar(z)
     error = length - target_length
     return error.square().mean(), u * (2 / len(z) * error)
 
@@ -57,11 +56,13 @@ def mse_gradient(z: Tensor, target: Tensor) -> tuple[Tensor, Tensor]:
 
 def through_normalization(z: Tensor, gradient_of_unit: Tensor) -> Tensor:
     """Pull a gradient in u = z/|z| back to z: (g - (g.u) u) / |z|, and 0 for a zero vector."""
-    length, u = _length_and_direction(z)
+    _, inverse, u = _polar(z)
     tangent = torch.addcmul(gradient_of_unit, u, (gradient_of_unit * u).sum(dim=1, keepdim=True), value=-1)
-    return tangent * torch.where(length > 0, 1 / length, torch.zeros_like(length))
+    return tangent * inverse
 
 
-def _length_and_direction(z: Tensor) -> tuple[Tensor, Tensor]:
+def _polar(z: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    """Length, its reciprocal (0 where negligible) and direction of each row."""
     length = torch.linalg.vector_norm(z, dim=1, keepdim=True)
-    return length, z / torch.where(length > 0, length, torch.ones_like(length))
+    inverse = reciprocal(length)
+    return length, inverse, z * inverse

@@ -67,9 +67,13 @@ def amplitude(z: Tensor, norm: FFTNorm = "backward") -> Tensor:
 
 
 def normalize(z: Tensor) -> Tensor:
-    """Return the rows of `z` at length 1; a zero row stays zero."""
-    lengths = length(z)
-    return z / torch.where(lengths > 0, lengths, torch.ones_like(lengths)).unsqueeze(-1)
+    """Return the rows of `z` at length 1.
+
+    A row shorter than the square root of the smallest normal number counts as zero, with direction and gradient 0: the
+    true gradient there is larger than the number format holds.
+    """
+    unit: Tensor = _Direction.apply(z)  # type: ignore[no-untyped-call]  # torch does not type apply
+    return unit
 
 
 def length(vectors: Tensor) -> Tensor:
@@ -98,6 +102,31 @@ class _Length(torch.autograd.Function):
         (direction,) = ctx.saved_tensors
         gradient: Tensor = grad_outputs[0].unsqueeze(-1) * direction
         return gradient
+
+
+class _Direction(torch.autograd.Function):
+    """z/|z| with the gradient (g - (g.u) u) / |z|, and 0 where |z| is negligible."""
+
+    @staticmethod
+    def forward(ctx: Any, vectors: Tensor) -> Tensor:
+        lengths = length(vectors).unsqueeze(-1)
+        inverse = reciprocal(lengths)
+        unit = vectors * inverse
+        ctx.save_for_backward(unit, inverse)
+        return unit
+
+    @staticmethod
+    def backward(ctx: Any, *grad_outputs: Tensor) -> Tensor:
+        unit, inverse = ctx.saved_tensors
+        gradient = grad_outputs[0]
+        tangent: Tensor = (gradient - (gradient * unit).sum(dim=-1, keepdim=True) * unit) * inverse
+        return tangent
+
+
+def reciprocal(lengths: Tensor) -> Tensor:
+    """Return 1/length, and 0 for a length below the square root of the smallest normal number of its format."""
+    negligible = torch.finfo(lengths.dtype).tiny ** 0.5
+    return torch.where(lengths > negligible, 1 / lengths, torch.zeros_like(lengths))
 
 
 def _check(z_s: Tensor, z_t: Tensor) -> None:

@@ -9,12 +9,12 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 
-import numpy as np
 import torch
 from torch import Tensor
 
 from embalign.alignment.gradients import mse_gradient, norm_gradient, spectral_gradient, through_normalization
 from embalign.alignment.losses import Convention, FFTNorm, amplitude, normalize
+from embalign.alignment.seeds import Stream, generator
 
 ARMS = ("baseline", "spectral", "signed_permutation", "norm_only", "mse")
 CONVENTION_NORMS: dict[Convention, FFTNorm] = {"raw": "backward", "unit": "ortho"}
@@ -43,9 +43,9 @@ def make_penalty(
         return Penalty(weight, lambda t: t, mse_gradient)
     if arm == "spectral":
         return _spectral(weight, convention, torch.arange(dimension), torch.ones(dimension))
-    generator = np.random.default_rng([seed, 3])
-    order = torch.from_numpy(generator.permutation(dimension))
-    signs = torch.from_numpy(generator.choice([-1.0, 1.0], dimension)).float()
+    rng = generator(seed, Stream.SIGNED_PERMUTATION)
+    order = torch.from_numpy(rng.permutation(dimension))
+    signs = torch.from_numpy(rng.choice([-1.0, 1.0], dimension)).float()
     return _spectral(weight, convention, order, signs)
 
 

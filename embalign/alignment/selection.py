@@ -9,6 +9,8 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
+from embalign.alignment.seeds import Stream, generator
+
 POLICIES = ("random", "density", "coverage")
 NEIGHBOURS = 10
 POOL_SHARE = 0.9
@@ -26,14 +28,14 @@ def draw_pool(train: Rows, seed: int) -> Rows:
     Dropping a tenth gives policies without randomness of their own a sampling variance; at ratio 1 every policy
     trains on this same pool.
     """
-    generator = np.random.default_rng([seed, 0])
-    return np.sort(generator.choice(train, size=round(POOL_SHARE * len(train)), replace=False))
+    rng = generator(seed, Stream.POOL)
+    return np.sort(rng.choice(train, size=round(POOL_SHARE * len(train)), replace=False))
 
 
 def selection_order(policy: str, draft: NDArray[np.float32], seed: int) -> Rows:
     """Return the positions of the pool's items (rows of `draft`, unit length) in the order `policy` picks them."""
     if policy == "random":
-        return np.random.default_rng([seed, 4]).permutation(len(draft))
+        return generator(seed, Stream.RANDOM_ORDER).permutation(len(draft))
     if policy == "density":
         return np.argsort(-density(draft), kind="stable")
     if policy == "coverage":

@@ -15,6 +15,7 @@ from torch import Tensor
 from embalign.alignment.gemm import use_fast_gemm
 from embalign.alignment.gradients import cosine_gradient
 from embalign.alignment.penalties import Penalty
+from embalign.alignment.seeds import Stream, generator
 from embalign.embeddings import Vectors
 
 INITIAL_SCALE = 0.01
@@ -56,7 +57,7 @@ def initial_map(d_teacher: int, d_draft: int, seed: int) -> Vectors:
     puts outside the span of the training items would stay there as noise; at this size the first steps outgrow it.
     """
     bound = INITIAL_SCALE / math.sqrt(d_draft)
-    return np.random.default_rng([seed, 1]).uniform(-bound, bound, (d_teacher, d_draft)).astype(np.float32)
+    return generator(seed, Stream.INITIAL_MAP).uniform(-bound, bound, (d_teacher, d_draft)).astype(np.float32)
 
 
 def train_map(
@@ -129,11 +130,11 @@ class _Batches:
 
     def __init__(self, n: int, size: int, seed: int) -> None:
         self._n, self._size = n, size
-        self._generator = np.random.default_rng([seed, 2])
+        self._rng = generator(seed, Stream.BATCHES)
         self._order = torch.empty(0, dtype=torch.int64)
 
     def next(self) -> Tensor:
         if len(self._order) == 0:
-            self._order = torch.from_numpy(self._generator.permutation(self._n))
+            self._order = torch.from_numpy(self._rng.permutation(self._n))
         batch, self._order = self._order[: self._size], self._order[self._size :]
         return batch

@@ -13,7 +13,8 @@ def cosines(mapped: Vectors, teacher: Vectors) -> NDArray[np.float64]:
     left, right = mapped.astype(np.float64), teacher.astype(np.float64)
     lengths = np.linalg.norm(left, axis=1) * np.linalg.norm(right, axis=1)
     dots = np.einsum("ij,ij->i", left, right)
-    return np.asarray(np.divide(dots, lengths, out=np.zeros_like(dots), where=lengths > 0))
+    # Rounding can carry a cosine of 1 past it, where functions of the cosine are not defined.
+    return np.asarray(np.divide(dots, lengths, out=np.zeros_like(dots), where=lengths > 0).clip(-1, 1))
 
 
 def skill(cosine_mean: float, constant_mean: float) -> float:

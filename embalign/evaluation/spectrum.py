@@ -23,6 +23,11 @@ def amplitude_spectra(vectors: Vectors) -> NDArray[np.float64]:
     return np.asarray(np.divide(amplitude, lengths, out=np.zeros_like(amplitude), where=lengths > 0))
 
 
+def in_bands(amplitude: NDArray[np.float64], bands: int) -> NDArray[np.float64]:
+    """Return the mean of an amplitude spectrum (K,) over at most `bands` bands of neighbouring bins."""
+    return np.array([band.mean() for band in np.array_split(amplitude, min(bands, len(amplitude)))])
+
+
 def spec_cosines(mapped: Vectors, teacher: Vectors) -> NDArray[np.float64]:
     """Return the cosine of each row's two amplitude spectra, in [0, 1]."""
     return np.asarray(np.einsum("ij,ij->i", amplitude_spectra(mapped), amplitude_spectra(teacher)))

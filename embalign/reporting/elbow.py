@@ -188,7 +188,7 @@ def _ridge_sentence(measured: pd.DataFrame) -> str:
     low, high = found.interval()
     return (
         f"Trained maps against closed-form ridge at 100 %: {found.mean:+.4f} mean cosine (95 % interval {low:+.4f} to "
-        f"{high:+.4f}), so a bend in the curve is {'not ' if low > -0.01 else ''}a matter of poor training at full data."
+        f"{high:+.4f}), so a bend in the curve is {'not ' if low > -0.01 else ''}a matter of poor training."
     )
 
 
@@ -226,8 +226,8 @@ def _claim(measured: pd.DataFrame, primary: Judged) -> str:
     else:
         words = "Not settled" if not ups else "Mixed"
     return (
-        f"**{words}**: of {len(lines)} comparisons, taking the densest items first is better in {ups}, worse in {downs} "
-        "(paired t over seeds, one-sided, Holm over the table).\n\n" + markdown(pd.DataFrame(lines))
+        f"**{words}**: of {len(lines)} comparisons, taking the densest items first is better in {ups} and worse in "
+        f"{downs} (paired t over seeds, one-sided, Holm over the table).\n\n" + markdown(pd.DataFrame(lines))
     )
 
 

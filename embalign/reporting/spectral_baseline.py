@@ -14,6 +14,7 @@ from embalign.reporting.style import BLUE, GREY, ORANGE, figure_style, save
 from embalign.reporting.tables import markdown, write_csv
 from embalign.verdicts.statistics import student_t
 
+BANDS = 48
 NAME = "spectral_alignment_baseline"
 # The line the memo printed: 3 samples, qwen2.5:0.5b to qwen2.5:7b through Ollama, d = 3584.
 MEMO = {
@@ -115,12 +116,8 @@ def _report(samples: pd.DataFrame, dimension: int, pair: str, which: str) -> str
 def _draw(samples: pd.DataFrame, mapped: Vectors, teacher: Vectors, path: Path) -> None:
     from matplotlib import pyplot
 
-    bands = 48
-    curves = [
-        np.array([band.mean() for band in np.array_split(spectrum.amplitude_spectra(side).mean(axis=0), bands)])
-        for side in (teacher, mapped)
-    ]
-    position = (np.arange(bands) + 0.5) / bands
+    curves = [spectrum.in_bands(spectrum.amplitude_spectra(side).mean(axis=0), BANDS) for side in (teacher, mapped)]
+    position = (np.arange(len(curves[0])) + 0.5) / len(curves[0])
     with figure_style():
         figure, (left, right) = pyplot.subplots(1, 2, figsize=(8.3, 3.5), layout="constrained")
         left.plot(position, curves[0], color="black", label="teacher")

@@ -48,7 +48,8 @@ def publish(
     if missing:
         partial.mkdir(parents=True, exist_ok=True)
         for name, frame in frames.items():
-            write_csv(frame, partial / f"{name}.csv")
+            if len(frame):
+                write_csv(frame, partial / f"{name}.csv")
         (partial / "missing.txt").write_text("".join(f"{cell.table} {cell.id}\n" for cell in missing))
         shown = ", ".join(cell.id for cell in missing[:MISSING_SHOWN])
         return [

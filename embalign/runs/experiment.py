@@ -65,10 +65,13 @@ class Table:
     full: Sequence[Settings] = ()
     seeds: int | None = None
 
-    def measure_function(self) -> Callable[[Any, Cell], Row]:
-        """Import and return the measuring function."""
-        function: Callable[[Any, Cell], Row] = pkgutil.resolve_name(self.measure)
-        return function
+    def run(self, pair: Any, cell: Cell) -> Row:
+        """Measure one cell on one thread: sums on several may differ in the last bit."""
+        from threadpoolctl import threadpool_limits
+
+        measure: Callable[[Any, Cell], Row] = pkgutil.resolve_name(self.measure)
+        with threadpool_limits(1):
+            return measure(pair, cell)
 
 
 @dataclass(frozen=True)

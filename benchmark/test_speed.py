@@ -1,0 +1,75 @@
+"""Timings beside peers, in one process: ratios count, absolute times depend on the machine.
+
+pytest benchmark/test_speed.py
+"""
+
+import numpy as np
+import pytest
+
+SHAPES = [(384, 768), (896, 1536)]
+
+
+def unit(shape, seed):
+    """Random unit vectors."""
+    vectors = np.random.default_rng(seed).standard_normal(shape, dtype=np.float32)
+    return vectors / np.linalg.norm(vectors, axis=1, keepdims=True)
+
+
+@pytest.mark.parametrize("weight", [0.0, 0.05])
+@pytest.mark.parametrize("loop", ["suite", "plain_script"])
+@pytest.mark.parametrize(("d_draft", "d_teacher"), SHAPES)
+def test_training_speed(benchmark, loop, d_draft, d_teacher, weight):
+    """40 steps of 256 items: the suite's loop beside nn.Linear, autograd, AdamW and a DataLoader."""
+    import torch
+
+    from embalign.alignment.losses import cosine_loss, spectral_loss
+    from embalign.alignment.penalties import make_penalty
+    from embalign.alignment.training import TrainingConfig, train_map
+
+    draft, teacher = unit((2560, d_draft), 0), unit((2560, d_teacher), 1)
+    config = TrainingConfig(steps=40, batch_size=256)
+
+    def suite():
+        penalty = make_penalty("spectral", weight, dimension=d_teacher) if weight else None
+        train_map(draft, teacher, seed=0, config=config, penalty=penalty)
+
+    def plain_script():
+        data = torch.utils.data.TensorDataset(torch.from_numpy(draft), torch.from_numpy(teacher))
+        layer = torch.nn.Linear(d_draft, d_teacher, bias=False)
+        optimizer = torch.optim.AdamW(layer.parameters(), lr=config.learning_rate)
+        for _ in range(4):
+            for x, t in torch.utils.data.DataLoader(data, batch_size=256, shuffle=True):
+                z = layer(x)
+                loss = cosine_loss(z, t) + (weight * spectral_loss(z, t) if weight else 0)
+                optimizer.zero_grad()
+                loss.backward()
+                optimizer.step()
+
+    benchmark.group = f"40 training steps, {d_draft} to {d_teacher}, lambda {weight:g}"
+    if loop == "suite":
+        benchmark.pedantic(suite, rounds=5, warmup_rounds=1)
+    else:
+        route = torch.backends.mkldnn.matmul
+        ours, route.fp32_precision = route.fp32_precision, "none"
+        benchmark.pedantic(plain_script, rounds=5, warmup_rounds=1)
+        route.fp32_precision = ours
+
+
+@pytest.mark.parametrize("search", ["suite", "scikit_learn"])
+def test_leave_one_out_speed(benchmark, search):
+    """Recall and MRR of 8,000 items in 768 dimensions beside a nearest-neighbour search for ten of them."""
+    from sklearn.neighbors import NearestNeighbors
+
+    from embalign.evaluation.retrieval import leave_one_out
+
+    vectors = unit((8000, 768), 2)
+    labels = [str(i // 10) for i in range(8000)]
+
+    def suite():
+        leave_one_out(vectors, labels)
+
+    def scikit_learn():
+        NearestNeighbors(n_neighbors=10, metric="cosine", algorithm="brute").fit(vectors).kneighbors()
+
+    benchmark.group = "leave-one-out, 8,000 x 768"
+    benchmark.pedantic({"suite": suite, "scikit_learn": scikit_learn}[search], rounds=3, warmup_rounds=1)

@@ -1,0 +1,27 @@
+"""Independent random streams of one seed, so that a change in one draw never shifts another.
+
+The same seed faces every ratio, policy and arm: common random numbers, which make differences between them sharp.
+"""
+
+from __future__ import annotations
+
+import enum
+
+import numpy as np
+
+
+class Stream(enum.IntEnum):
+    """What a stream draws; the numbers are part of every result and must not change."""
+
+    POOL = 0
+    INITIAL_MAP = 1
+    BATCHES = 2
+    SIGNED_PERMUTATION = 3
+    RANDOM_ORDER = 4
+    CHANCE = 5
+    PERMUTED_TEACHERS = 6
+
+
+def generator(seed: int, stream: Stream) -> np.random.Generator:
+    """Return the generator of a seed's stream."""
+    return np.random.default_rng([seed, stream])

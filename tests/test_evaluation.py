@@ -1,0 +1,116 @@
+"""Similarity, gate and spectrum against scipy, scikit-learn and their own identities."""
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from scipy import stats
+from sklearn.metrics import roc_auc_score
+from strategies import gate_outcomes
+
+from embalign.evaluation import gate, scorecard, similarity, spectrum
+
+
+@pytest.fixture(scope="module")
+def spaces():
+    """Teacher and a noisy copy of it, 60 items in 24 dimensions, with labels in fours."""
+    generator = np.random.default_rng(0)
+    teacher = (generator.standard_normal((15, 24)).repeat(4, axis=0) + generator.standard_normal((60, 24))).astype("f4")
+    mapped = (teacher + generator.standard_normal((60, 24))).astype("f4")
+    return mapped, teacher, [str(i // 4) for i in range(60)]
+
+
+def test_cosines_equal_scipy(spaces):
+    from scipy.spatial.distance import cosine
+
+    mapped, teacher, _ = spaces
+    expected = [1 - cosine(a.astype(float), b.astype(float)) for a, b in zip(mapped, teacher, strict=True)]
+    np.testing.assert_allclose(similarity.cosines(mapped, teacher), expected, atol=1e-12)
+
+
+def test_cosine_of_a_zero_vector_is_zero():
+    assert similarity.cosines(np.zeros((1, 3), "f4"), np.ones((1, 3), "f4")) == 0
+
+
+def test_pairwise_spearman_equals_scipy(spaces):
+    from scipy.spatial.distance import pdist
+
+    mapped, teacher, _ = spaces
+    expected = stats.spearmanr(pdist(mapped, "cosine"), pdist(teacher, "cosine")).statistic
+    assert similarity.pairwise_spearman(mapped, teacher) == pytest.approx(expected, abs=1e-4)
+
+
+def test_pairwise_spearman_of_a_constant_space_is_undefined(spaces):
+    _, teacher, _ = spaces
+    assert np.isnan(similarity.pairwise_spearman(np.ones_like(teacher), teacher))
+
+
+def test_skill_is_zero_for_the_constant_and_one_for_perfection():
+    assert similarity.skill(0.8, 0.8) == 0
+    assert similarity.skill(1.0, 0.8) == 1
+    assert similarity.skill(0.7, 0.8) < 0
+
+
+@given(gate_outcomes())
+def test_augrc_is_what_auroc_and_accuracy_say(outcomes):
+    """AUGRC = (1 - AUROC) acc (1 - acc) + (1 - acc)^2 / 2, ties included."""
+    scores, correct = outcomes
+    accuracy = correct.mean()
+    expected = (1 - roc_auc_score(correct, scores)) * accuracy * (1 - accuracy) + (1 - accuracy) ** 2 / 2
+    assert gate.augrc(scores, correct) == pytest.approx(expected, abs=1e-12)
+
+
+@given(gate_outcomes(), st.sampled_from([0.05, 0.2, 0.5]))
+def test_accept_rate_is_the_largest_coverage_within_the_risk(outcomes, target):
+    scores, correct = outcomes
+    feasible = [0.0]
+    for threshold in set(scores):
+        accepted = scores >= threshold
+        if (~correct[accepted]).mean() <= target + 1e-12:
+            feasible.append(accepted.mean())
+    assert gate.accept_rate(scores, correct, target) == pytest.approx(max(feasible))
+
+
+def test_margin_scores_by_hand():
+    vectors = np.array([[1, 0], [0.8, 0.6], [0, 1], [-1, 0]], dtype="f4")
+    margins, correct = gate.margin_scores(vectors, ["a", "a", "b", "b"])
+    np.testing.assert_allclose(margins, [0.8, 0.2, 0.6, 0.8], atol=1e-6)
+    assert correct.tolist() == [True, True, False, True]
+    with pytest.raises(ValueError, match="at least 3"):
+        gate.margin_scores(vectors[:2], ["a", "a"])
+
+
+def test_spectral_mse_is_spectral_cosine_in_other_units(spaces):
+    mapped, teacher, _ = spaces
+    bins = 24 // 2 + 1
+    expected = 2 * (1 - spectrum.spec_cosines(mapped, teacher)) / bins
+    np.testing.assert_allclose(spectrum.spec_mses(mapped, teacher), expected, atol=1e-12)
+
+
+@pytest.mark.parametrize("rho", [0.0, 0.42, 0.9, 1.0])
+def test_rayleigh_law_describes_correlated_gaussian_vectors(rho):
+    generator = np.random.default_rng(1)
+    left, noise = generator.standard_normal((2, 40, 4096))
+    right = rho * left + np.sqrt(1 - rho**2) * noise
+    left, right = left.astype("f4"), right.astype("f4")
+    assert spectrum.spec_cosines(left, right).mean() == pytest.approx(spectrum.rayleigh_law(np.array(rho)), abs=0.003)
+    assert abs(spectrum.spectral_excess(left, right).mean()) < 0.003
+
+
+def test_shared_amplitudes_with_unrelated_phases_are_an_excess():
+    """What the law cannot explain from the cosine is reported as an excess."""
+    generator = np.random.default_rng(2)
+    left = generator.standard_normal((40, 512))
+    phases = np.exp(2j * np.pi * generator.random((40, 257)))
+    right = np.fft.irfft(np.abs(np.fft.rfft(left)) * phases, n=512)
+    assert spectrum.spectral_excess(left.astype("f4"), right.astype("f4")).mean() > 0.15
+
+
+def test_scorecard_of_the_teacher_itself_is_perfect(spaces):
+    _, teacher, labels = spaces
+    constant = (teacher.mean(axis=0) / np.linalg.norm(teacher.mean(axis=0))).astype("f4")
+    unit = (teacher / np.linalg.norm(teacher, axis=1, keepdims=True)).astype("f4")
+    found = scorecard.score(unit, unit, labels, constant)
+    for name in ("cosine_mean", "cosine_p05", "skill", "spearman"):
+        assert found[name] == pytest.approx(1, abs=1e-6)
+    assert 0 < found["recall_at_1"] <= found["recall_at_5"] <= found["recall_at_10"] <= 1

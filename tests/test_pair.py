@@ -1,0 +1,198 @@
+"""Pair folders and corpora: what is accepted, and what each refusal says."""
+
+import json
+
+import numpy as np
+import pytest
+from safetensors.numpy import save_file
+
+from embalign.embeddings.corpus import CorpusError, read_corpus
+from embalign.embeddings.holdout import held_out_labels, split_holdout
+from embalign.embeddings.pair import PairError, check_pair, file_digest, find_pair, load_pair, pair_digest, read_config
+
+ITEM = '{"id": "a", "text": "one text", "label": "x"}'
+
+
+@pytest.fixture
+def corpus(tmp_path):
+    """Return a function that writes corpus bytes and reads them."""
+
+    def write_and_read(content):
+        path = tmp_path / "corpus.jsonl"
+        path.write_bytes(content if isinstance(content, bytes) else content.encode())
+        return read_corpus(path)
+
+    return write_and_read
+
+
+def test_byte_order_mark_crlf_and_blank_lines_are_accepted(corpus):
+    items = corpus(b"\xef\xbb\xbf" + ITEM.encode() + b"\r\n\r\n" + ITEM.replace('"a"', '"b"').encode() + b"\r\n")
+    assert [item.id for item in items] == ["a", "b"]
+
+
+def test_a_line_separator_inside_a_text_does_not_end_the_line(corpus):
+    (item,) = corpus('{"id": "a", "text": "one\u2028text", "label": "x"}')
+    assert item.text == "one\u2028text"
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        (ITEM + "\n" + ITEM, "line 2: id 'a' is already on line 1"),
+        (ITEM + '\n{"id": "b"', "line 2: not a JSON object"),
+        ('["a"]', "expected a JSON object"),
+        ('{"id": "a", "label": "x"}', "missing text"),
+        (ITEM.replace("label", "lable"), "missing label"),
+        (ITEM[:-1] + ', "colour": "red"}', "unknown key 'colour'"),
+        (ITEM.replace("one text", "  "), "text must be a string that is not blank"),
+        (ITEM.replace('"a"', "1"), "id must be a string"),
+        (ITEM[:-1] + ', "style": "upper"}', "style and base go together"),
+        (ITEM + '\n{"id": "b", "text": "T", "label": "x", "style": "upper", "base": "c"}', "base 'c'"),
+        ("\n", "no plain item"),
+        (ITEM.encode() + b"\n\xff", "line 2: not UTF-8"),
+    ],
+)
+def test_corpus_errors_name_line_and_cause(corpus, content, message):
+    with pytest.raises(CorpusError, match=message):
+        corpus(content)
+
+
+def test_a_missing_corpus_is_named(tmp_path):
+    with pytest.raises(CorpusError, match="no such file"):
+        read_corpus(tmp_path / "corpus.jsonl")
+
+
+def test_the_shipped_pair_is_what_its_provenance_says(smollm2):
+    assert smollm2.draft.shape == (len(smollm2.items), 576)
+    assert smollm2.teacher.shape == (len(smollm2.items), 768)
+    assert len(smollm2.styled) == len(smollm2.styled_draft) > 1000
+    assert {item.style for item in smollm2.styled} == {"sentence", "answer", "bullet", "upper"}
+    for vectors in (smollm2.draft, smollm2.teacher, smollm2.styled_draft):
+        np.testing.assert_allclose(np.linalg.norm(vectors, axis=1), 1, atol=1e-6)
+
+
+def test_the_test_set_is_a_fifth_in_whole_label_groups(smollm2):
+    split = smollm2.holdout
+    train, test = (set(smollm2.labels[rows]) for rows in (split.train, split.test))
+    assert not train & test
+    assert len(split.test) / len(smollm2.items) == pytest.approx(0.2, abs=0.01)
+    styled_labels = {item.label for item in smollm2.styled}
+    assert styled_labels <= test
+
+
+def test_near_duplicates_of_training_texts_leave_the_test_set():
+    labels = [f"group{i}" for i in range(10) for _ in range(2)]
+    texts = [f"w{i}a w{i}b w{i}c w{i}d w{i}e" for i in range(20)]
+    held_out = held_out_labels(labels)
+    test_item = next(i for i, label in enumerate(labels) if label in held_out)
+    train_item = next(i for i, label in enumerate(labels) if label not in held_out)
+    texts[train_item] = texts[test_item].upper() + "!"
+    split = split_holdout(texts, labels)
+    assert split.near_duplicates.tolist() == [test_item]
+    assert test_item not in split.test
+    assert test_item not in split.train
+
+
+def test_one_label_cannot_be_split():
+    with pytest.raises(ValueError, match="at least two groups"):
+        split_holdout(["a", "b"], ["x", "x"])
+
+
+def test_a_small_pair_loads(small_pair):
+    check_pair(small_pair)
+    pair = load_pair(small_pair)
+    assert pair.name == "small"
+    assert pair.draft.shape == (240, 48)
+
+
+def edit(path, old, new):
+    path.write_text(path.read_text().replace(old, new, 1))
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "message"),
+    [
+        ("[draft]", "[draught]", "unknown key 'draught'; did you mean 'draft'"),
+        ("pooling", "poling", r"\[draft\]: unknown key 'poling'; did you mean 'pooling'"),
+        ('"mean"', '"max"', "pooling is 'max'; choose one of last, mean"),
+        ('"openai"', '"open ai"', "source is 'open ai'"),
+        ("corpus.jsonl", "../corpus.jsonl", "outside the pair's folder"),
+        ("[draft]", "[draft", "not valid TOML"),
+        ("model = ", "endpoint = ", "model is missing|not valid TOML"),
+    ],
+)
+def test_pair_toml_errors_name_the_near_key(small_pair, old, new, message):
+    edit(small_pair / "pair.toml", old, new)
+    with pytest.raises(PairError, match=message):
+        read_config(small_pair)
+
+
+def test_unknown_pairs_suggest_the_near_name(small_pair, tmp_path):
+    assert find_pair("small", tmp_path) == find_pair(str(small_pair), tmp_path) == small_pair
+    with pytest.raises(PairError, match="did you mean 'small'"):
+        find_pair("smal", tmp_path)
+
+
+def rewrite_vectors(folder, vectors):
+    """Replace the draft's vectors and record their digest, as a faulty source would leave them."""
+    path = folder / "embeddings" / "draft.safetensors"
+    save_file({"embeddings": vectors}, path)
+    record = folder / "embeddings" / "provenance.json"
+    provenance = json.loads(record.read_text())
+    provenance["draft"]["sha256"] = file_digest(path)
+    record.write_text(json.dumps(provenance))
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (lambda v: v[:-1], r"shape \(239, 48\) does not match the corpus, which has 240"),
+        (lambda v: np.where(np.arange(240)[:, None] == 7, np.nan, v), "row 7 has length nan"),
+        (lambda v: np.where(np.arange(240)[:, None] == 9, 0, v), "row 9 has length 0"),
+        (lambda v: 2 * v, "row 0 has length 2"),
+    ],
+)
+def test_faulty_vectors_are_refused(small_pair, change, message):
+    vectors = load_pair(small_pair).draft
+    rewrite_vectors(small_pair, change(vectors).astype(np.float16))
+    with pytest.raises(PairError, match=message):
+        load_pair(small_pair)
+
+
+@pytest.mark.parametrize("check", [load_pair, check_pair])
+def test_a_changed_corpus_is_refused_with_both_digests(small_pair, check):
+    recorded = file_digest(small_pair / "corpus.jsonl")
+    edit(small_pair / "corpus.jsonl", "a", "b")
+    with pytest.raises(PairError, match=recorded) as caught:
+        check(small_pair)
+    assert file_digest(small_pair / "corpus.jsonl") in str(caught.value)
+
+
+def test_a_changed_vector_changes_the_digest_and_is_refused(small_pair):
+    before = pair_digest(small_pair)
+    path = small_pair / "embeddings" / "teacher.safetensors"
+    content = bytearray(path.read_bytes())
+    content[-1] ^= 1
+    path.write_bytes(bytes(content))
+    assert pair_digest(small_pair) != before
+    with pytest.raises(PairError, match=r"teacher\.safetensors: its SHA-256"):
+        check_pair(small_pair)
+
+
+@pytest.mark.parametrize("name", ["draft.safetensors", "provenance.json"])
+def test_missing_embeddings_are_named(small_pair, name):
+    (small_pair / "embeddings" / name).unlink()
+    with pytest.raises(PairError, match="has not been embedded yet"):
+        load_pair(small_pair)
+
+
+def test_files_that_are_not_what_they_should_be_are_never_unpickled(small_pair):
+    (small_pair / "embeddings" / "draft.safetensors").write_bytes(b"\x80\x04cos\nsystem\n.")
+    with pytest.raises(PairError, match="not a safetensors file"):
+        load_pair(small_pair)
+    (small_pair / "embeddings" / "provenance.json").write_text("[]")
+    with pytest.raises(PairError, match="expected a JSON object"):
+        load_pair(small_pair)
+    (small_pair / "embeddings" / "provenance.json").write_text("{")
+    with pytest.raises(PairError, match="not valid JSON"):
+        load_pair(small_pair)

@@ -1,0 +1,258 @@
+"""The suite as its users meet it: an inner pytest on a small pair of real embeddings."""
+
+import json
+import re
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pandas as pd
+import pytest
+
+from conftest import ROOT, write_pair
+from embalign.embeddings.pair import file_digest
+
+ELBOW_COLUMNS = (
+    "pair,policy,budget,ratio,n_train,seed,cosine_mean,cosine_p05,cosine_p50,cosine_p95,skill,spearman,recall_at_1,"
+    "recall_at_5,recall_at_10,mrr,gate_augrc,gate_accept_rate"
+)
+SPECTRAL_COLUMNS = [
+    "pair",
+    "arm",
+    "convention",
+    "lambda",
+    "seed",
+    "spec_cosine",
+    "spec_mse",
+    "spectral_excess",
+    "gradient_ratio",
+]
+
+
+def build_suite(root, source, count=240):
+    """Lay out a root with the experiments and one small pair, as a user's checkout has them."""
+    (root / "benchmark").mkdir(exist_ok=True)
+    for name in ("conftest.py", "pytest.ini", "benchmark/test_elbow.py", "benchmark/test_spectral.py"):
+        shutil.copy(ROOT / name, root / name)
+    return write_pair(root / "benchmark" / "small", source, count)
+
+
+@pytest.fixture
+def suite(pytester, smollm2):
+    """An inner pytest in a root of its own; returns a function that runs it on the small pair."""
+    build_suite(pytester.path, smollm2)
+
+    def run(*arguments, subprocess=False):
+        runner = pytester.runpytest_subprocess if subprocess else pytester.runpytest_inprocess
+        return runner("benchmark", "--pair", "small", "--seeds", "2", *arguments)
+
+    return run
+
+
+@pytest.fixture(scope="module")
+def finished(tmp_path_factory, smollm2):
+    """A root in which both experiments have been run once, by a plain command in a process of its own."""
+    root = tmp_path_factory.mktemp("finished")
+    build_suite(root, smollm2)
+    command = [sys.executable, "-m", "pytest", "benchmark", "--pair", "small", "--seeds", "2", "-p", "no:randomly"]
+    done = subprocess.run(command, cwd=root, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stdout + done.stderr
+    return root, done.stdout
+
+
+def canonical_bytes(root, experiment):
+    folder = root / "benchmark" / "small" / "reports" / experiment
+    return {path.name: path.read_bytes() for path in folder.iterdir() if path.name != "provenance.json"}
+
+
+def test_elbow_artifacts_hold_the_published_columns(finished):
+    root, output = finished
+    folder = root / "benchmark" / "small" / "reports" / "elbow"
+    header = (folder / "data_ratio_vs_metrics.csv").read_text().splitlines()[0]
+    assert header.startswith(ELBOW_COLUMNS)
+    rows = pd.read_csv(folder / "data_ratio_vs_metrics.csv")
+    assert len(rows) == 3 * 3 * 6 * 2
+    assert {"random", "density", "coverage"} == set(rows["policy"])
+    assert {"steps", "epochs", "closed_form"} == set(rows["budget"])
+    assert (rows["status"] == "ok").all()
+    assert "report: benchmark/small/reports/elbow/report.md" in output
+    names = {path.name for path in folder.iterdir()}
+    assert {"data_ratio_vs_metrics.png", "report.md", "verdict.json", "provenance.json", "references.csv"} <= names
+
+
+def test_all_policies_and_both_budgets_meet_at_the_whole_pool(finished):
+    root, _ = finished
+    rows = pd.read_csv(root / "benchmark/small/reports/elbow/data_ratio_vs_metrics.csv")
+    whole = rows[(rows["ratio"] == 1) & (rows["budget"] != "closed_form")]
+    assert (whole.groupby("seed")["cosine_mean"].nunique() == 1).all()
+
+
+def test_spectral_artifacts_hold_the_published_columns(finished):
+    root, _ = finished
+    folder = root / "benchmark" / "small" / "reports" / "spectral"
+    rows = pd.read_csv(folder / "spectral_ab.csv")
+    assert set(SPECTRAL_COLUMNS) <= set(rows.columns)
+    assert {"baseline", "spectral", "signed_permutation", "norm_only", "mse"} <= set(rows["arm"])
+    assert set(rows.loc[rows["arm"] == "spectral", "lambda"]) == {0.001, 0.01, 0.05}
+    names = {path.name for path in folder.iterdir()}
+    assert {"spectral_ab.png", "spectrum.png", "report.md", "verdict.json", "provenance.json"} <= names
+
+
+@pytest.mark.parametrize("experiment", ["elbow", "spectral"])
+def test_reports_open_with_the_answer_and_name_no_path_of_the_machine(finished, experiment):
+    root, output = finished
+    folder = root / "benchmark" / "small" / "reports" / experiment
+    report = (folder / "report.md").read_text()
+    title, _, rest = report.partition("\n\n")
+    assert title.startswith("# ")
+    assert rest.startswith("**")
+    answer = rest[2:].partition("**")[0]
+    assert answer in output
+    assert not re.search(r"\b(nan|inf)\b", report)
+    for path in folder.iterdir():
+        assert str(root).encode() not in path.read_bytes()
+
+
+@pytest.mark.parametrize("experiment", ["elbow", "spectral"])
+def test_provenance_holds_the_digest_of_every_artifact(finished, experiment):
+    root, _ = finished
+    folder = root / "benchmark" / "small" / "reports" / experiment
+    about = json.loads((folder / "provenance.json").read_text())
+    assert about["artifacts"] == {p.name: file_digest(p) for p in folder.iterdir() if p.name != "provenance.json"}
+    assert about["command"].startswith("pytest benchmark --pair small --seeds 2")
+    assert about["seeds"] == [0, 1]
+    assert about["versions"]["torch"]
+
+
+def test_parallel_shuffled_recomputation_gives_the_same_bytes(finished):
+    """Two workers, another order and nothing reused: every artifact is the same to the byte."""
+    root, _ = finished
+    command = [sys.executable, "-m", "pytest", "benchmark", "--pair", "small", "--seeds", "2"]
+    options = ["--results", "always", "-n", "2", "--reports-dir", "again"]
+    done = subprocess.run(command + options, cwd=root, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stdout + done.stderr
+    for experiment in ("elbow", "spectral"):
+        for name, content in canonical_bytes(root, experiment).items():
+            assert (root / "again" / "small" / experiment / name).read_bytes() == content, name
+
+
+@pytest.mark.parametrize("selection", [["-k", "elbow and ratio0.10"], ["-k", "elbow and seed00"]])
+def test_a_partial_selection_leaves_canonical_artifacts_alone(finished, selection):
+    root, _ = finished
+    before = canonical_bytes(root, "elbow")
+    command = [sys.executable, "-m", "pytest", "benchmark", "--pair", "small", "--seeds", "2", *selection]
+    done = subprocess.run(command, cwd=root, capture_output=True, text=True, check=False)
+    assert done.returncode == 0
+    assert "elbow on small: partial" in done.stdout
+    assert "cells have no row in this run" in done.stdout
+    assert canonical_bytes(root, "elbow") == before
+    assert (root / "benchmark/small/reports/.partial/elbow/missing.txt").read_text().count("\n") > 50
+
+
+def test_stored_cells_are_reused_and_always_measures_anew(finished, monkeypatch, pytester):
+    root, _ = finished
+    from embalign.runs import measure
+
+    def broken(*_):
+        raise AssertionError("measured although stored")
+
+    monkeypatch.chdir(root)
+    monkeypatch.setattr(measure, "measure_ratio", broken)
+    selected = [
+        "--pair",
+        "small",
+        "--seeds",
+        "2",
+        "-k",
+        "elbow and ratio0.50",
+        f"--rootdir={root}",
+        str(root / "benchmark"),
+    ]
+    pytester.runpytest_inprocess(*selected).assert_outcomes(passed=18, deselected=149)
+    pytester.runpytest_inprocess("--results", "always", *selected).assert_outcomes(failed=18, deselected=149)
+
+
+def test_cells_that_cannot_be_measured_fail_alone_and_are_reported(pytester, smollm2):
+    """A pool too small for 1 % of it: those cells fail with n and ratio, the grid goes on, the report shows them."""
+    build_suite(pytester.path, smollm2, count=50)
+    result = pytester.runpytest_inprocess("benchmark", "-k", "elbow", "--pair", "small", "--seeds", "2")
+    assert result.ret == 1
+    result.stdout.fnmatch_lines(["*ratio 0.01 of * items rounds to no samples*"])
+    result.stdout.no_fnmatch_line("*Traceback*")
+    folder = pytester.path / "benchmark" / "small" / "reports" / "elbow"
+    assert "## Failed cells" in (folder / "report.md").read_text()
+    rows = pd.read_csv(folder / "data_ratio_vs_metrics.csv")
+    assert rows.loc[rows["ratio"] == 0.01, "status"].str.startswith("failed: ratio 0.01").all()
+    assert rows.loc[rows["ratio"] > 0.01, "cosine_mean"].notna().all()
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        (["--pair", "smal"], "*no pair 'smal'*did you mean 'small'*"),
+        (["--seeds", "1"], "*'1' is not a whole number of at least 2*"),
+        (["--seeds", "many"], "*'many' is not a whole number*"),
+        (["--profile", "fast"], "*invalid choice: 'fast'*"),
+        (["--results", "never"], "*invalid choice: 'never'*"),
+    ],
+)
+def test_wrong_options_are_usage_errors(suite, pytester, options, message):
+    result = pytester.runpytest_inprocess("benchmark", *options)
+    assert result.ret == pytest.ExitCode.USAGE_ERROR
+    result.stderr.fnmatch_lines([message])
+    result.stderr.no_fnmatch_line("*Traceback*")
+
+
+def test_an_unusable_pair_is_refused_before_the_first_case(suite, pytester):
+    path = pytester.path / "benchmark" / "small" / "corpus.jsonl"
+    path.write_text(path.read_text().replace("a", "b", 1))
+    result = suite("-k", "elbow")
+    assert result.ret == pytest.ExitCode.USAGE_ERROR
+    result.stderr.fnmatch_lines(["*corpus.jsonl: its SHA-256 is *embed the pair again*"])
+    result.stdout.no_fnmatch_line("*passed*")
+
+
+def test_an_unwritable_reports_folder_is_reported(suite, pytester):
+    (pytester.path / "taken").write_text("a file, not a folder")
+    result = suite("-k", "elbow and ratio1.00 and seed00", "--reports-dir", "taken")
+    assert result.ret != 0
+    result.stdout.fnmatch_lines(["no report written: *taken*"])
+    assert (pytester.path / "taken").read_text() == "a file, not a folder"
+
+
+def test_two_pairs_run_side_by_side(suite, pytester, smollm2):
+    write_pair(pytester.path / "elsewhere" / "other", smollm2, 200)
+    result = suite("--pair", "elsewhere/other", "-k", "elbow and ratio1.00 and random-closed_form")
+    assert result.parseoutcomes()["passed"] == 4
+    result.stdout.fnmatch_lines(["elbow on other: partial*", "elbow on small: partial*"])
+
+
+def test_collection_imports_nothing_heavy(suite, pytester):
+    """Cold `--collect-only` stays quick because torch, pandas and matplotlib wait for the first case."""
+    script = (
+        "import sys, pytest\n"
+        "code = pytest.main(['benchmark', '--pair', 'small', '--collect-only', '-q'])\n"
+        "heavy = {'torch', 'pandas', 'matplotlib', 'scipy', 'sklearn'} & set(sys.modules)\n"
+        "sys.exit(f'imported {heavy}' if heavy else code)\n"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", script], cwd=pytester.path, capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0, done.stderr
+    assert "tests collected" in done.stdout
+    assert not list(Path(pytester.path).rglob("reports"))
+
+
+def test_help_lists_the_options_with_their_defaults(suite, pytester):
+    result = pytester.runpytest_inprocess("--help")
+    text = result.stdout.str()
+    for option in ("--pair=NAME", "--profile", "--seeds=N", "--reports-dir=DIR", "--results"):
+        assert option in text
+    assert "qwen-sentence-align" in text
+
+
+def test_workers_report_partial_runs_too(suite):
+    result = suite("-k", "elbow and ratio1.00 and random-closed_form", "-n", "2", subprocess=True)
+    assert result.ret == 0
+    result.stdout.fnmatch_lines(["elbow on small: partial, 116 of 118 cells*"])

@@ -1,0 +1,131 @@
+"""Cells, grids, the store and exported maps."""
+
+import json
+import sqlite3
+
+import numpy as np
+import pytest
+
+from embalign.embeddings.pair import load_pair
+from embalign.runs import export, provenance
+from embalign.runs.experiment import Cell, Experiment, Table, grid
+from embalign.runs.store import Store, cell_key, source_digest
+
+CELL = Cell("elbow", "data_ratio_vs_metrics", "small", (("policy", "density"), ("ratio", 0.1)), 3)
+
+
+def test_case_ids_hold_no_equals_sign():
+    assert CELL.id == "ratio0.10-density-seed03"
+    assert Cell("s", "t", "p", (("arm", "mse"), ("lambda", 0.01)), 0).id == "lambda0.0100-mse-seed00"
+
+
+def test_grid_is_every_combination():
+    assert grid(a=[1, 2], b=["x"]) == [{"a": 1, "b": "x"}, {"a": 2, "b": "x"}]
+
+
+@pytest.mark.parametrize("values", [[], [0.1, 0.1]])
+def test_empty_or_repeated_sweep_values_are_refused(values):
+    with pytest.raises(ValueError, match="axis 'ratio' needs distinct values"):
+        grid(ratio=values)
+
+
+def test_profiles_and_seeds_make_the_declared_grid():
+    table = Table("t", "m:f", quick=grid(ratio=[0.5, 1.0]), full=grid(ratio=[0.2, 0.5, 1.0]))
+    once = Table("once", "m:f", quick=grid(reference=["chance"]), seeds=1)
+    experiment = Experiment("e", "m:f", (table, once), quick_seeds=2, full_seeds=4)
+    assert len(experiment.cells("p", "quick")) == 2 * 2 + 1
+    assert len(experiment.cells("p", "full")) == 3 * 4 + 1
+    assert len(experiment.cells("p", "quick", seeds=5)) == 2 * 5 + 1
+
+
+def test_a_stored_row_comes_back_exactly_and_is_never_overwritten(tmp_path):
+    store = Store(tmp_path / "deep" / "results.sqlite")
+    assert store.get("k") is None
+    row = {"cosine_mean": 0.1 + 0.2, "spearman": float("nan"), "status": "ok", "n_train": 7}
+    store.put("k", row)
+    store.put("k", {"cosine_mean": 1.0})
+    found = store.get("k")
+    assert found["cosine_mean"] == 0.1 + 0.2
+    assert np.isnan(found["spearman"])
+    with sqlite3.connect(store.path) as connection:
+        assert connection.execute("PRAGMA journal_mode").fetchone() == ("wal",)
+    connection.close()
+
+
+def test_a_key_depends_on_settings_seed_and_data():
+    keys = {
+        cell_key(CELL, "data"),
+        cell_key(CELL, "other data"),
+        cell_key(Cell(CELL.experiment, CELL.table, CELL.pair, CELL.settings, 4), "data"),
+        cell_key(Cell(CELL.experiment, CELL.table, CELL.pair, (("policy", "random"), ("ratio", 0.1)), 3), "data"),
+    }
+    assert len(keys) == 4
+    renamed = Cell(CELL.experiment, CELL.table, "another name", CELL.settings, 3)
+    assert cell_key(renamed, "data") == cell_key(CELL, "data")
+
+
+def test_source_that_numbers_depend_on_is_digested(tmp_path, monkeypatch):
+    import shutil
+    from pathlib import Path
+
+    import embalign
+
+    copy = tmp_path / "embalign"
+    shutil.copytree(Path(embalign.__file__).parent, copy)
+    monkeypatch.setattr(embalign, "__file__", str(copy / "__init__.py"))
+
+    def digest():
+        source_digest.cache_clear()
+        return source_digest()
+
+    before = digest()
+    (copy / "reporting" / "elbow.py").write_text("# another wording\n")
+    (copy / "plugin.py").write_text("# another option\n")
+    assert digest() == before
+    (copy / "alignment" / "losses.py").write_text("# another loss\n")
+    assert digest() != before
+    source_digest.cache_clear()
+
+
+def test_an_exported_map_is_what_its_json_says(small_pair, tmp_path, capsys, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    export.main(["--pair", str(small_pair), "--out", str(tmp_path / "maps")])
+    assert "W.npy and W.json written" in capsys.readouterr().out
+    pair = load_pair(small_pair)
+    weights = export.load_map(tmp_path / "maps" / "W.npy", pair)
+    about = json.loads((tmp_path / "maps" / "W.json").read_text())
+    assert weights.shape == tuple(about["shape"]) == (64, 48)
+    assert weights.tobytes() == export.train_pair_map(pair, seed=0).tobytes()
+    assert about["pair"] == "small"
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        (np.ones((48, 64)), r"transposed: save W\.T"),
+        (np.ones((3, 3)), r"shape \(3, 3\) does not fit small"),
+        (np.full((64, 48), np.nan), "NaN"),
+        (np.array([{"a": 1}], dtype=object), "not a readable"),
+        (np.ones((64, 48), dtype=np.int64), "needs floats"),
+    ],
+)
+def test_maps_that_do_not_fit_are_refused(small_pair, tmp_path, content, message):
+    np.save(tmp_path / "W.npy", content, allow_pickle=True)
+    with pytest.raises(export.MapError, match=message):
+        export.load_map(tmp_path / "W.npy", load_pair(small_pair))
+
+
+def test_export_errors_are_one_line(capsys, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(SystemExit, match="error: no pair 'nowhere'"):
+        export.main(["--pair", "nowhere"])
+    with pytest.raises(SystemExit):
+        export.main(["--seed", "-1"])
+    assert "--seed must be at least 0" in capsys.readouterr().err
+
+
+def test_provenance_without_git_says_so(tmp_path, monkeypatch):
+    monkeypatch.setenv("GIT_CEILING_DIRECTORIES", str(tmp_path.parent))
+    assert provenance.commit(tmp_path) == {"id": None, "dirty": None}
+    monkeypatch.setenv("PATH", "")
+    assert provenance.commit(tmp_path) == {"id": None, "dirty": None}

@@ -1,0 +1,73 @@
+"""Selection policies on small pools with a known answer."""
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from embalign.alignment.selection import POLICIES, SelectionError, density, draw_pool, head, selection_order
+
+
+@pytest.fixture(scope="module")
+def pool():
+    """60 unit vectors: a tight cluster of 40 and 20 far apart."""
+    generator = np.random.default_rng(0)
+    centre = generator.standard_normal(30)
+    vectors = np.concatenate([centre + 0.1 * generator.standard_normal((40, 30)), generator.standard_normal((20, 30))])
+    return (vectors / np.linalg.norm(vectors, axis=1, keepdims=True)).astype(np.float32)
+
+
+@pytest.mark.parametrize("policy", POLICIES)
+def test_an_order_names_every_item_once_and_repeats(pool, policy):
+    order = selection_order(policy, pool, seed=1)
+    assert sorted(order) == list(range(60))
+    assert (order == selection_order(policy, pool, seed=1)).all()
+
+
+def test_density_takes_the_tight_cluster_first(pool):
+    assert set(selection_order("density", pool, seed=0)[:40]) == set(range(40))
+
+
+def test_density_is_the_mean_cosine_to_the_nearest_others(pool):
+    similarity = pool.astype(np.float64) @ pool.T.astype(np.float64)
+    np.fill_diagonal(similarity, -np.inf)
+    expected = np.sort(similarity, axis=1)[:, -10:].mean(axis=1)
+    np.testing.assert_allclose(density(pool), expected, atol=1e-5)
+
+
+def test_coverage_spreads_over_clusters(pool):
+    """Its first items take in the scattered ones, where density has none of them."""
+    assert np.mean(selection_order("coverage", pool, seed=0)[:8] >= 40) > 0.3
+
+
+def test_seeds_draw_different_random_orders(pool):
+    assert (selection_order("random", pool, seed=0) != selection_order("random", pool, seed=1)).any()
+
+
+@given(st.permutations(range(40)), st.floats(0.02, 1), st.floats(0.02, 1))
+def test_smaller_subsets_lie_inside_larger_ones(order, one, other):
+    small, large = (head(np.array(order), ratio) for ratio in sorted((one, other)))
+    assert set(small) <= set(large)
+    assert (np.diff(large) > 0).all()
+
+
+def test_a_pool_is_nine_tenths_of_the_training_rows():
+    train = np.arange(100, 300)
+    pools = [draw_pool(train, seed) for seed in (0, 0, 1)]
+    assert len(pools[0]) == 180
+    assert set(pools[0]) <= set(train)
+    assert (pools[0] == pools[1]).all()
+    assert set(pools[0]) != set(pools[2])
+
+
+@pytest.mark.parametrize(
+    ("ratio", "message"), [(0.01, "0.01 of 40 items rounds to no samples"), (0, "outside"), (1.5, "outside")]
+)
+def test_a_ratio_that_selects_nothing_is_an_error(ratio, message):
+    with pytest.raises(SelectionError, match=message):
+        head(np.arange(40), ratio)
+
+
+def test_unknown_policy_is_named(pool):
+    with pytest.raises(SelectionError, match="'dense'"):
+        selection_order("dense", pool, seed=0)

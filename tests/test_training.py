@@ -1,0 +1,174 @@
+"""The training loop, the reference maps and the fast matrix product."""
+
+import numpy as np
+import pytest
+import torch
+
+from embalign.alignment.gemm import LARGEST_RELATIVE_ERROR, probe_relative_error, use_fast_gemm
+from embalign.alignment.losses import cosine_loss, mse_loss, norm_loss, spectral_loss
+from embalign.alignment.penalties import ARMS, make_penalty
+from embalign.alignment.reference import fit_procrustes, fit_ridge, mean_vector
+from embalign.alignment.training import TrainingConfig, TrainingDivergedError, apply_map, initial_map, train_map
+
+
+@pytest.fixture(scope="module")
+def task():
+    """A linear task with little noise: 400 items, 12 to 16 dimensions, unit length on both sides."""
+    generator = np.random.default_rng(0)
+    draft = generator.standard_normal((400, 12))
+    teacher = draft @ generator.standard_normal((12, 16)) + 0.05 * generator.standard_normal((400, 16))
+    return tuple((side / np.linalg.norm(side, axis=1, keepdims=True)).astype(np.float32) for side in (draft, teacher))
+
+
+def mean_cosine(weights, draft, teacher):
+    mapped = apply_map(weights, draft)
+    return float(((mapped / np.linalg.norm(mapped, axis=1, keepdims=True)) * teacher).sum(axis=1).mean())
+
+
+def test_training_recovers_a_linear_map(task):
+    trained = train_map(*task, seed=0, config=TrainingConfig(steps=300, learning_rate=1e-2))
+    assert mean_cosine(trained.weights, *task) > 0.99
+    assert trained.final_loss < 0.02
+    assert trained.gradient_ratio == 0
+
+
+def test_a_seed_fixes_the_map_to_the_bit(task):
+    first, again, other = (train_map(*task, seed=seed).weights for seed in (1, 1, 2))
+    assert first.tobytes() == again.tobytes()
+    assert first.tobytes() != other.tobytes()
+
+
+def reference_loop(draft, teacher, seed, config, steps, added):
+    """The same training as a plain script writes it: autograd, default matrix products."""
+    x, t = torch.from_numpy(draft), torch.from_numpy(teacher)
+    weights = torch.from_numpy(initial_map(t.shape[1], x.shape[1], seed)).requires_grad_()
+    optimizer = torch.optim.AdamW([weights], lr=config.learning_rate, weight_decay=config.weight_decay)
+    warmup = max(1, round(config.warmup_share * steps))
+    scale = [
+        (i + 1) / warmup if i < warmup else 0.5 * (1 + np.cos(np.pi * (i - warmup) / (steps - warmup)))
+        for i in range(steps)
+    ]
+    generator, order = np.random.default_rng([seed, 2]), []
+    for step in range(steps):
+        if len(order) == 0:
+            order = generator.permutation(len(x))
+        rows, order = order[: config.batch_size], order[config.batch_size :]
+        optimizer.param_groups[0]["lr"] = config.learning_rate * scale[step]
+        optimizer.zero_grad()
+        z = x[rows] @ weights.T
+        (cosine_loss(z, t[rows]) + added(z, t[rows])).backward()
+        optimizer.step()
+    return weights.detach().numpy()
+
+
+@pytest.mark.parametrize(
+    ("arm", "convention", "added"),
+    [
+        ("baseline", "raw", lambda z, t: 0),
+        ("spectral", "raw", lambda z, t: 0.3 * spectral_loss(z, t)),
+        ("spectral", "unit", lambda z, t: 0.3 * spectral_loss(z, t, convention="unit", norm="ortho")),
+        ("norm_only", "raw", lambda z, t: 0.3 * norm_loss(z, t)),
+        ("mse", "raw", lambda z, t: 0.3 * mse_loss(z, t)),
+    ],
+)
+def test_each_arm_trains_as_its_definition_says(task, arm, convention, added):
+    """Closed-form steps follow the same path as autograd on the published loss."""
+    config = TrainingConfig(steps=40, learning_rate=3e-3)
+    penalty = make_penalty(arm, 0.3, dimension=16, convention=convention)
+    trained = train_map(*task, seed=0, config=config, penalty=penalty)
+    expected = reference_loop(*task, 0, config, 40, added)
+    np.testing.assert_allclose(trained.weights, expected, atol=2e-4)
+    assert (trained.gradient_ratio > 0) == (arm != "baseline")
+
+
+def test_signed_permutation_is_the_spectral_loss_on_scrambled_dimensions(task):
+    _, teacher = task
+    t = torch.from_numpy(teacher[:8]).double()
+    z = torch.randn(8, 16, dtype=torch.float64, generator=torch.Generator().manual_seed(0), requires_grad=True)
+    penalty = make_penalty("signed_permutation", 1.0, dimension=16, seed=5)
+    generator = np.random.default_rng([5, 3])
+    order = torch.from_numpy(generator.permutation(16))
+    signs = torch.from_numpy(generator.choice([-1.0, 1.0], 16))
+    loss = spectral_loss(z[:, order] * signs, t[:, order] * signs)
+    loss.backward()
+    value, slope = penalty.gradient(z.detach(), penalty.prepare(t))
+    torch.testing.assert_close(value, loss.detach())
+    torch.testing.assert_close(slope, z.grad)
+
+
+def test_unknown_arm_is_named():
+    with pytest.raises(ValueError, match=r"'spectrum'.*" + ARMS[0]):
+        make_penalty("spectrum", 0.1, dimension=4)
+
+
+def test_divergence_is_reported_with_its_step(task):
+    draft, teacher = task
+    broken = draft.copy()
+    broken[:] = np.nan
+    with pytest.raises(TrainingDivergedError, match="after step 50 of 400"):
+        train_map(broken, teacher, seed=0)
+
+
+def test_epoch_budget_passes_over_a_subset_as_often_as_over_the_pool():
+    config = TrainingConfig(steps=400, batch_size=64)
+    assert config.steps_for_epochs(2240, 2240) == 400
+    assert config.steps_for_epochs(1120, 2240) == pytest.approx(200, abs=6)
+    assert config.steps_for_epochs(3, 2240) == round(400 / 35)
+
+
+def test_ridge_equals_the_normal_equations(task):
+    draft, teacher = (side.astype(np.float64) for side in task)
+    ridge = fit_ridge(*task)
+    expected = np.linalg.solve(draft.T @ draft + ridge.penalty * np.eye(12), draft.T @ teacher).T
+    np.testing.assert_allclose(ridge.weights, expected, atol=1e-5)
+
+
+def test_ridge_chooses_the_penalty_by_exact_leave_one_out_error():
+    generator = np.random.default_rng(1)
+    draft, teacher = generator.standard_normal((20, 6)), generator.standard_normal((20, 2))
+    chosen = fit_ridge(draft.astype(np.float32), teacher.astype(np.float32)).penalty
+
+    def left_out_error(penalty):
+        errors = []
+        for i in range(20):
+            x, y = np.delete(draft, i, axis=0), np.delete(teacher, i, axis=0)
+            weights = np.linalg.solve(x.T @ x + penalty * np.eye(6), x.T @ y)
+            errors.append(((draft[i] @ weights - teacher[i]) ** 2).sum())
+        return np.mean(errors)
+
+    assert all(left_out_error(chosen) <= left_out_error(other) + 1e-9 for other in (1e-4, 1e-2, 1.0, 10.0, 100.0))
+
+
+def test_procrustes_recovers_a_rotation():
+    generator = np.random.default_rng(2)
+    rotation, _ = np.linalg.qr(generator.standard_normal((9, 9)))
+    draft = generator.standard_normal((50, 6)).astype(np.float32)
+    weights = fit_procrustes(draft, (draft @ rotation[:6]).astype(np.float32))
+    np.testing.assert_allclose(weights, rotation[:6].T, atol=1e-5)
+
+
+def test_mean_vector_has_the_highest_mean_cosine(task):
+    _, teacher = task
+    best = mean_vector(teacher)
+    assert np.linalg.norm(best) == pytest.approx(1)
+    others = np.random.default_rng(3).standard_normal((50, 16))
+    others /= np.linalg.norm(others, axis=1, keepdims=True)
+    assert ((teacher @ others.T).mean(axis=0) <= (teacher @ best).mean()).all()
+
+
+def test_fast_product_is_used_only_if_accurate():
+    use_fast_gemm()
+    assert probe_relative_error() <= LARGEST_RELATIVE_ERROR
+    assert torch.get_num_threads() == 1
+
+
+def test_inaccurate_product_falls_back(monkeypatch):
+    """On a CPU where the fast route loses accuracy the default is restored."""
+    from embalign.alignment import gemm
+
+    before = torch.backends.mkldnn.matmul.fp32_precision
+    monkeypatch.setattr(gemm, "probe_relative_error", lambda: 3e-3)
+    gemm.use_fast_gemm.cache_clear()
+    assert gemm.use_fast_gemm() is False
+    assert torch.backends.mkldnn.matmul.fp32_precision == before
+    gemm.use_fast_gemm.cache_clear()
