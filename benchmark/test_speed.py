@@ -22,9 +22,10 @@ def test_training_speed(benchmark, loop, d_draft, d_teacher, weight):
     """40 steps of 256 items: the suite's loop beside nn.Linear, autograd, AdamW and a DataLoader."""
     import torch
 
+    from embalign.alignment.config import TrainingConfig
     from embalign.alignment.losses import cosine_loss, spectral_loss
     from embalign.alignment.penalties import make_penalty
-    from embalign.alignment.training import TrainingConfig, train_map
+    from embalign.alignment.training import train_map
 
     draft, teacher = unit((2560, d_draft), 0), unit((2560, d_teacher), 1)
     config = TrainingConfig(steps=40, batch_size=256)

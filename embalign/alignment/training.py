@@ -1,6 +1,6 @@
 """The one training loop: W (d_teacher, d_draft) by AdamW on mini-batches of pairs.
 
-`python benchmark/tune_training.py` prints the table that the defaults below were chosen from, on training data alone.
+The settings, and how they were chosen, are in :mod:`embalign.alignment.config`.
 """
 
 from __future__ import annotations
@@ -12,6 +12,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from embalign.alignment.config import DEFAULT, TrainingConfig
 from embalign.alignment.gemm import use_fast_gemm
 from embalign.alignment.gradients import cosine_gradient
 from embalign.alignment.penalties import Penalty
@@ -19,22 +20,6 @@ from embalign.alignment.seeds import Stream, generator
 from embalign.embeddings import Vectors
 
 INITIAL_SCALE = 0.01
-
-
-@dataclass(frozen=True)
-class TrainingConfig:
-    """What a run of the loop depends on besides its data, its seed and an added loss term."""
-
-    steps: int = 400
-    batch_size: int = 64
-    learning_rate: float = 2e-4
-    weight_decay: float = 0.0
-    warmup_share: float = 0.1
-
-    def steps_for_epochs(self, n_train: int, n_pool: int) -> int:
-        """Steps that pass over `n_train` items as often as `steps` passes over the whole pool; at least one."""
-        epochs = self.steps / math.ceil(n_pool / self.batch_size)
-        return max(1, round(epochs * math.ceil(n_train / self.batch_size)))
 
 
 @dataclass(frozen=True)
@@ -65,7 +50,7 @@ def train_map(
     teacher: Vectors,
     *,
     seed: int,
-    config: TrainingConfig = TrainingConfig(),
+    config: TrainingConfig = DEFAULT,
     steps: int | None = None,
     penalty: Penalty | None = None,
 ) -> TrainedMap:

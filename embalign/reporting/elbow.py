@@ -62,7 +62,8 @@ def write_report(frames: Mapping[str, pd.DataFrame], about: Mapping[str, Any], f
     write_csv(references, folder / "references.csv", ("pair", "reference", "seed"))
     measured = rows[rows["status"] == "ok"]
     judged = judge_all(measured, references)
-    primary = next(found for found in judged if vars(found).items() >= PRIMARY.items())
+    unmeasured = Judged(**PRIMARY, gain=0.0, verdict=None, reason="none of its cells could be measured")
+    primary = next((found for found in judged if vars(found).items() >= PRIMARY.items()), unmeasured)
     draw(measured, references, primary, folder / "data_ratio_vs_metrics.png")
     verdict = {"primary": _machine_readable(primary), "curves": [_machine_readable(found) for found in judged]}
     (folder / "verdict.json").write_text(json.dumps(verdict, indent=2) + "\n", encoding="ascii")
@@ -168,8 +169,11 @@ def rerun_command(experiment: str, about: Mapping[str, Any]) -> str:
 
 def _curve_table(measured: pd.DataFrame, budget: str) -> pd.DataFrame:
     chosen = measured[measured["budget"] == budget]
-    lines = []
+    lines: list[tuple[float, dict[str, str]]] = []
     for (ratio, policy), group in chosen.groupby(["ratio", "policy"], sort=False):
+        if ratio == 1 and any(known == 1 for known, _ in lines):
+            continue
+        policy = "any" if ratio == 1 else policy
         line = {"ratio": percent(ratio), "n": str(int(group["n_train"].iloc[0])), "policy": policy}
         metrics = {**NAMES, "gate_augrc": "gate AUGRC"}
         lines.append((ratio, line | {name: mean_with_interval(group[metric]) for metric, name in metrics.items()}))
@@ -222,7 +226,7 @@ def _claim(measured: pd.DataFrame, primary: Judged) -> str:
     if ups and not downs:
         words = "Supported in part" if ups < len(lines) else "Supported"
     elif downs and not ups:
-        words = "Refuted"
+        words = "Refuted in part" if downs < len(lines) else "Refuted"
     else:
         words = "Not settled" if not ups else "Mixed"
     return (

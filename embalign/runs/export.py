@@ -16,12 +16,11 @@ from pathlib import Path
 
 import numpy as np
 
-from embalign.alignment.training import TrainingConfig, train_map
+from embalign.alignment.config import DEFAULT
+from embalign.alignment.training import train_map
 from embalign.embeddings import Vectors
 from embalign.embeddings.corpus import CorpusError
 from embalign.embeddings.pair import Pair, PairError, file_digest, find_pair, load_pair, pair_digest
-
-CONFIG = TrainingConfig()
 
 
 class MapError(ValueError):
@@ -31,7 +30,7 @@ class MapError(ValueError):
 def train_pair_map(pair: Pair, seed: int = 0) -> Vectors:
     """Return the map (d_teacher, d_draft) trained with the cosine loss on every training item of the pair."""
     rows = pair.holdout.train
-    return train_map(pair.draft[rows], pair.teacher[rows], seed=seed, config=CONFIG).weights
+    return train_map(pair.draft[rows], pair.teacher[rows], seed=seed).weights
 
 
 def load_map(path: Path, pair: Pair) -> Vectors:
@@ -68,7 +67,7 @@ def export_map(folder: Path, out: Path, seed: int = 0) -> Path:
         "rows": "teacher dimensions: mapped = draft @ W.T for unit-length draft vectors",
         "trained_on": f"{len(pair.holdout.train)} training items; the held-out test items were not seen",
         "seed": seed,
-        "config": dataclasses.asdict(CONFIG),
+        "config": dataclasses.asdict(DEFAULT),
         "pair_sha256": pair_digest(folder),
         "sha256": file_digest(path),
     }

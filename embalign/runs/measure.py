@@ -11,19 +11,19 @@ import functools
 import numpy as np
 from numpy.typing import NDArray
 
+from embalign.alignment.config import DEFAULT
 from embalign.alignment.losses import Convention
 from embalign.alignment.penalties import make_penalty
 from embalign.alignment.reference import fit_procrustes, fit_ridge, mean_vector
 from embalign.alignment.seeds import Stream, generator
 from embalign.alignment.selection import Rows, draw_pool, head, selection_order
-from embalign.alignment.training import TrainedMap, TrainingConfig, apply_map, initial_map, train_map
+from embalign.alignment.training import TrainedMap, apply_map, initial_map, train_map
 from embalign.embeddings import Vectors
 from embalign.embeddings.pair import Pair
 from embalign.evaluation import scorecard, spectrum
 from embalign.evaluation.similarity import cosines
 from embalign.runs.experiment import Cell, Row
 
-CONFIG = TrainingConfig()
 BANDS, GROUPS, PERMUTATIONS = 48, 10, 40
 
 
@@ -135,8 +135,8 @@ def _fit(pair: Pair, rows: Rows, n_pool: int, budget: str, seed: int) -> tuple[V
     if budget == "closed_form":
         ridge = fit_ridge(draft, teacher)
         return ridge.weights, {"steps": 0, "ridge_penalty": ridge.penalty}
-    steps = CONFIG.steps_for_epochs(len(rows), n_pool) if budget == "epochs" else CONFIG.steps
-    trained = train_map(draft, teacher, seed=seed, config=CONFIG, steps=steps)
+    steps = DEFAULT.steps_for_epochs(len(rows), n_pool) if budget == "epochs" else DEFAULT.steps
+    trained = train_map(draft, teacher, seed=seed, steps=steps)
     return trained.weights, {"steps": steps, "ridge_penalty": 0.0}
 
 
@@ -146,7 +146,7 @@ def _train_arm(pair: Pair, arm: str, weight: float, convention: str, seed: int) 
     teacher = pair.teacher[pool]
     kind: Convention = "unit" if convention == "unit" else "raw"
     penalty = make_penalty(arm, weight, dimension=teacher.shape[1], convention=kind, seed=seed)
-    return train_map(pair.draft[pool], teacher, seed=seed, config=CONFIG, penalty=penalty)
+    return train_map(pair.draft[pool], teacher, seed=seed, penalty=penalty)
 
 
 def _score_on_test(pair: Pair, weights: Vectors, seed: int) -> Row:

@@ -13,6 +13,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from embalign.alignment.config import DEFAULT
 from embalign.embeddings.pair import file_digest, pair_digest, read_provenance
 from embalign.runs.store import library_versions, source_digest
 
@@ -21,8 +22,6 @@ def describe_run(
     experiment: str, folder: Path, root: Path, *, command: Sequence[str], profile: str, seeds: Sequence[int]
 ) -> dict[str, Any]:
     """Return the provenance of a run on the pair in `folder`, without paths of this machine."""
-    from embalign.runs.measure import CONFIG
-
     embeddings = read_provenance(folder)
     return {
         "experiment": experiment,
@@ -30,7 +29,7 @@ def describe_run(
         "command": shlex.join(_relative(word, root) for word in command),
         "profile": profile,
         "seeds": list(seeds),
-        "config": dataclasses.asdict(CONFIG),
+        "config": dataclasses.asdict(DEFAULT),
         "data": {
             "pair_sha256": pair_digest(folder),
             "corpus_sha256": embeddings.get("corpus_sha256"),
