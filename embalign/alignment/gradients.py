@@ -9,7 +9,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from embalign.alignment.losses import FFTNorm, amplitude, reciprocal
+from embalign.alignment.losses import FFTNorm, negligible, reciprocal
 
 
 def cosine_gradient(z: Tensor, unit_target: Tensor) -> tuple[Tensor, Tensor]:
@@ -30,15 +30,16 @@ def spectral_gradient(z: Tensor, target_amplitude: Tensor, norm: FFTNorm = "back
     """
     d = z.shape[1]
     spectrum = torch.fft.rfft(z, dim=1, norm=norm)
-    magnitude = amplitude(z, norm)
+    magnitude = spectrum.abs()
     error = magnitude - target_amplitude
     bins = magnitude.shape[1]
-    scale = torch.full((bins,), 1.0 / (bins * len(z)), dtype=z.dtype)
-    scale[0] *= 2
+    weights = torch.full((bins,), (1.0 if norm == "ortho" else d) / (bins * len(z)), dtype=z.dtype)
+    weights[0] *= 2
     if d % 2 == 0:
-        scale[-1] *= 2
-    gradient = torch.fft.irfft(spectrum * (error * reciprocal(magnitude) * scale), n=d, dim=1, norm=norm)
-    return error.square().mean(), gradient if norm == "ortho" else gradient.mul_(d)
+        weights[-1] *= 2
+    slope = (error / magnitude).masked_fill_(magnitude <= negligible(z.dtype), 0).mul_(weights)
+    torch.view_as_real(spectrum).mul_(slope.unsqueeze(-1))  # a complex product would cost four times as much
+    return error.square().mean(), torch.fft.irfft(spectrum, n=d, dim=1, norm=norm)
 
 
 def norm_gradient(z: Tensor, target_length: Tensor) -> tuple[Tensor, Tensor]:

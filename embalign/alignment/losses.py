@@ -124,9 +124,13 @@ class _Direction(torch.autograd.Function):
 
 
 def reciprocal(lengths: Tensor) -> Tensor:
-    """Return 1/length, and 0 for a length below the square root of the smallest normal number of its format."""
-    negligible = torch.finfo(lengths.dtype).tiny ** 0.5
-    return torch.where(lengths > negligible, 1 / lengths, torch.zeros_like(lengths))
+    """Return 1/length, and 0 for a negligible length."""
+    return torch.where(lengths > negligible(lengths.dtype), 1 / lengths, torch.zeros_like(lengths))
+
+
+def negligible(dtype: torch.dtype) -> float:
+    """Return the square root of the format's smallest normal number: gradients of shorter directions overflow."""
+    return float(torch.finfo(dtype).tiny ** 0.5)
 
 
 def _check(z_s: Tensor, z_t: Tensor) -> None:

@@ -17,7 +17,7 @@ from torch import Tensor
 
 from embalign.alignment.gemm import use_fast_gemm
 
-BLOCK = 2048
+BLOCK = 768
 
 Labels = Sequence[str] | NDArray[np.str_]
 
@@ -75,19 +75,27 @@ def first_relevant_ranks(vectors: NDArray[np.floating], groups: NDArray[np.int64
     best = _best_relevant(x, group)
     # An item above the upper bound counts 1; one that is only above the lower bound is tied and counts one half.
     upper, lower = best + tie, best - tie
-    halves = torch.zeros(len(x), dtype=torch.int64)
+    halves = torch.zeros(len(x), dtype=torch.float64)
     blocks = list(_blocks(group))
     for i, rows in enumerate(blocks):
         for columns in blocks[i:]:
             similarity = x[rows] @ x[columns].T
             if rows == columns:
                 similarity.masked_fill_(group[rows, None] == group[None, columns], -torch.inf)
-            halves[rows] += (similarity > upper[rows, None]).sum(1) + (similarity >= lower[rows, None]).sum(1)
+            halves[rows] += _count(similarity, upper[rows, None], lower[rows, None], dim=1)
             if rows != columns:
-                halves[columns] += (similarity > upper[columns]).sum(0) + (similarity >= lower[columns]).sum(0)
+                halves[columns] += _count(similarity, upper[columns], lower[columns], dim=0)
     ranks = np.full(len(x), np.nan)
-    ranks[order] = torch.where(torch.isfinite(best), 1 + halves.double() / 2, torch.nan).numpy()
+    ranks[order] = torch.where(torch.isfinite(best), 1 + halves / 2, torch.nan).numpy()
     return ranks
+
+
+def _count(similarity: Tensor, upper: Tensor, lower: Tensor, dim: int) -> Tensor:
+    """Number of similarities above `upper` plus number of those not below `lower`, along a dimension."""
+    # Ones and zeros in the similarities' own format sum six times as fast as booleans do.
+    ones = torch.empty_like(similarity)
+    above = torch.gt(similarity, upper, out=ones).sum(dim)
+    return above + torch.ge(similarity, lower, out=ones).sum(dim)
 
 
 def _best_relevant(x: Tensor, group: Tensor) -> Tensor:
