@@ -35,7 +35,7 @@ def draw(measured: pd.DataFrame, references: pd.DataFrame, primary: Judged, path
     levels = references.groupby("reference").mean(numeric_only=True)
     ratios = sorted(measured["ratio"].unique())
     with figure_style():
-        figure, axes = pyplot.subplots(2, 2, figsize=(8.3, 6.4), sharex=True, sharey="col", layout="constrained")
+        figure, axes = pyplot.subplots(2, 2, figsize=(8.3, 6.4), sharex=True, layout="constrained")
         for panels, (budget, title) in zip(axes, ROWS.items(), strict=True):
             for axis, (metric, label) in zip(panels, PANELS.items(), strict=True):
                 axis.set_xscale("log")
@@ -80,7 +80,7 @@ def _levels(axis: Axes, levels: pd.DataFrame, metric: str) -> None:
         axis.axhline(height, color=GREY, linewidth=0.9, linestyle=":")
         axis.annotate(
             label,
-            (1.0, height),
+            (0.995, height),
             xycoords=("axes fraction", "data"),
             xytext=(0, 2),
             textcoords="offset points",
