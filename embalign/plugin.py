@@ -139,7 +139,8 @@ class Session:
                     read_config(folder)
                 except PairError as error:
                     raise pytest.UsageError(f"--pair: {error}") from None
-                self._folders[folder.name] = folder
+                if self._folders.setdefault(folder.name, folder) != folder:
+                    raise pytest.UsageError(f"--pair: two pairs are named {folder.name!r}; rename one of the folders")
         return self._folders
 
     def pair(self, name: str) -> Any:

@@ -35,7 +35,7 @@ def mean_with_interval(values: pd.Series, digits: int = 4) -> str:
         return f"{values.iloc[0]:.{digits}f}" if len(values) else ""
     found = student_t(values.to_numpy())
     half = found.interval()[1] - found.mean
-    return f"{found.mean:.{digits}f} ± {half:.{digits}f}" if half > 0 else f"{found.mean:.{digits}f}"
+    return f"{found.mean:.{digits}f} ± {half:.{digits}f}" if round(half, digits) > 0 else f"{found.mean:.{digits}f}"
 
 
 def percent(ratio: float) -> str:
