@@ -6,20 +6,31 @@ crash loses at most the cells in flight. Nothing heavy is imported before a case
 
 from __future__ import annotations
 
+import argparse
 import dataclasses
 import json
+import os
+import signal
+import threading
+import time
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar, cast
 
 import pytest
 
 from embalign.embeddings.corpus import CorpusError
+from embalign.embeddings.pair import PairError
+from embalign.runs.executor import ExecutorError
 from embalign.runs.experiment import PROFILES, Cell, Experiment, Row, Table
+from embalign.runs.session import RESULTS, CellFailedError, NotStoredError, Options, Session
+from embalign.runs.store import StoreError
 
 DEFAULT_PAIR = "qwen-sentence-align"
-RESULTS = ("only-missing", "always")
 ROW_PROPERTY = "embalign_row"
+PROGRESS_SECONDS = 30
+T = TypeVar("T")
+USER_ERRORS = (PairError, CorpusError, ExecutorError, StoreError)
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -38,7 +49,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         default="quick",
         help="quick: six ratios, five seeds; full: more ratios and ten seeds (default: %(default)s)",
     )
-    group.addoption("--seeds", type=_seed_count, metavar="N", help="number of seeds, at least 2 (default: by profile)")
+    group.addoption("--seeds", type=_at_least(2), metavar="N", help="number of seeds, at least 2 (default: by profile)")
     group.addoption(
         "--reports-dir",
         type=Path,
@@ -49,17 +60,41 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         "--results",
         choices=RESULTS,
         default="only-missing",
-        help="only-missing: reuse cells stored by earlier runs; always: measure every cell anew (default: %(default)s)",
+        help="only-missing: reuse cells stored by earlier runs; always: measure every cell anew; only-cache: measure "
+        "nothing and rebuild artifacts from stored cells (default: %(default)s)",
+    )
+    group.addoption(
+        "--workers",
+        type=_workers,
+        default=0,
+        metavar="N|auto",
+        help="measure in this many processes; auto: one a processor (default: in pytest's own process)",
+    )
+    group.addoption(
+        "--dask", metavar="ADDRESS", help="measure on an existing Dask cluster, for instance tcp://host:8786"
     )
 
 
 def pytest_configure(config: pytest.Config) -> None:
     """Register the marker and the session's state; refuse unknown pairs before anything runs."""
     config.addinivalue_line("markers", "cells(experiment, table): run the case once for every cell of the table")
-    session = Session(config)
+    options = Options(
+        root=config.rootpath,
+        pairs=config.getoption("pair") or [DEFAULT_PAIR],
+        profile=config.getoption("profile"),
+        seeds=config.getoption("seeds"),
+        results=config.getoption("results"),
+        reports_dir=config.getoption("reports_dir"),
+        # Under xdist the cases themselves are spread over processes.
+        workers=0 if _is_worker(config) else config.getoption("workers"),
+        dask=None if _is_worker(config) else config.getoption("dask"),
+    )
+    if config.getoption("workers") and config.getoption("dask"):
+        raise pytest.UsageError("--workers and --dask exclude each other: cells run in one place or the other")
+    hooks = Hooks(config, Session(options))
     if config.getoption("pair"):
-        session.folders()
-    config.pluginmanager.register(session, "embalign-session")
+        _or_usage_error(hooks.session.folders)
+    config.pluginmanager.register(hooks, "embalign-hooks")
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
@@ -68,29 +103,27 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
     if marker is None:
         return
     experiment, table = _declared(marker)
-    session = _session(metafunc.config)
+    session = _hooks(metafunc.config).session
     session.experiments[experiment.name] = experiment
-    several = len(session.folders()) > 1
-    cells = [
-        cell
-        for pair in session.folders()
-        for cell in experiment.table_cells(experiment.table(table), pair, session.profile, session.seeds)
-    ]
-    metafunc.parametrize("cell", cells, ids=[f"{cell.pair}-{cell.id}" if several else cell.id for cell in cells])
+    pairs = _or_usage_error(session.folders)
+    options = session.options
+    cells = [cell for pair in pairs for cell in experiment.table_cells(table, pair, options.profile, options.seeds)]
+    metafunc.parametrize("cell", cells, ids=[f"{cell.pair}-{cell.id}" if len(pairs) > 1 else cell.id for cell in cells])
 
 
 @pytest.fixture
 def measure(request: pytest.FixtureRequest) -> Callable[[Cell], Row]:
-    """Return a function that measures a cell, or reads it from the store, and reports its row."""
-    marker = request.node.get_closest_marker("cells")
-    experiment, table = _declared(marker)
-    session = _session(request.config)
+    """Return a function that gives a cell's row, measured or stored, and reports it."""
+    _, table = _declared(request.node.get_closest_marker("cells"))
+    session = _hooks(request.config).session
 
     def run(cell: Cell) -> Row:
         try:
-            row = session.stored(cell) or experiment.table(table).run(session.pair(cell.pair), cell)
-        except session.failures() as error:
+            row = session.row(table, cell)
+        except CellFailedError as error:
             _report_row(request, cell, {"status": f"failed: {error}"})
+            pytest.fail(f"{cell.id}: {error}", pytrace=False)
+        except (NotStoredError, StoreError) as error:
             pytest.fail(f"{cell.id}: {error}", pytrace=False)
         _report_row(request, cell, {**row, "status": "ok"})
         return row
@@ -101,7 +134,7 @@ def measure(request: pytest.FixtureRequest) -> Callable[[Cell], Row]:
 @pytest.fixture
 def pair(request: pytest.FixtureRequest, cell: Cell) -> Any:
     """The case's pair with its cached embeddings, loaded once a process."""
-    return _session(request.config).pair(cell.pair)
+    return _hooks(request.config).session.pair(cell.pair)
 
 
 @pytest.fixture
@@ -110,80 +143,34 @@ def seed(cell: Cell) -> int:
     return cell.seed
 
 
-class Session:
-    """Pairs, store and collected rows of one pytest session."""
+class Hooks:
+    """Hooks that need the session's state."""
 
-    def __init__(self, config: pytest.Config) -> None:
-        from embalign.runs.store import Store
-
+    def __init__(self, config: pytest.Config, session: Session) -> None:
         self.config = config
-        self.root = config.rootpath
-        self.profile: str = config.getoption("profile")
-        self.seeds: int | None = config.getoption("seeds")
-        self.store = Store(self.root / ".embalign" / "results.sqlite")
-        self.experiments: dict[str, Experiment] = {}
-        self.rows: dict[Cell, Row] = {}
+        self.session = session
         self.messages: list[str] = []
-        self._folders: dict[str, Path] = {}
-        self._pairs: dict[str, Any] = {}
-        self._digests: dict[str, str] = {}
+        self.expected = 0
+        self.started = self.last_progress = time.monotonic()
 
-    def folders(self) -> dict[str, Path]:
-        """Folder of each chosen pair by its name."""
-        from embalign.embeddings.pair import PairError, find_pair, read_config
+    def pytest_sessionstart(self) -> None:
+        """Let SIGTERM end the run as Ctrl-C does, so that workers stop and the user is told how to go on."""
+        if threading.current_thread() is threading.main_thread() and not _is_worker(self.config):
+            signal.signal(signal.SIGTERM, _terminate)
 
-        if not self._folders:
-            for name in self.config.getoption("pair") or [DEFAULT_PAIR]:
-                try:
-                    folder = find_pair(name, self.root)
-                    read_config(folder)
-                except PairError as error:
-                    raise pytest.UsageError(f"--pair: {error}") from None
-                if self._folders.setdefault(folder.name, folder) != folder:
-                    raise pytest.UsageError(f"--pair: two pairs are named {folder.name!r}; rename one of the folders")
-        return self._folders
-
-    def pair(self, name: str) -> Any:
-        """The loaded pair."""
-        from embalign.embeddings.pair import load_pair
-
-        if name not in self._pairs:
-            self._pairs[name] = load_pair(self.folders()[name])
-        return self._pairs[name]
-
-    def key(self, cell: Cell) -> str:
-        """The cell's key in the store."""
-        from embalign.embeddings.pair import pair_digest
-        from embalign.runs.store import cell_key
-
-        if cell.pair not in self._digests:
-            self._digests[cell.pair] = pair_digest(self.folders()[cell.pair])
-        return cell_key(cell, self._digests[cell.pair])
-
-    def stored(self, cell: Cell) -> Row | None:
-        """The cell's row from an earlier run, unless every cell is to be measured anew."""
-        return None if self.config.getoption("results") == "always" else self.store.get(self.key(cell))
-
-    @staticmethod
-    def failures() -> tuple[type[Exception], ...]:
-        """Errors that make a cell fail while the grid goes on."""
-        from embalign.alignment.selection import SelectionError
-        from embalign.alignment.training import TrainingDivergedError
-        from embalign.embeddings.pair import PairError
-
-        return SelectionError, TrainingDivergedError, PairError, CorpusError
-
-    def pytest_collection_finish(self) -> None:
-        """Refuse an unusable pair before the first case, in one line instead of a failure a cell."""
-        if not self.experiments or self.config.option.collectonly or _is_worker(self.config):
+    def pytest_collection_finish(self, session: pytest.Session) -> None:
+        """Refuse unusable pairs before the first case and hand missing cells to the executor."""
+        if self.config.option.collectonly or not self.session.experiments:
             return
-        from embalign.embeddings.pair import PairError, check_pair
-
-        for folder in self.folders().values():
-            try:
-                check_pair(folder)
-            except (PairError, CorpusError) as error:
-                raise pytest.UsageError(str(error)) from None
+        selected: list[tuple[Table, Cell]] = []
+        for item in session.items:
+            marker = item.get_closest_marker("cells")
+            if marker is not None and isinstance(item, pytest.Function):
+                selected.append((_declared(marker)[1], cast(Cell, item.callspec.params["cell"])))
+        self.expected = len(selected)
+        if not _is_worker(self.config) and selected:
+            _or_usage_error(self.session.check)
+            _or_usage_error(lambda: self.session.start(selected))
 
     @pytest.hookimpl(tryfirst=True)
     def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
@@ -194,45 +181,57 @@ class Session:
             if name == ROW_PROPERTY:
                 identity, row = json.loads(str(value))
                 cell = Cell(**{**identity, "settings": tuple((k, v) for k, v in identity["settings"])})
-                self.rows[cell] = row
-                if row["status"] == "ok":
-                    self.store.put(self.key(cell), {k: v for k, v in row.items() if k != "status"})
+                self.session.accept(cell, row)
+        self.show_progress()
+
+    def show_progress(self) -> None:
+        """Write a line with elapsed and remaining time every half minute, unless pytest is quiet."""
+        now, done = time.monotonic(), len(self.session.rows)
+        if self.config.get_verbosity() < 0 or not self.expected or now - self.last_progress < PROGRESS_SECONDS:
+            return
+        reporter = self.config.pluginmanager.get_plugin("terminalreporter")
+        if reporter is None or done == 0:
+            return
+        self.last_progress = now
+        elapsed = now - self.started
+        left = elapsed / done * (self.expected - done)
+        reporter.ensure_newline()
+        reporter.write_line(f"{done} of {self.expected} cells, {_clock(elapsed)} elapsed, about {_clock(left)} left")
+
+    @pytest.hookimpl(optionalhook=True)
+    def pytest_xdist_node_collection_finished(self, node: Any, ids: list[str]) -> None:
+        """Learn from xdist how many cases there are: the controlling process collects nothing itself."""
+        self.expected = len(ids)
 
     @pytest.hookimpl(optionalhook=True)
     def pytest_testnodedown(self, node: Any) -> None:
-        """Take the declared experiments from an xdist worker: the controlling process collects nothing itself."""
+        """Take the declared experiments from an xdist worker."""
         for fields in getattr(node, "workeroutput", {}).get("embalign_experiments", ()):
             tables = tuple(Table(**table) for table in fields["tables"])
-            self.experiments[fields["name"]] = Experiment(**{**fields, "tables": tables})
+            self.session.experiments[fields["name"]] = Experiment(**{**fields, "tables": tables})
 
-    def pytest_sessionfinish(self, session: pytest.Session) -> None:
-        """Draw the reports of the experiments that ran."""
+    def pytest_sessionfinish(self, session: pytest.Session, exitstatus: int) -> None:
+        """Stop what is under way and draw the reports of the experiments that ran."""
+        self.session.stop()
         if _is_worker(self.config):
-            declared = [dataclasses.asdict(experiment) for experiment in self.experiments.values()]
+            declared = [dataclasses.asdict(experiment) for experiment in self.session.experiments.values()]
             self.config.workeroutput["embalign_experiments"] = declared  # type: ignore[attr-defined]
-        elif self.rows:
+            return
+        interrupted = exitstatus in (pytest.ExitCode.INTERRUPTED, 128 + signal.SIGTERM)
+        if interrupted and self.expected:
+            self.messages.append(
+                f"interrupted after {len(self.session.rows)} of {self.expected} cells; they are stored: run the same "
+                "command again to go on from there"
+            )
+        if exitstatus == pytest.ExitCode.INTERRUPTED and not session.shouldstop and not session.shouldfail:
+            session.exitstatus = 128 + signal.SIGINT
+        known = {cell.experiment for cell in self.session.rows} <= set(self.session.experiments)
+        if self.session.rows and known:
             try:
-                self.write_reports()
+                self.messages += self.session.publish(self.config.invocation_params.args)
             except OSError as error:
                 self.messages.append(f"no report written: {error}; artifacts already there are as they were")
                 session.exitstatus = pytest.ExitCode.INTERNAL_ERROR
-
-    def write_reports(self) -> None:
-        """Write each experiment's artifacts: to the canonical place if its grid is complete, else beside."""
-        from embalign.runs.artifacts import publish
-
-        for name, pair in sorted({(cell.experiment, cell.pair) for cell in self.rows}):
-            experiment = self.experiments[name]
-            self.messages += publish(
-                experiment,
-                self.folders()[pair],
-                self.root,
-                rows={cell: row for cell, row in self.rows.items() if (cell.experiment, cell.pair) == (name, pair)},
-                declared=experiment.cells(pair, self.profile, self.seeds),
-                profile=self.profile,
-                arguments=self.config.invocation_params.args,
-                reports_dir=self.config.getoption("reports_dir"),
-            )
 
     def pytest_terminal_summary(self, terminalreporter: pytest.TerminalReporter) -> None:
         """Say where the artifacts are and what is missing."""
@@ -242,33 +241,51 @@ class Session:
                 terminalreporter.line(message)
 
 
-def _session(config: pytest.Config) -> Session:
-    session = config.pluginmanager.get_plugin("embalign-session")
-    assert isinstance(session, Session)
-    return session
+def _hooks(config: pytest.Config) -> Hooks:
+    hooks = config.pluginmanager.get_plugin("embalign-hooks")
+    assert isinstance(hooks, Hooks)
+    return hooks
 
 
-def _declared(marker: pytest.Mark | None) -> tuple[Experiment, str]:
+def _declared(marker: pytest.Mark | None) -> tuple[Experiment, Table]:
     if marker is None:
         raise pytest.UsageError("the measure fixture needs a case marked with pytest.mark.cells(experiment, table)")
     experiment, table = marker.args
-    return experiment, table
+    return experiment, experiment.table(table)
 
 
 def _report_row(request: pytest.FixtureRequest, cell: Cell, row: Row) -> None:
-    payload = json.dumps([vars(cell), row])
-    request.node.user_properties.append((ROW_PROPERTY, payload))
+    request.node.user_properties.append((ROW_PROPERTY, json.dumps([vars(cell), row])))
+
+
+def _or_usage_error(action: Callable[[], T]) -> T:
+    try:
+        return action()
+    except USER_ERRORS as error:
+        raise pytest.UsageError(str(error)) from None
 
 
 def _is_worker(config: pytest.Config) -> bool:
     return hasattr(config, "workerinput")
 
 
-def _seed_count(text: str) -> int:
-    import argparse
+def _terminate(signum: int, frame: object) -> None:
+    pytest.exit("terminated", returncode=128 + signum)
 
-    if not text.isdecimal() or int(text) < 2:
-        raise argparse.ArgumentTypeError(
-            f"{text!r} is not a whole number of at least 2: verdicts are paired over seeds"
-        )
-    return int(text)
+
+def _clock(seconds: float) -> str:
+    minutes, seconds = divmod(round(seconds), 60)
+    return f"{minutes}:{seconds:02d}"
+
+
+def _at_least(smallest: int) -> Callable[[str], int]:
+    def parse(text: str) -> int:
+        if not text.isdecimal() or int(text) < smallest:
+            raise argparse.ArgumentTypeError(f"{text!r} is not a whole number of at least {smallest}")
+        return int(text)
+
+    return parse
+
+
+def _workers(text: str) -> int:
+    return len(os.sched_getaffinity(0)) if text == "auto" else _at_least(1)(text)

@@ -1,5 +1,6 @@
 """The suite as its users meet it: an inner pytest on a small pair of real embeddings."""
 
+import importlib
 import json
 import re
 import shutil
@@ -152,7 +153,7 @@ def test_a_partial_selection_leaves_canonical_artifacts_alone(finished, selectio
 
 def test_stored_cells_are_reused_and_always_measures_anew(finished, monkeypatch, pytester):
     root, _ = finished
-    from embalign.runs import measure
+    measure = importlib.import_module("embalign.runs.measure")
 
     def broken(*_):
         raise AssertionError("measured although stored")
@@ -247,7 +248,15 @@ def test_collection_imports_nothing_heavy(suite, pytester):
 def test_help_lists_the_options_with_their_defaults(suite, pytester):
     result = pytester.runpytest_inprocess("--help")
     text = result.stdout.str()
-    for option in ("--pair=NAME", "--profile", "--seeds=N", "--reports-dir=DIR", "--results"):
+    for option in (
+        "--workers=N|auto",
+        "--dask=ADDRESS",
+        "--pair=NAME",
+        "--profile",
+        "--seeds=N",
+        "--reports-dir=DIR",
+        "--results",
+    ):
         assert option in text
     assert "qwen-sentence-align" in text
 

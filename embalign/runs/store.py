@@ -12,6 +12,8 @@ import hashlib
 import importlib.metadata
 import json
 import sqlite3
+import threading
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -25,36 +27,84 @@ NUMERICAL_LIBRARIES = ("numpy", "scipy", "scikit-learn", "torch")
 NUMERICAL_SOURCE = ("embeddings", "alignment", "evaluation", "runs/measure.py")
 
 
+class StoreError(RuntimeError):
+    """A store file that cannot be used; the message names it and the remedy."""
+
+
 class Store:
-    """Finished rows by cell key in `path`, created on first use."""
+    """Finished rows by cell key in one SQLite file, created on first use; may be used from several threads."""
 
     def __init__(self, path: Path) -> None:
         self.path = path
+        self._lock = threading.Lock()
+        self._connection: sqlite3.Connection | None = None
 
     def get(self, key: str) -> Row | None:
-        """Return the row stored under a key, or None."""
-        if not self.path.exists():
-            return None
-        with self._connection() as connection:
-            found = connection.execute("SELECT row FROM rows WHERE key = ?", (key,)).fetchone()
-        return None if found is None else json.loads(found[0])
+        """Return the row stored under a key, or None; a row that has changed on disk since is dropped."""
+        with self._open() as connection:
+            found = connection.execute("SELECT row, sha256 FROM rows WHERE key = ?", (key,)).fetchone()
+            if found is None:
+                return None
+            if _digest(found[0]) != found[1]:
+                connection.execute("DELETE FROM rows WHERE key = ?", (key,))
+                return None
+        row: Row = json.loads(found[0])
+        return row
 
     def put(self, key: str, row: Row) -> None:
         """Add a row; it is on disk when this returns. A key already present keeps its row."""
-        with self._connection() as connection, connection:
-            connection.execute("INSERT INTO rows VALUES (?, ?) ON CONFLICT DO NOTHING", (key, json.dumps(row)))
+        text = json.dumps(row)
+        with self._open() as connection:
+            connection.execute("INSERT INTO rows VALUES (?, ?, ?) ON CONFLICT DO NOTHING", (key, text, _digest(text)))
+
+    def close(self) -> None:
+        """Close the file; the next use opens it again."""
+        with self._lock:
+            if self._connection is not None:
+                self._connection.close()
+                self._connection = None
 
     @contextlib.contextmanager
-    def _connection(self) -> Iterator[sqlite3.Connection]:
+    def _open(self) -> Iterator[sqlite3.Connection]:
+        """One transaction at a time on one connection."""
+        with self._lock:
+            try:
+                if self._connection is None:
+                    self._connection = self._connect()
+                with self._connection:
+                    yield self._connection
+            except sqlite3.DatabaseError as error:
+                raise StoreError(
+                    f"{self.path}: {error}; finished cells are kept in this file: move it away to measure anew"
+                ) from None
+
+    def _connect(self) -> sqlite3.Connection:
         self.path.parent.mkdir(parents=True, exist_ok=True)
-        connection = sqlite3.connect(self.path, timeout=60)
-        try:
-            connection.execute("PRAGMA journal_mode = WAL")
-            connection.execute("PRAGMA synchronous = FULL")
-            connection.execute("CREATE TABLE IF NOT EXISTS rows (key TEXT PRIMARY KEY, row TEXT NOT NULL) STRICT")
-            yield connection
-        finally:
+        connection = sqlite3.connect(self.path, timeout=60, check_same_thread=False)
+        # Turning on WAL does not wait for other processes that do the same, so the wait is spelled out.
+        deadline = time.monotonic() + 60
+        while True:
+            try:
+                connection.execute("PRAGMA journal_mode = WAL")
+                break
+            except sqlite3.OperationalError as error:
+                if "locked" not in str(error) or time.monotonic() > deadline:
+                    raise
+                time.sleep(0.05)
+        connection.execute("PRAGMA synchronous = FULL")
+        (version,) = connection.execute("PRAGMA user_version").fetchone()
+        if version > SCHEMA:
             connection.close()
+            raise StoreError(f"{self.path} was written by a newer embalign (schema {version}); update, or move it away")
+        connection.execute(
+            "CREATE TABLE IF NOT EXISTS rows (key TEXT PRIMARY KEY, row TEXT NOT NULL, sha256 TEXT NOT NULL) STRICT"
+        )
+        connection.execute(f"PRAGMA user_version = {SCHEMA}")
+        return connection
+
+
+def _digest(text: str) -> str:
+    return hashlib.sha256(text.encode()).hexdigest()
 
 
 def cell_key(cell: Cell, data_digest: str) -> str:

@@ -1,0 +1,202 @@
+"""Executors: where missing cells are measured. Both speak `concurrent.futures` and are handed cells at collection end.
+
+`--workers N` measures in loky processes on this machine; `--dask ADDRESS` sends cells to an existing Dask cluster whose
+workers need not share a file system with the client: the pair travels by value under its content hash, once a worker.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import functools
+import signal
+import threading
+from collections import deque
+from collections.abc import Callable
+from concurrent.futures import FIRST_COMPLETED, Future, wait
+from pathlib import Path
+from typing import Any, Protocol
+
+from embalign.runs.experiment import Cell, Row, Table
+
+ATTEMPTS = 2
+
+
+class ExecutorError(RuntimeError):
+    """An executor that cannot be used, or a cell whose worker died twice."""
+
+
+class CellExecutor(Protocol):
+    """What the session needs of an executor."""
+
+    def submit(self, table: Table, cell: Cell) -> Future[Row]:
+        """Start measuring a cell and return its future."""
+
+    def shutdown(self) -> None:
+        """Stop at once; cells that have not finished are dropped."""
+
+
+def measure_from_folder(table: Table, cell: Cell, folder: str, digest: str) -> Row:
+    """Measure a cell in a worker process, which loads the pair once."""
+    return table.run(_pair_of(folder, digest), cell)
+
+
+def measure_from_value(table: Table, cell: Cell, pair: Any) -> Row:
+    """Measure a cell on a pair that was sent along."""
+    return table.run(pair, cell)
+
+
+def identify_installation() -> tuple[str, dict[str, str]]:
+    """Return what a number depends on besides its cell and data: source digest and library versions."""
+    from embalign.runs.store import library_versions, source_digest
+
+    return source_digest(), library_versions()
+
+
+@functools.lru_cache(maxsize=2)
+def _pair_of(folder: str, digest: str) -> Any:
+    from embalign.embeddings.pair import load_pair
+
+    return load_pair(Path(folder))
+
+
+def _ignore_interrupt() -> None:
+    # Ctrl-C reaches the whole process group; the controlling process alone decides what it means.
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+
+
+class LocalExecutor:
+    """Worker processes on this machine.
+
+    Only as many cells as workers are under way at a time, so when a worker dies the cells that may have killed it are
+    known: they are tried once more, one at a time, and the one that kills its worker again is given up. No other cell
+    is touched.
+    """
+
+    def __init__(self, workers: int, source: Callable[[str], tuple[str, str]]) -> None:
+        self._workers = workers
+        self._source = source
+        self._waiting: deque[_Job] = deque()
+        self._suspects: deque[_Job] = deque()
+        self._wake = threading.Condition()
+        self._stopped = False
+        self._pool: Any = None
+        self._thread = threading.Thread(target=self._drive, name="embalign-executor", daemon=True)
+
+    def submit(self, table: Table, cell: Cell) -> Future[Row]:
+        """Queue a cell; it starts as soon as a worker is free."""
+        job = _Job((table, cell, *self._source(cell.pair)))
+        with self._wake:
+            self._waiting.append(job)
+            self._wake.notify()
+        if not self._thread.is_alive() and not self._stopped:
+            self._thread.start()
+        return job.future
+
+    def shutdown(self) -> None:
+        """Kill the workers; futures that have not finished are cancelled."""
+        with self._wake:
+            self._stopped = True
+            self._wake.notify()
+        if self._pool is not None:
+            self._pool.shutdown(wait=False, kill_workers=True)
+        if self._thread.is_alive():
+            self._thread.join(timeout=5)
+
+    def _drive(self) -> None:
+        running: dict[Future[Row], _Job] = {}
+        while not self._stopped:
+            self._start_jobs(running)
+            if not running:
+                with self._wake:
+                    self._wake.wait_for(lambda: self._waiting or self._suspects or self._stopped)
+                continue
+            finished, _ = wait(running, timeout=0.2, return_when=FIRST_COMPLETED)
+            for inner in finished:
+                self._settle(running.pop(inner), inner)
+        for job in [*running.values(), *self._waiting, *self._suspects]:
+            job.future.cancel()
+
+    def _start_jobs(self, running: dict[Future[Row], _Job]) -> None:
+        with self._wake:
+            while len(running) < self._workers and not self._stopped:
+                if self._suspects:
+                    if running:
+                        return  # a suspect runs alone
+                    job = self._suspects.popleft()
+                    running[self._send(job)] = job
+                    return
+                if not self._waiting:
+                    return
+                job = self._waiting.popleft()
+                running[self._send(job)] = job
+
+    def _send(self, job: _Job) -> Future[Row]:
+        from loky import ProcessPoolExecutor
+
+        job.attempts += 1
+        if self._pool is None:
+            self._pool = ProcessPoolExecutor(max_workers=self._workers, initializer=_ignore_interrupt)
+        inner: Future[Row] = self._pool.submit(measure_from_folder, *job.arguments)
+        return inner
+
+    def _settle(self, job: _Job, inner: Future[Row]) -> None:
+        from loky.process_executor import BrokenProcessPool
+
+        error = inner.exception()
+        if isinstance(error, BrokenProcessPool):
+            self._pool = None
+            if job.attempts < ATTEMPTS:
+                self._suspects.append(job)
+                return
+            error = ExecutorError(
+                f"its worker process died {job.attempts} times, last with: {str(error).splitlines()[0]}"
+            )
+        if error is None:
+            job.future.set_result(inner.result())
+        else:
+            job.future.set_exception(error)
+
+
+class _Job:
+    def __init__(self, arguments: tuple[Any, ...]) -> None:
+        self.arguments = arguments
+        self.attempts = 0
+        self.future: Future[Row] = Future()
+        self.future.set_running_or_notify_cancel()
+
+
+class DaskExecutor:
+    """An existing Dask cluster, reached through `distributed`."""
+
+    def __init__(self, address: str, pair: Callable[[str], Any]) -> None:
+        try:
+            from distributed import Client
+        except ImportError:
+            raise ExecutorError("--dask needs the package distributed: pip install 'embalign[dask]'") from None
+        try:
+            self._client = Client(address, timeout=10, set_as_default=False)
+        except (OSError, ValueError) as error:
+            raise ExecutorError(f"--dask {address}: no scheduler answers there ({error})") from None
+        self._check_workers()
+        self._executor = self._client.get_executor(retries=1, pure=False)
+        self._pair = functools.cache(lambda name: self._client.scatter(pair(name), hash=True))
+
+    def submit(self, table: Table, cell: Cell) -> Future[Row]:
+        """Send a cell; its pair is on the cluster once and moves to a worker when that needs it."""
+        future: Future[Row] = self._executor.submit(measure_from_value, table, cell, self._pair(cell.pair))
+        return future
+
+    def shutdown(self) -> None:
+        """Drop what has not finished and leave the cluster as it was."""
+        with contextlib.suppress(OSError, RuntimeError):
+            self._client.close(timeout=5)
+
+    def _check_workers(self) -> None:
+        ours = identify_installation()
+        theirs = self._client.run(identify_installation)
+        different = sorted(worker for worker, found in theirs.items() if found != ours)
+        if different:
+            raise ExecutorError(
+                f"worker {different[0]} runs another embalign or other versions of its numerical libraries; install "
+                "the same on every worker, or its numbers would not be this run's"
+            )

@@ -1,0 +1,167 @@
+"""One run of experiments: its pairs, its store, its executor and the rows it has so far. Knows nothing of pytest."""
+
+from __future__ import annotations
+
+import contextlib
+import functools
+from collections.abc import Iterable, Sequence
+from concurrent.futures import CancelledError, Future
+from dataclasses import dataclass
+from pathlib import Path
+
+from embalign.embeddings.corpus import CorpusError
+from embalign.embeddings.pair import Pair, PairError, check_pair, find_pair, load_pair, pair_digest, read_config
+from embalign.runs.executor import CellExecutor, DaskExecutor, ExecutorError, LocalExecutor
+from embalign.runs.experiment import Cell, Experiment, Row, Table
+from embalign.runs.store import Store, cell_key
+
+RESULTS = ("only-missing", "always", "only-cache")
+
+
+class CellFailedError(RuntimeError):
+    """A cell that cannot be measured; the grid goes on without it."""
+
+
+class NotStoredError(RuntimeError):
+    """A cell without a stored row in a run that measures nothing."""
+
+
+@dataclass(frozen=True)
+class Options:
+    """What the user chose."""
+
+    root: Path
+    pairs: Sequence[str]
+    profile: str = "quick"
+    seeds: int | None = None
+    results: str = "only-missing"
+    reports_dir: Path | None = None
+    workers: int = 0
+    dask: str | None = None
+
+
+class Session:
+    """State of a run. `rows` holds what this run has measured or read from the store."""
+
+    def __init__(self, options: Options) -> None:
+        self.options = options
+        self.store = Store(options.root / ".embalign" / "results.sqlite")
+        self.experiments: dict[str, Experiment] = {}
+        self.rows: dict[Cell, Row] = {}
+        self._folders: dict[str, Path] = {}
+        self._pairs: dict[str, Pair] = {}
+        self._digests: dict[str, str] = {}
+        self._executor: CellExecutor | None = None
+        self._futures: dict[Cell, Future[Row]] = {}
+
+    def folders(self) -> dict[str, Path]:
+        """Return the folder of each chosen pair by its name. Raises PairError."""
+        if not self._folders:
+            for name in self.options.pairs:
+                folder = find_pair(name, self.options.root)
+                read_config(folder)
+                if self._folders.setdefault(folder.name, folder) != folder:
+                    raise PairError(f"two pairs are named {folder.name!r}; rename one of the folders")
+        return self._folders
+
+    def check(self) -> None:
+        """Raise PairError or CorpusError for a pair whose files do not fit together."""
+        for folder in self.folders().values():
+            check_pair(folder)
+
+    def pair(self, name: str) -> Pair:
+        """Return the loaded pair."""
+        if name not in self._pairs:
+            self._pairs[name] = load_pair(self.folders()[name])
+        return self._pairs[name]
+
+    def digest(self, name: str) -> str:
+        """Return the pair's data digest."""
+        if name not in self._digests:
+            self._digests[name] = pair_digest(self.folders()[name])
+        return self._digests[name]
+
+    def start(self, cells: Iterable[tuple[Table, Cell]]) -> None:
+        """Hand every cell that has no usable row to the executor, if there is one. Raises ExecutorError."""
+        missing = [(table, cell) for table, cell in cells if self.stored(cell) is None]
+        if not missing or self.options.results == "only-cache":
+            return
+        if self.options.dask:
+            self._executor = DaskExecutor(self.options.dask, self.pair)
+        elif self.options.workers:
+            workers = min(self.options.workers, len(missing))
+            self._executor = LocalExecutor(workers, lambda name: (str(self.folders()[name]), self.digest(name)))
+        if self._executor is not None:
+            for table, cell in missing:
+                self._futures[cell] = self._executor.submit(table, cell)
+                self._futures[cell].add_done_callback(functools.partial(self._keep, cell))
+
+    def row(self, table: Table, cell: Cell) -> Row:
+        """Return a cell's row: from the store, from the executor, or measured here.
+
+        Raises CellFailedError with the reason, or NotStoredError in a run that measures nothing.
+        """
+        if cell not in self._futures and (found := self.stored(cell)) is not None:
+            return found
+        if self.options.results == "only-cache":
+            raise NotStoredError("no stored row; run without --results only-cache to measure it")
+        try:
+            if cell in self._futures:
+                return self._futures[cell].result()
+            return table.run(self.pair(cell.pair), cell)
+        except Exception as error:
+            if isinstance(error, expected_failures()):
+                raise CellFailedError(str(error) or type(error).__name__) from None
+            raise
+
+    def stored(self, cell: Cell) -> Row | None:
+        """Return the cell's row from an earlier run, unless every cell is to be measured anew."""
+        return None if self.options.results == "always" else self.store.get(self._key(cell))
+
+    def accept(self, cell: Cell, row: Row) -> None:
+        """Take the row of a case that has ended; a measured row is on disk when this returns."""
+        self.rows[cell] = row
+        if row["status"] == "ok":
+            self.store.put(self._key(cell), {name: value for name, value in row.items() if name != "status"})
+
+    def stop(self) -> None:
+        """Drop the cells that have not finished."""
+        if self._executor is not None:
+            self._executor.shutdown()
+            self._executor = None
+
+    def publish(self, arguments: Sequence[str]) -> list[str]:
+        """Write the artifacts of every experiment that has rows, and return what to tell the user."""
+        from embalign.runs.artifacts import publish
+
+        messages = []
+        for name, pair in sorted({(cell.experiment, cell.pair) for cell in self.rows}):
+            experiment = self.experiments[name]
+            messages += publish(
+                experiment,
+                self.folders()[pair],
+                self.options.root,
+                rows={cell: row for cell, row in self.rows.items() if (cell.experiment, cell.pair) == (name, pair)},
+                declared=experiment.cells(pair, self.options.profile, self.options.seeds),
+                profile=self.options.profile,
+                arguments=arguments,
+                reports_dir=self.options.reports_dir,
+            )
+        return messages
+
+    def _keep(self, cell: Cell, future: Future[Row]) -> None:
+        # A row is stored when it is finished, not when its case's turn comes: a kill in between must not lose it.
+        with contextlib.suppress(CancelledError):
+            if future.exception() is None:
+                self.store.put(self._key(cell), future.result())
+
+    def _key(self, cell: Cell) -> str:
+        return cell_key(cell, self.digest(cell.pair))
+
+
+def expected_failures() -> tuple[type[Exception], ...]:
+    """Return the errors that make a cell fail while the grid goes on; anything else is a bug and stays loud."""
+    from embalign.alignment.selection import SelectionError
+    from embalign.alignment.training import TrainingDivergedError
+
+    return SelectionError, TrainingDivergedError, PairError, CorpusError, ExecutorError
