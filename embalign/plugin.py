@@ -156,7 +156,18 @@ class Hooks:
     def pytest_sessionstart(self) -> None:
         """Let SIGTERM end the run as Ctrl-C does, so that workers stop and the user is told how to go on."""
         if threading.current_thread() is threading.main_thread() and not _is_worker(self.config):
-            signal.signal(signal.SIGTERM, _terminate)
+            signal.signal(signal.SIGTERM, self.terminate)
+
+    def terminate(self, signum: int, frame: object) -> None:
+        """End the session from a signal handler."""
+        pytest.exit(f"terminated {self.how_to_resume()}", returncode=128 + signum)
+
+    def how_to_resume(self) -> str:
+        """Say what an interrupted run has kept."""
+        return (
+            f"after {len(self.session.rows)} of {self.expected} cells; they are stored: run the same command again to "
+            "go on from there"
+        )
 
     def pytest_collection_finish(self, session: pytest.Session) -> None:
         """Refuse unusable pairs before the first case and hand missing cells to the executor."""
@@ -217,13 +228,9 @@ class Hooks:
             declared = [dataclasses.asdict(experiment) for experiment in self.session.experiments.values()]
             self.config.workeroutput["embalign_experiments"] = declared  # type: ignore[attr-defined]
             return
-        interrupted = exitstatus in (pytest.ExitCode.INTERRUPTED, 128 + signal.SIGTERM)
-        if interrupted and self.expected:
-            self.messages.append(
-                f"interrupted after {len(self.session.rows)} of {self.expected} cells; they are stored: run the same "
-                "command again to go on from there"
-            )
-        if exitstatus == pytest.ExitCode.INTERRUPTED and not session.shouldstop and not session.shouldfail:
+        by_user = exitstatus == pytest.ExitCode.INTERRUPTED and not session.shouldstop and not session.shouldfail
+        if by_user and self.expected:
+            self.messages.append(f"interrupted {self.how_to_resume()}")
             session.exitstatus = 128 + signal.SIGINT
         known = {cell.experiment for cell in self.session.rows} <= set(self.session.experiments)
         if self.session.rows and known:
@@ -267,10 +274,6 @@ def _or_usage_error(action: Callable[[], T]) -> T:
 
 def _is_worker(config: pytest.Config) -> bool:
     return hasattr(config, "workerinput")
-
-
-def _terminate(signum: int, frame: object) -> None:
-    pytest.exit("terminated", returncode=128 + signum)
 
 
 def _clock(seconds: float) -> str:

@@ -74,12 +74,14 @@ def publish(
         about["artifacts"] = provenance.digests(list(Path(building).iterdir()))
         (Path(building) / "provenance.json").write_text(json.dumps(about, indent=2) + "\n")
         move_all(Path(building), canonical)
+    stale = partial.exists()
     shutil.rmtree(partial, ignore_errors=True)
     failed = sum(row["status"] != "ok" for row in rows.values())
     note = f"; {failed} cell(s) failed, see the report" if failed else ""
     return [
         f"{experiment.name} on {folder.name}: {headline}",
         f"  {len(declared)} cells, report: {_shown(canonical / 'report.md', root)}{note}",
+        *([f"  removed what an earlier partial run had left in {_shown(partial, root)}"] if stale else []),
     ]
 
 

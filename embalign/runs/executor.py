@@ -8,8 +8,10 @@ from __future__ import annotations
 
 import contextlib
 import functools
+import os
 import signal
 import threading
+import time
 from collections import deque
 from collections.abc import Callable
 from concurrent.futures import FIRST_COMPLETED, Future, wait
@@ -59,9 +61,17 @@ def _pair_of(folder: str, digest: str) -> Any:
     return load_pair(Path(folder))
 
 
-def _ignore_interrupt() -> None:
+def _prepare_worker(parent: int) -> None:
     # Ctrl-C reaches the whole process group; the controlling process alone decides what it means.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
+
+    def leave_with_parent() -> None:
+        while os.getppid() == parent:
+            time.sleep(0.5)
+        os._exit(1)
+
+    # A controlling process that is killed cannot stop its workers, and they would wait for it forever.
+    threading.Thread(target=leave_with_parent, daemon=True).start()
 
 
 class LocalExecutor:
@@ -135,7 +145,9 @@ class LocalExecutor:
 
         job.attempts += 1
         if self._pool is None:
-            self._pool = ProcessPoolExecutor(max_workers=self._workers, initializer=_ignore_interrupt)
+            self._pool = ProcessPoolExecutor(
+                max_workers=self._workers, initializer=_prepare_worker, initargs=(os.getpid(),)
+            )
         inner: Future[Row] = self._pool.submit(measure_from_folder, *job.arguments)
         return inner
 
@@ -171,9 +183,12 @@ class DaskExecutor:
     def __init__(self, address: str, pair: Callable[[str], Any]) -> None:
         try:
             from distributed import Client
+            from distributed.comm.addressing import parse_address
+            from distributed.comm.registry import get_backend
         except ImportError:
             raise ExecutorError("--dask needs the package distributed: pip install 'embalign[dask]'") from None
         try:
+            get_backend(parse_address(address)[0])  # a client for an unknown protocol cannot be cleaned up
             self._client = Client(address, timeout=10, set_as_default=False)
         except (OSError, ValueError) as error:
             raise ExecutorError(f"--dask {address}: no scheduler answers there ({error})") from None

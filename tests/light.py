@@ -1,0 +1,91 @@
+"""A light experiment for crash, resume and executor tests: real cells, store and processes, cheap numbers."""
+
+import hashlib
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+from embalign.alignment.selection import SelectionError
+
+ROOT = Path(__file__).resolve().parents[1]
+CELLS = 60
+
+EXPERIMENT_FILE = """
+import pytest
+
+from embalign.runs.experiment import Experiment, Table, grid
+
+LIGHT = Experiment(
+    name="light",
+    report="light:write_report",
+    tables=(Table("light", measure="light:measure", quick=grid(setting=list(range({settings})))),),
+)
+
+
+@pytest.mark.cells(LIGHT, "light")
+def test_light(cell, measure):
+    assert measure(cell)["value"] >= 0
+"""
+
+
+def measure(pair, cell):
+    """A number that depends on the cell alone, after a short while; LIGHT_FAIL names a setting that fails."""
+    time.sleep(0.02)
+    if os.environ.get("LIGHT_FAIL") == str(cell["setting"]):
+        raise SelectionError("this cell was told to fail")
+    return {"name": cell.id, "value": int(hashlib.sha256(cell.id.encode()).hexdigest()[:12], 16) / 2**48}
+
+
+def sleepy(pair, cell):
+    """Take as long as the cell says."""
+    time.sleep(cell["seconds"])
+    return {"value": cell.seed}
+
+
+def deadly(pair, cell):
+    """Kill the worker: always, or the first time only; or do nothing of the kind."""
+    flag = Path(cell["flag"])
+    if cell["dies"] == "always" or (cell["dies"] == "once" and not flag.exists()):
+        flag.touch()
+        os.kill(os.getpid(), signal.SIGKILL)
+    time.sleep(0.05)
+    return {"value": cell.seed}
+
+
+def write_report(frames, about, folder):
+    """One CSV and a report of one line."""
+    from embalign.reporting.tables import write_csv
+
+    write_csv(frames["light"], folder / "light.csv")
+    (folder / "report.md").write_text(f"{len(frames['light'])} cells\n")
+    return f"{len(frames['light'])} cells measured"
+
+
+def build_root(root, pair_folder, cells=CELLS):
+    """Lay out a root with the light experiment (two seeds) and a small pair."""
+    import shutil
+
+    (root / "benchmark").mkdir(parents=True)
+    (root / "conftest.py").write_text('pytest_plugins = ["embalign.plugin"]\n')
+    (root / "pytest.ini").write_text("[pytest]\nfilterwarnings = error\n")
+    (root / "benchmark" / "test_light.py").write_text(EXPERIMENT_FILE.format(settings=cells // 2))
+    shutil.copytree(pair_folder, root / "benchmark" / "small")
+
+
+def run(root, *options):
+    """Run the light experiment to its end; return the completed process."""
+    return subprocess.run(command(*options), cwd=root, env=environment(), capture_output=True, text=True, check=False)
+
+
+def command(*options):
+    """The command line of a run on the light experiment."""
+    base = [sys.executable, "-m", "pytest", "benchmark", "--pair", "small", "--seeds", "2", "-p", "no:randomly"]
+    return [*base, "-p", "no:cacheprovider" if "--lf" not in options else "cacheprovider", *options]
+
+
+def environment(**extra):
+    """The environment of a run: the tests' modules importable, output not held back."""
+    return os.environ | {"PYTHONPATH": f"{ROOT}{os.pathsep}{ROOT / 'tests'}", "PYTHONUNBUFFERED": "1"} | extra

@@ -1,0 +1,147 @@
+"""Executors: worker deaths, interruption, and the same bytes wherever cells are measured."""
+
+import contextlib
+import os
+import subprocess
+import sys
+import time
+
+import light
+import pytest
+from test_plugin import build_suite, canonical_bytes
+
+from conftest import write_pair
+from embalign.embeddings.pair import pair_digest
+from embalign.runs.executor import ExecutorError, LocalExecutor
+from embalign.runs.experiment import Cell, Table
+
+
+@pytest.fixture
+def local(small_pair):
+    """A local executor with two workers on the small pair."""
+    executor = LocalExecutor(2, lambda name: (str(small_pair), pair_digest(small_pair)))
+    yield executor
+    executor.shutdown()
+
+
+def deadly_cell(seed, dies, flag):
+    return Cell("e", "t", "small", (("dies", dies), ("flag", str(flag))), seed)
+
+
+def test_a_worker_that_dies_costs_its_own_cells_which_are_tried_once_more(local, tmp_path):
+    """One cell kills its worker every time, one only the first time; every other cell is measured."""
+    table = Table("t", "light:deadly", quick=[])
+    kinds = ["no", "no", "always", "no", "once", "no", "no", "no"]
+    futures = [local.submit(table, deadly_cell(i, kind, tmp_path / f"{i}")) for i, kind in enumerate(kinds)]
+    for i, (kind, future) in enumerate(zip(kinds, futures, strict=True)):
+        if kind == "always":
+            with pytest.raises(ExecutorError, match="its worker process died 2 times"):
+                future.result(timeout=60)
+        else:
+            assert future.result(timeout=60) == {"value": i}
+
+
+def test_shutdown_cancels_what_has_not_finished(local):
+    table = Table("t", "light:sleepy", quick=[])
+    futures = [local.submit(table, Cell("e", "t", "small", (("seconds", 30.0),), seed)) for seed in range(4)]
+    time.sleep(1)
+    started = time.monotonic()
+    local.shutdown()
+    assert time.monotonic() - started < 10
+    assert not any(future.done() and not future.cancelled() and future.exception() is None for future in futures)
+
+
+@contextlib.contextmanager
+def cluster(folder, port):
+    """A Dask scheduler and two workers on loopback, each in a folder of its own."""
+    address = f"tcp://127.0.0.1:{port}"
+    quiet = {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL, "env": os.environ}
+    commands = [["scheduler", "--host", "127.0.0.1", "--port", str(port), "--no-dashboard"]]
+    commands += [["worker", address, "--nthreads", "1", "--no-dashboard", "--no-nanny"]] * 2
+    processes = []
+    try:
+        for number, words in enumerate(commands):
+            place = folder / f"machine{number}"
+            place.mkdir(parents=True)
+            processes.append(subprocess.Popen([sys.executable, "-m", "dask", *words], cwd=place, **quiet))
+        yield address
+    finally:
+        for process in processes:
+            process.kill()
+            process.wait()
+
+
+def run(root, *options):
+    command = [sys.executable, "-m", "pytest", "benchmark", "--pair", "small", "--seeds", "2", "-k", "elbow", *options]
+    done = subprocess.run(command, cwd=root, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stdout + done.stderr
+    return done.stdout
+
+
+def test_bytes_do_not_depend_on_where_cells_are_measured(tmp_path, smollm2, unused_tcp_port):
+    """Serial, two local workers, and a two-worker Dask cluster that shares no folder with the client."""
+    root = tmp_path / "root"
+    root.mkdir()
+    build_suite(root, smollm2)
+    run(root)
+    expected = canonical_bytes(root, "elbow")
+    run(root, "--results", "always", "--workers", "2")
+    assert canonical_bytes(root, "elbow") == expected
+    with cluster(tmp_path, unused_tcp_port) as address:
+        run(root, "--results", "always", "--dask", address)
+    assert canonical_bytes(root, "elbow") == expected
+
+
+def test_artifacts_are_rebuilt_from_the_store_without_torch(tmp_path, light_pair_root):
+    root = light_pair_root
+    assert light.run(root, "-q").returncode == 0
+    script = (
+        "import sys, pytest\n"
+        f"code = pytest.main({light.command('-q', '--results', 'only-cache')[3:]!r})\n"
+        "sys.exit('torch was imported' if 'torch' in sys.modules else code)\n"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", script], cwd=root, env=light.environment(), capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+
+
+def test_only_cache_measures_nothing(light_pair_root):
+    done = light.run(light_pair_root, "-q", "--results", "only-cache")
+    assert done.returncode == 1
+    assert "no stored row; run without --results only-cache to measure it" in done.stdout
+    assert "Traceback" not in done.stdout
+
+
+@pytest.fixture
+def light_pair_root(tmp_path, smollm2):
+    """A root with the light experiment."""
+    root = tmp_path / "light"
+    light.build_root(root, write_pair(tmp_path / "pair" / "small", smollm2, 60), cells=20)
+    return root
+
+
+@pytest.fixture
+def unused_tcp_port():
+    """A port nobody listens on just now."""
+    import socket
+
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return probe.getsockname()[1]
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        (["--dask", "tcp://127.0.0.1:1"], "no scheduler answers there"),
+        (["--dask", "nonsense://x"], "--dask nonsense://x: "),
+        (["--workers", "0"], "'0' is not a whole number of at least 1"),
+        (["--workers", "2", "--dask", "tcp://127.0.0.1:1"], "exclude each other"),
+    ],
+)
+def test_executors_that_cannot_be_used_are_usage_errors(light_pair_root, options, message):
+    done = light.run(light_pair_root, "-q", *options)
+    assert done.returncode == pytest.ExitCode.USAGE_ERROR
+    assert message in done.stderr
+    assert "Traceback" not in done.stderr
