@@ -9,6 +9,7 @@ byte-identical to that of a run nobody disturbed. Then the store is deleted and 
 
 import argparse
 import contextlib
+import functools
 import json
 import os
 import random
@@ -20,6 +21,7 @@ import subprocess
 import sys
 import tempfile
 import threading
+import time
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -30,7 +32,7 @@ import light
 PASSED = re.compile(r"\[(\S+)\] PASSED")
 
 
-def run_campaign(base, pair_folder, kills, seed, lanes=4):
+def run_campaign(base, pair_folder, kills, seed, lanes=2):
     """Kill `kills` sweeps in `lanes` roots at a time; return counts. Raises AssertionError on any loss."""
     reference = base / "reference"
     light.build_root(reference, pair_folder)
@@ -48,7 +50,7 @@ def run_campaign(base, pair_folder, kills, seed, lanes=4):
             with lock:
                 if totals["kills"] >= kills:
                     return
-            killed, passed = _sweep(root, rng.uniform(0.4, 4.0))
+            killed, passed = _sweep(root, rng)
             acknowledged |= passed
             stored = _stored_names(root)
             assert acknowledged <= stored, f"lost: {sorted(acknowledged - stored)[:5]}"
@@ -67,8 +69,11 @@ def run_campaign(base, pair_folder, kills, seed, lanes=4):
     return totals
 
 
-def _sweep(root, seconds):
-    """Run a sweep, kill it after `seconds`; return whether it was killed and the cases it reported as passed."""
+def _sweep(root, rng):
+    """Run a sweep and kill it: one time in five at some moment of its start, else after some number of cases.
+
+    Returns whether it was killed before its end, and the cases it had reported as passed.
+    """
     process = subprocess.Popen(
         light.command("-v", "--workers", "2"),
         cwd=root,
@@ -78,13 +83,25 @@ def _sweep(root, seconds):
         text=True,
         start_new_session=True,
     )
-    timer = threading.Timer(seconds, lambda: _kill_group(process.pid))
-    timer.start()
-    output, _ = process.communicate()
-    timer.cancel()
+    kill = functools.partial(_kill_group, process.pid)
+    after, lines = (None if rng.random() < 0.2 else rng.randint(1, light.CELLS * 5 // 4)), []
+    timer = threading.Timer(rng.uniform(0, 3), kill) if after is None else None
+    if timer is not None:
+        timer.start()
+    passed = set()
+    for line in process.stdout:
+        lines.append(line)
+        if found := PASSED.search(line):
+            passed.add(found[1])
+            if len(passed) == after:
+                time.sleep(rng.uniform(0, 0.1))
+                kill()
+    process.wait()
+    if timer is not None:
+        timer.cancel()
     killed = process.returncode == -signal.SIGKILL
-    assert killed or process.returncode == 0, output
-    return killed, set(PASSED.findall(output))
+    assert killed or process.returncode == 0, "".join(lines)
+    return killed, passed
 
 
 def _kill_group(pid):
@@ -111,7 +128,8 @@ def _csv(root):
 
 def main():
     """Command line of the campaign."""
-    from conftest import write_pair
+    from pair_folders import write_pair
+
     from embalign.embeddings.pair import find_pair, load_pair
 
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])

@@ -10,8 +10,7 @@ import pytest
 from crash_campaign import run_campaign
 from hypothesis import HealthCheck, settings
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule, run_state_machine_as_test
-
-from conftest import write_pair
+from pair_folders import write_pair
 
 
 @pytest.fixture(scope="module")
@@ -34,7 +33,7 @@ def test_two_hundred_kills_lose_no_acknowledged_row(tmp_path, light_pair):
 @pytest.mark.parametrize("workers", [[], ["--workers", "2"]])
 def test_signals_stop_within_seconds_and_say_how_to_resume(tmp_path, light_pair, signum, code, word, workers):
     root = tmp_path / "root"
-    light.build_root(root, light_pair, cells=400)
+    light.build_root(root, light_pair, cells=120)
     process = subprocess.Popen(
         light.command("-v", *workers), cwd=root, env=light.environment(), stdout=subprocess.PIPE, text=True
     )
@@ -50,7 +49,7 @@ def test_signals_stop_within_seconds_and_say_how_to_resume(tmp_path, light_pair,
     assert "run the same command again" in rest
     done = light.run(root, "-q")
     assert done.returncode == 0
-    assert "400 cells measured" in done.stdout
+    assert "120 cells measured" in done.stdout
 
 
 class Interruptions(RuleBasedStateMachine):

@@ -8,9 +8,9 @@ import time
 
 import light
 import pytest
+from pair_folders import write_pair
 from test_plugin import build_suite, canonical_bytes
 
-from conftest import write_pair
 from embalign.embeddings.pair import pair_digest
 from embalign.runs.executor import ExecutorError, LocalExecutor
 from embalign.runs.experiment import Cell, Table

@@ -10,8 +10,8 @@ from pathlib import Path
 
 import pandas as pd
 import pytest
+from pair_folders import ROOT, write_pair
 
-from conftest import ROOT, write_pair
 from embalign.embeddings.pair import file_digest
 
 ELBOW_COLUMNS = (

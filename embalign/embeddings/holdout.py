@@ -10,6 +10,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from embalign.embeddings.corpus import CorpusError
+
 TEST_FRACTION = 0.2
 NEAR_DUPLICATE_JACCARD = 0.8
 
@@ -51,7 +53,7 @@ def split_holdout(texts: Sequence[str], labels: Sequence[str], fraction: float =
     in_test = np.array([label in test_labels for label in labels], dtype=bool)
     train, test = np.flatnonzero(~in_test), np.flatnonzero(in_test)
     if len(train) == 0 or len(test) == 0:
-        raise ValueError(
+        raise CorpusError(
             f"{len(set(labels))} label group(s) over {len(labels)} items cannot be split into training and test: "
             "at least two groups are needed"
         )

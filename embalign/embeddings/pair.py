@@ -9,6 +9,7 @@ plain items in the same order. A folder from a stranger is data: nothing in it i
 from __future__ import annotations
 
 import difflib
+import functools
 import hashlib
 import json
 import tomllib
@@ -67,7 +68,11 @@ class Pair:
     teacher: Vectors
     styled: tuple[Item, ...]
     styled_draft: Vectors
-    holdout: Holdout
+
+    @functools.cached_property
+    def holdout(self) -> Holdout:
+        """The fixed split of the plain items into training pool and test set."""
+        return split_holdout([item.text for item in self.items], [item.label for item in self.items])
 
     @property
     def labels(self) -> NDArray[np.str_]:
@@ -133,7 +138,6 @@ def load_pair(folder: Path) -> Pair:
         teacher=teacher,
         styled=tuple(item for item in items if item.style is not None),
         styled_draft=np.ascontiguousarray(draft[styled_rows]),
-        holdout=split_holdout([item.text for item in plain], [item.label for item in plain]),
     )
 
 
