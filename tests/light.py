@@ -33,7 +33,7 @@ def test_light(cell, measure):
 
 def measure(pair, cell):
     """A number that depends on the cell alone, after a short while; LIGHT_FAIL names a setting that fails."""
-    time.sleep(0.02)
+    time.sleep(float(os.environ.get("LIGHT_SECONDS", "0.02")))
     if os.environ.get("LIGHT_FAIL") == str(cell["setting"]):
         raise SelectionError("this cell was told to fail")
     return {"name": cell.id, "value": int(hashlib.sha256(cell.id.encode()).hexdigest()[:12], 16) / 2**48}

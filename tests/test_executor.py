@@ -1,7 +1,6 @@
 """Executors: worker deaths, interruption, and the same bytes wherever cells are measured."""
 
 import contextlib
-import os
 import subprocess
 import sys
 import time
@@ -48,14 +47,14 @@ def test_shutdown_cancels_what_has_not_finished(local):
     started = time.monotonic()
     local.shutdown()
     assert time.monotonic() - started < 10
-    assert not any(future.done() and not future.cancelled() and future.exception() is None for future in futures)
+    assert all(future.cancelled() for future in futures)
 
 
 @contextlib.contextmanager
 def cluster(folder, port):
     """A Dask scheduler and two workers on loopback, each in a folder of its own."""
     address = f"tcp://127.0.0.1:{port}"
-    quiet = {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL, "env": os.environ}
+    quiet = {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL, "env": light.environment(LIGHT_SECONDS="0.5")}
     commands = [["scheduler", "--host", "127.0.0.1", "--port", str(port), "--no-dashboard"]]
     commands += [["worker", address, "--nthreads", "1", "--no-dashboard", "--no-nanny"]] * 2
     processes = []
@@ -69,6 +68,26 @@ def cluster(folder, port):
         for process in processes:
             process.kill()
             process.wait()
+
+
+def test_a_cluster_that_goes_away_fails_its_cells_and_not_the_session(tmp_path, light_pair_root, unused_tcp_port):
+    """The scheduler is killed under way: the rest of the cells fail with one line each, and what was done is stored."""
+    with cluster(tmp_path, unused_tcp_port) as address:
+        process = subprocess.Popen(
+            light.command("-v", "--dask", address),
+            cwd=light_pair_root,
+            env=light.environment(LIGHT_SECONDS="0.5"),
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+        )
+        for line in process.stdout:
+            if "PASSED" in line:
+                break
+    rest, _ = process.communicate(timeout=120)
+    assert process.returncode == 1, rest
+    assert "the cluster went away before the cell was finished" in rest
+    assert "20 cells measured" in light.run(light_pair_root, "-q").stdout
 
 
 def run(root, *options):

@@ -128,16 +128,13 @@ class LocalExecutor:
 
     def _start_jobs(self, running: dict[Future[Row], _Job]) -> None:
         with self._wake:
-            while len(running) < self._workers and not self._stopped:
-                if self._suspects:
-                    if running:
-                        return  # a suspect runs alone
-                    job = self._suspects.popleft()
-                    running[self._send(job)] = job
+            suspect_runs = any(job.attempts > 1 for job in running.values())
+            while len(running) < self._workers and not suspect_runs and not self._stopped:
+                queue = self._suspects or self._waiting
+                suspect_runs = bool(self._suspects)
+                if not queue or (suspect_runs and running):
                     return
-                if not self._waiting:
-                    return
-                job = self._waiting.popleft()
+                job = queue.popleft()
                 running[self._send(job)] = job
 
     def _send(self, job: _Job) -> Future[Row]:
@@ -154,6 +151,9 @@ class LocalExecutor:
     def _settle(self, job: _Job, inner: Future[Row]) -> None:
         from loky.process_executor import BrokenProcessPool
 
+        if self._stopped:
+            job.future.cancel()
+            return
         error = inner.exception()
         if isinstance(error, BrokenProcessPool):
             self._pool = None
@@ -174,7 +174,6 @@ class _Job:
         self.arguments = arguments
         self.attempts = 0
         self.future: Future[Row] = Future()
-        self.future.set_running_or_notify_cancel()
 
 
 class DaskExecutor:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import functools
+import sys
 from collections.abc import Iterable, Sequence
 from concurrent.futures import CancelledError, Future
 from dataclasses import dataclass
@@ -109,6 +110,8 @@ class Session:
             if cell in self._futures:
                 return self._futures[cell].result()
             return table.run(self.pair(cell.pair), cell)
+        except CancelledError:
+            raise CellFailedError("the cluster went away before the cell was finished") from None
         except Exception as error:
             if isinstance(error, expected_failures()):
                 raise CellFailedError(str(error) or type(error).__name__) from None
@@ -164,4 +167,9 @@ def expected_failures() -> tuple[type[Exception], ...]:
     from embalign.alignment.selection import SelectionError
     from embalign.alignment.training import TrainingDivergedError
 
-    return SelectionError, TrainingDivergedError, PairError, CorpusError, ExecutorError
+    expected = (SelectionError, TrainingDivergedError, PairError, CorpusError, ExecutorError)
+    if "distributed" in sys.modules:
+        from distributed.scheduler import KilledWorker
+
+        return (*expected, KilledWorker)
+    return expected
