@@ -11,48 +11,11 @@ from typing import Any
 import pandas as pd
 
 from embalign.reporting.elbow_figure import draw
-from embalign.reporting.tables import markdown, mean_with_interval, percent, write_csv
-from embalign.verdicts.elbow import ElbowVerdict, judge_elbow
+from embalign.reporting.elbow_verdicts import BUDGETS, MARGIN_SHARE, NAMES, PRIMARY, Judged, answer, judge_all
+from embalign.reporting.tables import METRICS, markdown, mean_with_interval, percent, rerun_command, write_csv
 from embalign.verdicts.statistics import holm, student_t
 
-COLUMNS = [
-    "pair",
-    "policy",
-    "budget",
-    "ratio",
-    "n_train",
-    "seed",
-    "cosine_mean",
-    "cosine_p05",
-    "cosine_p50",
-    "cosine_p95",
-    "skill",
-    "spearman",
-    "recall_at_1",
-    "recall_at_5",
-    "recall_at_10",
-    "mrr",
-    "gate_augrc",
-    "gate_accept_rate",
-]
-PRIMARY = {"policy": "random", "budget": "steps", "metric": "cosine_mean"}
-MARGIN_SHARE = 0.05
-# What a map is worth at no data: the constant predictor for similarity, measured chance for retrieval.
-ORIGIN = {"cosine_mean": "mean_vector", "spearman": "mean_vector", "recall_at_1": "chance", "mrr": "chance"}
-NAMES = {"cosine_mean": "mean cosine", "spearman": "Spearman", "recall_at_1": "Recall@1", "mrr": "MRR"}
-BUDGETS = {"steps": "fixed steps", "epochs": "fixed epochs", "closed_form": "ridge"}
-
-
-@dataclasses.dataclass(frozen=True)
-class Judged:
-    """One curve's verdict, or the reason there is none, with the gain that its margin is a share of."""
-
-    policy: str
-    budget: str
-    metric: str
-    gain: float
-    verdict: ElbowVerdict | None
-    reason: str = ""
+COLUMNS = ("pair", "policy", "budget", "ratio", "n_train", "seed", *METRICS)
 
 
 def write_report(frames: Mapping[str, pd.DataFrame], about: Mapping[str, Any], folder: Path) -> str:
@@ -69,47 +32,6 @@ def write_report(frames: Mapping[str, pd.DataFrame], about: Mapping[str, Any], f
     (folder / "verdict.json").write_text(json.dumps(verdict, indent=2) + "\n", encoding="ascii")
     (folder / "report.md").write_text(_report(rows, references, judged, primary, about), encoding="utf-8")
     return answer(primary)[0]
-
-
-def judge_all(measured: pd.DataFrame, references: pd.DataFrame) -> list[Judged]:
-    """Return the verdict of every policy, budget and metric; the margin is 5 % of the gain from no data to all."""
-    origins = references.groupby("reference").mean(numeric_only=True)
-    judged = []
-    for (policy, budget), group in measured.groupby(["policy", "budget"], sort=False):
-        for metric, origin in ORIGIN.items():
-            gain = group.loc[group["ratio"] == 1, metric].mean() - origins.loc[origin, metric]
-            curve = group[["ratio", "seed", metric]].rename(columns={metric: "value"})
-            try:
-                verdict = judge_elbow(curve, margin=MARGIN_SHARE * max(gain, 0.0))
-                judged.append(Judged(policy, budget, metric, gain, verdict))
-            except ValueError as error:
-                judged.append(Judged(policy, budget, metric, gain, None, str(error)))
-    return judged
-
-
-def answer(found: Judged) -> tuple[str, str]:
-    """Return the answer in two sentences: elbow or none, and the recommended ratio."""
-    where = f"{NAMES[found.metric]}, {found.policy} selection, {BUDGETS[found.budget]}"
-    verdict = found.verdict
-    if verdict is None:
-        return f"No verdict ({where}): {found.reason}.", "No ratio is recommended."
-    spans = verdict.elbow_interval or (1.0, 1.0)
-    first = {
-        "elbow": f"Returns at least halve at {percent(verdict.elbow or 1)} of the data (candidates "
-        f"{percent(spans[0])} to {percent(spans[1])})",
-        "gradual": "There is no elbow: more data goes on helping, with no ratio where returns are shown to halve",
-        "flat": "There is no elbow: no effect of the amount of data was found",
-        "declining": "There is no elbow: a smaller share of the data beats all of it",
-        "unidentifiable": "Whether there is an elbow cannot be told from so few ratios or seeds",
-    }[verdict.kind]
-    low, high = verdict.recommended_interval
-    within = f"within {percent(MARGIN_SHARE)} of the whole gain ({verdict.margin:.4f})"
-    if verdict.saturated:
-        second = f"Recommended ratio: {percent(high)}, the smallest shown to stay {within} of 100 %"
-        second += f"; the data do not rule out {percent(low)}." if low < high else "; every smaller one is worse."
-    else:
-        second = f"Recommended ratio: 100 %, not saturated; no smaller ratio is shown to stay {within}."
-    return f"{first} ({where}).", second
 
 
 def _report(
@@ -158,13 +80,6 @@ def _report(
         "`provenance.json` names data, models, code and versions.",
     ]
     return "\n\n".join(parts) + "\n"
-
-
-def rerun_command(experiment: str, about: Mapping[str, Any]) -> str:
-    """Return the command that measures the same grid again."""
-    profile = "" if about["profile"] == "quick" else f" --profile {about['profile']}"
-    grid = f"--pair {about['pair']}{profile} --seeds {len(about['seeds'])}"
-    return f"pytest benchmark/ -k {experiment} {grid} --results always"
 
 
 def _curve_table(measured: pd.DataFrame, budget: str) -> pd.DataFrame:

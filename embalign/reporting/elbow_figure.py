@@ -14,7 +14,7 @@ from embalign.verdicts.statistics import student_t
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
-    from embalign.reporting.elbow import Judged
+    from embalign.reporting.elbow_verdicts import Judged
 
 LINES: dict[str, dict[str, Any]] = {
     "random": {"color": BLUE, "marker": "o", "linestyle": "-"},

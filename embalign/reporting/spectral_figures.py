@@ -8,12 +8,11 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pandas as pd
 
+from embalign.reporting.spectral_verdicts import MARGINS, NAMES, Contrast
 from embalign.reporting.style import BLUE, GREEN, GREY, ORANGE, PURPLE, SKY, figure_style, save
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
-
-    from embalign.reporting.spectral import Contrast
 
 ARMS: dict[str, dict[str, Any]] = {
     "spectral": {"color": BLUE, "marker": "o"},
@@ -30,8 +29,6 @@ def draw_differences(contrasts: list[Contrast], path: Path) -> None:
     """Draw each arm's paired difference to the baseline with its 95 % interval, the equivalence band shaded."""
     from matplotlib import pyplot
     from matplotlib.ticker import MaxNLocator
-
-    from embalign.reporting.spectral import MARGINS, NAMES
 
     shown = [found for found in contrasts if found.control == "baseline" and found.treatment in ARMS]
     settings = list(dict.fromkeys((found.treatment, found.convention, found.weight) for found in shown))

@@ -2,10 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import pandas as pd
+
+# The columns that every experiment's table shares, in their published order.
+METRICS = (
+    *("cosine_mean", "cosine_p05", "cosine_p50", "cosine_p95", "skill", "spearman"),
+    *("recall_at_1", "recall_at_5", "recall_at_10", "mrr", "gate_augrc", "gate_accept_rate"),
+)
 
 
 def write_csv(frame: pd.DataFrame, path: Path, first: Sequence[str] = ()) -> None:
@@ -41,6 +48,13 @@ def mean_with_interval(values: pd.Series, digits: int = 4) -> str:
 def percent(ratio: float) -> str:
     """Return a ratio as a percentage without trailing zeros: 0.05 -> "5 %"."""
     return f"{100 * ratio:g} %"
+
+
+def rerun_command(experiment: str, about: Mapping[str, Any]) -> str:
+    """Return the command that measures the same grid again."""
+    profile = "" if about["profile"] == "quick" else f" --profile {about['profile']}"
+    grid = f"--pair {about['pair']}{profile} --seeds {len(about['seeds'])}"
+    return f"pytest benchmark/ -k {experiment} {grid} --results always"
 
 
 def _defuse(value: object) -> object:
