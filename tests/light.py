@@ -87,5 +87,6 @@ def command(*options):
 
 
 def environment(**extra):
-    """The environment of a run: the tests' modules importable, output not held back."""
-    return os.environ | {"PYTHONPATH": f"{ROOT}{os.pathsep}{ROOT / 'tests'}", "PYTHONUNBUFFERED": "1"} | extra
+    """The environment of a run: the tests' modules importable, output not held back, no coverage to slow it down."""
+    inherited = {name: value for name, value in os.environ.items() if not name.startswith("COVERAGE")}
+    return inherited | {"PYTHONPATH": f"{ROOT}{os.pathsep}{ROOT / 'tests'}", "PYTHONUNBUFFERED": "1"} | extra

@@ -122,6 +122,6 @@ def test_no_history_of_partial_runs_changes_canonical_artifacts(tmp_path, light_
     run_state_machine_as_test(
         Interruptions,
         settings=settings(
-            max_examples=6, stateful_step_count=5, deadline=None, suppress_health_check=list(HealthCheck)
+            max_examples=4, stateful_step_count=5, deadline=None, suppress_health_check=list(HealthCheck)
         ),
     )
