@@ -89,14 +89,14 @@ def _sweep(root, rng):
     if timer is not None:
         timer.start()
     passed = set()
-    for line in process.stdout:
-        lines.append(line)
-        if found := PASSED.search(line):
-            passed.add(found[1])
-            if len(passed) == after:
-                time.sleep(rng.uniform(0, 0.1))
-                kill()
-    process.wait()
+    with process:
+        for line in process.stdout:
+            lines.append(line)
+            if found := PASSED.search(line):
+                passed.add(found[1])
+                if len(passed) == after:
+                    time.sleep(rng.uniform(0, 0.1))
+                    kill()
     if timer is not None:
         timer.cancel()
     killed = process.returncode == -signal.SIGKILL
