@@ -84,18 +84,19 @@ class Session:
 
     def start(self, cells: Iterable[tuple[Table, Cell]]) -> None:
         """Hand every cell that has no usable row to the executor, if there is one. Raises ExecutorError."""
+        if self.options.results == "only-cache" or not (self.options.dask or self.options.workers):
+            return
         missing = [(table, cell) for table, cell in cells if self.stored(cell) is None]
-        if not missing or self.options.results == "only-cache":
+        if not missing:
             return
         if self.options.dask:
             self._executor = DaskExecutor(self.options.dask, self.pair)
-        elif self.options.workers:
+        else:
             workers = min(self.options.workers, len(missing))
             self._executor = LocalExecutor(workers, lambda name: (str(self.folders()[name]), self.digest(name)))
-        if self._executor is not None:
-            for table, cell in missing:
-                self._futures[cell] = self._executor.submit(table, cell)
-                self._futures[cell].add_done_callback(functools.partial(self._keep, cell))
+        for table, cell in missing:
+            self._futures[cell] = self._executor.submit(table, cell)
+            self._futures[cell].add_done_callback(functools.partial(self._keep, cell))
 
     def row(self, table: Table, cell: Cell) -> Row:
         """Return a cell's row: from the store, from the executor, or measured here.
@@ -128,10 +129,11 @@ class Session:
             self.store.put(self._key(cell), {name: value for name, value in row.items() if name != "status"})
 
     def stop(self) -> None:
-        """Drop the cells that have not finished."""
+        """Drop the cells that have not finished and close the store."""
         if self._executor is not None:
             self._executor.shutdown()
             self._executor = None
+        self.store.close()
 
     def publish(self, arguments: Sequence[str]) -> list[str]:
         """Write the artifacts of every experiment that has rows, and return what to tell the user."""
