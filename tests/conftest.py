@@ -1,7 +1,6 @@
 """Fixtures that several test modules share."""
 
-import importlib
-
+import hypothesis
 import pytest
 from pair_folders import ROOT, write_pair
 
@@ -9,12 +8,9 @@ from embalign.embeddings.pair import find_pair, load_pair
 
 pytest_plugins = ["pytester"]
 
-# An inner in-process pytest forgets the modules that it was the first to import. Compiled ones do not survive a second
-# import in one process (torch then computes wrongly or crashes), so the outer session imports all of them first.
-for module in ("embalign.runs.measure", "embalign.reporting.elbow", "embalign.reporting.spectral", "matplotlib.pyplot"):
-    importlib.import_module(module)
-for module in ("sklearn.cluster", "sklearn.linear_model", "sklearn.neighbors", "scipy.stats", "distributed", "loky"):
-    importlib.import_module(module)
+# Machines are shared and first calls import libraries: time is for benchmarks, never for a test to fail on.
+hypothesis.settings.register_profile("untimed", deadline=None)
+hypothesis.settings.load_profile("untimed")
 
 
 @pytest.fixture(scope="session")

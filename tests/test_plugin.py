@@ -1,9 +1,11 @@
 """The suite as its users meet it: an inner pytest on a small pair of real embeddings."""
 
-import importlib
+import contextlib
+import hashlib
 import json
 import re
 import shutil
+import sqlite3
 import subprocess
 import sys
 from pathlib import Path
@@ -41,12 +43,15 @@ def build_suite(root, source, count=240):
 
 @pytest.fixture
 def suite(pytester, smollm2):
-    """An inner pytest in a root of its own; returns a function that runs it on the small pair."""
+    """An inner pytest in a root of its own; returns a function that runs it on the small pair.
+
+    In a process of its own: an in-process inner pytest forgets the modules that it was the first to import, and torch
+    imported twice into one process fails or crashes.
+    """
     build_suite(pytester.path, smollm2)
 
-    def run(*arguments, subprocess=False):
-        runner = pytester.runpytest_subprocess if subprocess else pytester.runpytest_inprocess
-        return runner("benchmark", "--pair", "small", "--seeds", "2", *arguments)
+    def run(*arguments):
+        return pytester.runpytest_subprocess("benchmark", "--pair", "small", "--seeds", "2", *arguments)
 
     return run
 
@@ -151,33 +156,30 @@ def test_a_partial_selection_leaves_canonical_artifacts_alone(finished, selectio
     assert (root / "benchmark/small/reports/.partial/elbow/missing.txt").read_text().count("\n") > 50
 
 
-def test_stored_cells_are_reused_and_always_measures_anew(finished, monkeypatch, pytester):
-    root, _ = finished
-    measure = importlib.import_module("embalign.runs.measure")
-
-    def broken(*_):
-        raise AssertionError("measured although stored")
-
-    monkeypatch.chdir(root)
-    monkeypatch.setattr(measure, "measure_ratio", broken)
-    selected = [
-        "--pair",
-        "small",
-        "--seeds",
-        "2",
-        "-k",
-        "elbow and ratio0.50",
-        f"--rootdir={root}",
-        str(root / "benchmark"),
-    ]
-    pytester.runpytest_inprocess(*selected).assert_outcomes(passed=18, deselected=149)
-    pytester.runpytest_inprocess("--results", "always", *selected).assert_outcomes(failed=18, deselected=149)
+def test_stored_cells_are_reused_and_always_measures_anew(finished, tmp_path):
+    """A value changed in the store comes back in a run that reuses it, and not in one that measures anew."""
+    root = tmp_path / "root"
+    shutil.copytree(finished[0], root)
+    with contextlib.closing(sqlite3.connect(root / ".embalign" / "results.sqlite")) as connection, connection:
+        for key, text in connection.execute("SELECT key, row FROM rows").fetchall():
+            changed = json.dumps({**json.loads(text), "cosine_mean": 0.123})
+            digest = hashlib.sha256(changed.encode()).hexdigest()
+            connection.execute("UPDATE rows SET row = ?, sha256 = ? WHERE key = ?", (changed, digest, key))
+    command = [sys.executable, "-m", "pytest", "benchmark", "--pair", "small", "--seeds", "2"]
+    for options, reused in ([], True), (["--results", "always"], False):
+        selected = [*command, "-k", "elbow and ratio0.50", *options]
+        done = subprocess.run(selected, cwd=root, capture_output=True, text=True, check=False)
+        assert done.returncode == 0, done.stdout + done.stderr
+        assert "18 passed" in done.stdout
+        rows = pd.read_csv(root / "benchmark/small/reports/.partial/elbow/data_ratio_vs_metrics.csv")
+        assert len(rows) == 18
+        assert (rows["cosine_mean"] == 0.123).all() if reused else (rows["cosine_mean"] != 0.123).all()
 
 
 def test_cells_that_cannot_be_measured_fail_alone_and_are_reported(pytester, smollm2):
     """A pool too small for 1 % of it: those cells fail with n and ratio, the grid goes on, the report shows them."""
     build_suite(pytester.path, smollm2, count=50)
-    result = pytester.runpytest_inprocess("benchmark", "-k", "elbow", "--pair", "small", "--seeds", "2")
+    result = pytester.runpytest_subprocess("benchmark", "-k", "elbow", "--pair", "small", "--seeds", "2")
     assert result.ret == 1
     result.stdout.fnmatch_lines(["*ratio 0.01 of * items rounds to no samples*"])
     result.stdout.no_fnmatch_line("*Traceback*")
@@ -262,6 +264,6 @@ def test_help_lists_the_options_with_their_defaults(suite, pytester):
 
 
 def test_workers_report_partial_runs_too(suite):
-    result = suite("-k", "elbow and ratio1.00 and random-closed_form", "-n", "2", subprocess=True)
+    result = suite("-k", "elbow and ratio1.00 and random-closed_form", "-n", "2")
     assert result.ret == 0
     result.stdout.fnmatch_lines(["elbow on small: partial, 116 of 118 cells*"])
