@@ -90,3 +90,8 @@ def environment(**extra):
     """The environment of a run: the tests' modules importable, output not held back, no coverage to slow it down."""
     inherited = {name: value for name, value in os.environ.items() if not name.startswith("COVERAGE")}
     return inherited | {"PYTHONPATH": f"{ROOT}{os.pathsep}{ROOT / 'tests'}", "PYTHONUNBUFFERED": "1"} | extra
+
+
+def listen_to_interrupt():
+    """Undo an inherited "ignore SIGINT", as a background job of a shell has it, before a run starts."""
+    signal.signal(signal.SIGINT, signal.default_int_handler)

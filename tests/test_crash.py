@@ -35,7 +35,12 @@ def test_signals_stop_within_seconds_and_say_how_to_resume(tmp_path, light_pair,
     root = tmp_path / "root"
     light.build_root(root, light_pair, cells=120)
     process = subprocess.Popen(
-        light.command("-v", *workers), cwd=root, env=light.environment(), stdout=subprocess.PIPE, text=True
+        light.command("-v", *workers),
+        cwd=root,
+        env=light.environment(),
+        stdout=subprocess.PIPE,
+        text=True,
+        preexec_fn=light.listen_to_interrupt,
     )
     for line in process.stdout:
         if "PASSED" in line:
@@ -69,7 +74,12 @@ class Interruptions(RuleBasedStateMachine):
     def start(self, workers, *options, **extra):
         command = light.command("-q", "--workers", str(workers), *options)
         return subprocess.Popen(
-            command, cwd=self.root, env=light.environment(**extra), stdout=subprocess.PIPE, stderr=subprocess.STDOUT
+            command,
+            cwd=self.root,
+            env=light.environment(**extra),
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            preexec_fn=light.listen_to_interrupt,
         )
 
     def canonical(self):
