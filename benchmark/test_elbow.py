@@ -12,6 +12,7 @@ from embalign.runs.experiment import Experiment, Table, grid
 QUICK_RATIOS = [0.01, 0.05, 0.10, 0.20, 0.50, 1.00]
 FULL_RATIOS = [0.01, 0.02, 0.05, 0.10, 0.15, 0.20, 0.30, 0.50, 0.70, 1.00]
 POLICIES = ["random", "density", "coverage"]
+MORE_POLICIES = ["sparse", "kcenter", "facility"]
 BUDGETS = ["steps", "epochs", "closed_form"]
 
 ELBOW = Experiment(
@@ -20,13 +21,23 @@ ELBOW = Experiment(
     tables=(
         Table(
             name="data_ratio_vs_metrics",
-            measure="embalign.runs.measure:measure_ratio",
+            measure="embalign.runs.measure_ratio:measure_ratio",
             quick=grid(policy=POLICIES, budget=BUDGETS, ratio=QUICK_RATIOS),
-            full=grid(policy=POLICIES, budget=BUDGETS, ratio=FULL_RATIOS),
+            full=[
+                *grid(policy=POLICIES, budget=BUDGETS, ratio=FULL_RATIOS),
+                *grid(policy=MORE_POLICIES, budget=["steps"], ratio=FULL_RATIOS),
+            ],
+        ),
+        Table(
+            name="trajectory",
+            measure="embalign.runs.measure_ratio:measure_trajectory",
+            seeds=3,
+            quick=grid(policy=["random"], ratio=QUICK_RATIOS),
+            full=grid(policy=["random"], ratio=FULL_RATIOS),
         ),
         Table(
             name="references",
-            measure="embalign.runs.measure:measure_reference",
+            measure="embalign.runs.measure_ratio:measure_reference",
             quick=grid(reference=["mean_vector", "untrained", "chance", "draft", "teacher"]),
         ),
     ),
@@ -37,6 +48,12 @@ ELBOW = Experiment(
 def test_elbow(cell, measure):
     """A map fitted on a share of the pool can be scored on the held-out label groups."""
     assert math.isfinite(measure(cell)["cosine_mean"])
+
+
+@pytest.mark.cells(ELBOW, "trajectory")
+def test_elbow_trajectory(cell, measure):
+    """The held-out cosine can be followed from step to step."""
+    assert len(measure(cell)) > 2
 
 
 @pytest.mark.cells(ELBOW, "references")

@@ -19,7 +19,7 @@ SPECTRAL = Experiment(
     tables=(
         Table(
             name="spectral_ab",
-            measure="embalign.runs.measure:measure_arm",
+            measure="embalign.runs.measure_arm:measure_arm",
             quick=[
                 *grid(arm=["baseline"], convention=["none"], **{"lambda": [0.0]}),
                 *grid(arm=["spectral", "signed_permutation"], convention=["raw", "unit"], **{"lambda": LAMBDAS}),
@@ -29,7 +29,7 @@ SPECTRAL = Experiment(
         ),
         Table(
             name="spectrum",
-            measure="embalign.runs.measure:measure_spectrum",
+            measure="embalign.runs.measure_arm:measure_spectrum",
             seeds=1,
             quick=[
                 *grid(

@@ -4,11 +4,13 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from hypothesis.extra.numpy import arrays
 from scipy import stats
 from sklearn.metrics import roc_auc_score
 from strategies import gate_outcomes
 
 from embalign.evaluation import gate, scorecard, similarity, spectrum
+from embalign.evaluation.by_label import label_values, pack, unpack
 
 
 @pytest.fixture(scope="module")
@@ -114,3 +116,34 @@ def test_scorecard_of_the_teacher_itself_is_perfect(spaces):
     for name in ("cosine_mean", "cosine_p05", "skill", "spearman"):
         assert found[name] == pytest.approx(1, abs=1e-6)
     assert 0 < found["recall_at_1"] <= found["recall_at_5"] <= found["recall_at_10"] <= 1
+    for name in ("cosine_mean", "recall_at_1", "mrr"):
+        values = unpack(found[f"{name}_by_label"])
+        assert len(values) == len(set(labels))
+        assert values.mean() == pytest.approx(found[name], abs=1e-6)
+
+
+def test_values_by_label_have_the_mean_of_the_items_and_the_spread_of_a_ratio_estimator():
+    """Their standard error is near that of the mean over many draws of labels of unequal size."""
+    generator = np.random.default_rng(0)
+
+    def draw():
+        sizes = generator.integers(2, 12, 60)
+        means = 5 + generator.normal(0, 1, 60) + 0.2 * (sizes - sizes.mean())
+        labels = np.repeat([f"label{i:02d}" for i in range(60)], sizes)
+        return np.repeat(means, sizes) + generator.normal(0, 1, sizes.sum()), labels
+
+    draws = [(values, label_values(values, labels)) for values, labels in (draw() for _ in range(400))]
+    for values, by_label in draws[:20]:
+        assert by_label.mean() == pytest.approx(values.mean())
+    stated = np.mean([by_label.std(ddof=1) / np.sqrt(60) for _, by_label in draws])
+    assert stated == pytest.approx(np.std([values.mean() for values, _ in draws]), rel=0.15)
+
+
+def test_items_without_a_value_are_left_out_by_label():
+    values = label_values(np.array([1.0, np.nan, 3.0, np.nan]), ["a", "a", "b", "c"])
+    assert values.tolist() == [1.0, 3.0]
+
+
+@given(arrays(np.float32, st.integers(0, 9), elements=st.floats(-1, 1, width=32)))
+def test_packed_values_come_back(values):
+    assert unpack(pack(values)).tolist() == values.tolist()

@@ -9,9 +9,11 @@ import pytest
 from embalign.embeddings.pair import load_pair
 from embalign.runs import export, provenance
 from embalign.runs.experiment import Cell, Experiment, Table, grid
-from embalign.runs.store import Store, cell_key, source_digest
+from embalign.runs.source import source_digest, source_files
+from embalign.runs.store import Store, cell_key
 
 CELL = Cell("elbow", "data_ratio_vs_metrics", "small", (("policy", "density"), ("ratio", 0.1)), 3)
+MEASURE = "embalign.runs.measure_ratio:measure_ratio"
 
 
 def test_case_ids_hold_no_equals_sign():
@@ -54,37 +56,48 @@ def test_a_stored_row_comes_back_exactly_and_is_never_overwritten(tmp_path):
 
 def test_a_key_depends_on_settings_seed_and_data():
     keys = {
-        cell_key(CELL, "data"),
-        cell_key(CELL, "other data"),
-        cell_key(Cell(CELL.experiment, CELL.table, CELL.pair, CELL.settings, 4), "data"),
-        cell_key(Cell(CELL.experiment, CELL.table, CELL.pair, (("policy", "random"), ("ratio", 0.1)), 3), "data"),
+        cell_key(CELL, MEASURE, "data"),
+        cell_key(CELL, MEASURE, "other data"),
+        cell_key(CELL, MEASURE.replace("ratio", "arm", 1), "data"),
+        cell_key(Cell(CELL.experiment, CELL.table, CELL.pair, CELL.settings, 4), MEASURE, "data"),
+        cell_key(
+            Cell(CELL.experiment, CELL.table, CELL.pair, (("policy", "random"), ("ratio", 0.1)), 3), MEASURE, "data"
+        ),
     }
-    assert len(keys) == 4
+    assert len(keys) == 5
     renamed = Cell(CELL.experiment, CELL.table, "another name", CELL.settings, 3)
-    assert cell_key(renamed, "data") == cell_key(CELL, "data")
+    assert cell_key(renamed, MEASURE, "data") == cell_key(CELL, MEASURE, "data")
 
 
-def test_source_that_numbers_depend_on_is_digested(tmp_path, monkeypatch):
-    import shutil
-    from pathlib import Path
+def test_a_number_depends_on_what_its_measure_imports_and_on_nothing_else():
+    files = {path.name for path in source_files("embalign.runs.measure_ratio")}
+    assert {"measure_ratio.py", "held_out.py", "training.py", "retrieval.py", "pair.py", "seeds.py"} <= files
+    assert not files & {"penalties.py", "plugin.py", "artifacts.py", "measure_arm.py", "experiment.py", "elbow.py"}
 
+
+def test_source_digest_follows_imports_of_imports_but_not_those_for_type_checkers(tmp_path, monkeypatch):
     import embalign
 
-    copy = tmp_path / "embalign"
-    shutil.copytree(Path(embalign.__file__).parent, copy)
-    monkeypatch.setattr(embalign, "__file__", str(copy / "__init__.py"))
+    package = tmp_path / "extra"
+    package.mkdir()
+    monkeypatch.setattr(embalign, "__path__", [*embalign.__path__, str(tmp_path)])
+    (package / "__init__.py").write_text("")
+    (package / "top.py").write_text(
+        "from typing import TYPE_CHECKING\nfrom embalign.extra import middle\n"
+        "if TYPE_CHECKING:\n    from embalign.extra import typed\n"
+    )
+    (package / "middle.py").write_text("def late():\n    import embalign.extra.bottom\n")
+    for name in ("bottom", "typed", "other"):
+        (package / f"{name}.py").write_text("")
 
-    def digest():
+    def digest_after(name):
+        (package / f"{name}.py").write_text(f"# {name} has changed\n")
         source_digest.cache_clear()
-        return source_digest()
+        return source_digest("embalign.extra.top:measure")
 
-    before = digest()
-    (copy / "reporting" / "elbow.py").write_text("# another wording\n")
-    (copy / "plugin.py").write_text("# another option\n")
-    assert digest() == before
-    (copy / "alignment" / "losses.py").write_text("# another loss\n")
-    assert digest() != before
-    source_digest.cache_clear()
+    before = digest_after("other")
+    assert digest_after("typed") == before
+    assert digest_after("bottom") != before
 
 
 def test_an_exported_map_is_what_its_json_says(small_pair, tmp_path, capsys, monkeypatch):

@@ -40,6 +40,30 @@ def test_coverage_spreads_over_clusters(pool):
     assert np.mean(selection_order("coverage", pool, seed=0)[:8] >= 40) > 0.3
 
 
+def test_sparse_is_density_backwards(pool):
+    order = selection_order("sparse", pool, seed=0)
+    assert (np.diff(density(pool)[order]) >= 0).all()
+
+
+def test_kcenter_always_takes_the_item_farthest_from_those_it_has(pool):
+    order = selection_order("kcenter", pool, seed=0)
+    for count in range(1, len(order)):
+        nearest = (pool @ pool[order[:count]].T).max(axis=1)
+        left = order[count:]
+        assert nearest[left[0]] <= nearest[left].min() + 1e-6
+
+
+def test_facility_location_takes_what_covers_the_pool_best_in_every_step(pool):
+    """The lazy evaluation gives the gains of the plain greedy algorithm."""
+    similarity = ((1 + pool @ pool.T) / 2).astype(np.float64)
+    covered = np.zeros(len(pool))
+    order = selection_order("facility", pool, seed=0)
+    for count, item in enumerate(order):
+        gains = np.maximum(similarity - covered, 0).sum(axis=1)
+        assert gains[item] >= gains[order[count:]].max() - 1e-4
+        covered = np.maximum(covered, similarity[item])
+
+
 def test_seeds_draw_different_random_orders(pool):
     assert (selection_order("random", pool, seed=0) != selection_order("random", pool, seed=1)).any()
 

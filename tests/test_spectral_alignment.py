@@ -38,7 +38,15 @@ def run_baseline(pair_name, n, map_path, folder=None):
     folder = folder or location / "reports" / "spectral"
     write_report(samples, mapped, teacher, pair=pair.name, which=which, folder=folder)
     command = ["python", "tests/test_spectral_alignment.py", "--n", str(n), "--pair", pair.name]
-    about = describe_run(NAME, location, ROOT, command=command, profile="none", seeds=[0])
+    about = describe_run(
+        NAME,
+        location,
+        ROOT,
+        measures={NAME: "embalign.runs.export:train_pair_map"},
+        command=command,
+        profile="none",
+        seeds=[0],
+    )
     about |= {"map": which, "artifacts": digests([folder / f"{NAME}{end}" for end in (".csv", ".png", "_report.md")])}
     (folder / f"{NAME}_provenance.json").write_text(json.dumps(about, indent=2) + "\n")
     return samples, folder

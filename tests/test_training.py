@@ -33,6 +33,14 @@ def test_training_recovers_a_linear_map(task):
     assert trained.gradient_ratio == 0
 
 
+def test_checkpoints_are_the_map_on_its_way(task):
+    config = TrainingConfig(steps=20)
+    trained = train_map(*task, seed=0, config=config, checkpoints=(5, 20))
+    assert sorted(trained.checkpoints) == [5, 20]
+    assert trained.checkpoints[20].tobytes() == trained.weights.tobytes()
+    assert mean_cosine(trained.checkpoints[5], *task) < mean_cosine(trained.weights, *task)
+
+
 def test_a_seed_fixes_the_map_to_the_bit(task):
     first, again, other = (train_map(*task, seed=seed).weights for seed in (1, 1, 2))
     assert first.tobytes() == again.tobytes()

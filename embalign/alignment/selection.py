@@ -2,16 +2,25 @@
 
 "Density" is the mean cosine to the 10 nearest training items in draft space, computed on the pool alone. A policy
 orders the whole pool once; the subset at a ratio is the head of that order, so smaller subsets lie inside larger ones.
+
+    random     uniformly
+    density    densest first: the claim under test
+    sparse     least dense first: its opposite
+    coverage   one item from each k-means cluster in turn
+    kcenter    greedy k-center, the item farthest from all picked ones (Gonzalez 1985)
+    facility   greedy facility location, the item that most raises the pool's similarity to its nearest picked one
 """
 
 from __future__ import annotations
+
+import heapq
 
 import numpy as np
 from numpy.typing import NDArray
 
 from embalign.alignment.seeds import Stream, generator
 
-POLICIES = ("random", "density", "coverage")
+POLICIES = ("random", "density", "sparse", "coverage", "kcenter", "facility")
 NEIGHBOURS = 10
 POOL_SHARE = 0.9
 
@@ -34,12 +43,19 @@ def draw_pool(train: Rows, seed: int) -> Rows:
 
 def selection_order(policy: str, draft: NDArray[np.float32], seed: int) -> Rows:
     """Return the positions of the pool's items (rows of `draft`, unit length) in the order `policy` picks them."""
-    if policy == "random":
-        return generator(seed, Stream.RANDOM_ORDER).permutation(len(draft))
-    if policy == "density":
-        return np.argsort(-density(draft), kind="stable")
-    if policy == "coverage":
-        return _round_robin(draft, seed)
+    match policy:
+        case "random":
+            return generator(seed, Stream.RANDOM_ORDER).permutation(len(draft))
+        case "density":
+            return np.argsort(-density(draft), kind="stable")
+        case "sparse":
+            return np.argsort(density(draft), kind="stable")
+        case "coverage":
+            return _round_robin(draft, seed)
+        case "kcenter":
+            return _farthest_first(draft)
+        case "facility":
+            return _facility_location(draft)
     raise SelectionError(f"policy {policy!r} is unknown: choose one of {', '.join(POLICIES)}")
 
 
@@ -76,3 +92,34 @@ def _round_robin(draft: NDArray[np.float32], seed: int) -> Rows:
     sizes = np.bincount(fitted.labels_, minlength=clusters)
     turn = np.concatenate([np.arange(size) for size in sizes])
     return by_cluster[np.lexsort((fitted.labels_[by_cluster], turn))]
+
+
+def _farthest_first(draft: NDArray[np.float32]) -> Rows:
+    """Greedy k-center by cosine distance, starting from the item nearest to the pool's mean."""
+    order = np.empty(len(draft), dtype=np.int64)
+    order[0] = np.argmax(draft @ draft.mean(axis=0))
+    nearest = draft @ draft[order[0]]
+    for i in range(1, len(draft)):
+        nearest[order[i - 1]] = np.inf
+        order[i] = np.argmin(nearest)
+        np.maximum(nearest, draft @ draft[order[i]], out=nearest)
+    return order
+
+
+def _facility_location(draft: NDArray[np.float32]) -> Rows:
+    """Greedy maximum of sum_i max_{j picked} cos(i, j), evaluated lazily (Minoux 1978)."""
+    similarity = (1 + draft @ draft.T) / 2
+    covered = np.zeros(len(draft), dtype=np.float32)
+    # An item's gain only falls as others are picked, so an old gain bounds the new one from above.
+    bounds = [(-float(gain), item) for item, gain in enumerate(similarity.sum(axis=0, dtype=np.float64))]
+    heapq.heapify(bounds)
+    order = []
+    while bounds:
+        _, item = bounds[0]
+        gain = float(np.maximum(similarity[item] - covered, 0).sum(dtype=np.float64))
+        heapq.heapreplace(bounds, (-gain, item))
+        if bounds[0][1] == item:
+            heapq.heappop(bounds)
+            order.append(item)
+            np.maximum(covered, similarity[item], out=covered)
+    return np.array(order, dtype=np.int64)

@@ -6,7 +6,9 @@ The settings, and how they were chosen, are in :mod:`embalign.alignment.config`.
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from collections.abc import Collection
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
@@ -15,9 +17,11 @@ from torch import Tensor
 from embalign.alignment.config import DEFAULT, TrainingConfig
 from embalign.alignment.gemm import use_fast_gemm
 from embalign.alignment.gradients import cosine_gradient
-from embalign.alignment.penalties import Penalty
 from embalign.alignment.seeds import Stream, generator
 from embalign.embeddings import Vectors
+
+if TYPE_CHECKING:
+    from embalign.alignment.penalties import Penalty
 
 INITIAL_SCALE = 0.01
 
@@ -29,6 +33,7 @@ class TrainedMap:
     weights: Vectors
     final_loss: float
     gradient_ratio: float
+    checkpoints: dict[int, Vectors] = field(default_factory=dict)
 
 
 class TrainingDivergedError(RuntimeError):
@@ -53,10 +58,12 @@ def train_map(
     config: TrainingConfig = DEFAULT,
     steps: int | None = None,
     penalty: Penalty | None = None,
+    checkpoints: Collection[int] = (),
 ) -> TrainedMap:
     """Return the map trained on `draft` (n, d_draft) and unit-length `teacher` (n, d_teacher).
 
-    `seed` fixes the initial map and the batch order; `steps` overrides the config's. The gradient ratio is
+    `seed` fixes the initial map and the batch order; `steps` overrides the config's. The result holds a copy of the map
+    after each number of steps in `checkpoints`. The gradient ratio is
     |weight * dL_term/dW| / |dL_cos/dW| on the first batch after warm-up, 0 without a term. The learning rate rises
     linearly over the warm-up and falls to zero along a half cosine. Raises TrainingDivergedError naming the step.
     """
@@ -70,6 +77,7 @@ def train_map(
     batches = _Batches(len(x), config.batch_size, seed)
     measured_at = min(steps - 1, round(config.warmup_share * steps))
     loss, gradient_ratio = torch.tensor(math.nan), 0.0
+    kept: dict[int, Vectors] = {}
 
     for step in range(steps):
         rows = batches.next()
@@ -85,11 +93,13 @@ def train_map(
         torch.mm(gradient.T, batch, out=weights.grad)
         optimizer.param_groups[0]["lr"] = config.learning_rate * _schedule(step, steps, config.warmup_share)
         optimizer.step()
+        if step + 1 in checkpoints:
+            kept[step + 1] = weights.numpy().copy()
         if step % 50 == 49 and not torch.isfinite(loss):
             raise TrainingDivergedError(f"the loss is {float(loss)} after step {step + 1} of {steps}")
     if not torch.isfinite(loss) or not torch.isfinite(weights).all():
         raise TrainingDivergedError(f"the loss is {float(loss)} after the last of {steps} steps")
-    return TrainedMap(weights.numpy(), float(loss), gradient_ratio)
+    return TrainedMap(weights.numpy(), float(loss), gradient_ratio, kept)
 
 
 def apply_map(weights: Vectors, draft: Vectors) -> Vectors:

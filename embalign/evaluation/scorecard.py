@@ -1,4 +1,8 @@
-"""Every metric of a map on the held-out test set, by its column name."""
+"""Every metric of a map on the held-out test set, by its column name.
+
+Metrics that are means over items come with their values by label group as well, packed into a text under the metric's
+name and ``_by_label``: verdicts take their standard errors over seeds and labels from these.
+"""
 
 from __future__ import annotations
 
@@ -6,11 +10,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from embalign.embeddings import Vectors
-from embalign.evaluation import gate, retrieval, similarity, spectrum
+from embalign.evaluation import gate, retrieval, similarity
+from embalign.evaluation.by_label import label_values, pack
 from embalign.evaluation.retrieval import Labels
 
 
-def score(mapped: Vectors, teacher: Vectors, labels: Labels, constant: Vectors) -> dict[str, float]:
+def score(mapped: Vectors, teacher: Vectors, labels: Labels, constant: Vectors) -> dict[str, float | str]:
     """Return all alignment, retrieval and gate metrics of `mapped` (n, d) against `teacher` (n, d).
 
     `constant` (d,) is the mean-vector predictor that skill is measured from.
@@ -25,25 +30,20 @@ def score(mapped: Vectors, teacher: Vectors, labels: Labels, constant: Vectors) 
         "skill": similarity.skill(float(cosine.mean()), mean_of_constant),
         "spearman": similarity.pairwise_spearman(mapped, teacher),
         **score_retrieval(mapped, labels),
+        "cosine_mean_by_label": pack(label_values(cosine, labels)),
     }
 
 
-def score_retrieval(vectors: NDArray[np.floating], labels: Labels) -> dict[str, float]:
+def score_retrieval(vectors: NDArray[np.floating], labels: Labels) -> dict[str, float | str]:
     """Return the metrics that need no teacher: retrieval and gate."""
     found = retrieval.leave_one_out(vectors, labels)
     scores, correct = gate.margin_scores(vectors, labels)
+    hits = np.where(np.isnan(found.ranks), np.nan, found.ranks <= 1)
     return {
         **{f"recall_at_{k}": value for k, value in found.recall.items()},
         "mrr": found.mrr,
         "gate_augrc": gate.augrc(scores, correct),
         "gate_accept_rate": gate.accept_rate(scores, correct),
-    }
-
-
-def score_spectrum(mapped: Vectors, teacher: Vectors) -> dict[str, float]:
-    """Return the means of the spectral metrics over the test set."""
-    return {
-        "spec_cosine": float(spectrum.spec_cosines(mapped, teacher).mean()),
-        "spec_mse": float(spectrum.spec_mses(mapped, teacher).mean()),
-        "spectral_excess": float(spectrum.spectral_excess(mapped, teacher).mean()),
+        "recall_at_1_by_label": pack(label_values(hits, labels)),
+        "mrr_by_label": pack(label_values(1 / found.ranks, labels)),
     }

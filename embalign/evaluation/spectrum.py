@@ -51,3 +51,12 @@ def rayleigh_law(cosine: NDArray[np.float64]) -> NDArray[np.float64]:
 def spectral_excess(mapped: Vectors, teacher: Vectors) -> NDArray[np.float64]:
     """Return each row's spectral cosine minus what the Rayleigh law expects at its cosine."""
     return spec_cosines(mapped, teacher) - rayleigh_law(cosines(mapped, teacher))
+
+
+def score(mapped: Vectors, teacher: Vectors) -> dict[str, float]:
+    """Return the means of the spectral metrics over the test set."""
+    return {
+        "spec_cosine": float(spec_cosines(mapped, teacher).mean()),
+        "spec_mse": float(spec_mses(mapped, teacher).mean()),
+        "spectral_excess": float(spectral_excess(mapped, teacher).mean()),
+    }

@@ -6,8 +6,12 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pandas as pd
 
+from embalign.evaluation.by_label import unpack
+
+BY_LABEL = "_by_label"
 # The columns that every experiment's table shares, in their published order.
 METRICS = (
     *("cosine_mean", "cosine_p05", "cosine_p50", "cosine_p95", "skill", "spearman"),
@@ -19,12 +23,26 @@ def write_csv(frame: pd.DataFrame, path: Path, first: Sequence[str] = ()) -> Non
     """Write a frame with the columns `first` in front and the status last; text that a spreadsheet would run is quoted.
 
     Numbers are written with the fewest digits that give the same float64 back; a cell without a value stays empty.
+    Values by label are left to `write_by_label`.
     """
-    rest = [name for name in frame.columns if name not in first and name != "status"]
+    rest = [name for name in frame.columns if name not in first and name != "status" and not name.endswith(BY_LABEL)]
     ordered = frame[[*(name for name in first if name in frame.columns), *rest, "status"]]
     text = ordered.select_dtypes(include=["object", "str"]).columns
     safe = ordered.assign(**{name: ordered[name].map(_defuse) for name in text})
     safe.to_csv(path, index=False, lineterminator="\n")
+
+
+def write_by_label(frame: pd.DataFrame, path: Path) -> None:
+    """Write the values by label of a CSV's rows as .npz: an array (rows, labels) a metric, NaN where there is none."""
+    arrays = {name.removesuffix(BY_LABEL): by_label(frame, name) for name in frame.columns if name.endswith(BY_LABEL)}
+    np.savez_compressed(path, allow_pickle=False, **{name: values for name, values in arrays.items() if values.size})
+
+
+def by_label(frame: pd.DataFrame, column: str) -> np.ndarray:
+    """Return a packed column as an array (rows, labels), NaN for rows without values."""
+    rows = [unpack(text) if isinstance(text, str) else None for text in frame[column]]
+    labels = max((len(row) for row in rows if row is not None), default=0)
+    return np.array([np.full(labels, np.nan, np.float32) if row is None else row for row in rows])
 
 
 def markdown(frame: pd.DataFrame) -> str:

@@ -62,6 +62,7 @@ def publish(
         experiment.name,
         folder,
         root,
+        measures={table.name: table.measure for table in experiment.tables},
         command=["pytest", *arguments],
         profile=profile,
         seeds=sorted({cell.seed for cell in declared}),

@@ -48,10 +48,11 @@ def measure_from_value(table: Table, cell: Cell, pair: Any) -> Row:
 
 
 def identify_installation() -> tuple[str, dict[str, str]]:
-    """Return what a number depends on besides its cell and data: source digest and library versions."""
-    from embalign.runs.store import library_versions, source_digest
+    """Return what a number depends on besides its cell and data: source and library versions."""
+    from embalign.runs.source import package_digest
+    from embalign.runs.store import library_versions
 
-    return source_digest(), library_versions()
+    return package_digest(), library_versions()
 
 
 @functools.lru_cache(maxsize=2)

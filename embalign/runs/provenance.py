@@ -9,19 +9,30 @@ import platform
 import shlex
 import subprocess
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from embalign.alignment.config import DEFAULT
 from embalign.embeddings.pair import file_digest, pair_digest, read_provenance
-from embalign.runs.store import library_versions, source_digest
+from embalign.runs.source import source_digest
+from embalign.runs.store import library_versions
 
 
 def describe_run(
-    experiment: str, folder: Path, root: Path, *, command: Sequence[str], profile: str, seeds: Sequence[int]
+    experiment: str,
+    folder: Path,
+    root: Path,
+    *,
+    measures: Mapping[str, str],
+    command: Sequence[str],
+    profile: str,
+    seeds: Sequence[int],
 ) -> dict[str, Any]:
-    """Return the provenance of a run on the pair in `folder`, without paths of this machine."""
+    """Return the provenance of a run on the pair in `folder`, without paths of this machine.
+
+    `measures` names, by table, what measured it ("module:function").
+    """
     embeddings = read_provenance(folder)
     return {
         "experiment": experiment,
@@ -35,7 +46,7 @@ def describe_run(
             "corpus_sha256": embeddings.get("corpus_sha256"),
             **{role: embeddings.get(role) for role in ("draft", "teacher")},
         },
-        "source_sha256": source_digest(),
+        "source_sha256": {table: source_digest(measure) for table, measure in measures.items()},
         "commit": commit(root),
         "python": platform.python_version(),
         "versions": library_versions() | {"embalign": importlib.metadata.version("embalign")},

@@ -161,7 +161,8 @@ class Session:
                 self.store.put(self._key(cell), future.result())
 
     def _key(self, cell: Cell) -> str:
-        return cell_key(cell, self.digest(cell.pair))
+        measure = self.experiments[cell.experiment].table(cell.table).measure
+        return cell_key(cell, measure, self.digest(cell.pair))
 
 
 def expected_failures() -> tuple[type[Exception], ...]:

@@ -17,14 +17,11 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 
-import embalign
-from embalign.embeddings.pair import file_digest
 from embalign.runs.experiment import Cell, Row
+from embalign.runs.source import source_digest
 
 SCHEMA = 1
 NUMERICAL_LIBRARIES = ("numpy", "scipy", "scikit-learn", "torch")
-# What a row's numbers can depend on; a change of wording in a report or of the plugin must not recompute anything.
-NUMERICAL_SOURCE = ("embeddings", "alignment", "evaluation", "runs/measure.py")
 
 
 class StoreError(RuntimeError):
@@ -107,20 +104,11 @@ def _digest(text: str) -> str:
     return hashlib.sha256(text.encode()).hexdigest()
 
 
-def cell_key(cell: Cell, data_digest: str) -> str:
-    """Return the cell's key for a pair with that data digest."""
+def cell_key(cell: Cell, measure: str, data_digest: str) -> str:
+    """Return the key of a cell that `measure` ("module:function") measures on a pair with that data digest."""
     identity = [SCHEMA, cell.experiment, cell.table, dict(cell.settings), cell.seed, data_digest]
-    canonical = json.dumps([*identity, source_digest(), library_versions()], sort_keys=True)
+    canonical = json.dumps([*identity, source_digest(measure), library_versions()], sort_keys=True)
     return hashlib.sha256(canonical.encode()).hexdigest()
-
-
-@functools.cache
-def source_digest() -> str:
-    """Return the SHA-256 over the source files that measured numbers depend on."""
-    root = Path(embalign.__file__).parent
-    places = [root / name for name in NUMERICAL_SOURCE]
-    files = sorted(path for place in places for path in ([place] if place.is_file() else place.glob("*.py")))
-    return hashlib.sha256("".join(file_digest(path) for path in files).encode()).hexdigest()
 
 
 @functools.cache

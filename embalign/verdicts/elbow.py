@@ -1,9 +1,15 @@
-"""Is there an elbow in a data-ratio curve, and which ratio is enough? A first, simple form of the rule.
+"""Is there an elbow in a data-ratio curve, and which ratio is enough?
 
-1. Recommended ratio: from 100 % downwards, a ratio stays in while the one-sided upper bound of value(1) - value(ratio),
-   paired by seed, is at most the margin; the first that fails ends the walk.
-2. Elbow: at an inner ratio with two ratios on either side, the slope in log ratio falls to at most half; tested by a
-   paired t over seeds, Holm over the inner ratios.
+1. Effect: a ratio whose value is below that of 100 %, by paired t, Holm over the ratios. None: `flat`. A ratio whose
+   value is above it, tested likewise: `declining`.
+2. Elbow, in log n: a straight line is rejected for a concave broken stick; the slope after the kink is at most half
+   the slope before, by its upper bound; and at least two ratios lie on each side of the whole interval of the kink.
+   Rejected and halved, but too near the end of the grid: `unidentifiable`. Else `gradual`.
+3. Recommended ratio: from 100 % downwards, a ratio stays in while the upper bound of value(1) - value(ratio) is at most
+   the margin (fixed-sequence non-inferiority); the first that fails ends the walk.
+
+Rows with a column `item` give standard errors over seeds and items (:mod:`embalign.verdicts.replicates`), rows without
+over seeds alone. `python benchmark/calibrate_elbow.py` prints the error rates of all this in worlds of known truth.
 """
 
 from __future__ import annotations
@@ -13,14 +19,21 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
 import numpy as np
+from numpy.typing import NDArray
 
-from embalign.verdicts.statistics import StudentT, holm, student_t
+from embalign.verdicts.broken_stick import Kink, find_kink, straight_line_p_value
+from embalign.verdicts.replicates import Replicates, replicates
+from embalign.verdicts.statistics import StudentT, holm
 
 if TYPE_CHECKING:
     import pandas as pd
 
+Array = NDArray[np.float64]
 Kind = Literal["elbow", "gradual", "flat", "declining", "unidentifiable"]
 FEWEST_RATIOS, FEWEST_SEEDS = 5, 3
+LARGEST_SLOPE_RATIO = 0.5
+BESIDE = 2  # ratios that must lie on each side of the whole interval of an elbow
+MOST_SEEDS = 1000
 
 
 @dataclass(frozen=True)
@@ -29,10 +42,15 @@ class ElbowVerdict:
 
     `recommended_interval` holds the ratios that may be the smallest sufficient one: below it a ratio is shown to be
     worse than the margin allows, from its upper end on every ratio is shown not to be. `loss` maps each ratio to the
-    paired difference value(1) - value(ratio), positive where less data is worse.
+    paired difference value(1) - value(ratio), positive where less data is worse. `minimum_detectable_effect` is the
+    largest such loss that may pass unseen: the one found with power 0.8 at the noisiest ratio. `seeds_needed` settles
+    every ratio that is neither shown to be within the margin nor shown to be outside, if the means stay as they are;
+    None where no number up to 1000 does. `bend` is where the slope changes most, given if a straight line is rejected;
+    it is called an elbow only under the further conditions. `slope_ratio` is the slope after it over that before.
     """
 
     kind: Kind
+    reason: str
     elbow: float | None
     elbow_interval: tuple[float, float] | None
     recommended_ratio: float
@@ -40,84 +58,134 @@ class ElbowVerdict:
     saturated: bool
     margin: float
     minimum_detectable_effect: float
+    seeds: int
+    items: int
+    seeds_needed: int | None
+    best_ratio: float
+    straight_line_p_value: float | None
+    bend: float | None
+    bend_interval: tuple[float, float] | None
+    slope_ratio: float | None
+    slope_ratio_upper: float | None
     loss: dict[float, StudentT]
 
 
 def judge_elbow(
     curve: pd.DataFrame, *, margin: float, alpha: float = 0.05, higher_is_better: bool = True
 ) -> ElbowVerdict:
-    """Return the verdict on `curve`, a frame with columns ratio, seed and value.
+    """Return the verdict on `curve`, a frame with columns ratio, seed and value, and optionally n_train and item.
 
-    `margin` is the absolute loss against 100 % that is acceptable, in the value's units, at least 0. Raises ValueError
-    for duplicate or missing cells, values that are not finite, fewer than two seeds and a curve without ratio 1.
+    `margin` is the absolute loss against 100 % that is acceptable, in the value's units, at least 0. With `n_train` the
+    curve is judged over log n_train, else over log ratio. Values are paired by seed (and item). Raises ValueError for
+    repeated, missing or non-finite cells, fewer than two seeds or ratios, ratios outside (0, 1] or without 1, and
+    sample counts that do not rise with the ratio. Rows may come in any order.
     """
     if not (math.isfinite(margin) and margin >= 0):
         raise ValueError(f"margin must be a finite number of at least 0, found {margin!r}")
-    table = _pivot(curve) * (1 if higher_is_better else -1)
-    ratios = [float(ratio) for ratio in table.columns]
-    values = table.to_numpy()
-    full = values[:, -1]
-    loss = {ratio: student_t(full - values[:, i]) for i, ratio in enumerate(ratios[:-1])}
+    if not 0 < alpha < 0.5:
+        raise ValueError(f"alpha must lie between 0 and 0.5, found {alpha!r}")
+    if missing := {"ratio", "seed", "value"} - set(curve.columns):
+        raise ValueError(f"the curve lacks column(s) {', '.join(sorted(missing))}")
+    measured = replicates(curve.assign(value=curve["value"] * (1 if higher_is_better else -1)), "ratio")
+    ratios = [float(ratio) for ratio in measured.settings]
+    x = _log_size(curve, ratios)
 
+    loss = {ratio: measured.contrast(measured.difference(1.0, ratio)) for ratio in ratios[:-1]}
     recommended = 1.0
     for ratio in reversed(ratios[:-1]):
         if loss[ratio].upper_bound(alpha) > margin:
             break
         recommended = ratio
     shown_worse = [ratio for ratio in ratios[:-1] if loss[ratio].lower_bound(alpha) > margin]
-    above = [ratio for ratio in ratios if ratio > max(shown_worse, default=0.0)]
+    lowest = min(ratio for ratio in ratios if ratio > max(shown_worse, default=0.0))
 
-    kind, elbow, interval = _find_elbow(ratios, values, loss, alpha)
+    p_value, kink = None, None
+    if len(ratios) < FEWEST_RATIOS or measured.seeds < FEWEST_SEEDS:
+        kind: Kind = "unidentifiable"
+        reason = f"{len(ratios)} ratios and {measured.seeds} seeds; an elbow needs {FEWEST_RATIOS} and {FEWEST_SEEDS}"
+    else:
+        p_value = straight_line_p_value(measured, x)
+        kink = find_kink(measured, x, alpha) if p_value <= alpha else None
+        kind, reason = _kind(loss, x, kink, alpha)
+    bend = _as_ratio(kink.position, x, ratios) if kink else None
+    bend_interval = None
+    if kink and kink.interval:
+        bend_interval = _as_ratio(kink.interval[0], x, ratios), _as_ratio(kink.interval[1], x, ratios)
     return ElbowVerdict(
         kind=kind,
-        elbow=elbow,
-        elbow_interval=interval,
+        reason=reason,
+        elbow=bend if kind == "elbow" else None,
+        elbow_interval=bend_interval if kind == "elbow" else None,
         recommended_ratio=recommended,
-        recommended_interval=(min(above[0], recommended), recommended),
+        recommended_interval=(min(lowest, recommended), recommended),
         saturated=recommended < 1,
         margin=margin,
         minimum_detectable_effect=max(found.minimum_detectable_effect(alpha) for found in loss.values()),
+        seeds=measured.seeds,
+        items=measured.items,
+        seeds_needed=_seeds_needed(measured, margin, alpha),
+        best_ratio=ratios[int(np.argmax(measured.mean))],
+        straight_line_p_value=p_value,
+        bend=bend,
+        bend_interval=bend_interval,
+        slope_ratio=kink.slope_ratio if kink else None,
+        slope_ratio_upper=kink.slope_ratio_upper if kink else None,
         loss=loss,
     )
 
 
-def _pivot(curve: pd.DataFrame) -> pd.DataFrame:
-    if missing := {"ratio", "seed", "value"} - set(curve.columns):
-        raise ValueError(f"the curve lacks column(s) {', '.join(sorted(missing))}")
-    if curve.duplicated(["ratio", "seed"]).any():
-        ratio, seed = curve.loc[curve.duplicated(["ratio", "seed"]), ["ratio", "seed"]].iloc[0]
-        raise ValueError(f"ratio {ratio:g} has more than one value for seed {seed:g}")
-    table = curve.pivot(index="seed", columns="ratio", values="value").sort_index(axis=0).sort_index(axis=1)
-    if not np.isfinite(table.to_numpy(dtype=np.float64)).all():
-        raise ValueError("every seed needs a finite value at every ratio: the verdict is paired by seed")
-    if len(table) < 2 or len(table.columns) < 2:
-        raise ValueError(f"at least two seeds and two ratios are needed, found {len(table)} and {len(table.columns)}")
-    if table.columns[-1] != 1 or table.columns[0] <= 0:
-        raise ValueError(f"ratios must lie in (0, 1] and include 1, found {list(table.columns)}")
-    return table
+def _kind(loss: dict[float, StudentT], x: Array, kink: Kink | None, alpha: float) -> tuple[Kind, str]:
+    if min(holm([(-found).p_greater() for found in loss.values()])) <= alpha:
+        return "declining", "a smaller ratio beats 100 %"
+    if min(holm([found.p_greater() for found in loss.values()])) > alpha:
+        return "flat", "no ratio is shown to be worse than 100 %"
+    if kink is None:
+        return "gradual", "a straight line in log n is not rejected"
+    if kink.interval is None:
+        return "gradual", "the curve bends, but no single break describes it"
+    if kink.slope_ratio_upper > LARGEST_SLOPE_RATIO:
+        return "gradual", "the curve bends, but the slope is not shown to halve"
+    low, high = kink.interval
+    if (x < low).sum() < BESIDE or (x > high).sum() < BESIDE:
+        return "unidentifiable", f"the slope halves, but fewer than {BESIDE} ratios lie on one side of where it may"
+    return "elbow", "the slope halves, with ratios enough on either side to tell where"
 
 
-def _find_elbow(
-    ratios: list[float], values: np.ndarray, loss: dict[float, StudentT], alpha: float
-) -> tuple[Kind, float | None, tuple[float, float] | None]:
-    if len(ratios) < FEWEST_RATIOS or len(values) < FEWEST_SEEDS:
-        return "unidentifiable", None, None
-    below_full = holm([(-found).p_greater() for found in loss.values()])
-    if min(below_full) <= alpha:
-        return "declining", None, None
-    if loss[ratios[0]].p_greater() > alpha:
-        return "flat", None, None
-    log_ratio = np.log(ratios)
-    inner = range(2, len(ratios) - 2)
-    halved = []
-    for k in inner:
-        before = (values[:, k] - values[:, 0]) / (log_ratio[k] - log_ratio[0])
-        after = (values[:, -1] - values[:, k]) / (log_ratio[-1] - log_ratio[k])
-        halved.append(student_t(before / 2 - after))
-    p_values = holm([t.p_greater() for t in halved])
-    found = [ratios[k] for k, p in zip(inner, p_values, strict=True) if p <= alpha]
-    if not found:
-        return "gradual", None, None
-    strongest = max(zip(inner, halved, strict=True), key=lambda pair: pair[1].mean)[0]
-    elbow = ratios[strongest] if ratios[strongest] in found else found[0]
-    return "elbow", elbow, (found[0], found[-1])
+def _log_size(curve: pd.DataFrame, ratios: list[float]) -> Array:
+    """Log of the sample count at each ratio, or of the ratio itself; raises ValueError where they disagree."""
+    if ratios[-1] != 1 or ratios[0] <= 0 or len(ratios) < 2:
+        raise ValueError(f"at least two ratios in (0, 1] are needed, 1 among them, found {ratios}")
+    if "n_train" not in curve.columns:
+        return np.log(ratios)
+    counts = curve.groupby("ratio")["n_train"].agg(["min", "max"]).sort_index()
+    if (counts["min"] != counts["max"]).any():
+        ratio = counts.index[counts["min"] != counts["max"]][0]
+        raise ValueError(f"n_train differs between the rows of ratio {ratio:g}")
+    sizes = counts["min"].to_numpy(dtype=np.float64)
+    if sizes[0] <= 0 or (np.diff(sizes) <= 0).any():
+        raise ValueError(f"n_train must rise with the ratio, found {sizes.tolist()} for {ratios}")
+    return np.asarray(np.log(sizes))
+
+
+def _as_ratio(position: float, x: Array, ratios: list[float]) -> float:
+    return float(np.exp(np.interp(position, x, np.log(ratios))))
+
+
+def _seeds_needed(measured: Replicates, margin: float, alpha: float, power: float = 0.8) -> int | None:
+    """Seeds that settle every open ratio with that power, should the true losses be those measured."""
+    from scipy.special import stdtrit
+
+    seeds = np.arange(measured.seeds, MOST_SEEDS + 1)
+    quantiles = stdtrit(seeds - 1, 1 - alpha) + stdtrit(seeds - 1, power)
+    needed = measured.seeds
+    for ratio in measured.settings[:-1]:
+        weights = measured.difference(1.0, ratio)
+        loss = measured.contrast(weights)
+        if loss.upper_bound(alpha) <= margin or loss.lower_bound(alpha) > margin:
+            continue
+        detectable = quantiles * measured.standard_error_with(weights, seeds)
+        enough = seeds[detectable <= abs(margin - loss.mean)]
+        if len(enough) == 0:
+            return None
+        needed = max(needed, int(enough[0]))
+    return needed

@@ -18,7 +18,7 @@ class StudentT:
 
     mean: float
     standard_error: float
-    df: int
+    df: float
 
     def interval(self, level: float = 0.95) -> tuple[float, float]:
         """Two-sided confidence interval of the mean."""

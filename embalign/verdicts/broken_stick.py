@@ -1,0 +1,183 @@
+"""Is a curve straight in x, and if not, where does it bend? A broken stick fitted by contrasts.
+
+The stick is E[y] = a + b x + d (x - c)+, with a kink at c where the slope falls from b to b + d (d < 0: concave).
+Every statistic is a contrast of the mean curve, formed inside each seed (see :mod:`embalign.verdicts.replicates`), so
+unequal noise and noise that runs along a seed's whole curve leave its level alone.
+
+1. Straight or not: sup-t, the largest t of -d over knots at the inner points, one-sided. It is the signed root of the
+   sup-F of Andrews (1993), each knot with its own standard error; its null comes from Monte Carlo.
+2. Where: c is in the interval unless a line through the points below c and one through those above miss each other at
+   c, by a two-sided t. The jump between the lines is the score of c, so this inverts the score test of the profile
+   likelihood; for lines that meet it is Fieller's (1954) interval. In the first and last gap one of the lines has a
+   single point; such c stay in unless sup-t finds the points without it bent. At an inner point, which may be counted
+   to either line, the jump is the mean of both ways.
+3. How much: t of slope after - share * slope before, at the least-squares kink.
+"""
+
+from __future__ import annotations
+
+import functools
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from embalign.verdicts.replicates import Replicates
+
+Array = NDArray[np.float64]
+NULL_DRAWS, NULL_MOST_DF = 9999, 30
+POSITIONS = 512  # candidate kinks in each gap
+SLOPE_RATIOS = np.linspace(-1, 1, 401)
+
+
+@dataclass(frozen=True)
+class Kink:
+    """The least-squares kink, the interval of kinks that cannot be excluded, and the slopes on either side.
+
+    Positions are in units of x. `interval` is None where no single kink describes the curve. `slope_ratio` is slope
+    after over slope before; `slope_ratio_upper` is its one-sided upper bound.
+    """
+
+    position: float
+    interval: tuple[float, float] | None
+    slope_ratio: float
+    slope_ratio_upper: float
+
+
+def straight_line_p_value(curve: Replicates, x: Array) -> float:
+    """Return the p-value of a straight line against a concave kink, by sup-t with a Monte Carlo null.
+
+    `x` (R,) is ascending, R >= 4. The null is exact for normal noise that is independent and equal across settings;
+    its level under other noise is in the calibration table.
+    """
+    found = curve.contrasts(-_knots(tuple(x)))
+    largest = float(found.t().max())
+    null = _sup_t_null(tuple(x), min(NULL_MOST_DF, max(1, int(np.median(found.df)))))
+    return float((1 + (null >= largest).sum()) / (1 + len(null)))
+
+
+def find_kink(curve: Replicates, x: Array, alpha: float) -> Kink:
+    """Return the kink of a curve at ascending `x` (R,), R >= 5, with a 1 - alpha interval."""
+    grid = _grid(tuple(x))
+    residuals = grid.residual_makers @ curve.mean
+    squares = np.einsum("cr,cr->c", residuals, residuals)
+    best = int(squares.argmin())
+    misfit, df = _misfit(curve, grid.residual_makers[best], float(squares[best]), len(x) - 4, alpha)
+
+    jump = curve.contrasts(grid.jumps, misfit, df)
+    inside = np.abs(jump.t()) <= _t_quantile(jump.df, 1 - alpha / 2)
+    interval = _run_around(inside, grid.positions, best)
+    if interval is not None:
+        interval = _with_edge_gaps(curve, x, interval, alpha)
+
+    before, after = grid.slopes[best]
+    slope_before, slope_after = curve.contrasts([before, after]).estimate
+    below = curve.contrasts(after - SLOPE_RATIOS[:, None] * before, misfit, df)
+    not_excluded = below.t() > -_t_quantile(below.df, 1 - alpha)
+    upper = np.inf if not_excluded[-1] else SLOPE_RATIOS[max(np.flatnonzero(not_excluded), default=0)]
+    return Kink(
+        position=float(grid.positions[best]),
+        interval=interval,
+        slope_ratio=float(slope_after / slope_before) if slope_before > 0 else np.inf,
+        slope_ratio_upper=float(upper),
+    )
+
+
+def _misfit(curve: Replicates, residual_maker: Array, squares: float, df: int, alpha: float) -> tuple[float, float]:
+    """Variance that the curve's departures from the best stick add to each mean, 0 unless they exceed the noise.
+
+    Tested by Box's (1954) approximation to the distribution of a quadratic form.
+    """
+    from scipy.special import fdtrc
+
+    covariance = curve.covariance()
+    projected = residual_maker @ covariance
+    expected = float(np.trace(projected))
+    if expected <= 0:
+        return (squares / df if squares > (curve.resolution**2) * len(residual_maker) else 0.0), float(df)
+    effective = expected**2 / float(np.sum(projected * projected.T))
+    if fdtrc(effective, effective * (curve.seeds - 1), squares / expected) > alpha:
+        return 0.0, float(df)
+    return max(squares - expected, 0.0) / df, float(df)
+
+
+def _with_edge_gaps(curve: Replicates, x: Array, interval: tuple[float, float], alpha: float) -> tuple[float, float]:
+    low, high = interval
+    if low <= x[1] and straight_line_p_value(curve.subset(slice(1, None)), x[1:]) > alpha:
+        low = float(x[0])
+    if high >= x[-2] and straight_line_p_value(curve.subset(slice(None, -1)), x[:-1]) > alpha:
+        high = float(x[-1])
+    return low, high
+
+
+def _run_around(inside: NDArray[np.bool_], positions: Array, best: int) -> tuple[float, float] | None:
+    """The unbroken run of accepted positions around the best one."""
+    if not inside[best]:
+        return None
+    outside = np.flatnonzero(~inside)
+    low = outside[outside < best].max(initial=-1) + 1
+    high = outside[outside > best].min(initial=len(inside)) - 1
+    return float(positions[low]), float(positions[high])
+
+
+@dataclass(frozen=True)
+class _Grid:
+    """Candidate kinks with what each needs: projections off the stick, the jump and the two slopes as contrasts."""
+
+    positions: Array
+    residual_makers: Array
+    jumps: Array
+    slopes: Array
+
+
+@functools.lru_cache(maxsize=32)
+def _grid(x: tuple[float, ...]) -> _Grid:
+    points = np.array(x)
+    positions, jumps = [], []
+    for gap in range(1, len(points) - 2):
+        for c in np.linspace(points[gap], points[gap + 1], POSITIONS, endpoint=gap == len(points) - 3):
+            lefts = [gap + 1] if c > points[gap] or gap == 1 else [gap, gap + 1]
+            positions.append(c)
+            jumps.append(np.mean([_jump(points, left, c) for left in lefts], axis=0))
+    c = np.array(positions)
+    design = np.stack(np.broadcast_arrays(1.0, points, np.maximum(points - c[:, None], 0.0)), axis=2)
+    inverse = np.linalg.pinv(design)
+    makers = np.eye(len(points)) - design @ inverse
+    slopes = np.stack([inverse[:, 1], inverse[:, 1] + inverse[:, 2]], axis=1)
+    return _Grid(c, makers, np.array(jumps), slopes)
+
+
+def _jump(points: Array, left: int, c: float) -> Array:
+    """Weights that give the jump at c from the line through the first `left` points to the line through the others."""
+    return np.concatenate([-_line_at(points[:left], c), _line_at(points[left:], c)])
+
+
+def _line_at(points: Array, c: float) -> Array:
+    """Weights that give a least-squares line's value at c."""
+    design = np.stack([np.ones_like(points), points], axis=1)
+    return np.asarray(np.array([1.0, c]) @ np.linalg.pinv(design))
+
+
+@functools.lru_cache(maxsize=32)
+def _knots(x: tuple[float, ...]) -> Array:
+    """Contrasts (R - 2, R) that give the change of slope at each inner point."""
+    points = np.array(x)
+    designs = [np.stack([np.ones_like(points), points, np.maximum(points - c, 0.0)], axis=1) for c in points[1:-1]]
+    return np.array([np.linalg.pinv(design)[2] for design in designs])
+
+
+@functools.lru_cache(maxsize=64)
+def _sup_t_null(x: tuple[float, ...], df: int) -> Array:
+    # The seed is part of the verdict: the same rows always get the same p-value.
+    rng = np.random.default_rng(20240229)
+    knots = _knots(x)
+    root = np.linalg.cholesky(knots @ knots.T + 1e-12 * np.eye(len(knots)) * np.trace(knots @ knots.T))
+    draws = rng.standard_normal((NULL_DRAWS, df + 1, len(knots))) @ root.T
+    t = draws.mean(axis=1) / (draws.std(axis=1, ddof=1) / np.sqrt(df + 1))
+    return np.asarray(t.max(axis=1))
+
+
+def _t_quantile(df: Array, probability: float) -> Array:
+    from scipy.special import stdtrit
+
+    return np.asarray(stdtrit(df, probability))

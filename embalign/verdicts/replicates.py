@@ -1,0 +1,193 @@
+"""Means of repeated measurements and the standard error of any linear contrast of them.
+
+Everything a verdict tests is a contrast a'm of the mean vector m over R settings (ratios, arms). Contrasts are formed
+inside each seed first, so noise may differ between settings and correlate across them without touching the level of a
+test: with one value a seed, a'm is a mean of independent contrasts and Student's t is exact for normal noise.
+
+Where values carry items as well, seeds and items are crossed random effects. The variance of the grand mean is then
+(MS_seed + MS_item - MS_residual) / (S I) with Satterthwaite's degrees of freedom (Searle, Casella & McCulloch,
+*Variance Components*, 1992, section 5.6), so that an interval covers other test items as well as other seeds.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from embalign.verdicts.statistics import StudentT
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+Array = NDArray[np.float64]
+ROUNDING = 64 * np.finfo(np.float64).eps
+
+
+@dataclass(frozen=True)
+class Replicates:
+    """Means of R settings over S seeds (and I items), with mean squares and products (R, R) of each source.
+
+    Without items, `mean_squares` holds the covariance over seeds alone and `items` is 0.
+    """
+
+    settings: tuple[Any, ...]
+    mean: Array
+    mean_squares: tuple[Array, ...]
+    seeds: int
+    items: int
+    resolution: float
+
+    def contrasts(self, weights: ArrayLike, added_variance: float = 0.0, added_df: float = 1.0) -> Contrasts:
+        """Return estimates, standard errors and degrees of freedom of contrasts; the rows of `weights` are (..., R).
+
+        `added_variance` is a further error of each setting's mean, known to `added_df` degrees of freedom.
+        """
+        a = np.asarray(weights, dtype=np.float64)
+        estimate = a @ self.mean
+        squares = [np.einsum("...i,ij,...j->...", a, source, a).clip(min=0) for source in self.mean_squares]
+        if self.items:
+            variance, df = self._crossed(*squares)
+        else:
+            variance, df = squares[0] / self.seeds, np.full(np.shape(estimate), self.seeds - 1.0)
+        lengths = np.einsum("...i,...i->...", a, a)
+        if added_variance > 0:
+            extra = added_variance * lengths
+            df = (variance + extra) ** 2 / (variance**2 / df + extra**2 / added_df)
+            variance = variance + extra
+        error = np.sqrt(variance)
+        # What is left of equal numbers after rounding is no effect, however small its standard error.
+        nothing = self.resolution * np.sqrt(lengths)
+        estimate = np.where(np.abs(estimate) <= nothing, 0.0, estimate)
+        return Contrasts(estimate, np.where(error <= nothing, 0.0, error), df)
+
+    def contrast(self, weights: ArrayLike) -> StudentT:
+        """Return one contrast."""
+        found = self.contrasts(weights)
+        return StudentT(float(found.estimate), float(found.standard_error), float(found.df))
+
+    def difference(self, first: Any, second: Any) -> Array:
+        """Return the contrast mean(first) - mean(second) of two settings."""
+        weights = np.zeros(len(self.mean))
+        weights[self.settings.index(first)] += 1
+        weights[self.settings.index(second)] -= 1
+        return weights
+
+    def standard_error_with(self, weights: Array, seeds: NDArray[np.int64]) -> Array:
+        """Return the standard errors a contrast would have with those numbers of seeds and the same items."""
+        squares = [max(float(weights @ source @ weights), 0.0) for source in self.mean_squares]
+        if not self.items:
+            return np.sqrt(squares[0] / seeds)
+        by_seed, by_item, residual = squares
+        of_seeds = max(by_seed - residual, 0.0) / self.items
+        of_items = max(by_item - residual, 0.0) / self.seeds
+        return np.asarray(np.sqrt(of_seeds / seeds + of_items / self.items + residual / (seeds * self.items)))
+
+    def covariance(self) -> Array:
+        """Return the estimated covariance (R, R) of the means."""
+        if not self.items:
+            return self.mean_squares[0] / self.seeds
+        by_seed, by_item, residual = self.mean_squares
+        return np.asarray((by_seed + by_item - residual) / (self.seeds * self.items))
+
+    def subset(self, rows: slice) -> Replicates:
+        """Return the replicates of some of the settings."""
+        squares = tuple(source[rows, rows] for source in self.mean_squares)
+        return dataclasses.replace(self, settings=self.settings[rows], mean=self.mean[rows], mean_squares=squares)
+
+    def _crossed(self, by_seed: Array, by_item: Array, residual: Array) -> tuple[Array, Array]:
+        s, i = self.seeds, self.items
+        total = by_seed + by_item - residual
+        with np.errstate(invalid="ignore", divide="ignore"):
+            df = total**2 / (by_seed**2 / (s - 1) + by_item**2 / (i - 1) + residual**2 / ((s - 1) * (i - 1)))
+        # A variance component estimated below zero is zero; the other source then carries the mean alone.
+        no_seeds, no_items = by_seed < residual, by_item < residual
+        total = np.where(no_seeds, by_item, np.where(no_items, by_seed, total))
+        df = np.where(no_seeds, i - 1.0, np.where(no_items, s - 1.0, df))
+        both = no_seeds & no_items
+        total = np.where(both, np.maximum(by_seed, by_item), total)
+        df = np.where(both, min(s, i) - 1.0, df)
+        return total / (s * i), np.nan_to_num(df, nan=min(s, i) - 1.0).clip(min=1.0)
+
+
+@dataclass(frozen=True)
+class Contrasts:
+    """Estimates of several contrasts, their standard errors and degrees of freedom, arrays of one shape."""
+
+    estimate: Array
+    standard_error: Array
+    df: Array
+
+    def t(self) -> Array:
+        """Return estimate / standard error; infinite for an effect without noise, 0 for neither."""
+        with np.errstate(divide="ignore", invalid="ignore"):
+            return np.asarray(
+                np.nan_to_num(self.estimate / self.standard_error, nan=0.0, posinf=np.inf, neginf=-np.inf)
+            )
+
+
+def replicates(frame: pd.DataFrame, setting: str) -> Replicates:
+    """Return the replicates of a frame with columns `setting`, seed, value and, optionally, item.
+
+    Settings are sorted. Raises ValueError naming the first duplicate, missing or non-finite cell.
+    """
+    keys = [setting, "seed", *(["item"] if "item" in frame.columns else [])]
+    if missing := {*keys, "value"} - set(frame.columns):
+        raise ValueError(f"the rows lack column(s) {', '.join(sorted(missing))}")
+    if frame[keys].isna().any(axis=None):
+        raise ValueError(f"a row has no {', '.join(name for name in keys if frame[name].isna().any())}")
+    if (repeated := frame.duplicated(keys)).any():
+        raise ValueError(f"{_named(frame[repeated].iloc[0], keys)} has more than one value")
+    values = frame["value"].to_numpy(dtype=np.float64)
+    if not np.isfinite(values).all():
+        bad = frame[~np.isfinite(values)].iloc[0]
+        raise ValueError(f"{_named(bad, keys)} has the value {bad['value']}; every value must be finite")
+    levels = [np.unique(frame[name].to_numpy()) for name in keys]
+    if len(frame) != math.prod(map(len, levels)):
+        present = set(frame[keys].itertuples(index=False, name=None))
+        absent = _first_absent(levels, present)
+        raise ValueError(f"{_named(dict(zip(keys, absent, strict=True)), keys)} has no value: verdicts are paired")
+    shape = [len(level) for level in levels]
+    cube = np.empty(shape)
+    cube[tuple(np.searchsorted(level, frame[name].to_numpy()) for level, name in zip(levels, keys, strict=True))] = (
+        values
+    )
+    return from_array(cube, tuple(levels[0].tolist()))
+
+
+def from_array(values: Array, settings: Sequence[Any]) -> Replicates:
+    """Return the replicates of an array (R, S) or (R, S, I) of finite values; ValueError for fewer than 2 seeds."""
+    seeds, items = values.shape[1], values.shape[2] if values.ndim == 3 else 0
+    if seeds < 2 or items == 1:
+        raise ValueError(f"at least two seeds (and items) are needed, found {seeds}" + (" and 1 item" if items else ""))
+    resolution = ROUNDING * float(np.abs(values).max())
+    if not items:
+        centred = values - values.mean(axis=1, keepdims=True)
+        return Replicates(
+            tuple(settings), values.mean(axis=1), (centred @ centred.T / (seeds - 1),), seeds, 0, resolution
+        )
+    grand = values.mean(axis=(1, 2))
+    by_seed, by_item = values.mean(axis=2), values.mean(axis=1)
+    residual = (values - by_seed[:, :, None] - by_item[:, None, :] + grand[:, None, None]).reshape(len(values), -1)
+    of_seed, of_item = by_seed - grand[:, None], by_item - grand[:, None]
+    mean_squares = (
+        items * of_seed @ of_seed.T / (seeds - 1),
+        seeds * of_item @ of_item.T / (items - 1),
+        residual @ residual.T / ((seeds - 1) * (items - 1)),
+    )
+    return Replicates(tuple(settings), grand, mean_squares, seeds, items, resolution)
+
+
+def _named(row: Any, keys: Sequence[str]) -> str:
+    return ", ".join(f"{key} {row[key]:g}" if isinstance(row[key], float) else f"{key} {row[key]}" for key in keys)
+
+
+def _first_absent(levels: Sequence[NDArray[Any]], present: set[tuple[Any, ...]]) -> tuple[Any, ...]:
+    import itertools
+
+    return next(cell for cell in itertools.product(*(level.tolist() for level in levels)) if cell not in present)
