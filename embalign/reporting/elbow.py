@@ -1,72 +1,122 @@
-"""Experiment 1's report: the answer first, then the figure, the curve, the claim, and the rest."""
+"""Experiment 1's report: the answer first, then the figure, the findings in words, and the tables they rest on."""
 
 from __future__ import annotations
 
 import dataclasses
 import json
+import math
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import pandas as pd
 
-from embalign.reporting.elbow_figure import draw
-from embalign.reporting.elbow_verdicts import BUDGETS, MARGIN_SHARE, NAMES, PRIMARY, Judged, answer, judge_all
-from embalign.reporting.tables import METRICS, markdown, mean_with_interval, percent, rerun_command, write_csv
-from embalign.verdicts.statistics import holm, student_t
+from embalign.reporting.elbow_answers import answer, plain_words
+from embalign.reporting.elbow_figure import draw, draw_trajectory
+from embalign.reporting.elbow_verdicts import (
+    BUDGETS,
+    MARGIN_SHARE,
+    NAMES,
+    PRIMARY,
+    Comparison,
+    Judged,
+    compare_density,
+    judge_all,
+)
+from embalign.reporting.tables import (
+    METRICS,
+    markdown,
+    mean_with_interval,
+    percent,
+    rerun_command,
+    span,
+    write_by_label,
+    write_csv,
+)
+from embalign.verdicts.statistics import student_t
 
 COLUMNS = ("pair", "policy", "budget", "ratio", "n_train", "seed", *METRICS)
 
 
 def write_report(frames: Mapping[str, pd.DataFrame], about: Mapping[str, Any], folder: Path) -> str:
-    """Write CSV, figure, verdict.json and report.md into `folder`; return the one-line answer."""
-    rows, references = frames["data_ratio_vs_metrics"], frames["references"]
+    """Write CSVs, figures, verdict.json and report.md into `folder`; return the one-line answer."""
+    rows, references, trajectory = (frames[name] for name in ("data_ratio_vs_metrics", "references", "trajectory"))
     write_csv(rows, folder / "data_ratio_vs_metrics.csv", COLUMNS)
+    write_by_label(rows, folder / "data_ratio_vs_metrics_by_label.npz")
     write_csv(references, folder / "references.csv", ("pair", "reference", "seed"))
+    write_csv(trajectory, folder / "trajectory.csv", ("pair", "policy", "ratio", "n_train", "seed"))
     measured = rows[rows["status"] == "ok"]
     judged = judge_all(measured, references)
-    unmeasured = Judged(**PRIMARY, gain=0.0, verdict=None, reason="none of its cells could be measured")
+    unmeasured = Judged(
+        PRIMARY["policy"],
+        PRIMARY["budget"],
+        PRIMARY["metric"],
+        gain=0.0,
+        verdict=None,
+        reason="none of its cells could be measured",
+    )
     primary = next((found for found in judged if vars(found).items() >= PRIMARY.items()), unmeasured)
+    claim = compare_density(measured, references, primary.budget)
     draw(measured, references, primary, folder / "data_ratio_vs_metrics.png")
-    verdict = {"primary": _machine_readable(primary), "curves": [_machine_readable(found) for found in judged]}
-    (folder / "verdict.json").write_text(json.dumps(verdict, indent=2) + "\n", encoding="ascii")
-    (folder / "report.md").write_text(_report(rows, references, judged, primary, about), encoding="utf-8")
+    draw_trajectory(trajectory[trajectory["status"] == "ok"], folder / "trajectory.png")
+    verdict = {
+        "primary": _machine_readable(primary),
+        "curves": [_machine_readable(found) for found in judged],
+        "density_minus_random": [_plain(dataclasses.asdict(comparison)) for comparison in claim],
+    }
+    (folder / "verdict.json").write_text(json.dumps(verdict, indent=2, allow_nan=False) + "\n", encoding="ascii")
+    report = _report(rows, references, trajectory, judged, primary, claim, about)
+    (folder / "report.md").write_text(report, encoding="utf-8")
     return answer(primary)[0]
 
 
 def _report(
-    rows: pd.DataFrame, references: pd.DataFrame, judged: list[Judged], primary: Judged, about: Mapping[str, Any]
+    rows: pd.DataFrame,
+    references: pd.DataFrame,
+    trajectory: pd.DataFrame,
+    judged: list[Judged],
+    primary: Judged,
+    claim: list[Comparison],
+    about: Mapping[str, Any],
 ) -> str:
     measured = rows[rows["status"] == "ok"]
     first, second = answer(primary)
-    seeds = len(about["seeds"])
+    dimension = about["data"]["draft"]["dimension"]
     parts = [
         f"# Data-efficiency elbow: {about['pair']}",
         f"**{first}** {second}",
         "![Metrics over the share of training data](data_ratio_vs_metrics.png)",
+        "## In plain words",
+        "\n".join(plain_words(judged, claim, measured, references)),
         "## The curve",
-        f"Mean over {seeds} seeds ± half the width of the 95 % t interval, {BUDGETS[primary.budget]}, on held-out "
-        "label groups. A ratio of 100 % is one seed's pool, nine tenths of the training items.",
+        f"Mean over {len(about['seeds'])} seeds ± half the width of the 95 % t interval over seeds, "
+        f"{BUDGETS[primary.budget]}, on held-out label groups. 100 % is one seed's pool, nine tenths of the training "
+        f"items. Where n is near the {dimension} dimensions of the draft (n/d near 1), fits without a penalty are at "
+        "their worst; a dip there is not noise in the data.",
         markdown(_curve_table(measured, primary.budget)),
         _ridge_sentence(measured),
-        "## Is the densest data better than random?",
-        _claim(measured, primary),
+        "## Densest first against random",
+        "Gain share: the part of the gain from no data to all of it, here under density selection, and what it is over "
+        "random selection at the same ratio. Paired by seed and label, one-sided, Holm over the table.",
+        markdown(_claim_table(claim)) if claim else "Not measured.",
         "## Every curve",
-        f"Margin: {percent(MARGIN_SHARE)} of the gain from no data to all of it. The interval holds the ratios that "
-        "may be the smallest sufficient one. Detectable: the loss against 100 % that these seeds find with power 0.8.",
+        f"Margin for the recommended ratio: {percent(MARGIN_SHARE)} of the gain from no data (constant vector for "
+        "cosine and Spearman, chance for retrieval) to all of it. The interval holds the ratios that may be the "
+        "smallest sufficient one. Detectable: the loss against 100 % found with power 0.8 at the noisiest ratio.",
         markdown(_verdict_table(judged)),
+        "## Along training",
+        "![Held-out mean cosine along training](trajectory.png)",
+        _trajectory_words(trajectory[trajectory["status"] == "ok"]),
         "## Floor and ceiling",
         "Constant: the mean teacher vector for every input. Untrained: the map before its first step. Chance: random "
         "vectors. Draft and teacher: their own embeddings, unmapped.",
         markdown(_reference_table(references)),
-        "## What this rests on",
-        "- The elbow rule is a first, simple one: paired t over seeds, Holm over ratios; its error rates have not been "
-        "measured. The recommended ratio is a fixed-sequence non-inferiority test from 100 % downwards.\n"
-        f"- {percent(1.0)} of the data is {_pool_size(measured)} items in {about['data']['draft']['dimension']} draft "
-        "dimensions; `n_over_d` in the CSV tells how near a ratio is to n = d, where unregularised fits are at their "
-        "worst.\n"
-        "- Seeds differ in pool, initial map and batch order; the test set is one and the same. The intervals do not "
-        "cover the choice of test items.",
+        "## What would change the answer",
+        "- **Another metric or margin**: the table above shows both; the first two sentences are about "
+        f"{NAMES[primary.metric]} at {percent(MARGIN_SHARE)}.\n"
+        "- **Another budget**: with fixed steps a small subset is passed over more often; with fixed epochs it is "
+        "trained for fewer steps, so part of its loss is under-training. Ridge shows what the data alone allow.\n"
+        "- **More seeds or test items**: intervals shrink, and what is open or `unidentifiable` may be settled.",
     ]
     failed = rows[rows["status"] != "ok"]
     if len(failed):
@@ -77,7 +127,8 @@ def _report(
     parts += [
         "## Run it again",
         f"```\n{rerun_command('elbow', about)}\n```",
-        "`provenance.json` names data, models, code and versions.",
+        "`provenance.json` names data, models, code and versions. `data_ratio_vs_metrics_by_label.npz` holds the "
+        "values by label group that standard errors over test items come from, one row a row of the CSV.",
     ]
     return "\n\n".join(parts) + "\n"
 
@@ -88,8 +139,12 @@ def _curve_table(measured: pd.DataFrame, budget: str) -> pd.DataFrame:
     for (ratio, policy), group in chosen.groupby(["ratio", "policy"], sort=False):
         if ratio == 1 and any(known == 1 for known, _ in lines):
             continue
-        policy = "any" if ratio == 1 else policy
-        line = {"ratio": percent(ratio), "n": str(int(group["n_train"].iloc[0])), "policy": policy}
+        line = {
+            "ratio": percent(ratio),
+            "n": str(int(group["n_train"].iloc[0])),
+            "n/d": f"{group['n_over_d'].iloc[0]:.2f}",
+            "policy": "any" if ratio == 1 else policy,
+        }
         metrics = {**NAMES, "gate_augrc": "gate AUGRC"}
         lines.append((ratio, line | {name: mean_with_interval(group[metric]) for metric, name in metrics.items()}))
     lines.sort(key=lambda pair: pair[0])
@@ -107,47 +162,25 @@ def _ridge_sentence(measured: pd.DataFrame) -> str:
     low, high = found.interval()
     return (
         f"Trained maps against closed-form ridge at 100 %: {found.mean:+.4f} mean cosine (95 % interval {low:+.4f} to "
-        f"{high:+.4f}), so a bend in the curve is {'not ' if low > -0.01 else ''}a matter of poor training."
+        f"{high:+.4f})."
     )
 
 
-def _claim(measured: pd.DataFrame, primary: Judged) -> str:
-    chosen = measured[(measured["budget"] == primary.budget) & (measured["ratio"] < 1)]
-    lines, tests = [], []
-    for ratio in sorted(chosen["ratio"].unique()):
-        for metric in ("cosine_mean", "recall_at_1"):
-            by_policy = chosen[chosen["ratio"] == ratio].pivot(index="seed", columns="policy", values=metric)
-            try:
-                found = student_t((by_policy["density"] - by_policy["random"]).to_numpy())
-            except (KeyError, ValueError):
-                continue
-            low, high = found.interval()
-            tests.append(found)
-            lines.append(
-                {
-                    "ratio": percent(ratio),
-                    "metric": NAMES[metric],
-                    "density - random": f"{found.mean:+.4f}",
-                    "95 % interval": f"{low:+.4f} to {high:+.4f}",
-                }
-            )
-    if not tests:
-        return "Not measured: this grid has no pair of density and random selection."
-    better = holm([found.p_greater() for found in tests])
-    worse = holm([(-found).p_greater() for found in tests])
-    for line, up, down in zip(lines, better, worse, strict=True):
-        line["verdict"] = "better" if up <= 0.05 else "worse" if down <= 0.05 else "not settled"
-    ups, downs = (sum(line["verdict"] == word for line in lines) for word in ("better", "worse"))
-    if ups and not downs:
-        words = "Supported in part" if ups < len(lines) else "Supported"
-    elif downs and not ups:
-        words = "Refuted in part" if downs < len(lines) else "Refuted"
-    else:
-        words = "Not settled" if not ups else "Mixed"
-    return (
-        f"**{words}**: of {len(lines)} comparisons, taking the densest items first is better in {ups} and worse in "
-        f"{downs} (paired t over seeds, one-sided, Holm over the table).\n\n" + markdown(pd.DataFrame(lines))
-    )
+def _claim_table(claim: list[Comparison]) -> pd.DataFrame:
+    lines = []
+    for found in claim:
+        low, high = found.difference.interval()
+        lines.append(
+            {
+                "ratio": percent(found.ratio),
+                "metric": NAMES[found.metric],
+                "gain share, density": f"{found.share:.2f}",
+                "density - random": f"{found.difference.mean:+.3f}",
+                "95 % interval": f"{low:+.3f} to {high:+.3f}",
+                "verdict": found.word,
+            }
+        )
+    return pd.DataFrame(lines)
 
 
 def _verdict_table(judged: list[Judged]) -> pd.DataFrame:
@@ -159,18 +192,43 @@ def _verdict_table(judged: list[Judged]) -> pd.DataFrame:
             lines.append(line | {"verdict": f"none: {found.reason}"})
             continue
         verdict = found.verdict
-        low, high = verdict.recommended_interval
+        bend = f"{percent(verdict.bend)} ({span(verdict.bend_interval)})" if verdict.bend else "straight"
         lines.append(
             line
             | {
                 "verdict": verdict.kind,
-                "elbow": percent(verdict.elbow) if verdict.elbow else "none",
-                "recommended": percent(high) if verdict.saturated else "100 %, not saturated",
-                "interval": f"{percent(low)} to {percent(high)}",
+                "bend": bend,
+                "slope after/before": f"{verdict.slope_ratio:.2f}" if verdict.slope_ratio is not None else "",
+                "recommended": percent(verdict.recommended_ratio),
+                "interval": span(verdict.recommended_interval),
                 "detectable": f"{verdict.minimum_detectable_effect:.4f}",
             }
         )
     return pd.DataFrame(lines).fillna("")
+
+
+def _trajectory_words(trajectory: pd.DataFrame) -> str:
+    """Where the held-out cosine of each ratio is highest, and what is lost from there to the end."""
+    columns = [name for name in trajectory.columns if name.startswith("cosine_mean_step")]
+    lines = []
+    for ratio, group in trajectory.groupby("ratio"):
+        mean = group[columns].mean()
+        peak = str(mean.idxmax())
+        lines.append(
+            {
+                "ratio": percent(ratio),
+                "highest at step": str(int(peak.removeprefix("cosine_mean_step"))),
+                "mean cosine there": f"{mean[peak]:.4f}",
+                "at the end": f"{mean[columns[-1]]:.4f}",
+            }
+        )
+    return (
+        "Held-out mean cosine along the training of randomly selected subsets, mean over "
+        f"{trajectory['seed'].nunique()} seeds. Nothing is chosen by it: a ratio that peaks before the end over-fits "
+        "with this budget.\n\n" + markdown(pd.DataFrame(lines))
+        if lines
+        else "Not measured."
+    )
 
 
 def _reference_table(references: pd.DataFrame) -> pd.DataFrame:
@@ -179,10 +237,6 @@ def _reference_table(references: pd.DataFrame) -> pd.DataFrame:
         metrics = {name: mean_with_interval(group[metric]) for metric, name in NAMES.items()}
         lines.append({"reference": str(reference).replace("_", " ")} | metrics)
     return pd.DataFrame(lines)
-
-
-def _pool_size(measured: pd.DataFrame) -> int:
-    return int(measured.loc[measured["ratio"] == 1, "n_train"].max())
 
 
 def _machine_readable(found: Judged) -> dict[str, Any]:
@@ -194,6 +248,14 @@ def _machine_readable(found: Judged) -> dict[str, Any]:
     }
     if found.verdict is None:
         return fields | {"kind": None, "reason": found.reason}
-    verdict = dataclasses.asdict(found.verdict)
-    verdict["loss"] = {f"{ratio:g}": loss for ratio, loss in verdict["loss"].items()}
-    return fields | verdict
+    fields |= dataclasses.asdict(found.verdict) | {"recommended_at_share": found.recommended}
+    return {name: _plain(value) for name, value in fields.items()}
+
+
+def _plain(value: Any) -> Any:
+    """JSON has no infinity and no numeric keys: null and text in their place."""
+    if isinstance(value, dict):
+        return {key if isinstance(key, str) else f"{key:g}": _plain(item) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [_plain(item) for item in value]
+    return None if isinstance(value, float) and not math.isfinite(value) else value

@@ -1,14 +1,15 @@
-"""data_ratio_vs_metrics.png: metrics over the share of training data, by policy and budget."""
+"""data_ratio_vs_metrics.png, metrics over the share of training data, and trajectory.png, cosine along training."""
 
 from __future__ import annotations
 
+import itertools
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
 
-from embalign.reporting.style import BLUE, GREEN, GREY, ORANGE, PURPLE, figure_style, save
+from embalign.reporting.style import BLUE, GREEN, GREY, ORANGE, PURPLE, SKY, figure_style, save
 from embalign.verdicts.statistics import student_t
 
 if TYPE_CHECKING:
@@ -20,8 +21,13 @@ LINES: dict[str, dict[str, Any]] = {
     "random": {"color": BLUE, "marker": "o", "linestyle": "-"},
     "density": {"color": ORANGE, "marker": "s", "linestyle": "-"},
     "coverage": {"color": GREEN, "marker": "^", "linestyle": "-"},
-    "sparse": {"color": PURPLE, "marker": "D", "linestyle": "-"},
 }
+MORE_LINES: dict[str, dict[str, Any]] = {
+    "sparse": {"color": PURPLE, "marker": "D", "linestyle": ":"},
+    "kcenter": {"color": SKY, "marker": "v", "linestyle": ":"},
+    "facility": {"color": "black", "marker": "x", "linestyle": ":"},
+}
+THIN: dict[str, Any] = {"linewidth": 1.0, "markersize": 3.0}
 RIDGE: dict[str, Any] = {"color": GREY, "marker": "", "linestyle": (0, (5, 2))}
 PANELS = {"cosine_mean": "Mean cosine to teacher", "recall_at_1": "Recall@1"}
 ROWS = {"steps": "fixed steps", "epochs": "fixed epochs"}
@@ -35,39 +41,94 @@ def draw(measured: pd.DataFrame, references: pd.DataFrame, primary: Judged, path
     levels = references.groupby("reference").mean(numeric_only=True)
     ratios = sorted(measured["ratio"].unique())
     with figure_style():
-        figure, axes = pyplot.subplots(2, 2, figsize=(8.3, 6.4), sharex=True, layout="constrained")
+        figure, axes = pyplot.subplots(2, 2, figsize=(8.3, 6.6), sharex=True, layout="constrained")
         for panels, (budget, title) in zip(axes, ROWS.items(), strict=True):
             for axis, (metric, label) in zip(panels, PANELS.items(), strict=True):
                 axis.set_xscale("log")
-                for policy, style in LINES.items():
-                    _curve(axis, measured, policy, budget, metric, style)
-                _curve(axis, measured, "random", "closed_form", metric, RIDGE)
-                _levels(axis, levels, metric)
-                axis.set_title(f"{label}, {title}")
-                axis.set_xticks(ratios, [f"{100 * ratio:g}" for ratio in ratios])
-                axis.xaxis.set_minor_locator(NullLocator())
-                axis.yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
                 if (budget, metric) == (primary.budget, primary.metric):
                     _verdict(axis, primary)
+                for policy, style in MORE_LINES.items():
+                    _curve(axis, measured, policy, budget, metric, style | THIN)
+                for policy, style in LINES.items():
+                    _curve(axis, measured, policy, budget, metric, style)
+                    _band(axis, measured, policy, budget, metric, style["color"])
+                _curve(axis, measured, "random", "closed_form", metric, RIDGE, "ridge (random)")
+                _levels(axis, levels, metric)
+                axis.set_title(f"{label}, {title}")
+                axis.set_xticks(ratios, [f"{100 * ratio:g}" for ratio in ratios], fontsize=8)
+                axis.xaxis.set_minor_locator(NullLocator())
+                axis.yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
         for axis in axes[1]:
             axis.set_xlabel("training data used (% of pool, log scale)")
         handles, labels = axes[0, 0].get_legend_handles_labels()
-        figure.legend(handles, labels, loc="outside upper center", ncols=len(labels))
+        order = [labels.index(name) for name in (*LINES, "ridge (random)", *MORE_LINES) if name in labels]
+        figure.legend([handles[i] for i in order], [labels[i] for i in order], loc="outside upper center", ncols=7)
         save(figure, path)
 
 
-def _curve(axis: Axes, measured: pd.DataFrame, policy: str, budget: str, metric: str, style: dict[str, Any]) -> None:
+def draw_trajectory(trajectory: pd.DataFrame, path: Path) -> None:
+    """Draw the held-out mean cosine over training steps, one curve a ratio, its peak marked."""
+    from matplotlib import colormaps, pyplot
+
+    columns = [name for name in trajectory.columns if name.startswith("cosine_mean_step")]
+    steps = np.array([int(name.removeprefix("cosine_mean_step")) for name in columns])
+    ratios = sorted(trajectory["ratio"].unique())
+    with figure_style():
+        figure, axis = pyplot.subplots(figsize=(8.3, 3.6), layout="constrained")
+        shades = colormaps["viridis"](np.linspace(0.85, 0.0, len(ratios)))
+        for ratio, shade in zip(ratios, shades, strict=True):
+            mean = trajectory.loc[trajectory["ratio"] == ratio, columns].mean().to_numpy()
+            peak = int(mean.argmax())
+            axis.plot(steps, mean, color=shade)
+            axis.plot(steps[peak], mean[peak], color=shade, marker="o", markeredgecolor="white")
+        heights = _spread([float(trajectory.loc[trajectory["ratio"] == r, columns[-1]].mean()) for r in ratios])
+        for ratio, height, shade in zip(ratios, heights, shades, strict=True):
+            axis.annotate(
+                f"{100 * ratio:g} %",
+                (steps[-1], height),
+                (5, 0),
+                textcoords="offset points",
+                va="center",
+                fontsize=8,
+                color=shade,
+            )
+        axis.set_title("Held-out mean cosine along training, random selection (dot: highest)")
+        axis.set_xlabel("training step")
+        axis.set_ylabel("mean cosine to teacher")
+        save(figure, path)
+
+
+def _spread(heights: list[float]) -> list[float]:
+    """Move label heights apart so that neighbours do not overlap, keeping their order."""
+    least = 0.055 * (max(heights) - min(heights))
+    order = np.argsort(heights)
+    moved = np.array(heights)
+    for below, above in itertools.pairwise(order):
+        moved[above] = max(moved[above], moved[below] + least)
+    return [float(height) for height in moved]
+
+
+def _curve(
+    axis: Axes,
+    measured: pd.DataFrame,
+    policy: str,
+    budget: str,
+    metric: str,
+    style: dict[str, Any],
+    label: str | None = None,
+) -> None:
     chosen = measured[(measured["policy"] == policy) & (measured["budget"] == budget)]
-    if chosen.empty:
-        return
-    by_ratio = chosen.pivot(index="seed", columns="ratio", values=metric)
-    mean = by_ratio.mean()
-    label = "ridge (random)" if budget == "closed_form" else policy
-    axis.plot(mean.index, mean, label=label, markeredgecolor="white", markeredgewidth=0.6, **style)
-    complete = by_ratio.dropna()
-    if budget != "closed_form" and len(complete) > 1:
-        bounds = np.array([student_t(complete[ratio].to_numpy()).interval() for ratio in mean.index]).T
-        axis.fill_between(mean.index, *bounds, color=style["color"], alpha=0.18, linewidth=0)
+    if not chosen.empty:
+        mean = chosen.groupby("ratio")[metric].mean()
+        axis.plot(mean.index, mean, label=label or policy, markeredgecolor="white", markeredgewidth=0.6, **style)
+
+
+def _band(axis: Axes, measured: pd.DataFrame, policy: str, budget: str, metric: str, color: str) -> None:
+    chosen = measured[(measured["policy"] == policy) & (measured["budget"] == budget)]
+    complete = chosen.pivot(index="seed", columns="ratio", values=metric).dropna()
+    if len(complete) > 1:
+        bounds = np.array([student_t(complete[ratio].to_numpy()).interval() for ratio in complete.columns]).T
+        axis.fill_between(complete.columns, *bounds, color=color, alpha=0.18, linewidth=0)
 
 
 def _levels(axis: Axes, levels: pd.DataFrame, metric: str) -> None:
@@ -92,29 +153,32 @@ def _levels(axis: Axes, levels: pd.DataFrame, metric: str) -> None:
 
 
 def _verdict(axis: Axes, primary: Judged) -> None:
+    """Shade the recommended ratio with its interval, and hatch the interval of an elbow or of a bend."""
     verdict = primary.verdict
     if verdict is None:
         return
     low, high = verdict.recommended_interval
-    axis.axvspan(low * 0.93, high * 1.07, color="#BBBBBB", alpha=0.35, linewidth=0)
+    axis.axvspan(low * 0.93, high * 1.07, color="#BBBBBB", alpha=0.45, linewidth=0)
+    recommended = f"enough: {100 * high:g} %" if verdict.saturated else "not saturated\nat 100 %"
+    _note(axis, low * 0.93, 0.04, recommended, "right" if low > 0.03 else "left")
+    if verdict.bend is not None and verdict.bend_interval is not None:
+        start, end = verdict.bend_interval
+        axis.axvspan(start, max(end, start * 1.02), facecolor="none", edgecolor="#888888", hatch="////", linewidth=0)
+        name = {"elbow": "elbow", "unidentifiable": "bend, may lie\noutside the grid"}.get(
+            verdict.kind, "bend,\nno elbow"
+        )
+        _note(axis, start, 0.97, name, "right" if start > 0.03 else "left", "top")
+
+
+def _note(axis: Axes, x: float, y: float, text: str, ha: str, va: str = "bottom") -> None:
     axis.annotate(
-        f"recommended\n{100 * high:g} %" + ("" if verdict.saturated else " (not\nsaturated)"),
-        (high * 0.93 if low == high else low * 0.93, 0.04),
+        text,
+        (x, y),
         xycoords=("data", "axes fraction"),
-        xytext=(-3, 0),
+        xytext=(-3 if ha == "right" else 3, 0),
         textcoords="offset points",
-        ha="right",
+        ha=ha,
+        va=va,
         fontsize=7.5,
         color="black",
     )
-    if verdict.elbow:
-        axis.axvline(verdict.elbow, color="black", linewidth=1.0, linestyle="-.")
-        axis.annotate(
-            "elbow",
-            (verdict.elbow, 0.98),
-            xycoords=("data", "axes fraction"),
-            xytext=(3, 0),
-            textcoords="offset points",
-            va="top",
-            fontsize=7.5,
-        )

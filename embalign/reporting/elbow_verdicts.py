@@ -1,25 +1,37 @@
-"""Which curves of experiment 1 are judged, at which margin, and the answer in words."""
+"""Which curves of experiment 1 are judged, at which margins, and the claim that the densest items come first."""
 
 from __future__ import annotations
 
 import dataclasses
+from typing import Literal
 
+import numpy as np
 import pandas as pd
 
-from embalign.reporting.tables import percent
-from embalign.verdicts.elbow import ElbowVerdict, judge_elbow
+from embalign.reporting.tables import BY_LABEL, by_label
+from embalign.verdicts.elbow import ElbowVerdict, judge_elbow, smallest_sufficient
+from embalign.verdicts.replicates import replicates
+from embalign.verdicts.statistics import StudentT, holm
 
 PRIMARY = {"policy": "random", "budget": "steps", "metric": "cosine_mean"}
 MARGIN_SHARE = 0.05
+OTHER_SHARES = (0.01, 0.10)
+ALPHA = 0.05
 # What a map is worth at no data: the constant predictor for similarity, measured chance for retrieval.
 ORIGIN = {"cosine_mean": "mean_vector", "spearman": "mean_vector", "recall_at_1": "chance", "mrr": "chance"}
 NAMES = {"cosine_mean": "mean cosine", "spearman": "Spearman", "recall_at_1": "Recall@1", "mrr": "MRR"}
 BUDGETS = {"steps": "fixed steps", "epochs": "fixed epochs", "closed_form": "ridge"}
+CLAIM_METRICS = ("cosine_mean", "recall_at_1")
+
+Answer = Literal["supported", "refuted", "not settled"]
 
 
 @dataclasses.dataclass(frozen=True)
 class Judged:
-    """One curve's verdict, or the reason there is none, with the gain that its margin is a share of."""
+    """One curve's verdict, or the reason there is none, with the gain that its margin is a share of.
+
+    `recommended` maps further shares of the gain to the ratio recommended at them.
+    """
 
     policy: str
     budget: str
@@ -27,44 +39,87 @@ class Judged:
     gain: float
     verdict: ElbowVerdict | None
     reason: str = ""
+    recommended: dict[float, float] = dataclasses.field(default_factory=dict)
+
+
+@dataclasses.dataclass(frozen=True)
+class Comparison:
+    """Gain share of density minus that of random selection at one ratio, and what is said of it after Holm."""
+
+    metric: str
+    ratio: float
+    share: float
+    difference: StudentT
+    p_better: float
+    p_worse: float
+
+    @property
+    def word(self) -> str:
+        """What the test says."""
+        return "better" if self.p_better <= ALPHA else "worse" if self.p_worse <= ALPHA else "not settled"
 
 
 def judge_all(measured: pd.DataFrame, references: pd.DataFrame) -> list[Judged]:
     """Return the verdict of every policy, budget and metric; the margin is 5 % of the gain from no data to all."""
-    origins = references.groupby("reference").mean(numeric_only=True)
     judged = []
     for (policy, budget), group in measured.groupby(["policy", "budget"], sort=False):
-        for metric, origin in ORIGIN.items():
-            gain = group.loc[group["ratio"] == 1, metric].mean() - origins.loc[origin, metric]
-            curve = group[["ratio", "seed", metric]].rename(columns={metric: "value"})
+        for metric in ORIGIN:
+            gain = whole_gain(group, references, metric)
+            curve = long_frame(group, metric, "ratio", "n_train")
             try:
                 verdict = judge_elbow(curve, margin=MARGIN_SHARE * max(gain, 0.0))
-                judged.append(Judged(policy, budget, metric, gain, verdict))
             except ValueError as error:
                 judged.append(Judged(policy, budget, metric, gain, None, str(error)))
+                continue
+            recommended = {share: smallest_sufficient(verdict.loss, share * max(gain, 0.0)) for share in OTHER_SHARES}
+            judged.append(Judged(policy, budget, metric, gain, verdict, recommended=recommended))
     return judged
 
 
-def answer(found: Judged) -> tuple[str, str]:
-    """Return the answer in two sentences: elbow or none, and the recommended ratio."""
-    where = f"{NAMES[found.metric]}, {found.policy} selection, {BUDGETS[found.budget]}"
-    verdict = found.verdict
-    if verdict is None:
-        return f"No verdict ({where}): {found.reason}.", "No ratio is recommended."
-    spans = verdict.elbow_interval or (1.0, 1.0)
-    first = {
-        "elbow": f"Returns at least halve at {percent(verdict.elbow or 1)} of the data (candidates "
-        f"{percent(spans[0])} to {percent(spans[1])})",
-        "gradual": "There is no elbow: more data goes on helping, with no ratio where returns are shown to halve",
-        "flat": "There is no elbow: no effect of the amount of data was found",
-        "declining": "There is no elbow: a smaller share of the data beats all of it",
-        "unidentifiable": "Whether there is an elbow cannot be told from so few ratios or seeds",
-    }[verdict.kind]
-    low, high = verdict.recommended_interval
-    within = f"within {percent(MARGIN_SHARE)} of the whole gain ({verdict.margin:.4f})"
-    if verdict.saturated:
-        second = f"Recommended ratio: {percent(high)}, the smallest shown to stay {within} of 100 %"
-        second += f"; the data do not rule out {percent(low)}." if low < high else "; every smaller one is worse."
-    else:
-        second = f"Recommended ratio: 100 %, not saturated; no smaller ratio is shown to stay {within}."
-    return f"{first} ({where}).", second
+def whole_gain(measured: pd.DataFrame, references: pd.DataFrame, metric: str) -> float:
+    """Return m(1) - m(0): the mean at 100 % over what no data gives."""
+    origin = references.loc[references["reference"] == ORIGIN[metric], metric].mean()
+    return float(measured.loc[measured["ratio"] == 1, metric].mean() - origin)
+
+
+def long_frame(measured: pd.DataFrame, metric: str, *settings: str) -> pd.DataFrame:
+    """Return one value a row with its settings and seed, and its label as `item` where values by label were kept."""
+    keys = measured[[*settings, "seed"]].reset_index(drop=True)
+    column = f"{metric}{BY_LABEL}"
+    if column not in measured.columns or (values := by_label(measured, column)).shape[1] < 2:
+        return keys.assign(value=measured[metric].to_numpy(dtype=np.float64))
+    repeated = keys.loc[keys.index.repeat(values.shape[1])].reset_index(drop=True)
+    return repeated.assign(item=np.tile(np.arange(values.shape[1]), len(values)), value=values.ravel().astype(float))
+
+
+def compare_density(measured: pd.DataFrame, references: pd.DataFrame, budget: str) -> list[Comparison]:
+    """Return density against random selection at every ratio below 1, Holm over ratios and metrics."""
+    chosen = measured[(measured["budget"] == budget) & measured["policy"].isin(["density", "random"])]
+    found = []
+    for metric in CLAIM_METRICS:
+        gain = whole_gain(chosen, references, metric)
+        if not gain > 0:
+            continue
+        for ratio, group in chosen[chosen["ratio"] < 1].groupby("ratio"):
+            frame = long_frame(group, metric, "policy")
+            try:
+                pair = replicates(frame.assign(value=frame["value"] / gain), "policy")
+                difference = pair.contrast(pair.difference("density", "random"))
+            except ValueError:
+                continue
+            density = group.loc[group["policy"] == "density", metric].mean()
+            share = 1 - (chosen.loc[chosen["ratio"] == 1, metric].mean() - density) / gain
+            found.append((metric, float(ratio), float(share), difference))
+    better = holm([difference.p_greater() for *_, difference in found])
+    worse = holm([(-difference).p_greater() for *_, difference in found])
+    return [Comparison(*each, up, down) for each, up, down in zip(found, better, worse, strict=True)]
+
+
+def claim_answer(comparisons: list[Comparison]) -> Answer:
+    """Return what the comparisons of one metric say of "the densest items first are better than random ones"."""
+    words = {comparison.word for comparison in comparisons}
+    if "better" in words and "worse" not in words:
+        return "supported"
+    if "worse" in words and "better" not in words:
+        return "refuted"
+    return "not settled"

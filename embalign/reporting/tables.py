@@ -63,9 +63,14 @@ def mean_with_interval(values: pd.Series, digits: int = 4) -> str:
     return f"{found.mean:.{digits}f} ± {half:.{digits}f}" if round(half, digits) > 0 else f"{found.mean:.{digits}f}"
 
 
-def percent(ratio: float) -> str:
-    """Return a ratio as a percentage without trailing zeros: 0.05 -> "5 %"."""
-    return f"{100 * ratio:g} %"
+def percent(ratio: float | None) -> str:
+    """Return a ratio as a percentage of at most three digits: 0.05 -> "5 %", None -> "none"."""
+    return "none" if ratio is None else f"{100 * ratio:.3g} %"
+
+
+def span(interval: tuple[float, float] | None) -> str:
+    """Return an interval of ratios as percentages: "5 % to 20 %"."""
+    return "none" if interval is None else f"{percent(interval[0])} to {percent(interval[1])}"
 
 
 def rerun_command(experiment: str, about: Mapping[str, Any]) -> str:

@@ -91,11 +91,7 @@ def judge_elbow(
     x = _log_size(curve, ratios)
 
     loss = {ratio: measured.contrast(measured.difference(1.0, ratio)) for ratio in ratios[:-1]}
-    recommended = 1.0
-    for ratio in reversed(ratios[:-1]):
-        if loss[ratio].upper_bound(alpha) > margin:
-            break
-        recommended = ratio
+    recommended = smallest_sufficient(loss, margin, alpha)
     shown_worse = [ratio for ratio in ratios[:-1] if loss[ratio].lower_bound(alpha) > margin]
     lowest = min(ratio for ratio in ratios if ratio > max(shown_worse, default=0.0))
 
@@ -132,6 +128,20 @@ def judge_elbow(
         slope_ratio_upper=kink.slope_ratio_upper if kink else None,
         loss=loss,
     )
+
+
+def smallest_sufficient(loss: dict[float, StudentT], margin: float, alpha: float = 0.05) -> float:
+    """Return the smallest ratio from which on every ratio is non-inferior to 100 %, 1.0 if none is.
+
+    `loss` maps ratios below 1 to value(1) - value(ratio). Each is tested at alpha from the top down until one fails: a
+    fixed sequence needs no correction (Maurer, Hothorn & Lehmacher 1995).
+    """
+    smallest = 1.0
+    for ratio in sorted(loss, reverse=True):
+        if loss[ratio].upper_bound(alpha) > margin:
+            break
+        smallest = ratio
+    return smallest
 
 
 def _kind(loss: dict[float, StudentT], x: Array, kink: Kink | None, alpha: float) -> tuple[Kind, str]:

@@ -1,0 +1,187 @@
+"""Experiment 1's findings in plain words."""
+
+from __future__ import annotations
+
+import pandas as pd
+
+from embalign.reporting.elbow_verdicts import (
+    BUDGETS,
+    MARGIN_SHARE,
+    NAMES,
+    OTHER_SHARES,
+    PRIMARY,
+    Comparison,
+    Judged,
+    claim_answer,
+)
+from embalign.reporting.tables import percent, span
+
+
+def answer(found: Judged) -> tuple[str, str]:
+    """Return the answer in two sentences: elbow or none, and the recommended ratio."""
+    verdict = found.verdict
+    if verdict is None:
+        return f"No verdict ({_where(found)}): {found.reason}.", "No ratio is recommended."
+    if verdict.kind == "elbow":
+        first = (
+            f"There is an elbow at {percent(verdict.elbow)} (95 % interval {span(verdict.elbow_interval)}): "
+            f"beyond it a doubling brings at most {verdict.slope_ratio_upper:.2f} of what it brought before"
+        )
+    elif verdict.kind == "declining":
+        gain = -verdict.loss[verdict.best_ratio]
+        first = f"There is no elbow: {percent(verdict.best_ratio)} of the data beats all of it, by {gain.mean:.4f}"
+    elif verdict.kind == "flat":
+        first = (
+            "There is no elbow: no effect of the amount of data was found, though a loss of "
+            f"{verdict.minimum_detectable_effect:.4f} would have been"
+        )
+    elif verdict.kind == "gradual":
+        first = f"There is no elbow: more data goes on helping, and {verdict.reason}"
+    else:
+        first = f"Whether there is an elbow cannot be told: {verdict.reason}"
+        first += f" ({span(verdict.bend_interval)})" if verdict.bend_interval else ""
+    return f"{first} ({_where(found)}).", recommendation(found)
+
+
+def recommendation(found: Judged) -> str:
+    """Return the recommended ratio in a sentence."""
+    verdict = found.verdict
+    if verdict is None:
+        return "No ratio is recommended."
+    low, high = verdict.recommended_interval
+    within = f"within {percent(MARGIN_SHARE)} of the whole gain ({verdict.margin:.4f})"
+    if not verdict.saturated:
+        return f"Recommended ratio: 100 %, not saturated; no smaller ratio is shown to stay {within}."
+    rest = f"the data do not rule out {percent(low)}" if low < high else "every smaller one is shown to be worse"
+    return f"Recommended ratio: {percent(high)}, the smallest shown to stay {within} of 100 %; {rest}."
+
+
+def plain_words(
+    judged: list[Judged], claim: list[Comparison], measured: pd.DataFrame, references: pd.DataFrame
+) -> list[str]:
+    """Return the questions a reader has, each with its answer, as Markdown list items."""
+    main = [found for found in judged if (found.policy, found.budget) == (PRIMARY["policy"], PRIMARY["budget"])]
+    return [
+        f"- **Is there an elbow?** {_elbows(main)}",
+        f"- **How much data is enough?** {_enough(main)}",
+        f"- **How certain is that?** {_certainty(main)}",
+        f"- **Is the densest data better than random?** {_claim(claim)}",
+        f"- **Does later data add noise?** {_later_data(judged)}",
+        f"- **Does the map help at all?** {_over_untrained(measured, references)}",
+        f"- **What is still unknown?** {_unknown(main)}",
+    ]
+
+
+def _where(found: Judged) -> str:
+    return f"{NAMES[found.metric]}, {found.policy} selection, {BUDGETS[found.budget]}"
+
+
+def _elbows(main: list[Judged]) -> str:
+    parts = []
+    for found in main:
+        verdict = found.verdict
+        if verdict is None:
+            continue
+        detail = {
+            "elbow": f"yes, at {percent(verdict.elbow)} ({span(verdict.elbow_interval)})",
+            "unidentifiable": f"cannot be told, {verdict.reason}"
+            + (f" ({span(verdict.bend_interval)})" if verdict.bend_interval else ""),
+            "gradual": f"no, {verdict.reason}",
+            "flat": "no, the amount of data has no effect that was found",
+            "declining": f"no, {percent(verdict.best_ratio)} beats 100 %",
+        }[verdict.kind]
+        parts.append(f"{NAMES[found.metric]}: {detail}")
+    return "; ".join(parts) + ". An elbow here means that returns at least halve, not that the curve is sharp."
+
+
+def _enough(main: list[Judged]) -> str:
+    parts = []
+    for found in main:
+        if found.verdict is None:
+            continue
+        low, high = (percent(found.recommended[share]) for share in OTHER_SHARES)
+        parts.append(
+            f"by {NAMES[found.metric]} {percent(found.verdict.recommended_ratio)} at the margin of "
+            f"{percent(MARGIN_SHARE)} of the gain ({low} at {percent(OTHER_SHARES[0])}, {high} at "
+            f"{percent(OTHER_SHARES[1])})"
+        )
+    return "; ".join(parts) + "."
+
+
+def _certainty(main: list[Judged]) -> str:
+    judged = [found.verdict for found in main if found.verdict is not None]
+    if not judged:
+        return "Nothing could be judged."
+    labels = max(verdict.items for verdict in judged)
+    over = (
+        f"{judged[0].seeds} seeds and {labels} label groups of the test set" if labels else f"{judged[0].seeds} seeds"
+    )
+    return (
+        f"Each statement is a test at 5 % over {over}, so that other seeds and other test items of this kind are "
+        "covered (Spearman, which is no mean over items, over seeds alone). How often these rules are wrong where the "
+        "truth is known is measured in `docs/calibration/elbow.md`."
+    )
+
+
+def _claim(claim: list[Comparison]) -> str:
+    if not claim:
+        return "Not measured: this grid has no pair of density and random selection."
+    parts = []
+    for metric in dict.fromkeys(comparison.metric for comparison in claim):
+        own = [comparison for comparison in claim if comparison.metric == metric]
+        words = [comparison.word for comparison in own]
+        parts.append(
+            f"{NAMES[metric]}: **{claim_answer(own)}** (of {len(own)} ratios better at {words.count('better')}, "
+            f"worse at {words.count('worse')})"
+        )
+    return "; ".join(parts) + "."
+
+
+def _later_data(judged: list[Judged]) -> str:
+    curves = [found for found in judged if found.verdict is not None and found.budget == PRIMARY["budget"]]
+    declining = [found for found in curves if found.verdict is not None and found.verdict.kind == "declining"]
+    if not curves:
+        return "Nothing could be judged."
+    if not declining:
+        return f"Not shown: in none of {len(curves)} curves does a smaller ratio beat 100 %."
+    listed = "; ".join(
+        f"{NAMES[found.metric]} with {found.policy} selection is best at {percent(found.verdict.best_ratio)}, "
+        f"{-found.verdict.loss[found.verdict.best_ratio].mean:.4f} over 100 %"
+        for found in declining
+        if found.verdict is not None
+    )
+    return f"In {len(declining)} of {len(curves)} curves a smaller ratio beats 100 %: {listed}."
+
+
+def _over_untrained(measured: pd.DataFrame, references: pd.DataFrame) -> str:
+    full = measured[
+        (measured["ratio"] == 1) & (measured["policy"] == PRIMARY["policy"]) & (measured["budget"] == PRIMARY["budget"])
+    ]
+    parts = []
+    for metric in ("recall_at_1", "mrr", "spearman"):
+        levels = references.groupby("reference")[metric].mean()
+        parts.append(f"{NAMES[metric]} {full[metric].mean():.3f} against {levels.get('untrained', float('nan')):.3f}")
+    return (
+        f"At 100 %, trained against untrained map: {', '.join(parts)}. An untrained map is a random projection of the "
+        "draft, so retrieval starts where the draft is; only what lies above is the training's."
+    )
+
+
+def _unknown(main: list[Judged]) -> str:
+    parts = []
+    for found in main:
+        verdict = found.verdict
+        if verdict is None:
+            continue
+        low, high = verdict.recommended_interval
+        if low < high:
+            needed = (
+                f"about {verdict.seeds_needed} seeds" if verdict.seeds_needed else "more test items, not more seeds,"
+            )
+            parts.append(
+                f"by {NAMES[found.metric]}, {percent(low)} to {percent(high)} are open; {needed} would settle it"
+            )
+        parts.append(f"a loss of {NAMES[found.metric]} under {verdict.minimum_detectable_effect:.4f} may pass unseen")
+    return (
+        "; ".join(parts) + ". Beyond 100 % of this pool, other corpora and maps that are not linear were not measured."
+    )

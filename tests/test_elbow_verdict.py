@@ -1,0 +1,247 @@
+"""The elbow verdict on curves whose truth is known; `benchmark/calibrate_elbow.py` is its long form."""
+
+import numpy as np
+import pandas as pd
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from scipy.stats import binom
+
+from embalign.verdicts.elbow import judge_elbow
+from embalign.verdicts.worlds import (
+    ELBOW_WORLDS,
+    SIX_RATIOS,
+    STRAIGHT_WORLDS,
+    TEN_RATIOS,
+    World,
+    broken_stick,
+    normal,
+    scaled_log,
+    simulate,
+)
+
+RUNS = 200
+
+
+def curve(values, noise=0.002, seeds=5, rng=0, ratios=SIX_RATIOS):
+    """A curve of the given means, the same seed offset at every ratio and a little noise of its own."""
+    generator = np.random.default_rng(rng)
+    offsets = generator.normal(0, 0.02, seeds)
+    return pd.DataFrame(
+        [
+            {"ratio": ratio, "seed": seed, "value": value + offsets[seed] + generator.normal(0, noise)}
+            for ratio, value in zip(ratios, values, strict=True)
+            for seed in range(seeds)
+        ]
+    )
+
+
+def stick(elbow, ratios=TEN_RATIOS, slope_ratio=0.0, **options):
+    return curve(broken_stick(elbow, slope_ratio)(scaled_log(ratios)), ratios=ratios, **options)
+
+
+def at_most(rate, runs=RUNS):
+    """The most times that something of at most this rate happens in so many runs, but for one test in ten thousand."""
+    return binom.ppf(0.9999, runs, rate)
+
+
+def test_an_elbow_is_found_where_it_is():
+    verdict = judge_elbow(stick(0.2, rng=1), margin=0.03)
+    assert verdict.kind == "elbow"
+    assert verdict.elbow == pytest.approx(0.2, rel=0.03)
+    low, high = verdict.elbow_interval
+    assert low < 0.2 < high
+    assert high < 1.1 * low
+    assert verdict.slope_ratio == pytest.approx(0, abs=0.05)
+    assert verdict.recommended_ratio == 0.2
+    assert verdict.recommended_interval == (0.2, 0.2)
+    assert verdict.saturated
+
+
+def test_sample_counts_place_the_elbow_in_log_n():
+    """With counts that are not in the ratio's proportion the axis is the counts', and the elbow is still a ratio."""
+    counts = {ratio: round(10 + 1000 * ratio) for ratio in TEN_RATIOS}
+    x = np.log(list(counts.values()))
+    values = np.minimum(x, x[5]) / x[5]
+    rows = curve(values, ratios=TEN_RATIOS)
+    verdict = judge_elbow(rows.assign(n_train=rows["ratio"].map(counts)), margin=0.03)
+    assert verdict.kind == "elbow"
+    assert verdict.elbow == pytest.approx(TEN_RATIOS[5], rel=0.05)
+
+
+def test_a_straight_curve_has_no_elbow_and_is_not_saturated():
+    verdict = judge_elbow(curve(scaled_log(SIX_RATIOS)), margin=0.01)
+    assert (verdict.kind, verdict.elbow, verdict.elbow_interval, verdict.bend) == ("gradual", None, None, None)
+    assert (verdict.recommended_ratio, verdict.saturated) == (1.0, False)
+
+
+def test_a_bend_that_does_not_halve_the_slope_is_gradual():
+    verdict = judge_elbow(stick(0.1, slope_ratio=0.7), margin=0.01)
+    assert verdict.kind == "gradual"
+    assert verdict.bend == pytest.approx(0.1, rel=0.1)
+    assert verdict.slope_ratio_upper > 0.5
+
+
+@pytest.mark.parametrize("elbow", [0.015, 0.05, 0.5, 0.85])
+def test_an_elbow_near_the_end_of_six_ratios_cannot_be_identified(elbow):
+    """Less than two ratios on one side: its bend may be seen, its place not, and nothing is guessed."""
+    verdict = judge_elbow(stick(elbow, ratios=SIX_RATIOS), margin=0.01)
+    assert verdict.kind in ("unidentifiable", "gradual")
+    assert verdict.elbow is None
+
+
+def test_a_smooth_curve_is_not_given_a_sharp_elbow():
+    """Where a broken stick does not fit, its misfit counts as error and the place is as vague as it is."""
+    smooth = judge_elbow(curve(1 - np.array(TEN_RATIOS) ** -0.5 / 10, noise=0.0005, ratios=TEN_RATIOS), margin=0.01)
+    sharp = judge_elbow(stick(0.1, noise=0.0005), margin=0.01)
+    assert smooth.straight_line_p_value < 0.01
+    assert smooth.kind != "elbow" or np.diff(np.log(smooth.elbow_interval)) > 5 * np.diff(np.log(sharp.elbow_interval))
+
+
+def test_a_flat_curve_is_flat_and_the_smallest_ratio_is_enough():
+    verdict = judge_elbow(curve([0.5] * 6), margin=0.02)
+    assert verdict.kind == "flat"
+    assert verdict.recommended_ratio == 0.01
+    assert verdict.minimum_detectable_effect < 0.02
+
+
+def test_a_curve_that_falls_is_declining():
+    verdict = judge_elbow(curve([0.2, 0.5, 0.7, 0.9, 0.9, 0.8]), margin=0.01)
+    assert verdict.kind == "declining"
+    assert verdict.best_ratio in (0.2, 0.5)
+
+
+def test_few_ratios_or_seeds_are_unidentifiable_and_still_recommend():
+    data = stick(0.2, ratios=SIX_RATIOS)
+    for few in (data[data["ratio"] > 0.05], data[data["seed"] < 2]):
+        verdict = judge_elbow(few, margin=0.05)
+        assert verdict.kind == "unidentifiable"
+        assert "an elbow needs 5 and 3" in verdict.reason
+    assert judge_elbow(data[data["ratio"] > 0.05], margin=0.05).recommended_ratio == 0.2
+
+
+def test_a_dip_above_ends_the_walk_down():
+    """A ratio below one that fails is not recommended, however well it does itself."""
+    assert judge_elbow(curve([0.2, 0.5, 0.9, 0.9, 0.6, 0.9]), margin=0.03).recommended_ratio == 1.0
+
+
+def test_seeds_needed_settle_what_is_open():
+    """With that many seeds of the same kind, ratios that were open are settled, mostly."""
+    world = World("near", lambda u: np.where(u < 1, 0.985, 1.0), normal)
+    rng = np.random.default_rng(4)
+    few = judge_elbow(simulate(world, TEN_RATIOS, 5, rng), margin=0.05)
+    assert few.recommended_interval[0] < few.recommended_interval[1]
+    assert 5 < few.seeds_needed < 500
+    many = judge_elbow(simulate(world, TEN_RATIOS, 2 * few.seeds_needed, rng), margin=0.05)
+    assert many.recommended_ratio == 0.01
+    assert many.seeds_needed == many.seeds
+
+
+def test_lower_is_better_mirrors_the_curve():
+    data = curve([0.2, 0.5, 0.7, 0.9, 0.9, 0.9])
+    up = judge_elbow(data, margin=0.03)
+    down = judge_elbow(data.assign(value=-data["value"]), margin=0.03, higher_is_better=False)
+    assert up == down
+
+
+@settings(deadline=None)
+@given(st.randoms(use_true_random=False), st.floats(0.1, 10), st.floats(-5, 5), st.sampled_from(ELBOW_WORLDS))
+def test_order_seed_names_scale_and_origin_do_not_matter(random, scale, shift, world):
+    data = simulate(world, TEN_RATIOS, 5, np.random.default_rng(random.randrange(10**6)))
+    rows = list(range(len(data)))
+    random.shuffle(rows)
+    names = dict(zip(range(5), random.sample(range(100), 5), strict=True))
+    moved = data.iloc[rows].assign(value=data["value"] * scale + shift, seed=data["seed"].map(names))
+    one, other = judge_elbow(data, margin=0.05), judge_elbow(moved, margin=0.05 * scale)
+    assert (one.kind, one.recommended_ratio) == (other.kind, other.recommended_ratio)
+    assert one.recommended_interval == other.recommended_interval
+    assert one.bend == pytest.approx(other.bend, rel=0.01)
+    assert one.straight_line_p_value == pytest.approx(other.straight_line_p_value, abs=1e-3)
+
+
+@settings(deadline=None)
+@given(st.integers(0, 10**6), st.sampled_from(TEN_RATIOS[:-1]), st.floats(0, 0.5), st.sampled_from(ELBOW_WORLDS))
+def test_a_better_ratio_never_becomes_inferior(seed, ratio, improvement, world):
+    """Raised by the same amount for every seed: a ratio that was enough stays enough, its loss shrinks by as much."""
+    data = simulate(world, TEN_RATIOS, 4, np.random.default_rng(seed))
+    raised = data.assign(value=data["value"] + improvement * (data["ratio"] == ratio))
+    before, after = judge_elbow(data, margin=0.05), judge_elbow(raised, margin=0.05)
+    assert after.recommended_ratio <= before.recommended_ratio
+    assert after.loss[ratio].mean == pytest.approx(before.loss[ratio].mean - improvement)
+    assert after.loss[ratio].upper_bound() <= before.loss[ratio].upper_bound() + 1e-12
+
+
+def test_items_widen_what_seeds_alone_make_narrow():
+    """A loss that varies from item to item is as uncertain as the items are few, however many seeds there are."""
+    rng = np.random.default_rng(0)
+    by_item = 0.05 + 0.3 * rng.standard_normal(30)
+    rows = [
+        {"ratio": ratio, "seed": seed, "item": item, "value": -by_item[item] * (ratio < 1) + 0.01 * rng.normal()}
+        for ratio in SIX_RATIOS
+        for seed in range(5)
+        for item in range(30)
+    ]
+    frame = pd.DataFrame(rows)
+    over_items = judge_elbow(frame, margin=0.03)
+    over_seeds = judge_elbow(frame.groupby(["ratio", "seed"], as_index=False)["value"].mean(), margin=0.03)
+    assert (over_items.items, over_seeds.items) == (30, 0)
+    assert over_items.loss[0.5].mean == pytest.approx(over_seeds.loss[0.5].mean)
+    assert over_items.loss[0.5].standard_error > 10 * over_seeds.loss[0.5].standard_error
+    assert over_items.seeds_needed is None
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (lambda d: pd.concat([d, d.iloc[:1]]), "ratio 0.01, seed 0 has more than one value"),
+        (lambda d: d.iloc[1:], "ratio 0.01, seed 0 has no value"),
+        (lambda d: d.assign(value=d["value"].where(d["seed"] > 0)), "ratio 0.01, seed 0 has the value nan"),
+        (lambda d: d[d["ratio"] < 1], "1 among them"),
+        (lambda d: d.assign(ratio=d["ratio"] * 2), r"1 among them, found \[0\.02"),
+        (lambda d: d[d["seed"] == 0], "at least two seeds"),
+        (lambda d: d.drop(columns="seed"), "lacks column"),
+        (lambda d: d.assign(n_train=5), "n_train must rise"),
+        (lambda d: d.assign(n_train=range(len(d))), "n_train differs between the rows of ratio 0.01"),
+    ],
+)
+def test_unusable_curves_are_refused(change, message):
+    with pytest.raises(ValueError, match=message):
+        judge_elbow(change(curve([0.2, 0.5, 0.7, 0.9, 0.9, 0.9])), margin=0.01)
+
+
+@pytest.mark.parametrize("margin", [-0.1, float("nan"), float("inf")])
+def test_margins_must_be_finite_and_not_negative(margin):
+    with pytest.raises(ValueError, match="margin"):
+        judge_elbow(curve([0.5] * 6), margin=margin)
+
+
+def test_alpha_must_be_a_probability_below_one_half():
+    with pytest.raises(ValueError, match="alpha"):
+        judge_elbow(curve([0.5] * 6), margin=0.1, alpha=0.5)
+
+
+@pytest.mark.parametrize("world", STRAIGHT_WORLDS, ids=lambda world: world.name.replace(" ", "_"))
+def test_no_elbow_is_found_where_there_is_none(world):
+    rng = np.random.default_rng(0)
+    kinds = [judge_elbow(simulate(world, TEN_RATIOS, 5, rng), margin=0.05).kind for _ in range(RUNS)]
+    assert kinds.count("elbow") <= at_most(0.05)
+    if world.name != "flat":
+        assert kinds.count("declining") + kinds.count("flat") <= at_most(0.05)
+
+
+@pytest.mark.parametrize("world", ELBOW_WORLDS, ids=lambda world: world.name.replace(" ", "_"))
+def test_elbows_are_found_and_covered(world):
+    rng = np.random.default_rng(0)
+    verdicts = [judge_elbow(simulate(world, TEN_RATIOS, 10, rng), margin=0.05) for _ in range(RUNS)]
+    found = [verdict for verdict in verdicts if verdict.kind == "elbow"]
+    missed = [verdict for verdict in found if not verdict.elbow_interval[0] <= world.elbow <= verdict.elbow_interval[1]]
+    assert len(verdicts) - len(found) <= at_most(0.10)
+    assert len(missed) <= at_most(0.07)
+
+
+@pytest.mark.parametrize("seeds", [3, 5, 10])
+def test_a_loss_exactly_at_the_margin_is_rarely_called_enough(seeds):
+    world = World("at the margin", lambda u: np.where(u < 1, 0.95, 1.0), normal)
+    rng = np.random.default_rng(0)
+    wrong = sum(judge_elbow(simulate(world, SIX_RATIOS, seeds, rng), margin=0.05).saturated for _ in range(RUNS))
+    assert wrong <= at_most(0.05)
