@@ -95,3 +95,24 @@ ELBOW_WORLDS = tuple(
     World(f"broken stick at {100 * elbow:g} %", broken_stick(elbow), normal, elbow)
     for elbow in (0.05, 0.10, 0.20, 0.30, 0.50)
 )
+
+
+def simulate_items(
+    world: World, ratios: Sequence[float], seeds: int, items: int, rng: np.random.Generator
+) -> pd.DataFrame:
+    """Return one simulated curve with columns ratio, seed, item and value.
+
+    Every item has a level and a curve of its own, every seed and ratio an error, every value noise: the world's curve
+    is the mean over all items there could be, and a run sees only some of them.
+    """
+    means = world.curve(scaled_log(ratios))[:, None, None]
+    shape = (len(ratios), seeds, items)
+    values = (
+        means
+        + 0.3 * rng.standard_normal((1, 1, items))
+        + 0.1 * rng.standard_normal((len(ratios), 1, items))
+        + 0.01 * rng.standard_normal((len(ratios), seeds, 1))
+        + 0.2 * rng.standard_normal(shape)
+    )
+    ratio, seed, item = (axis.ravel() for axis in np.meshgrid(ratios, range(seeds), range(items), indexing="ij"))
+    return pd.DataFrame({"ratio": ratio, "seed": seed, "item": item, "value": values.ravel()})
