@@ -170,7 +170,7 @@ def test_stored_cells_are_reused_and_always_measures_anew(finished, tmp_path):
         selected = [*command, "-k", "elbow and ratio0.50", *options]
         done = subprocess.run(selected, cwd=root, capture_output=True, text=True, check=False)
         assert done.returncode == 0, done.stdout + done.stderr
-        assert "18 passed" in done.stdout
+        assert "20 passed" in done.stdout
         rows = pd.read_csv(root / "benchmark/small/reports/.partial/elbow/data_ratio_vs_metrics.csv")
         assert len(rows) == 18
         assert (rows["cosine_mean"] == 0.123).all() if reused else (rows["cosine_mean"] != 0.123).all()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -165,31 +166,24 @@ def draw_elbow(table: pd.DataFrame, path: Path) -> None:
     from matplotlib import pyplot
 
     worlds = [*NO_ELBOW, *(world for world in table["world"].unique() if world.startswith("broken stick"))]
-    methods = {
-        "kneed": ("log", "kneed (log ratio)", ORANGE, "s"),
-        "piecewise-regression": ("elbow", "piecewise-regression", GREEN, "^"),
-        "embalign": ("elbow", "embalign", BLUE, "o"),
-    }
+    methods: list[tuple[str, str, dict[str, Any]]] = [
+        ("kneed", "linear", {"label": "kneed, ratio", "color": ORANGE, "marker": "s"}),
+        ("kneed", "log", {"label": "kneed, log ratio", "color": ORANGE, "marker": "s", "markerfacecolor": "white"}),
+        ("piecewise-regression", "elbow", {"label": "piecewise-regression", "color": GREEN, "marker": "^"}),
+        ("embalign", "elbow", {"label": "embalign", "color": BLUE, "marker": "o"}),
+    ]
     with figure_style():
-        figure, axis = pyplot.subplots(figsize=(8.3, 4.2), layout="constrained")
+        figure, axis = pyplot.subplots(figsize=(8.3, 4.6), layout="constrained")
         axis.axhspan(-0.5, len(NO_ELBOW) - 0.5, color="#F3F3F3", linewidth=0)
-        for offset, (method, (column, label, color, marker)) in enumerate(methods.items()):
-            for y, world in enumerate(worlds):
-                row = _one(table, method, world, "full")
-                if row is None:
-                    continue
-                rate = row[column]
-                errors = np.array([[rate - row[f"{column} low"]], [row[f"{column} high"] - rate]]).clip(min=0)
-                axis.errorbar(
-                    rate,
-                    y + 0.22 * (offset - 1),
-                    xerr=errors,
-                    color=color,
-                    marker=marker,
-                    linestyle="",
-                    label=label if y == 0 else None,
-                    elinewidth=1.0,
-                )
+        for offset, (method, column, style) in enumerate(methods):
+            rows = [
+                (y, row) for y, world in enumerate(worlds) if (row := _one(table, method, world, "full")) is not None
+            ]
+            rates = np.array([row[column] for _, row in rows])
+            bounds = np.array([[row[f"{column} low"], row[f"{column} high"]] for _, row in rows]).T
+            errors = np.abs(bounds - rates).clip(min=0)
+            heights = np.array([y for y, _ in rows]) + 0.2 * (offset - 1.5)
+            axis.errorbar(rates, heights, xerr=errors, linestyle="", elinewidth=1.0, **style)
         axis.axvline(0.05, color=GREY, linewidth=0.9, linestyle="--")
         axis.axvline(0.90, color=GREY, linewidth=0.9, linestyle="--")
         axis.text(0.055, len(worlds) - 0.45, "5 %", fontsize=7.5, color=GREY, va="bottom")
@@ -198,5 +192,5 @@ def draw_elbow(table: pd.DataFrame, path: Path) -> None:
         axis.set_ylim(len(worlds) - 0.4, -0.6)
         axis.set_xlim(-0.02, 1.02)
         axis.set_xlabel("share of simulated curves on which an elbow is reported (shaded: worlds that have none)")
-        axis.legend(loc="center", bbox_to_anchor=(0.5, 0.35))
+        axis.legend(loc="center")
         save(figure, path)

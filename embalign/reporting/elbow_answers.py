@@ -8,13 +8,13 @@ from embalign.reporting.elbow_verdicts import (
     BUDGETS,
     MARGIN_SHARE,
     NAMES,
-    OTHER_SHARES,
     PRIMARY,
     Comparison,
     Judged,
     claim_answer,
 )
 from embalign.reporting.tables import percent, span
+from embalign.verdicts.elbow import ElbowVerdict
 
 
 def answer(found: Judged) -> tuple[str, str]:
@@ -56,56 +56,57 @@ def recommendation(found: Judged) -> str:
     return f"Recommended ratio: {percent(high)}, the smallest shown to stay {within} of 100 %; {rest}."
 
 
+def by_metric(judged: list[Judged]) -> pd.DataFrame:
+    """Return a table of answers for the primary policy and budget, one metric a row."""
+    lines = []
+    for found in _main(judged):
+        line = {"metric": NAMES[found.metric]}
+        verdict = found.verdict
+        if verdict is None:
+            lines.append(line | {"is there an elbow?": f"no verdict: {found.reason}"})
+            continue
+        low, high = verdict.recommended_interval
+        line |= {"is there an elbow?": _elbow(verdict), f"enough at {percent(MARGIN_SHARE)}": percent(high)}
+        line |= {f"at {percent(share)}": percent(ratio) for share, ratio in found.recommended.items()}
+        line["open"] = "nothing"
+        if low < high:
+            needed = f"about {verdict.seeds_needed} seeds" if verdict.seeds_needed else "more test items"
+            line["open"] = f"{percent(low)} to {percent(high)}: {needed} would settle it"
+        lines.append(line | {"unseen below": f"{verdict.minimum_detectable_effect:.4f}"})
+    return pd.DataFrame(lines).fillna("")
+
+
 def plain_words(
     judged: list[Judged], claim: list[Comparison], measured: pd.DataFrame, references: pd.DataFrame
 ) -> list[str]:
     """Return the questions a reader has, each with its answer, as Markdown list items."""
-    main = [found for found in judged if (found.policy, found.budget) == (PRIMARY["policy"], PRIMARY["budget"])]
     return [
-        f"- **Is there an elbow?** {_elbows(main)}",
-        f"- **How much data is enough?** {_enough(main)}",
-        f"- **How certain is that?** {_certainty(main)}",
+        f"- **How certain is that?** {_certainty(_main(judged))}",
         f"- **Is the densest data better than random?** {_claim(claim)}",
         f"- **Does later data add noise?** {_later_data(judged)}",
         f"- **Does the map help at all?** {_over_untrained(measured, references)}",
-        f"- **What is still unknown?** {_unknown(main)}",
+        "- **What is still unknown?** What the column *open* holds, and effects under *unseen below*. Beyond 100 % of "
+        "this pool, other corpora, and maps that are not linear were not measured.",
     ]
+
+
+def _main(judged: list[Judged]) -> list[Judged]:
+    return [found for found in judged if (found.policy, found.budget) == (PRIMARY["policy"], PRIMARY["budget"])]
 
 
 def _where(found: Judged) -> str:
     return f"{NAMES[found.metric]}, {found.policy} selection, {BUDGETS[found.budget]}"
 
 
-def _elbows(main: list[Judged]) -> str:
-    parts = []
-    for found in main:
-        verdict = found.verdict
-        if verdict is None:
-            continue
-        detail = {
-            "elbow": f"yes, at {percent(verdict.elbow)} ({span(verdict.elbow_interval)})",
-            "unidentifiable": f"cannot be told, {verdict.reason}"
-            + (f" ({span(verdict.bend_interval)})" if verdict.bend_interval else ""),
-            "gradual": f"no, {verdict.reason}",
-            "flat": "no, the amount of data has no effect that was found",
-            "declining": f"no, {percent(verdict.best_ratio)} beats 100 %",
-        }[verdict.kind]
-        parts.append(f"{NAMES[found.metric]}: {detail}")
-    return "; ".join(parts) + ". An elbow here means that returns at least halve, not that the curve is sharp."
-
-
-def _enough(main: list[Judged]) -> str:
-    parts = []
-    for found in main:
-        if found.verdict is None:
-            continue
-        low, high = (percent(found.recommended[share]) for share in OTHER_SHARES)
-        parts.append(
-            f"by {NAMES[found.metric]} {percent(found.verdict.recommended_ratio)} at the margin of "
-            f"{percent(MARGIN_SHARE)} of the gain ({low} at {percent(OTHER_SHARES[0])}, {high} at "
-            f"{percent(OTHER_SHARES[1])})"
-        )
-    return "; ".join(parts) + "."
+def _elbow(verdict: ElbowVerdict) -> str:
+    place = f" ({span(verdict.bend_interval)})" if verdict.bend_interval else ""
+    return {
+        "elbow": f"yes, at {percent(verdict.elbow)}{place}",
+        "unidentifiable": f"cannot be told: {verdict.reason}{place}",
+        "gradual": f"no: {verdict.reason}",
+        "flat": "no: the amount of data has no effect that was found",
+        "declining": f"no: {percent(verdict.best_ratio)} beats 100 %",
+    }[verdict.kind]
 
 
 def _certainty(main: list[Judged]) -> str:
@@ -164,24 +165,4 @@ def _over_untrained(measured: pd.DataFrame, references: pd.DataFrame) -> str:
     return (
         f"At 100 %, trained against untrained map: {', '.join(parts)}. An untrained map is a random projection of the "
         "draft, so retrieval starts where the draft is; only what lies above is the training's."
-    )
-
-
-def _unknown(main: list[Judged]) -> str:
-    parts = []
-    for found in main:
-        verdict = found.verdict
-        if verdict is None:
-            continue
-        low, high = verdict.recommended_interval
-        if low < high:
-            needed = (
-                f"about {verdict.seeds_needed} seeds" if verdict.seeds_needed else "more test items, not more seeds,"
-            )
-            parts.append(
-                f"by {NAMES[found.metric]}, {percent(low)} to {percent(high)} are open; {needed} would settle it"
-            )
-        parts.append(f"a loss of {NAMES[found.metric]} under {verdict.minimum_detectable_effect:.4f} may pass unseen")
-    return (
-        "; ".join(parts) + ". Beyond 100 % of this pool, other corpora and maps that are not linear were not measured."
     )

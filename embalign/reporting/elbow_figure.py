@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
     from embalign.reporting.elbow_verdicts import Judged
+    from embalign.verdicts.elbow import ElbowVerdict
 
 LINES: dict[str, dict[str, Any]] = {
     "random": {"color": BLUE, "marker": "o", "linestyle": "-"},
@@ -33,11 +34,15 @@ PANELS = {"cosine_mean": "Mean cosine to teacher", "recall_at_1": "Recall@1"}
 ROWS = {"steps": "fixed steps", "epochs": "fixed epochs"}
 
 
-def draw(measured: pd.DataFrame, references: pd.DataFrame, primary: Judged, path: Path) -> None:
-    """Draw the curves with 95 % t bands over seeds, ridge dashed, floor and ceiling, and the primary verdict shaded."""
+def draw(measured: pd.DataFrame, references: pd.DataFrame, judged: list[Judged], path: Path) -> None:
+    """Draw the curves with 95 % t bands over seeds, ridge dashed, floor and ceiling.
+
+    Each panel shades its own verdict for random selection: the recommended ratio, and a bend hatched.
+    """
     from matplotlib import pyplot
     from matplotlib.ticker import FuncFormatter, NullLocator
 
+    verdicts = {(found.budget, found.metric): found.verdict for found in judged if found.policy == "random"}
     levels = references.groupby("reference").mean(numeric_only=True)
     ratios = sorted(measured["ratio"].unique())
     with figure_style():
@@ -45,8 +50,8 @@ def draw(measured: pd.DataFrame, references: pd.DataFrame, primary: Judged, path
         for panels, (budget, title) in zip(axes, ROWS.items(), strict=True):
             for axis, (metric, label) in zip(panels, PANELS.items(), strict=True):
                 axis.set_xscale("log")
-                if (budget, metric) == (primary.budget, primary.metric):
-                    _verdict(axis, primary)
+                if (verdict := verdicts.get((budget, metric))) is not None:
+                    _shade(axis, verdict)
                 for policy, style in MORE_LINES.items():
                     _curve(axis, measured, policy, budget, metric, style | THIN)
                 for policy, style in LINES.items():
@@ -152,11 +157,8 @@ def _levels(axis: Axes, levels: pd.DataFrame, metric: str) -> None:
         )
 
 
-def _verdict(axis: Axes, primary: Judged) -> None:
+def _shade(axis: Axes, verdict: ElbowVerdict) -> None:
     """Shade the recommended ratio with its interval, and hatch the interval of an elbow or of a bend."""
-    verdict = primary.verdict
-    if verdict is None:
-        return
     low, high = verdict.recommended_interval
     axis.axvspan(low * 0.93, high * 1.07, color="#BBBBBB", alpha=0.45, linewidth=0)
     recommended = f"enough: {100 * high:g} %" if verdict.saturated else "not saturated\nat 100 %"

@@ -32,7 +32,7 @@ SLOPE_RATIOS = np.linspace(-1, 1, 401)
 
 @dataclass(frozen=True)
 class Kink:
-    """The least-squares kink, the interval of kinks that cannot be excluded, and the slopes on either side.
+    """The least-squares concave kink, the interval of kinks that cannot be excluded, and the slopes on either side.
 
     Positions are in units of x. `interval` is None where no single kink describes the curve. `slope_ratio` is slope
     after over slope before; `slope_ratio_upper` is its one-sided upper bound.
@@ -61,7 +61,9 @@ def find_kink(curve: Replicates, x: Array, alpha: float) -> Kink:
     grid = _grid(tuple(x))
     residuals = grid.residual_makers @ curve.mean
     squares = np.einsum("cr,cr->c", residuals, residuals)
-    best = int(squares.argmin())
+    before, after = (grid.slopes @ curve.mean).T
+    concave = after < before
+    best = int(np.where(concave | ~concave.any(), squares, np.inf).argmin())
     misfit, df = _misfit(curve, grid.residual_makers[best], float(squares[best]), len(x) - 4, alpha)
 
     jump = curve.contrasts(grid.jumps, misfit, df)
@@ -70,15 +72,14 @@ def find_kink(curve: Replicates, x: Array, alpha: float) -> Kink:
     if interval is not None:
         interval = _with_edge_gaps(curve, x, interval, alpha)
 
-    before, after = grid.slopes[best]
-    slope_before, slope_after = curve.contrasts([before, after]).estimate
-    below = curve.contrasts(after - SLOPE_RATIOS[:, None] * before, misfit, df)
+    contrast_before, contrast_after = grid.slopes[best]
+    below = curve.contrasts(contrast_after - SLOPE_RATIOS[:, None] * contrast_before, misfit, df)
     not_excluded = below.t() > -_t_quantile(below.df, 1 - alpha)
     upper = np.inf if not_excluded[-1] else SLOPE_RATIOS[max(np.flatnonzero(not_excluded), default=0)]
     return Kink(
         position=float(grid.positions[best]),
         interval=interval,
-        slope_ratio=float(slope_after / slope_before) if slope_before > 0 else np.inf,
+        slope_ratio=float(after[best] / before[best]) if before[best] > 0 else np.inf,
         slope_ratio_upper=float(upper),
     )
 
