@@ -9,9 +9,9 @@ finite = st.floats(-1e3, 1e3, allow_nan=False, allow_infinity=False, allow_subno
 
 
 @st.composite
-def vector_pairs(draw, max_batch=4, max_dimension=9):
+def vector_pairs(draw, max_batch=4, max_dimension=9, min_dimension=1):
     """Two float64 tensors of one shape (batch, d), d odd or even, zeros and tiny values included."""
-    shape = (draw(st.integers(1, max_batch)), draw(st.integers(1, max_dimension)))
+    shape = (draw(st.integers(1, max_batch)), draw(st.integers(min_dimension, max_dimension)))
     left, right = (draw(hnp.arrays(np.float64, shape, elements=finite)) for _ in range(2))
     return torch.from_numpy(left), torch.from_numpy(right)
 

@@ -105,6 +105,46 @@ def test_signed_permutation_is_the_spectral_loss_on_scrambled_dimensions(task):
     torch.testing.assert_close(slope, z.grad)
 
 
+def test_draws_scramble_differently_and_a_draw_repeats(task):
+    teacher = torch.from_numpy(task[1][:4])
+    targets = [
+        make_penalty("signed_permutation", 1.0, dimension=16, seed=5, draw=draw).prepare(teacher)
+        for draw in (0, 1, 1, 2)
+    ]
+    assert not torch.allclose(targets[0], targets[1])
+    assert not torch.allclose(targets[1], targets[3])
+    assert torch.equal(targets[1], targets[2])
+
+
+@pytest.mark.parametrize("d", [15, 16])
+@pytest.mark.parametrize("arm", ["rotation", "phase"])
+def test_further_arms_have_the_gradient_of_their_own_loss(arm, d):
+    """By central differences of the value that comes with it."""
+    generator = torch.Generator().manual_seed(0)
+    z, t = torch.randn(2, 3, d, generator=generator)
+    penalty = make_penalty(arm, 1.0, dimension=d, seed=1)
+    target = penalty.prepare(t)
+    _, slope = penalty.gradient(z, target)
+    step = torch.randn(3, d, generator=generator)
+    ahead, behind = (penalty.gradient(z + sign * 3e-3 * step, target)[0] for sign in (1, -1))
+    assert (slope * step).sum().item() == pytest.approx(((ahead - behind) / 6e-3).item(), rel=2e-2, abs=1e-3)
+
+
+def test_rotated_and_scrambled_losses_vanish_on_the_teacher_itself(task):
+    teacher = torch.from_numpy(task[1][:4])
+    for arm in ("rotation", "signed_permutation", "phase"):
+        penalty = make_penalty(arm, 1.0, dimension=16, seed=2)
+        loss, slope = penalty.gradient(teacher, penalty.prepare(teacher))
+        assert abs(loss) < 1e-8
+        assert slope.abs().max() < 1e-5
+
+
+def test_phase_gradient_is_finite_at_zero():
+    penalty = make_penalty("phase", 1.0, dimension=6)
+    _, slope = penalty.gradient(torch.zeros(2, 6), torch.ones(2, 6))
+    assert torch.isfinite(slope).all()
+
+
 def test_unknown_arm_is_named():
     with pytest.raises(ValueError, match=r"'spectrum'.*" + ARMS[0]):
         make_penalty("spectrum", 0.1, dimension=4)

@@ -74,3 +74,26 @@ def test_ab_refuses_unpaired_seeds_and_bad_margins():
         judge_ab(frame([1.0, 2.0]), frame([1.0, 2.0, 3.0]), margin=0.1)
     with pytest.raises(ValueError, match="margin"):
         judge_ab(frame([1.0, 2.0]), frame([1.0, 2.0]), margin=0)
+
+
+def with_items(effect, rng, seeds=5, items=40):
+    seed, item = (axis.ravel() for axis in np.meshgrid(range(seeds), range(items), indexing="ij"))
+    control = pd.DataFrame({"seed": seed, "item": item, "value": rng.normal(0, 1, seeds * items)})
+    by_item = rng.normal(effect, 0.5, items)
+    return control.assign(value=control["value"] + by_item[item] + rng.normal(0, 0.01, len(control))), control
+
+
+def test_ab_pairs_by_seed_and_item_and_its_interval_covers_other_items():
+    """A difference that varies from item to item is as uncertain as the items are few, whatever the seeds say."""
+    treatment, control = with_items(0.1, np.random.default_rng(0))
+    found = judge_ab(treatment.sample(frac=1, random_state=0), control, margin=0.05)
+    over_seeds = judge_ab(
+        *(f.groupby("seed", as_index=False)["value"].mean() for f in (treatment, control)), margin=0.05
+    )
+    assert (found.items, over_seeds.items) == (40, 0)
+    assert found.difference == pytest.approx(over_seeds.difference)
+    assert np.ptp(found.interval) > 5 * np.ptp(over_seeds.interval)
+    with pytest.raises(ValueError, match="items must pair"):
+        judge_ab(treatment, control[control["item"] > 0], margin=0.05)
+    with pytest.raises(ValueError, match="items must pair"):
+        judge_ab(treatment, control.drop(columns="item"), margin=0.05)

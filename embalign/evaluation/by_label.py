@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import base64
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
 
-from embalign.evaluation.retrieval import Labels
+if TYPE_CHECKING:
+    from embalign.evaluation.retrieval import Labels
 
 Array = NDArray[np.float64]
 

@@ -103,8 +103,8 @@ def _report(
         "## The curve",
         f"Mean over {len(about['seeds'])} seeds ± half the width of the 95 % t interval over seeds, "
         f"{BUDGETS[primary.budget]}, on held-out label groups; further policies are in the CSV. 100 % is one seed's "
-        f"pool, nine tenths of the training items. Where n is near the {dimension} dimensions of the draft (n/d near 1), fits without a penalty are at "
-        "their worst; a dip there is not noise in the data.",
+        "pool, nine tenths of the training items. Where n is near the number of the draft's dimensions "
+        f"({dimension}; n/d near 1), fits without a penalty are at their worst; a dip there is not noise in the data.",
         markdown(_curve_table(measured, primary.budget)),
         _ridge_sentence(measured),
         "## Densest first against random",

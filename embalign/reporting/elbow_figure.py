@@ -169,7 +169,7 @@ def _shade(axis: Axes, verdict: ElbowVerdict) -> None:
         name = {"elbow": "elbow", "unidentifiable": "bend, may lie\noutside the grid"}.get(
             verdict.kind, "bend,\nno elbow"
         )
-        _note(axis, start, 0.97, name, "right" if start > 0.03 else "left", "top")
+        _note(axis, start, 0.9, name, "right" if start > 0.03 else "left", "top")
 
 
 def _note(axis: Axes, x: float, y: float, text: str, ha: str, va: str = "bottom") -> None:

@@ -5,10 +5,9 @@ from __future__ import annotations
 import dataclasses
 from typing import Literal
 
-import numpy as np
 import pandas as pd
 
-from embalign.reporting.tables import BY_LABEL, by_label
+from embalign.reporting.tables import long_frame
 from embalign.verdicts.elbow import ElbowVerdict, judge_elbow, smallest_sufficient
 from embalign.verdicts.replicates import replicates
 from embalign.verdicts.statistics import StudentT, holm
@@ -80,16 +79,6 @@ def whole_gain(measured: pd.DataFrame, references: pd.DataFrame, metric: str) ->
     """Return m(1) - m(0): the mean at 100 % over what no data gives."""
     origin = references.loc[references["reference"] == ORIGIN[metric], metric].mean()
     return float(measured.loc[measured["ratio"] == 1, metric].mean() - origin)
-
-
-def long_frame(measured: pd.DataFrame, metric: str, *settings: str) -> pd.DataFrame:
-    """Return one value a row with its settings and seed, and its label as `item` where values by label were kept."""
-    keys = measured[[*settings, "seed"]].reset_index(drop=True)
-    column = f"{metric}{BY_LABEL}"
-    if column not in measured.columns or (values := by_label(measured, column)).shape[1] < 2:
-        return keys.assign(value=measured[metric].to_numpy(dtype=np.float64))
-    repeated = keys.loc[keys.index.repeat(values.shape[1])].reset_index(drop=True)
-    return repeated.assign(item=np.tile(np.arange(values.shape[1]), len(values)), value=values.ravel().astype(float))
 
 
 def compare_density(measured: pd.DataFrame, references: pd.DataFrame, budget: str) -> list[Comparison]:

@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 
 from embalign.reporting.spectral_verdicts import MARGINS, NAMES, Contrast
-from embalign.reporting.style import BLUE, GREEN, GREY, ORANGE, PURPLE, SKY, figure_style, save
+from embalign.reporting.style import BLUE, GREEN, ORANGE, PURPLE, SKY, figure_style, save
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -19,37 +19,44 @@ ARMS: dict[str, dict[str, Any]] = {
     "signed_permutation": {"color": ORANGE, "marker": "s"},
     "norm_only": {"color": GREEN, "marker": "^"},
     "mse": {"color": PURPLE, "marker": "D"},
-    "ridge": {"color": GREY, "marker": "v"},
-    "procrustes": {"color": GREY, "marker": "<"},
 }
 OFF_SCALE = 6.0
+STEP = 0.17  # between the arms of one setting
 
 
 def draw_differences(contrasts: list[Contrast], path: Path) -> None:
-    """Draw each arm's paired difference to the baseline with its 95 % interval, the equivalence band shaded."""
+    """Draw the arms' paired differences to the baseline, setting by setting, the equivalence band shaded."""
     from matplotlib import pyplot
+    from matplotlib.lines import Line2D
     from matplotlib.ticker import MaxNLocator
 
     shown = [found for found in contrasts if found.control == "baseline" and found.treatment in ARMS]
-    settings = list(dict.fromkeys((found.treatment, found.convention, found.weight) for found in shown))
+    settings = list(dict.fromkeys((found.convention, found.weight) for found in shown))
+    arms = [arm for arm in ARMS if any(found.treatment == arm for found in shown)]
     with figure_style():
         figure, axes = pyplot.subplots(
-            1, len(MARGINS), figsize=(8.3, 1.4 + 0.21 * len(settings)), sharey=True, layout="constrained"
+            1, len(MARGINS), figsize=(8.3, 1.6 + 0.46 * len(settings)), sharey=True, layout="constrained"
         )
         for axis, (metric, margin) in zip(axes, MARGINS.items(), strict=True):
             axis.axvspan(-margin, margin, color="#CCCCCC", alpha=0.5, linewidth=0)
             axis.axvline(0, color="black", linewidth=0.8)
-            limit = _limit([found for found in shown if found.metric == metric], margin)
-            for found in shown:
-                if found.metric == metric:
-                    row = settings.index((found.treatment, found.convention, found.weight))
-                    _difference(axis, found, row, limit)
+            of_metric = [found for found in shown if found.metric == metric]
+            limit = _limit(of_metric, margin)
+            for found in of_metric:
+                row = settings.index((found.convention, found.weight))
+                place = STEP * (arms.index(found.treatment) - (len(arms) - 1) / 2)
+                _difference(axis, found, row + place, limit)
+            for row in range(1, len(settings)):
+                axis.axhline(row - 0.5, color="#E4E4E4", linewidth=0.8)
+            axis.grid(axis="y", visible=False)
             axis.set_xlim(-limit, limit)
             axis.xaxis.set_major_locator(MaxNLocator(5))
             axis.set_title(f"{NAMES[metric]}: arm minus baseline")
             axis.set_xlabel(f"difference (shaded: within ±{margin:g}, equivalent)")
-        axes[0].set_yticks(range(len(settings)), [_setting_label(*setting) for setting in settings], fontsize=7.5)
-        axes[0].set_ylim(len(settings) - 0.4, -0.6)
+        axes[0].set_yticks(range(len(settings)), [_setting_label(*setting) for setting in settings], fontsize=8)
+        axes[0].set_ylim(len(settings) - 0.5, -0.5)
+        handles = [Line2D([], [], linestyle="", label=arm.replace("_", " "), **ARMS[arm]) for arm in arms]
+        figure.legend(handles=handles, loc="outside upper center", ncols=len(arms))
         save(figure, path)
 
 
@@ -106,7 +113,7 @@ def draw_spectrum(curves: pd.DataFrame, path: Path) -> None:
         save(figure, path)
 
 
-def _difference(axis: Axes, found: Contrast, row: int, limit: float) -> None:
+def _difference(axis: Axes, found: Contrast, row: float, limit: float) -> None:
     style = ARMS[found.treatment]
     difference, (low, high) = found.verdict.difference, found.verdict.interval
     if abs(difference) > limit:
@@ -131,9 +138,9 @@ def _limit(shown: list[Contrast], margin: float) -> float:
     return 1.15 * max([*near, 1.5 * margin])
 
 
-def _setting_label(arm: str, convention: str, weight: float) -> str:
-    name = arm.replace("_", " ")
-    return name if convention == "none" else f"{name}, λ {weight:g}, {convention}"
+def _setting_label(convention: str, weight: float) -> str:
+    kind, _, ratio = convention.partition("_")
+    return f"gradient ratio {weight:g}, {kind}" if ratio else f"λ {weight:g}, {kind}"
 
 
 def _groups(row: pd.Series) -> tuple[np.ndarray, np.ndarray]:

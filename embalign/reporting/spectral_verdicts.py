@@ -1,11 +1,13 @@
-"""Which contrasts of experiment 2 are judged, at which margins, and the answer in words."""
+"""Which contrasts of experiment 2 are judged, at which margins, and what an effect is put down to."""
 
 from __future__ import annotations
 
 import dataclasses
+from typing import Literal
 
 import pandas as pd
 
+from embalign.reporting.tables import long_frame
 from embalign.verdicts.ab import ABVerdict, judge_ab
 from embalign.verdicts.statistics import holm
 
@@ -13,7 +15,10 @@ from embalign.verdicts.statistics import holm
 MARGINS = {"cosine_mean": 0.002, "recall_at_1": 0.01}
 NAMES = {"cosine_mean": "mean cosine", "recall_at_1": "Recall@1"}
 ALPHA = 0.05
-CONTRASTS = ("signed_permutation", "baseline", "norm_only")
+PRIMARY_CONTROL = "signed_permutation"
+REFERENCES = ("mean_vector", "ridge", "procrustes")
+
+Cause = Literal["no effect", "spectral", "the norm's", "not spectral", "not settled"]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -36,11 +41,29 @@ class Contrast:
         return self.verdict.kind
 
 
+@dataclasses.dataclass(frozen=True)
+class Controls:
+    """Whether the experiment finds an order effect where there is one, and none between two scrambled draws."""
+
+    positive: ABVerdict | None
+    negative: ABVerdict | None
+
+    @property
+    def found(self) -> bool:
+        """Whether the positive control was found."""
+        return self.positive is not None and self.positive.kind == "better"
+
+
 def judge_contrasts(measured: pd.DataFrame) -> list[Contrast]:
-    """Return the contrasts of spectral with its controls, and of every other arm with the baseline."""
+    """Return the contrasts of spectral with its controls, and of every other arm with the baseline.
+
+    A penalty on the norm is no control of a `unit` convention, which does not see the norm.
+    """
     planned = []
     for (arm, convention, weight), _ in measured.groupby(["arm", "convention", "lambda"], sort=False):
-        controls = CONTRASTS if arm == "spectral" else () if arm == "baseline" else ("baseline",)
+        controls = ["baseline"] if arm != "baseline" else []
+        if arm == "spectral":
+            controls = [PRIMARY_CONTROL, "baseline", *(["norm_only"] if sees_norm(convention) else [])]
         planned += [(arm, control, convention, weight) for control in controls]
     contrasts: list[Contrast] = []
     for family in dict.fromkeys((arm, control) for arm, control, _, _ in planned):
@@ -60,53 +83,143 @@ def judge_contrasts(measured: pd.DataFrame) -> list[Contrast]:
     return contrasts
 
 
-def answer(contrasts: list[Contrast]) -> str:
-    """Return the answer in one or two sentences: a gain counts as spectral only if it beats both controls."""
-    spectral = [found for found in contrasts if found.treatment == "spectral"]
-    better = {
-        control: {(c.convention, c.weight, c.metric) for c in spectral if c.control == control and c.kind == "better"}
-        for control in CONTRASTS
-    }
-    held = sorted(better["baseline"] & better["signed_permutation"] & better["norm_only"])
-    if held:
-        where = ", ".join(f"{NAMES[metric]} at lambda {weight:g} ({convention})" for convention, weight, metric in held)
-        return f"The spectral loss beats the baseline and both controls on {where}."
-    if better["baseline"]:
-        return (
-            "The spectral loss beats the baseline somewhere, but not both controls there: the gain is not shown to be "
-            "spectral."
-        )
-    against_baseline = [found for found in spectral if found.control == "baseline"]
-    same = sum(found.kind == "equivalent" for found in against_baseline)
-    worse = sum(found.kind == "worse" for found in against_baseline)
-    return (
-        f"The spectral loss is not shown to help: of {len(against_baseline)} comparisons with the baseline {same} are "
-        f"equivalent within the margin, {worse} worse, none better."
+def judge_controls(rows: pd.DataFrame) -> Controls:
+    """Return the verdicts on the synthetic task: spectral against scrambled, and one scrambled draw against another."""
+    measured = rows[rows["status"] == "ok"]
+    scrambled = measured[measured["arm"] == PRIMARY_CONTROL]
+    spectral = measured[measured["arm"] == "spectral"]
+    return Controls(
+        _compare(spectral, scrambled, "cosine_mean", MARGINS["cosine_mean"]),
+        _compare(
+            scrambled[scrambled["draw"] == 0], scrambled[scrambled["draw"] == 1], "cosine_mean", MARGINS["cosine_mean"]
+        ),
     )
+
+
+def settings_of(contrasts: list[Contrast]) -> list[tuple[str, float]]:
+    """Return every convention and strength of the spectral arm, in the order of the grid."""
+    return list(dict.fromkeys((c.convention, c.weight) for c in contrasts if c.treatment == "spectral"))
+
+
+def sees_norm(convention: str) -> bool:
+    """Return whether a loss under that convention depends on the length of the map's output."""
+    return not convention.startswith("unit")
+
+
+def find(
+    contrasts: list[Contrast], treatment: str, control: str, convention: str, weight: float, metric: str
+) -> Contrast | None:
+    """Return that contrast, or None."""
+    wanted = (treatment, control, convention, weight, metric)
+    return next((c for c in contrasts if (c.treatment, c.control, c.convention, c.weight, c.metric) == wanted), None)
+
+
+def cause(contrasts: list[Contrast], convention: str, weight: float, metric: str) -> Cause:
+    """Return what the spectral arm's difference to the baseline is put down to.
+
+    It is spectral only if it differs from scrambled dimensions and from the norm penalty in the same direction; it is
+    the norm's if the norm penalty alone has it too, and not spectral if scrambled dimensions have it too.
+    """
+
+    def kind(treatment: str, control: str) -> str | None:
+        found = find(contrasts, treatment, control, convention, weight, metric)
+        return found.kind if found else None
+
+    effect = kind("spectral", "baseline")
+    if effect == "equivalent":
+        return "no effect"
+    if effect not in ("better", "worse"):
+        return "not settled"
+    norm_matters = sees_norm(convention)
+    if kind("spectral", PRIMARY_CONTROL) == effect and (not norm_matters or kind("spectral", "norm_only") == effect):
+        return "spectral"
+    if norm_matters and kind("norm_only", "baseline") == effect and kind("spectral", "norm_only") != effect:
+        return "the norm's"
+    if kind(PRIMARY_CONTROL, "baseline") == effect and kind("spectral", PRIMARY_CONTROL) != effect:
+        return "not spectral"
+    return "not settled"
+
+
+def answer(contrasts: list[Contrast], controls: Controls) -> str:
+    """Return the answer in one to three sentences."""
+    if not controls.found:
+        return (
+            "No verdict: the positive control, a task on which the spectral loss is known to help, was not found, so "
+            "nothing follows from what is not found here."
+        )
+    tested = [(convention, weight, metric) for convention, weight in settings_of(contrasts) for metric in MARGINS]
+    spectral = {
+        setting: found.kind
+        for setting in tested
+        if (found := find(contrasts, "spectral", "baseline", *setting)) is not None
+        and cause(contrasts, *setting) == "spectral"
+    }
+    gains = [setting for setting, kind in spectral.items() if kind == "better"]
+    if gains:
+        first = f"The spectral loss helps, and the effect is spectral: {_listed(gains)}."
+    else:
+        first = "The spectral loss is not shown to help."
+    return " ".join([first, _at("raw", "the memo's λ", contrasts), _larger(contrasts)]).strip()
+
+
+def _at(convention: str, words: str, contrasts: list[Contrast]) -> str:
+    found = [c for c in contrasts if (c.treatment, c.control, c.convention) == ("spectral", "baseline", convention)]
+    if not found:
+        return ""
+    weights = sorted({c.weight for c in found})
+    kinds = [c.kind for c in found]
+    counts = ", ".join(f"{kinds.count(kind)} {kind}" for kind in dict.fromkeys(kinds))
+    return f"At {words} ({weights[0]:g} to {weights[-1]:g}), of {len(found)} comparisons with the baseline: {counts}."
+
+
+def _larger(contrasts: list[Contrast]) -> str:
+    found = [
+        c
+        for c in contrasts
+        if (c.treatment, c.control) == ("spectral", "baseline") and c.convention.endswith("gradient_ratio")
+    ]
+    if not found:
+        return ""
+    changed = [c for c in found if c.kind in ("better", "worse")]
+    if not changed:
+        return "Nor does it change anything when its gradient is as large as the cosine loss's."
+    listed = "; ".join(
+        f"{NAMES[c.metric]} {c.verdict.difference:+.4f} at ratio {c.weight:g}, {c.convention.partition('_')[0]} "
+        f"({cause(contrasts, c.convention, c.weight, c.metric)})"
+        for c in changed
+    )
+    return f"With λ set by gradient ratio (0.01 to 1) it changes {listed}."
+
+
+def _listed(settings: list[tuple[str, float, str]]) -> str:
+    return ", ".join(f"{NAMES[metric]} at {weight:g} ({convention})" for convention, weight, metric in settings)
 
 
 def _judge(
     measured: pd.DataFrame, arm: str, control: str, convention: str, weight: float, metric: str, margin: float
 ) -> ABVerdict | None:
-    treated = _arm(measured, arm, convention, weight)
-    against = _arm(measured, control, convention, weight)
+    return _compare(
+        _arm(measured, arm, convention, weight), _arm(measured, control, convention, weight), metric, margin
+    )
+
+
+def _compare(treated: pd.DataFrame, against: pd.DataFrame, metric: str, margin: float) -> ABVerdict | None:
     if treated.empty or against.empty:
         return None
-    columns = {metric: "value"}
     try:
-        return judge_ab(
-            treated.rename(columns=columns)[["seed", "value"]],
-            against.rename(columns=columns)[["seed", "value"]],
-            margin=margin,
-        )
+        return judge_ab(_over_draws(treated, metric), _over_draws(against, metric), margin=margin)
     except ValueError:
         return None
 
 
+def _over_draws(rows: pd.DataFrame, metric: str) -> pd.DataFrame:
+    """One value a seed (and item): the mean over the random draws of an arm."""
+    frame = long_frame(rows, metric)
+    return frame.groupby([name for name in frame.columns if name != "value"], as_index=False)["value"].mean()
+
+
 def _arm(measured: pd.DataFrame, arm: str, convention: str, weight: float) -> pd.DataFrame:
     chosen = measured[measured["arm"] == arm]
-    if arm in ("baseline", "mean_vector", "ridge", "procrustes"):
+    if arm in ("baseline", *REFERENCES):
         return chosen
-    if arm in ("norm_only", "mse"):
-        return chosen[chosen["lambda"] == weight]
     return chosen[(chosen["lambda"] == weight) & (chosen["convention"] == convention)]

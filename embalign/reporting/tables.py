@@ -45,6 +45,16 @@ def by_label(frame: pd.DataFrame, column: str) -> np.ndarray:
     return np.array([np.full(labels, np.nan, np.float32) if row is None else row for row in rows])
 
 
+def long_frame(measured: pd.DataFrame, metric: str, *settings: str) -> pd.DataFrame:
+    """Return one value a row with its settings and seed, and its label as `item` where values by label were kept."""
+    keys = measured[[*settings, "seed"]].reset_index(drop=True)
+    column = f"{metric}{BY_LABEL}"
+    if column not in measured.columns or (values := by_label(measured, column)).shape[1] < 2:
+        return keys.assign(value=measured[metric].to_numpy(dtype=np.float64))
+    repeated = keys.loc[keys.index.repeat(values.shape[1])].reset_index(drop=True)
+    return repeated.assign(item=np.tile(np.arange(values.shape[1]), len(values)), value=values.ravel().astype(float))
+
+
 def markdown(frame: pd.DataFrame) -> str:
     """Return a Markdown table of a frame of strings."""
     align = ["left" if i == 0 else "right" for i in range(len(frame.columns))]

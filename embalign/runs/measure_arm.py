@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import functools
 from typing import TYPE_CHECKING
 
@@ -23,12 +24,17 @@ if TYPE_CHECKING:
     from embalign.runs.experiment import Cell, Row
 
 BANDS, GROUPS, PERMUTATIONS = 48, 10, 40
+NO_WEIGHT = 1e-6  # of a term that is measured but must not steer
 
 
 def measure_arm(pair: Pair, cell: Cell) -> Row:
-    """Return the metrics of a map trained on the whole pool with an arm's loss (experiment 2)."""
+    """Return the metrics of a map trained on the whole pool with an arm's loss (experiment 2).
+
+    ``weight`` is what the added term was multiplied with: lambda itself, or, under ``raw_gradient_ratio`` and
+    ``unit_gradient_ratio``, the factor that gives its gradient that share of the cosine loss's.
+    """
     pool = pool_of(pair, cell.seed)
-    gradient_ratio = 0.0
+    details: Row = {"weight": 0.0, "gradient_ratio": 0.0}
     match cell["arm"]:
         case "mean_vector":
             constant = mean_vector(pair.teacher[pool])
@@ -39,11 +45,11 @@ def measure_arm(pair: Pair, cell: Cell) -> Row:
         case "procrustes":
             weights = fit_procrustes(pair.draft[pool], pair.teacher[pool])
         case arm:
-            trained = _train_arm(pair, arm, cell["lambda"], cell["convention"], cell.seed)
-            weights, gradient_ratio = trained.weights, trained.gradient_ratio
+            trained, weight = _train_arm(pair, arm, cell["lambda"], cell["convention"], cell["draw"], cell.seed)
+            weights = trained.weights
+            details = {"weight": weight, "gradient_ratio": trained.gradient_ratio}
     mapped = apply_map(weights, pair.draft[pair.holdout.test])
-    spectral = spectrum.score(mapped, pair.teacher[pair.holdout.test])
-    return score_mapped(pair, mapped, cell.seed) | spectral | {"gradient_ratio": gradient_ratio}
+    return score_mapped(pair, mapped, cell.seed) | spectrum.score(mapped, pair.teacher[pair.holdout.test]) | details
 
 
 def measure_spectrum(pair: Pair, cell: Cell) -> Row:
@@ -62,7 +68,7 @@ def measure_spectrum(pair: Pair, cell: Cell) -> Row:
         return _numbered("band", np.quantile(draws, quantile, axis=0))
     if curve == "teacher":
         return _numbered("band", _bands(teacher))
-    trained = _train_arm(pair, curve, cell["lambda"], cell["convention"], cell.seed)
+    trained, _ = _train_arm(pair, curve, cell["lambda"], cell["convention"], 0, cell.seed)
     mapped = apply_map(trained.weights, pair.draft[test])
     cosine = cosines(mapped, teacher)
     groups = np.array_split(np.argsort(cosine, kind="stable"), GROUPS)
@@ -75,12 +81,26 @@ def measure_spectrum(pair: Pair, cell: Cell) -> Row:
 
 
 @functools.lru_cache(maxsize=4)
-def _train_arm(pair: Pair, arm: str, weight: float, convention: str, seed: int) -> TrainedMap:
+def _train_arm(
+    pair: Pair, arm: str, strength: float, convention: str, draw: int, seed: int
+) -> tuple[TrainedMap, float]:
+    """The map of an arm and the weight of its term."""
     pool = pool_of(pair, seed)
-    teacher = pair.teacher[pool]
-    kind: Convention = "unit" if convention == "unit" else "raw"
-    penalty = make_penalty(arm, weight, dimension=teacher.shape[1], convention=kind, seed=seed)
-    return train_map(pair.draft[pool], teacher, seed=seed, penalty=penalty)
+    draft, teacher = pair.draft[pool], pair.teacher[pool]
+    kind: Convention = "unit" if convention.startswith("unit") else "raw"
+    penalty = make_penalty(arm, strength, dimension=teacher.shape[1], convention=kind, seed=seed, draw=draw)
+    if penalty is not None and convention.endswith("gradient_ratio"):
+        penalty = dataclasses.replace(penalty, weight=strength / _ratio_of_one(pair, arm, kind, draw, seed))
+    return train_map(draft, teacher, seed=seed, penalty=penalty), penalty.weight if penalty else 0.0
+
+
+@functools.lru_cache(maxsize=16)
+def _ratio_of_one(pair: Pair, arm: str, convention: Convention, draw: int, seed: int) -> float:
+    """Gradient ratio of an arm's term for each unit of weight, where the cosine loss alone has led after warm-up."""
+    pool = pool_of(pair, seed)
+    dimension = pair.teacher.shape[1]
+    penalty = make_penalty(arm, NO_WEIGHT, dimension=dimension, convention=convention, seed=seed, draw=draw)
+    return train_map(pair.draft[pool], pair.teacher[pool], seed=seed, penalty=penalty).gradient_ratio / NO_WEIGHT
 
 
 def _alignment_of_constant(mapped: Vectors, teacher: Vectors) -> Row:

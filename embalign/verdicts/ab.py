@@ -1,4 +1,4 @@
-"""Does a treatment arm beat a control arm? Paired by seed, with equivalence as a possible answer."""
+"""Does a treatment arm beat a control arm? Paired by seed (and item), with equivalence as a possible answer."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import math
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
-from embalign.verdicts.statistics import student_t
+from embalign.verdicts.replicates import replicates
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -16,7 +16,7 @@ ABKind = Literal["better", "worse", "equivalent", "inconclusive"]
 
 @dataclass(frozen=True)
 class ABVerdict:
-    """The judgement of one contrast; `difference` is treatment minus control."""
+    """The judgement of one contrast; `difference` is treatment minus control, `items` 0 without items."""
 
     kind: ABKind
     difference: float
@@ -25,6 +25,7 @@ class ABVerdict:
     equivalence_p_value: float
     minimum_detectable_effect: float
     seeds: int
+    items: int
 
 
 def judge_ab(
@@ -35,19 +36,26 @@ def judge_ab(
     alpha: float = 0.05,
     higher_is_better: bool = True,
 ) -> ABVerdict:
-    """Return the verdict on two frames with columns seed and value, paired by seed.
+    """Return the verdict on two frames with columns seed and value, and optionally item, paired on seed (and item).
 
-    A difference within `margin` on both sides by two one-sided tests at alpha (TOST) is `equivalent`, whether or not it
-    differs from zero: the margin says what would matter. Else a two-sided p-value at most alpha makes `better` or
-    `worse`; anything else is `inconclusive`. Raises ValueError for unpaired or repeated seeds and for a margin not
-    above 0.
+    A difference within `margin` on both sides by two one-sided tests at alpha (TOST, Schuirmann 1987) is `equivalent`,
+    whether or not it differs from zero: the margin says what would matter. Else a two-sided p-value at most alpha makes
+    `better` or `worse`; anything else is `inconclusive`. The standard error is over seeds, with items over seeds and
+    items (:mod:`embalign.verdicts.replicates`). Raises ValueError for seeds or items that do not pair one to one, for
+    repeated or non-finite values, fewer than two seeds, and a margin not above 0.
     """
+    import pandas as pd
+
     if not (math.isfinite(margin) and margin > 0):
         raise ValueError(f"margin must be a finite number above 0, found {margin!r}")
-    left, right = (frame.set_index("seed")["value"].sort_index() for frame in (treatment, control))
-    if left.index.has_duplicates or not left.index.equals(right.index):
-        raise ValueError(f"seeds must pair one to one: treatment has {list(left.index)}, control {list(right.index)}")
-    found = student_t((left - right).to_numpy())
+    keys = ["seed", *(["item"] if "item" in treatment.columns else [])]
+    for name in keys:
+        left, right = (sorted(set(frame[name])) if name in frame else None for frame in (treatment, control))
+        if left != right:
+            raise ValueError(f"{name}s must pair one to one: treatment has {left}, control {right}")
+    arms = pd.concat([treatment.assign(arm="treatment"), control.assign(arm="control")])
+    measured = replicates(arms[["arm", *keys, "value"]], "arm")
+    found = measured.contrast(measured.difference("treatment", "control"))
     equivalence = max(found.p_greater(-margin), (-found).p_greater(-margin))
     p_value = found.p_two_sided()
     kind: ABKind = "inconclusive"
@@ -62,5 +70,6 @@ def judge_ab(
         p_value=p_value,
         equivalence_p_value=equivalence,
         minimum_detectable_effect=found.minimum_detectable_effect(alpha / 2),
-        seeds=len(left),
+        seeds=measured.seeds,
+        items=measured.items,
     )
