@@ -194,3 +194,44 @@ def draw_elbow(table: pd.DataFrame, path: Path) -> None:
         axis.set_xlabel("share of simulated curves on which an elbow is reported (shaded: worlds that have none)")
         axis.legend(loc="center")
         save(figure, path)
+
+
+def ab_tables(table: pd.DataFrame, controls_found: int, controls: int) -> str:
+    """Return the calibration of the A/B verdict, and the power of the positive control, as Markdown."""
+    from scipy.stats import binomtest
+
+    lines = []
+    for _, row in table.iterrows():
+        held = row["false difference low"] <= 0.05 and row["false equivalence low"] <= 0.05
+        lines.append(
+            {
+                "seeds": str(row["seeds"]),
+                "items": str(row["items"]) if row["items"] else "none",
+                "noise": row["noise"],
+                **{
+                    name: _rate(row, name)
+                    for name in ("false difference", "false equivalence", "power at twice the margin", "equivalence")
+                },
+                "demand": "met" if held else "not met",
+            }
+        )
+    low, high = binomtest(controls_found, controls).proportion_ci(0.95)
+    parts = [
+        "# How often the A/B verdict is right",
+        "Simulated experiments of 12 contrasts each (lambda x metric), paired by seed, "
+        f"{int(table['runs'].max())} without and {int(table['runs'].min())} with items. In brackets: 95 % "
+        "Clopper-Pearson intervals.",
+        "```\npip install -c constraints.txt -e .\npython benchmark/calibrate_ab.py\n```",
+        "- False difference: without any effect, some contrast of the experiment is called better or worse, Holm "
+        "included. Demand: at most 5 %.\n"
+        "- False equivalence: a contrast whose true difference is exactly the margin is called equivalent. Demand: at "
+        "most 5 %.\n"
+        "- Power: a contrast of twice the margin is called better, among eleven without effect. Equivalence: a "
+        "contrast without effect is called equivalent.\n"
+        "- Noise of a seed's difference, and of an item's: small 0.3 and 1, large 1 and 3 margins.",
+        markdown(pd.DataFrame(lines)),
+        "## The positive control",
+        f"Of {controls} experiments of five seeds on the synthetic task, the order effect is found in {controls_found} "
+        f"({controls_found / controls:.2f}, 95 % interval {low:.2f} to {high:.2f}). Demand: power of at least 0.9.",
+    ]
+    return "\n\n".join(parts) + "\n"
