@@ -121,11 +121,11 @@ def measure(request: pytest.FixtureRequest) -> Callable[[Cell], Row]:
         try:
             row = session.row(table, cell)
         except CellFailedError as error:
-            _report_row(request, cell, {"status": f"failed: {error}"})
+            _report_row(request, table, cell, {"status": f"failed: {error}"})
             pytest.fail(f"{cell.id}: {error}", pytrace=False)
         except (NotStoredError, StoreError) as error:
             pytest.fail(f"{cell.id}: {error}", pytrace=False)
-        _report_row(request, cell, {**row, "status": "ok"})
+        _report_row(request, table, cell, {**row, "status": "ok"})
         return row
 
     return run
@@ -190,9 +190,9 @@ class Hooks:
             return
         for name, value in report.user_properties:
             if name == ROW_PROPERTY:
-                identity, row = json.loads(str(value))
+                measure, identity, row = json.loads(str(value))
                 cell = Cell(**{**identity, "settings": tuple((k, v) for k, v in identity["settings"])})
-                self.session.accept(cell, row)
+                self.session.accept(measure, cell, row)
         self.show_progress()
 
     def show_progress(self) -> None:
@@ -261,8 +261,8 @@ def _declared(marker: pytest.Mark | None) -> tuple[Experiment, Table]:
     return experiment, experiment.table(table)
 
 
-def _report_row(request: pytest.FixtureRequest, cell: Cell, row: Row) -> None:
-    request.node.user_properties.append((ROW_PROPERTY, json.dumps([vars(cell), row])))
+def _report_row(request: pytest.FixtureRequest, table: Table, cell: Cell, row: Row) -> None:
+    request.node.user_properties.append((ROW_PROPERTY, json.dumps([table.measure, vars(cell), row])))
 
 
 def _or_usage_error(action: Callable[[], T]) -> T:

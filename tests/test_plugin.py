@@ -10,6 +10,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+import numpy as np
 import pandas as pd
 import pytest
 from pair_folders import ROOT, write_pair
@@ -85,6 +86,21 @@ def test_elbow_artifacts_hold_the_published_columns(finished):
     assert "report: benchmark/small/reports/elbow/report.md" in output
     names = {path.name for path in folder.iterdir()}
     assert {"data_ratio_vs_metrics.png", "report.md", "verdict.json", "provenance.json", "references.csv"} <= names
+    assert {"trajectory.csv", "trajectory.png"} <= names
+
+
+@pytest.mark.parametrize(("experiment", "name"), [("elbow", "data_ratio_vs_metrics"), ("spectral", "spectral_ab")])
+def test_values_by_label_stand_beside_their_rows(finished, experiment, name):
+    """Row by row their mean is the CSV's metric, and rows without them are NaN."""
+    folder = finished[0] / "benchmark" / "small" / "reports" / experiment
+    rows = pd.read_csv(folder / f"{name}.csv")
+    with np.load(folder / f"{name}_by_label.npz", allow_pickle=False) as by_label:
+        assert set(by_label) == {"cosine_mean", "recall_at_1", "mrr"}
+        for metric, values in by_label.items():
+            assert len(values) == len(rows)
+            measured = ~np.isnan(values).any(axis=1)
+            assert measured.sum() > 0.8 * len(rows)
+            np.testing.assert_allclose(values[measured].mean(axis=1), rows.loc[measured, metric], atol=1e-6)
 
 
 def test_all_policies_and_both_budgets_meet_at_the_whole_pool(finished):
@@ -177,6 +193,22 @@ def test_stored_cells_are_reused_and_always_measures_anew(finished, tmp_path):
         assert (rows["cosine_mean"] == 0.123).all() if reused else (rows["cosine_mean"] != 0.123).all()
 
 
+def test_both_experiments_are_rebuilt_from_the_store_without_torch(finished, tmp_path):
+    """The same bytes come back, and nothing is measured."""
+    root = tmp_path / "root"
+    shutil.copytree(finished[0], root)
+    before = {name: canonical_bytes(root, name) for name in ("elbow", "spectral")}
+    shutil.rmtree(root / "benchmark" / "small" / "reports")
+    script = (
+        "import sys, pytest\n"
+        "code = pytest.main(['benchmark', '--pair', 'small', '--seeds', '2', '--results', 'only-cache', '-q'])\n"
+        "sys.exit('torch was imported' if 'torch' in sys.modules else code)\n"
+    )
+    done = subprocess.run([sys.executable, "-c", script], cwd=root, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert {name: canonical_bytes(root, name) for name in ("elbow", "spectral")} == before
+
+
 def test_cells_that_cannot_be_measured_fail_alone_and_are_reported(pytester, smollm2):
     """A pool too small for 1 % of it: those cells fail with n and ratio, the grid goes on, the report shows them."""
     build_suite(pytester.path, smollm2, count=50)
@@ -267,4 +299,4 @@ def test_help_lists_the_options_with_their_defaults(suite, pytester):
 def test_workers_report_partial_runs_too(suite):
     result = suite("-k", "elbow and ratio1.00 and random-closed_form", "-n", "2")
     assert result.ret == 0
-    result.stdout.fnmatch_lines(["elbow on small: partial, 116 of 118 cells*"])
+    result.stdout.fnmatch_lines(["elbow on small: partial, 128 of 130 cells*"])

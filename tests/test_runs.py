@@ -80,7 +80,7 @@ def test_source_digest_follows_imports_of_imports_but_not_those_for_type_checker
 
     package = tmp_path / "extra"
     package.mkdir()
-    monkeypatch.setattr(embalign, "__path__", [*embalign.__path__, str(tmp_path)])
+    monkeypatch.setattr(embalign.__spec__, "submodule_search_locations", [*embalign.__path__, str(tmp_path)])
     (package / "__init__.py").write_text("")
     (package / "top.py").write_text(
         "from typing import TYPE_CHECKING\nfrom embalign.extra import middle\n"

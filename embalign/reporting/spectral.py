@@ -36,14 +36,16 @@ from embalign.reporting.tables import (
 from embalign.verdicts.ab import ABVerdict
 from embalign.verdicts.statistics import student_t
 
-SPECTRAL = ("spec_cosine", "spec_mse", "spectral_excess", "gradient_ratio", "weight", "draw")
+SPECTRAL = ("spec_cosine", "spec_mse", "spectral_excess", "gradient_ratio", "weight", "fft_norm", "draw")
+FFT_NORMS = {"raw": "backward", "unit": "ortho"}
 COLUMNS = ("pair", "arm", "convention", "lambda", "seed", *METRICS, *SPECTRAL)
 
 
 def write_report(frames: Mapping[str, pd.DataFrame], about: Mapping[str, Any], folder: Path) -> str:
     """Write CSVs, figures, verdict.json and report.md into `folder`; return the one-line answer."""
     rows, control_rows, curves = (frames[name] for name in ("spectral_ab", "positive_control", "spectrum"))
-    write_csv(rows, folder / "spectral_ab.csv", COLUMNS)
+    named = rows.assign(fft_norm=rows["convention"].map(lambda name: FFT_NORMS.get(name.partition("_")[0], "none")))
+    write_csv(named, folder / "spectral_ab.csv", COLUMNS)
     write_by_label(rows, folder / "spectral_ab_by_label.npz")
     write_csv(control_rows, folder / "positive_control.csv", ("pair", "arm", "draw", "seed"))
     write_csv(curves, folder / "spectrum.csv", ("pair", "curve", "convention", "lambda", "seed"))

@@ -86,7 +86,7 @@ class Session:
         """Hand every cell that has no usable row to the executor, if there is one. Raises ExecutorError."""
         if self.options.results == "only-cache" or not (self.options.dask or self.options.workers):
             return
-        missing = [(table, cell) for table, cell in cells if self.stored(cell) is None]
+        missing = [(table, cell) for table, cell in cells if self.stored(table, cell) is None]
         if not missing:
             return
         if self.options.dask:
@@ -96,14 +96,14 @@ class Session:
             self._executor = LocalExecutor(workers, lambda name: (str(self.folders()[name]), self.digest(name)))
         for table, cell in missing:
             self._futures[cell] = self._executor.submit(table, cell)
-            self._futures[cell].add_done_callback(functools.partial(self._keep, cell))
+            self._futures[cell].add_done_callback(functools.partial(self._keep, table.measure, cell))
 
     def row(self, table: Table, cell: Cell) -> Row:
         """Return a cell's row: from the store, from the executor, or measured here.
 
         Raises CellFailedError with the reason, or NotStoredError in a run that measures nothing.
         """
-        if cell not in self._futures and (found := self.stored(cell)) is not None:
+        if cell not in self._futures and (found := self.stored(table, cell)) is not None:
             return found
         if self.options.results == "only-cache":
             raise NotStoredError("no stored row; run without --results only-cache to measure it")
@@ -118,15 +118,16 @@ class Session:
                 raise CellFailedError(str(error) or type(error).__name__) from None
             raise
 
-    def stored(self, cell: Cell) -> Row | None:
+    def stored(self, table: Table, cell: Cell) -> Row | None:
         """Return the cell's row from an earlier run, unless every cell is to be measured anew."""
-        return None if self.options.results == "always" else self.store.get(self._key(cell))
+        return None if self.options.results == "always" else self.store.get(self._key(table.measure, cell))
 
-    def accept(self, cell: Cell, row: Row) -> None:
-        """Take the row of a case that has ended; a measured row is on disk when this returns."""
+    def accept(self, measure: str, cell: Cell, row: Row) -> None:
+        """Take the row of a case that has ended and was measured so; a measured row is on disk when this returns."""
         self.rows[cell] = row
         if row["status"] == "ok":
-            self.store.put(self._key(cell), {name: value for name, value in row.items() if name != "status"})
+            kept = {name: value for name, value in row.items() if name != "status"}
+            self.store.put(self._key(measure, cell), kept)
 
     def stop(self) -> None:
         """Drop the cells that have not finished and close the store."""
@@ -154,14 +155,13 @@ class Session:
             )
         return messages
 
-    def _keep(self, cell: Cell, future: Future[Row]) -> None:
+    def _keep(self, measure: str, cell: Cell, future: Future[Row]) -> None:
         # A row is stored when it is finished, not when its case's turn comes: a kill in between must not lose it.
         with contextlib.suppress(CancelledError):
             if future.exception() is None:
-                self.store.put(self._key(cell), future.result())
+                self.store.put(self._key(measure, cell), future.result())
 
-    def _key(self, cell: Cell) -> str:
-        measure = self.experiments[cell.experiment].table(cell.table).measure
+    def _key(self, measure: str, cell: Cell) -> str:
         return cell_key(cell, measure, self.digest(cell.pair))
 
 

@@ -10,6 +10,7 @@ import functools
 import hashlib
 import importlib.util
 from collections.abc import Iterator
+from importlib.machinery import PathFinder
 from pathlib import Path
 
 import embalign
@@ -57,8 +58,13 @@ def _imports(tree: ast.AST) -> Iterator[str]:
 
 
 def _file(module: str) -> Path | None:
-    try:
-        spec = importlib.util.find_spec(module)
-    except ModuleNotFoundError:
-        return None
+    """The module's file, found without importing its parents, which would import what they import."""
+    top, *rest = module.split(".")
+    spec = importlib.util.find_spec(top)
+    name = top
+    for part in rest:
+        name = f"{name}.{part}"
+        if spec is None or spec.submodule_search_locations is None:
+            return None
+        spec = PathFinder.find_spec(name, list(spec.submodule_search_locations))
     return Path(spec.origin) if spec is not None and spec.origin else None
