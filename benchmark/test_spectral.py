@@ -34,7 +34,7 @@ def compared(memo_draws, ratio_draws):
 
 
 QUICK = compared(memo_draws=1, ratio_draws=2)
-FULL = [*compared(memo_draws=3, ratio_draws=3), *arms(["rotation", "phase"], ["raw_gradient_ratio"], RATIOS)]
+FULL = [*compared(memo_draws=1, ratio_draws=3), *arms(["rotation", "phase"], ["raw_gradient_ratio"], RATIOS)]
 
 SPECTRAL = Experiment(
     name="spectral",

@@ -69,9 +69,9 @@ def control_rows(gain=0.02):
         ({}, "no effect"),
         ({"spectral": 0.02}, "spectral"),
         ({"spectral": -0.02}, "spectral"),
-        ({"spectral": 0.02, "signed_permutation": 0.02}, "not spectral"),
-        ({"spectral": 0.02, "signed_permutation": 0.02, "norm_only": 0.02}, "the norm's"),
-        ({"spectral": -0.02, "norm_only": -0.02}, "the norm's"),
+        ({"spectral": 0.02, "signed_permutation": 0.02}, "shared with scrambled"),
+        ({"spectral": 0.02, "signed_permutation": 0.02, "norm_only": 0.02}, "shared with the norm penalty"),
+        ({"spectral": -0.02, "norm_only": -0.02}, "shared with the norm penalty"),
     ],
 )
 def test_an_effect_is_put_down_to_what_caused_it(effects, expected):

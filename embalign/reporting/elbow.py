@@ -33,6 +33,7 @@ from embalign.reporting.tables import (
     write_by_label,
     write_csv,
 )
+from embalign.verdicts.elbow import ElbowVerdict
 from embalign.verdicts.statistics import student_t
 
 SECOND_METRIC = "recall_at_1"
@@ -93,6 +94,10 @@ def _report(
             if (found.policy, found.budget, found.metric) == (primary.policy, primary.budget, SECOND_METRIC)
         ),
         "![Metrics over the share of training data](data_ratio_vs_metrics.png)",
+        "*Grey: the ratio that is enough, with its interval, for random selection. Hatched: where a bend may lie. "
+        "Bands: 95 % t intervals over seeds. Policies: random; density, the densest items of the draft's space first (mean "
+        "cosine to the 10 nearest); coverage, one from each k-means cluster in turn; sparse, the least dense first; "
+        "kcenter, the farthest from those picked; facility, what best covers the pool.*",
         "## In plain words",
         f"For {primary.policy} selection and {BUDGETS[primary.budget]}. Elbow: what a doubling of the data brings at "
         "least halves there; the curve need not be sharp. Enough: the smallest ratio from which on no loss exceeds "
@@ -112,6 +117,9 @@ def _report(
         "random selection at the same ratio. Paired by seed and label, one-sided, Holm over the table.",
         markdown(_claim_table(claim)) if claim else "Not measured.",
         "## Every curve",
+        "Kinds: `elbow`, returns at least halve (the upper bound of the slope ratio, in brackets, is at most 0.50); "
+        "`gradual`, improving without that; `flat`; `declining`, a smaller ratio beats 100 %; `unidentifiable`, the "
+        "slope halves where fewer than two ratios lie on one side. Bend: where the slope falls most, with interval.",
         f"Margin for the recommended ratio: {percent(MARGIN_SHARE)} of the gain from no data (constant vector for "
         "cosine and Spearman, chance for retrieval) to all of it. The interval holds the ratios that may be the "
         "smallest sufficient one. Detectable: the loss against 100 % found with power 0.8 at the noisiest ratio.",
@@ -124,10 +132,11 @@ def _report(
         "vectors. Draft and teacher: their own embeddings, unmapped.",
         markdown(_reference_table(references)),
         "## What would change the answer",
-        "- **Another metric or margin**: the table above shows both; the first two sentences are about "
-        f"{NAMES[primary.metric]} at {percent(MARGIN_SHARE)}.\n"
+        f"- **Another metric or margin**: the first two sentences are about {NAMES[primary.metric]} at "
+        f"{percent(MARGIN_SHARE)} of its gain.\n"
         "- **Another budget**: with fixed steps a small subset is passed over more often; with fixed epochs it is "
-        "trained for fewer steps, so part of its loss is under-training. Ridge shows what the data alone allow.\n"
+        "trained for fewer steps, so part of its loss is under-training. Ridge has no steps to run out of.\n"
+        f"{_stopping_earlier(trajectory[trajectory['status'] == 'ok'])}"
         "- **More seeds or test items**: intervals shrink, and what is open or `unidentifiable` may be settled.",
     ]
     failed = rows[rows["status"] != "ok"]
@@ -204,19 +213,40 @@ def _verdict_table(judged: list[Judged]) -> pd.DataFrame:
             lines.append(line | {"verdict": f"none: {found.reason}"})
             continue
         verdict = found.verdict
-        bend = f"{percent(verdict.bend)} ({span(verdict.bend_interval)})" if verdict.bend else "straight"
+        bend = f"{percent(verdict.bend)} ({span(verdict.bend_interval)})" if verdict.bend else "none shown"
         lines.append(
             line
             | {
                 "verdict": verdict.kind,
                 "bend": bend,
-                "slope after/before": f"{verdict.slope_ratio:.2f}" if verdict.slope_ratio is not None else "",
+                "slope after/before": _slopes(verdict),
                 "recommended": percent(verdict.recommended_ratio),
                 "interval": span(verdict.recommended_interval),
                 "detectable": f"{verdict.minimum_detectable_effect:.4f}",
             }
         )
     return pd.DataFrame(lines).fillna("")
+
+
+def _slopes(verdict: ElbowVerdict) -> str:
+    if verdict.slope_ratio is None or verdict.slope_ratio_upper is None:
+        return ""
+    upper = f"{verdict.slope_ratio_upper:.2f}" if math.isfinite(verdict.slope_ratio_upper) else "above 1"
+    return f"{verdict.slope_ratio:.2f} ({upper})"
+
+
+def _stopping_earlier(trajectory: pd.DataFrame) -> str:
+    """What the best step of the worst over-fitted ratio would have given."""
+    columns = [name for name in trajectory.columns if name.startswith("cosine_mean_step")]
+    if trajectory.empty:
+        return ""
+    mean = trajectory.groupby("ratio")[columns].mean()
+    lost = mean.max(axis=1) - mean[columns[-1]]
+    ratio = float(lost.idxmax())
+    return (
+        f"- **Stopping earlier**: small subsets over-fit with these steps; {percent(ratio)} loses {lost[ratio]:.4f} "
+        "mean cosine between its best step and its last, which bends the curve of fixed steps.\n"
+    )
 
 
 def _trajectory_words(trajectory: pd.DataFrame) -> str:

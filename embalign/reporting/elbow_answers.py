@@ -6,6 +6,7 @@ import pandas as pd
 
 from embalign.reporting.elbow_verdicts import (
     BUDGETS,
+    CLAIM_METRICS,
     MARGIN_SHARE,
     NAMES,
     PRIMARY,
@@ -68,10 +69,10 @@ def by_metric(judged: list[Judged]) -> pd.DataFrame:
         low, high = verdict.recommended_interval
         line |= {"is there an elbow?": _elbow(verdict), f"enough at {percent(MARGIN_SHARE)}": percent(high)}
         line |= {f"at {percent(share)}": percent(ratio) for share, ratio in found.recommended.items()}
-        line["open"] = "nothing"
+        line["open at 5 %"] = "nothing"
         if low < high:
             needed = f"about {verdict.seeds_needed} seeds" if verdict.seeds_needed else "more test items"
-            line["open"] = f"{percent(low)} to {percent(high)}: {needed} would settle it"
+            line["open at 5 %"] = f"{percent(low)} to {percent(high)}: {needed} would settle it"
         lines.append(line | {"unseen below": f"{verdict.minimum_detectable_effect:.4f}"})
     return pd.DataFrame(lines).fillna("")
 
@@ -82,11 +83,12 @@ def plain_words(
     """Return the questions a reader has, each with its answer, as Markdown list items."""
     return [
         f"- **How certain is that?** {_certainty(_main(judged))}",
+        f"- **Does it depend on the budget?** {_budgets(judged)}",
         f"- **Is the densest data better than random?** {_claim(claim)}",
         f"- **Does later data add noise?** {_later_data(judged)}",
         f"- **Does the map help at all?** {_over_untrained(measured, references)}",
-        "- **What is still unknown?** What the column *open* holds, and effects under *unseen below*. Beyond 100 % of "
-        "this pool, other corpora, and maps that are not linear were not measured.",
+        "- **What is still unknown?** What the column *open at 5 %* holds, and effects under *unseen below*. Beyond 100 % "
+        "of this pool, other corpora, and maps that are not linear were not measured.",
     ]
 
 
@@ -130,11 +132,7 @@ def _claim(claim: list[Comparison]) -> str:
     parts = []
     for metric in dict.fromkeys(comparison.metric for comparison in claim):
         own = [comparison for comparison in claim if comparison.metric == metric]
-        words = [comparison.word for comparison in own]
-        parts.append(
-            f"{NAMES[metric]}: **{claim_answer(own)}** (of {len(own)} ratios better at {words.count('better')}, "
-            f"worse at {words.count('worse')})"
-        )
+        parts.append(f"{NAMES[metric]}: **{claim_answer(own)}** ({_where_words(own)})")
     return "; ".join(parts) + "."
 
 
@@ -144,14 +142,18 @@ def _later_data(judged: list[Judged]) -> str:
     if not curves:
         return "Nothing could be judged."
     if not declining:
-        return f"Not shown: in none of {len(curves)} curves does a smaller ratio beat 100 %."
+        return (
+            f"Not shown: in none of the {len(curves)} curves with fixed steps is a smaller ratio shown to beat 100 % "
+            "(means over label groups, Holm over ratios). Gains under what the last column of *Every curve* says may "
+            "pass unseen."
+        )
     listed = "; ".join(
         f"{NAMES[found.metric]} with {found.policy} selection is best at {percent(found.verdict.best_ratio)}, "
         f"{-found.verdict.loss[found.verdict.best_ratio].mean:.4f} over 100 %"
         for found in declining
         if found.verdict is not None
     )
-    return f"In {len(declining)} of {len(curves)} curves a smaller ratio beats 100 %: {listed}."
+    return f"In {len(declining)} of the {len(curves)} curves with fixed steps a smaller ratio beats 100 %: {listed}."
 
 
 def _over_untrained(measured: pd.DataFrame, references: pd.DataFrame) -> str:
@@ -164,5 +166,42 @@ def _over_untrained(measured: pd.DataFrame, references: pd.DataFrame) -> str:
         parts.append(f"{NAMES[metric]} {full[metric].mean():.3f} against {levels.get('untrained', float('nan')):.3f}")
     return (
         f"At 100 %, trained against untrained map: {', '.join(parts)}. An untrained map is a random projection of the "
-        "draft, so retrieval starts where the draft is; only what lies above is the training's."
+        "draft, so retrieval starts where the draft is; only what lies above is the training's. Margins count from "
+        f"chance, so {percent(MARGIN_SHARE)} of the gain in Recall@1 is {_margin_over_untrained(full, references)}."
+    )
+
+
+def _margin_over_untrained(full: pd.DataFrame, references: pd.DataFrame) -> str:
+    """The margin in Recall@1 beside what training adds to it."""
+    recall = full["recall_at_1"].mean()
+    levels = references.groupby("reference")["recall_at_1"].mean()
+    margin, added = MARGIN_SHARE * (recall - levels["chance"]), recall - levels["untrained"]
+    if added <= margin:
+        return f"{margin:.3f}, more than training adds ({added:+.3f})"
+    return f"{margin:.3f}, {margin / added:.0%} of the {added:.3f} that training adds"
+
+
+def _where_words(own: list[Comparison]) -> str:
+    """At which ratios density is better, worse and not settled."""
+    found = [
+        f"{word} at {', '.join(percent(c.ratio) for c in own if c.word == word)}"
+        for word in ("better", "worse", "not settled")
+        if any(c.word == word for c in own)
+    ]
+    return "; ".join(found)
+
+
+def _budgets(judged: list[Judged]) -> str:
+    parts = []
+    for budget, name in BUDGETS.items():
+        found = [
+            f"{NAMES[f.metric]} {f.verdict.kind}"
+            + (f" at {percent(f.verdict.elbow)}" if f.verdict.elbow else "")
+            + f", enough {percent(f.verdict.recommended_ratio)}"
+            for f in judged
+            if (f.policy, f.budget) == (PRIMARY["policy"], budget) and f.verdict and f.metric in CLAIM_METRICS
+        ]
+        parts.append(f"{name}: {'; '.join(found)}")
+    return (
+        ". ".join(parts) + ". Fixed epochs give a small subset few steps, so its loss there is partly under-training."
     )

@@ -82,12 +82,15 @@ def _report(
         "![Differences of each arm to the baseline](spectral_ab.png)",
         "## In plain words",
         f"What the spectral loss changes against the baseline, and what that is put down to. Equivalent: within "
-        f"{margins}, by two one-sided tests. Spectral: it also beats the same loss on scrambled dimensions and a "
-        "penalty on the norm alone. The norm's, not spectral: those have it too.",
-        markdown(_answers(contrasts)),
+        f"{margins}, by two one-sided tests; better, worse: not zero after Holm, and not shown to be within; "
+        "inconclusive: neither. Spectral: it also differs from the same loss on scrambled dimensions and from a "
+        "penalty on the norm alone. Gradient: the term's gradient over the cosine loss's, as measured after warm-up.",
+        markdown(_answers(contrasts, measured)),
         "`raw`: loss and λ as the memo writes them, on the map's own output, FFT unscaled. `unit`: "
-        "both vectors at length 1, orthonormal FFT. `..._gradient_ratio`: λ set so that after warm-up the term's "
-        "gradient is that share of the cosine loss's; the weight it took is in the CSV.",
+        "both vectors at length 1, orthonormal FFT. `..._gradient_ratio`: λ set to give the term's gradient "
+        "that share of the cosine loss's after a warm-up that the cosine loss alone has led; with the term in it the "
+        "share that came about is in the column gradient, the weight it took in the CSV. Scrambled: dimensions "
+        "permuted and sign-flipped (arm `signed_permutation`), a new draw each seed.",
         "## Can this experiment find a spectral effect?",
         _controls(controls, control_rows),
         "## A/B: every arm against the baseline",
@@ -109,6 +112,8 @@ def _report(
         "## What this rests on",
         "- Margins and contrasts were fixed before any run. Error rates of the verdict are measured in "
         "`docs/calibration/ab.md`.\n"
+        "- The positive control is synthetic and judged by cosine; it shows that an order effect can be found, not how "
+        "large one in real embeddings would be.\n"
         "- One corpus, linear maps, 400 steps, amplitude only. Arms that train longer or on other data were not "
         "measured.",
     ]
@@ -128,10 +133,16 @@ def _report(
     return "\n\n".join(parts) + "\n"
 
 
-def _answers(contrasts: list[Contrast]) -> pd.DataFrame:
+def _answers(contrasts: list[Contrast], measured: pd.DataFrame) -> pd.DataFrame:
+    spectral = measured[measured["arm"] == "spectral"]
+    share = spectral.groupby(["convention", "lambda"])["gradient_ratio"].mean()
     lines = []
     for convention, weight in settings_of(contrasts):
-        line = {"convention": convention, "lambda or ratio": f"{weight:g}"}
+        line = {
+            "convention": convention,
+            "lambda or ratio": f"{weight:g}",
+            "gradient": f"{share[convention, weight]:.2g}",
+        }
         for metric, name in NAMES.items():
             found = find(contrasts, "spectral", "baseline", convention, weight, metric)
             if found is not None:

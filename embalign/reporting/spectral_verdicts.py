@@ -18,7 +18,7 @@ ALPHA = 0.05
 PRIMARY_CONTROL = "signed_permutation"
 REFERENCES = ("mean_vector", "ridge", "procrustes")
 
-Cause = Literal["no effect", "spectral", "the norm's", "not spectral", "not settled"]
+Cause = Literal["no effect", "spectral", "shared with the norm penalty", "shared with scrambled", "not settled"]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -118,7 +118,7 @@ def cause(contrasts: list[Contrast], convention: str, weight: float, metric: str
     """Return what the spectral arm's difference to the baseline is put down to.
 
     It is spectral only if it differs from scrambled dimensions and from the norm penalty in the same direction; it is
-    the norm's if the norm penalty alone has it too, and not spectral if scrambled dimensions have it too.
+    shared if one of these has it too and the spectral arm does not go beyond.
     """
 
     def kind(treatment: str, control: str) -> str | None:
@@ -134,9 +134,9 @@ def cause(contrasts: list[Contrast], convention: str, weight: float, metric: str
     if kind("spectral", PRIMARY_CONTROL) == effect and (not norm_matters or kind("spectral", "norm_only") == effect):
         return "spectral"
     if norm_matters and kind("norm_only", "baseline") == effect and kind("spectral", "norm_only") != effect:
-        return "the norm's"
+        return "shared with the norm penalty"
     if kind(PRIMARY_CONTROL, "baseline") == effect and kind("spectral", PRIMARY_CONTROL) != effect:
-        return "not spectral"
+        return "shared with scrambled"
     return "not settled"
 
 
@@ -159,17 +159,21 @@ def answer(contrasts: list[Contrast], controls: Controls) -> str:
         first = f"The spectral loss helps, and the effect is spectral: {_listed(gains)}."
     else:
         first = "The spectral loss is not shown to help."
-    return " ".join([first, _at("raw", "the memo's λ", contrasts), _larger(contrasts)]).strip()
+    return " ".join([first, _at_memo(contrasts), _larger(contrasts)]).strip()
 
 
-def _at(convention: str, words: str, contrasts: list[Contrast]) -> str:
-    found = [c for c in contrasts if (c.treatment, c.control, c.convention) == ("spectral", "baseline", convention)]
+def _at_memo(contrasts: list[Contrast]) -> str:
+    found = [
+        c for c in contrasts if (c.treatment, c.control) == ("spectral", "baseline") and c.convention in ("raw", "unit")
+    ]
     if not found:
         return ""
     weights = sorted({c.weight for c in found})
     kinds = [c.kind for c in found]
     counts = ", ".join(f"{kinds.count(kind)} {kind}" for kind in dict.fromkeys(kinds))
-    return f"At {words} ({weights[0]:g} to {weights[-1]:g}), of {len(found)} comparisons with the baseline: {counts}."
+    return (
+        f"At the memo's λ ({weights[0]:g} to {weights[-1]:g}), of {len(found)} comparisons with the baseline: {counts}."
+    )
 
 
 def _larger(contrasts: list[Contrast]) -> str:

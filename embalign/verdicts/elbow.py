@@ -150,11 +150,11 @@ def _kind(loss: dict[float, StudentT], x: Array, kink: Kink | None, alpha: float
     if min(holm([found.p_greater() for found in loss.values()])) > alpha:
         return "flat", "no ratio is shown to be worse than 100 %"
     if kink is None:
-        return "gradual", "a straight line in log n is not rejected"
+        return "gradual", "no bend towards diminishing returns is shown"
     if kink.interval is None:
-        return "gradual", "the curve bends, but no single break describes it"
+        return "gradual", "returns diminish, but no single break describes how"
     if kink.slope_ratio_upper > LARGEST_SLOPE_RATIO:
-        return "gradual", "the curve bends, but the slope is not shown to halve"
+        return "gradual", "returns diminish, but are not shown to halve"
     low, high = kink.interval
     if (x < low).sum() < BESIDE or (x > high).sum() < BESIDE:
         return "unidentifiable", f"the slope halves, but fewer than {BESIDE} ratios lie on one side of where it may"
