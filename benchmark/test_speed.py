@@ -78,15 +78,15 @@ def test_leave_one_out_speed(benchmark, search):
         benchmark.pedantic({"suite": suite, "scikit_learn": scikit_learn}[search], rounds=3, warmup_rounds=1)
 
 
-@pytest.mark.parametrize("method", ["judge_elbow", "kneed"])
-def test_elbow_verdict_speed(benchmark, method):
+@pytest.mark.parametrize("method", ["suite", "kneed"])
+def test_verdict_speed(benchmark, method):
     """One verdict on 10 ratios and 10 seeds beside one knee of the mean curve."""
     from embalign.verdicts.elbow import judge_elbow
     from embalign.verdicts.worlds import ELBOW_WORLDS, TEN_RATIOS, simulate
 
     curve = simulate(ELBOW_WORLDS[2], TEN_RATIOS, 10, np.random.default_rng(0))
     benchmark.group = "elbow verdict, 10 ratios x 10 seeds"
-    if method == "judge_elbow":
+    if method == "suite":
         benchmark.pedantic(judge_elbow, args=(curve,), kwargs={"margin": 0.05}, rounds=20, warmup_rounds=1)
         return
     knee = pytest.importorskip("kneed", reason="needs the dependency group calibration")

@@ -87,8 +87,8 @@ def plain_words(
         f"- **Is the densest data better than random?** {_claim(claim)}",
         f"- **Does later data add noise?** {_later_data(judged)}",
         f"- **Does the map help at all?** {_over_untrained(measured, references)}",
-        "- **What is still unknown?** What the column *open at 5 %* holds, and effects under *unseen below*. Beyond 100 % "
-        "of this pool, other corpora, and maps that are not linear were not measured.",
+        "- **What is still unknown?** What the column *open at 5 %* holds, and effects under *unseen below*. Beyond "
+        "100 % of this pool, other corpora, and maps that are not linear were not measured.",
     ]
 
 
