@@ -96,8 +96,8 @@ def _report(
         "![Metrics over the share of training data](data_ratio_vs_metrics.png)",
         "*Grey: the ratio that is enough, with its interval, for random selection. Hatched: where a bend may lie. "
         "Bands: 95 % t intervals over seeds. Policies: random; density, the densest items of the draft's space first "
-        "(mean cosine to the 10 nearest); coverage, one from each k-means cluster in turn; sparse, the least dense first; "
-        "kcenter, the farthest from those picked; facility, what best covers the pool.*",
+        "(mean cosine to the 10 nearest); coverage, one from each k-means cluster in turn; sparse, the least dense "
+        "first; kcenter, the farthest from those picked; facility, what best covers the pool.*",
         "## In plain words",
         f"For {primary.policy} selection and {BUDGETS[primary.budget]}. Elbow: what a doubling of the data brings at "
         "least halves there; the curve need not be sharp. Enough: the smallest ratio from which on no loss exceeds "
