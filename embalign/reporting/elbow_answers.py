@@ -26,7 +26,7 @@ def answer(found: Judged) -> tuple[str, str]:
     if verdict.kind == "elbow":
         first = (
             f"There is an elbow at {percent(verdict.elbow)} (95 % interval {span(verdict.elbow_interval)}): "
-            f"beyond it a doubling brings at most {verdict.slope_ratio_upper:.2f} of what it brought before"
+            f"beyond it a doubling brings {_at_most(verdict.slope_ratio_upper)}"
         )
     elif verdict.kind == "declining":
         gain = -verdict.loss[verdict.best_ratio]
@@ -94,6 +94,12 @@ def plain_words(
 
 def _main(judged: list[Judged]) -> list[Judged]:
     return [found for found in judged if (found.policy, found.budget) == (PRIMARY["policy"], PRIMARY["budget"])]
+
+
+def _at_most(slope_ratio: float | None) -> str:
+    if slope_ratio is not None and slope_ratio > 0:
+        return f"at most {slope_ratio:.2f} of what it brought before"
+    return "nothing more"
 
 
 def _where(found: Judged) -> str:
@@ -178,7 +184,7 @@ def _margin_over_untrained(full: pd.DataFrame, references: pd.DataFrame) -> str:
     margin, added = MARGIN_SHARE * (recall - levels["chance"]), recall - levels["untrained"]
     if added <= margin:
         return f"{margin:.3f}, more than training adds ({added:+.3f})"
-    return f"{margin:.3f}, {margin / added:.0%} of the {added:.3f} that training adds"
+    return f"{margin:.3f}, {percent(margin / added)} of the {added:.3f} that training adds"
 
 
 def _where_words(own: list[Comparison]) -> str:

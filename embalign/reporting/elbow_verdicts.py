@@ -105,10 +105,13 @@ def compare_density(measured: pd.DataFrame, references: pd.DataFrame, budget: st
 
 
 def claim_answer(comparisons: list[Comparison]) -> Answer:
-    """Return what the comparisons of one metric say of "the densest items first are better than random ones"."""
-    words = {comparison.word for comparison in comparisons}
-    if "better" in words and "worse" not in words:
+    """Return what the comparisons of one metric say of "the densest items first are better than random ones".
+
+    Supported if better at most of the ratios and worse at none, refuted if worse at most and better at none.
+    """
+    words = [comparison.word for comparison in comparisons]
+    if words.count("better") > len(words) / 2 and "worse" not in words:
         return "supported"
-    if "worse" in words and "better" not in words:
+    if words.count("worse") > len(words) / 2 and "better" not in words:
         return "refuted"
     return "not settled"
