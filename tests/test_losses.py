@@ -298,6 +298,16 @@ def test_unit_convention_gradient_passes_through_the_normalization(d):
     torch.testing.assert_close(gradients.through_normalization(s.detach(), slope), s.grad, **CLOSE)
 
 
+def test_convention_and_norm_are_given_by_name():
+    with pytest.raises(TypeError):
+        spectral_loss(torch.ones(1, 3), torch.ones(1, 3), "unit")
+
+
+def test_amplitudes_are_those_of_the_last_dimension():
+    z = torch.randn(2, 3, 8, generator=torch.Generator().manual_seed(0))
+    assert torch.equal(losses.amplitude(z)[1, 2], losses.amplitude(z[1, 2]))
+
+
 def test_half_precision_is_computed_in_float32():
     z = torch.tensor([[1.0, 2.0, 3.0]], dtype=torch.float16)
     assert spectral_loss(z, z + 1).dtype == torch.float32
@@ -311,7 +321,9 @@ def test_cosine_loss_of_a_zero_vector_is_one():
     ("arguments", "options", "message"),
     [
         ((torch.ones(2, 3), torch.ones(2, 4)), {}, r"\(2, 3\) and \(2, 4\)"),
+        ((torch.ones(2, 4), torch.ones(2, 3)), {}, r"\(2, 4\) and \(2, 3\)"),
         ((torch.ones(3), torch.ones(3)), {}, "non-empty"),
+        ((torch.ones(2, 2, 3), torch.ones(2, 2, 3)), {}, r"\(batch, d\)"),
         ((torch.ones(0, 3), torch.ones(0, 3)), {}, "non-empty"),
         ((torch.ones(1, 3), torch.ones(1, 3)), {"convention": "row"}, "'row'"),
         ((torch.ones(1, 3), torch.ones(1, 3)), {"norm": "forward"}, "'forward'"),
