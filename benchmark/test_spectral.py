@@ -33,7 +33,7 @@ def compared(memo_draws, ratio_draws):
     ]
 
 
-QUICK = compared(memo_draws=1, ratio_draws=2)
+QUICK = compared(memo_draws=1, ratio_draws=1)
 FULL = [*compared(memo_draws=1, ratio_draws=3), *arms(["rotation", "phase"], ["raw_gradient_ratio"], RATIOS)]
 
 SPECTRAL = Experiment(

@@ -98,9 +98,11 @@ def _found_elbows(table: pd.DataFrame) -> pd.DataFrame:
             if hidden:
                 line["demand"] = _met([row], "elbow", lambda low, _: low <= 0.05)
             else:
-                found = row["elbow high"] >= 0.90
-                covered = row["covered high"] >= 0.93 and row["covered low"] <= 0.97
-                line["demand"] = "met" if found and covered else "not met"
+                failed = [
+                    *(["found"] if row["elbow"] < 0.90 else []),
+                    *(["covered"] if not 0.93 <= row["covered"] <= 0.97 else []),
+                ]
+                line["demand"] = f"not met: {', '.join(failed)}" if failed else "met"
             lines.append(line)
     return pd.DataFrame(lines)
 
