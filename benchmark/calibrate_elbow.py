@@ -186,15 +186,21 @@ def main() -> None:
     parser.add_argument("--slow-runs", type=int, default=500, help="the same for slow peers (default 500)")
     parser.add_argument("--workers", type=int, default=os.cpu_count())
     parser.add_argument("--out", type=Path, default=ROOT / "docs" / "calibration")
+    parser.add_argument("--keep-peers", action="store_true", help="take the peers' rows from OUT/elbow.csv")
     arguments = parser.parse_args()
     planned = tasks(arguments.runs, arguments.slow_runs)
+    kept = pd.DataFrame()
+    if arguments.keep_peers:
+        known = pd.read_csv(arguments.out / "elbow.csv")
+        kept = known[~known["method"].str.startswith("embalign")]
+        planned = [task for task in planned if task[0].startswith("embalign")]
     lines = []
     pool = get_reusable_executor(arguments.workers)
     for count, line in enumerate(pool.map(run, planned), 1):
         lines.append(line)
         print(f"{count} of {len(planned)}: {line['method']}, {line['world']}, {line['profile']}", file=sys.stderr)
     pool.shutdown()
-    table = pd.DataFrame(lines)
+    table = pd.concat([pd.DataFrame(lines), kept], ignore_index=True)
     arguments.out.mkdir(parents=True, exist_ok=True)
     table.to_csv(arguments.out / "elbow.csv", index=False, float_format="%.6g", lineterminator="\n")
     text = elbow_tables(table)
