@@ -21,15 +21,14 @@ sys.path.insert(0, str(ROOT))
 import numpy as np
 import pandas as pd
 from loky import get_reusable_executor
-from scipy.stats import binomtest
 
-from embalign.reporting.calibration import ab_tables
+from embalign.reporting.calibration import ab_tables, share
 from embalign.runs.experiment import Cell
 from embalign.runs.measure_control import measure_control
-from embalign.verdicts.ab import ABVerdict, judge_ab
+from embalign.verdicts.ab import ABKind, ABVerdict, after_holm, judge_ab
 from embalign.verdicts.statistics import holm
 
-SETTINGS, MARGIN, ALPHA, ITEMS = 12, 1.0, 0.05, 66
+SETTINGS, MARGIN, ITEMS = 12, 1.0, 66
 # Noise of one seed's difference, and of one item's, in margins.
 NOISE = {"small": (0.3, 1.0), "large": (1.0, 3.0)}
 
@@ -43,16 +42,13 @@ def contrast(rng: np.random.Generator, seeds: int, items: int, noise: str, effec
     if items:
         difference = difference + of_item * rng.standard_normal(items)[item] + of_item * rng.standard_normal(len(item))
     control = pd.DataFrame({"seed": seed, **({"item": item} if items else {}), "value": shared})
-    return judge_ab(control.assign(value=shared + difference), control, margin=MARGIN, alpha=ALPHA)
+    return judge_ab(control.assign(value=shared + difference), control, margin=MARGIN)
 
 
-def declared(verdicts: list[ABVerdict]) -> list[str]:
+def declared(verdicts: list[ABVerdict]) -> list[ABKind]:
     """Return each verdict's kind after Holm over the family."""
     adjusted = holm([verdict.p_value for verdict in verdicts])
-    return [
-        "inconclusive" if verdict.kind in ("better", "worse") and p > ALPHA else verdict.kind
-        for verdict, p in zip(verdicts, adjusted, strict=True)
-    ]
+    return [after_holm(verdict, p) for verdict, p in zip(verdicts, adjusted, strict=True)]
 
 
 def run(task: tuple[int, int, str, int]) -> dict[str, object]:
@@ -69,8 +65,7 @@ def run(task: tuple[int, int, str, int]) -> dict[str, object]:
         counts["power at twice the margin"] += declared(with_effect)[0] == "better"
     line: dict[str, object] = {"seeds": seeds, "items": items, "noise": noise, "runs": runs}
     for name, count in counts.items():
-        interval = binomtest(count, runs).proportion_ci(0.95)
-        line |= {name: count / runs, f"{name} low": interval.low, f"{name} high": interval.high}
+        line |= share(name, count, runs)
     return line
 
 

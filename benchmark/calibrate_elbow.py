@@ -25,37 +25,26 @@ sys.path.insert(0, str(ROOT))
 import numpy as np
 import pandas as pd
 from loky import get_reusable_executor
-from scipy.stats import binomtest
 
-from embalign.reporting.calibration import draw_elbow, elbow_tables
+from embalign.reporting.calibration import draw_elbow, elbow_tables, share
 from embalign.verdicts.elbow import judge_elbow
 from embalign.verdicts.replicates import from_array
 from embalign.verdicts.worlds import (
+    AT_MARGIN,
+    DECLINE,
     ELBOW_WORLDS,
+    MARGIN,
+    PLATEAU,
     SIX_RATIOS,
+    SMOOTH,
     STRAIGHT_WORLDS,
     TEN_RATIOS,
     World,
-    broken_stick,
-    normal,
-    scaled_log,
     simulate,
     simulate_items,
 )
 
-MARGIN = 0.05
 PROFILES = {"quick": (SIX_RATIOS, 5), "full": (TEN_RATIOS, 10)}
-AT_MARGIN = World("loss exactly at the margin", lambda u: np.where(u < 1, 1 - MARGIN, 1.0), normal)
-DECLINE = World(
-    "decline of 10 % after 20 %",
-    lambda u: (
-        np.minimum(u, scaled_log(0.2)) / scaled_log(0.2)
-        - 0.1 * np.maximum(u - scaled_log(0.2), 0) / (1 - scaled_log(0.2))
-    ),
-    normal,
-)
-PLATEAU = World("plateau from 5 %", broken_stick(0.05), normal)
-SMOOTH = World("saturating power law", lambda u: (1 - (100**u) ** -0.5) / 0.9, normal)
 
 Outcome = dict[str, float]
 
@@ -152,9 +141,7 @@ def run(task: tuple[str, Judge, World, str, tuple[float, ...], int, int]) -> dic
         if name == "width":
             line["median width"] = float(counted.median())
             continue
-        successes = int(counted.astype(bool).sum())
-        interval = binomtest(successes, len(counted)).proportion_ci(0.95)
-        line |= {name: successes / len(counted), f"{name} low": interval.low, f"{name} high": interval.high}
+        line |= share(name, int(counted.astype(bool).sum()), len(counted))
     return line
 
 
@@ -163,16 +150,17 @@ def tasks(runs: int, slow_runs: int) -> list[tuple[str, Judge, World, str, tuple
     worlds = (*STRAIGHT_WORLDS, SMOOTH, *ELBOW_WORLDS)
     planned = []
     for profile, (ratios, seeds) in PROFILES.items():
-        for world in worlds:
+        for world in (*worlds, DECLINE, PLATEAU):
             planned.append(("embalign", judge, world, profile, ratios, seeds, runs))
-            planned.append(("kneed", kneed, world, profile, ratios, seeds, runs))
+        planned += [("kneed", kneed, world, profile, ratios, seeds, runs) for world in worlds]
         planned += [
             ("embalign, items", judge_items, world, profile, ratios, seeds, runs)
             for world in (STRAIGHT_WORLDS[1], AT_MARGIN)
         ]
-        for world in (DECLINE, PLATEAU, STRAIGHT_WORLDS[0]):
-            planned.append(("embalign", judge, world, f"{profile}, decline", ratios, seeds, runs))
-            planned.append(("split halves", declining_by_halves, world, f"{profile}, decline", ratios, seeds, runs))
+        planned += [
+            ("split halves", declining_by_halves, world, profile, ratios, seeds, runs)
+            for world in (DECLINE, PLATEAU, STRAIGHT_WORLDS[0])
+        ]
     planned += [("piecewise-regression", piecewise, world, "full", *PROFILES["full"], slow_runs) for world in worlds]
     planned += [("embalign", judge, AT_MARGIN, "margin", SIX_RATIOS, seeds, runs) for seeds in (3, 5, 10)]
     planned += [("embalign", judge, world, "ten ratios, three seeds", TEN_RATIOS, 3, runs) for world in ELBOW_WORLDS]

@@ -226,7 +226,7 @@ class Hooks:
         self.session.stop()
         if _is_worker(self.config):
             declared = [dataclasses.asdict(experiment) for experiment in self.session.experiments.values()]
-            self.config.workeroutput["embalign_experiments"] = declared  # type: ignore[attr-defined]
+            self.config.workeroutput["embalign_experiments"] = declared  # type: ignore[attr-defined]  # set by xdist
             return
         by_user = exitstatus == pytest.ExitCode.INTERRUPTED and not session.shouldstop and not session.shouldfail
         if by_user and self.expected:

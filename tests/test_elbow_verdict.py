@@ -9,7 +9,9 @@ from scipy.stats import binom
 
 from embalign.verdicts.elbow import judge_elbow
 from embalign.verdicts.worlds import (
+    AT_MARGIN,
     ELBOW_WORLDS,
+    MARGIN,
     SIX_RATIOS,
     STRAIGHT_WORLDS,
     TEN_RATIOS,
@@ -241,7 +243,6 @@ def test_elbows_are_found_and_covered(world):
 
 @pytest.mark.parametrize("seeds", [3, 5, 10])
 def test_a_loss_exactly_at_the_margin_is_rarely_called_enough(seeds):
-    world = World("at the margin", lambda u: np.where(u < 1, 0.95, 1.0), normal)
     rng = np.random.default_rng(0)
-    wrong = sum(judge_elbow(simulate(world, SIX_RATIOS, seeds, rng), margin=0.05).saturated for _ in range(RUNS))
+    wrong = sum(judge_elbow(simulate(AT_MARGIN, SIX_RATIOS, seeds, rng), margin=MARGIN).saturated for _ in range(RUNS))
     assert wrong <= at_most(0.05)

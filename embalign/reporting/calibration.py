@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -11,17 +11,18 @@ import pandas as pd
 
 from embalign.reporting.style import BLUE, GREEN, GREY, ORANGE, figure_style, save
 from embalign.reporting.tables import markdown
+from embalign.verdicts.worlds import AT_MARGIN, DECLINE, SMOOTH, STRAIGHT_WORLDS
 
-NO_ELBOW = (
-    "flat",
-    "straight in log ratio",
-    "straight in ratio",
-    "accelerating",
-    "unequal noise",
-    "heavy-tailed noise",
-    "noise along a seed's curve",
-)
+NO_ELBOW = tuple(world.name for world in STRAIGHT_WORLDS)
 NOT_FOUND_HERE = {("quick", "broken stick at 5 %"), ("quick", "broken stick at 50 %")}
+
+
+def share(name: str, count: int, runs: int) -> dict[str, float]:
+    """Return the share of runs in which something happened, with its 95 % Clopper-Pearson interval, as columns."""
+    from scipy.stats import binomtest
+
+    interval = binomtest(count, runs).proportion_ci(0.95)
+    return {name: count / runs, f"{name} low": interval.low, f"{name} high": interval.high}
 
 
 def elbow_tables(table: pd.DataFrame) -> str:
@@ -74,9 +75,7 @@ def _false_elbows(table: pd.DataFrame) -> pd.DataFrame:
         kneed = _one(table, "kneed", world, "full")
         line |= {"kneed, ratio": _rate(kneed, "linear"), "kneed, log ratio": _rate(kneed, "log")}
         line["piecewise-regression"] = _rate(_one(table, "piecewise-regression", world, "full"), "elbow")
-        line["demand"] = _met(
-            [_one(table, "embalign", world, p) for p in ("quick", "full")], "elbow", lambda low, _: low <= 0.05
-        )
+        line["demand"] = _rarely([_one(table, "embalign", world, p) for p in ("quick", "full")], "elbow")
         lines.append(line)
     return pd.DataFrame(lines)
 
@@ -96,7 +95,7 @@ def _found_elbows(table: pd.DataFrame) -> pd.DataFrame:
                 "" if peer is None else f"{peer['elbow']:.3f}, {peer['covered']:.3f}"
             )
             if hidden:
-                line["demand"] = _met([row], "elbow", lambda low, _: low <= 0.05)
+                line["demand"] = _rarely([row], "elbow")
             else:
                 failed = [
                     *(["found"] if row["elbow"] < 0.90 else []),
@@ -108,7 +107,7 @@ def _found_elbows(table: pd.DataFrame) -> pd.DataFrame:
 
 
 def _at_margin(table: pd.DataFrame) -> pd.DataFrame:
-    rows = table[table["world"] == "loss exactly at the margin"]
+    rows = table[table["world"] == AT_MARGIN.name]
     return pd.DataFrame(
         [
             {
@@ -116,7 +115,7 @@ def _at_margin(table: pd.DataFrame) -> pd.DataFrame:
                 "seeds": str(row["seeds"]),
                 "items": "60" if row["method"] == "embalign, items" else "none",
                 "less recommended": _rate(row, "recommends less"),
-                "demand": _met([row], "recommends less", lambda low, _: low <= 0.05),
+                "demand": _rarely([row], "recommends less"),
             }
             for _, row in rows.iterrows()
         ]
@@ -125,13 +124,13 @@ def _at_margin(table: pd.DataFrame) -> pd.DataFrame:
 
 def _declining(table: pd.DataFrame) -> pd.DataFrame:
     lines = []
-    for profile in ("quick, decline", "full, decline"):
-        for world in table.loc[table["profile"] == profile, "world"].unique():
-            own, peer = (_one(table, method, world, profile) for method in ("embalign", "split halves"))
-            line = {"profile": profile.partition(",")[0], "world": world, "declining": _rate(own, "declining")}
+    for profile in ("quick", "full"):
+        for _, peer in table[(table["method"] == "split halves") & (table["profile"] == profile)].iterrows():
+            world = peer["world"]
+            own = _one(table, "embalign", world, profile)
+            line = {"profile": profile, "world": world, "declining": _rate(own, "declining")}
             line["by split halves"] = _rate(peer, "declining")
-            true = world.startswith("decline")
-            line["demand"] = "power" if true else _met([own], "declining", lambda low, _: low <= 0.05)
+            line["demand"] = "power" if world == DECLINE.name else _rarely([own], "declining")
             lines.append(line)
     return pd.DataFrame(lines)
 
@@ -140,7 +139,7 @@ def _smooth(table: pd.DataFrame) -> pd.DataFrame:
     kinds = ("elbow", "gradual", "unidentifiable", "declining", "flat")
     lines = []
     for profile in ("quick", "full"):
-        row = _one(table, "embalign", "saturating power law", profile)
+        row = _one(table, "embalign", SMOOTH.name, profile)
         if row is not None:
             lines.append({"profile": profile, **{kind: f"{row[kind]:.3f}" for kind in kinds}})
     return pd.DataFrame(lines)
@@ -157,10 +156,10 @@ def _rate(row: pd.Series | None, name: str) -> str:
     return f"{row[name]:.3f} ({row[f'{name} low']:.3f}-{row[f'{name} high']:.3f})"
 
 
-def _met(rows: list[pd.Series | None], name: str, holds: Callable[[float, float], bool]) -> str:
-    """Whether a demand holds within Monte Carlo error for every row."""
+def _rarely(rows: Sequence[pd.Series | None], *names: str) -> str:
+    """Whether each of these happens in at most 5 % of every row's runs, within Monte Carlo error."""
     present = [row for row in rows if row is not None]
-    return "met" if all(holds(row[f"{name} low"], row[f"{name} high"]) for row in present) else "not met"
+    return "met" if all(row[f"{name} low"] <= 0.05 for row in present for name in names) else "not met"
 
 
 def draw_elbow(table: pd.DataFrame, path: Path) -> None:
@@ -200,11 +199,8 @@ def draw_elbow(table: pd.DataFrame, path: Path) -> None:
 
 def ab_tables(table: pd.DataFrame, controls_found: int, controls: int) -> str:
     """Return the calibration of the A/B verdict, and the power of the positive control, as Markdown."""
-    from scipy.stats import binomtest
-
     lines = []
     for _, row in table.iterrows():
-        held = row["false difference low"] <= 0.05 and row["false equivalence low"] <= 0.05
         lines.append(
             {
                 "seeds": str(row["seeds"]),
@@ -214,10 +210,10 @@ def ab_tables(table: pd.DataFrame, controls_found: int, controls: int) -> str:
                     name: _rate(row, name)
                     for name in ("false difference", "false equivalence", "power at twice the margin", "equivalence")
                 },
-                "demand": "met" if held else "not met",
+                "demand": _rarely([row], "false difference", "false equivalence"),
             }
         )
-    low, high = binomtest(controls_found, controls).proportion_ci(0.95)
+    rate, low, high = share("found", controls_found, controls).values()
     parts = [
         "# How often the A/B verdict is right",
         "Simulated experiments of 12 contrasts each (lambda x metric), paired by seed, "
@@ -234,6 +230,6 @@ def ab_tables(table: pd.DataFrame, controls_found: int, controls: int) -> str:
         markdown(pd.DataFrame(lines)),
         "## The positive control",
         f"Of {controls} experiments of five seeds on the synthetic task, the order effect is found in {controls_found} "
-        f"({controls_found / controls:.2f}, 95 % interval {low:.2f} to {high:.2f}). Demand: power of at least 0.9.",
+        f"({rate:.2f}, 95 % interval {low:.2f} to {high:.2f}). Demand: power of at least 0.9.",
     ]
     return "\n\n".join(parts) + "\n"

@@ -8,14 +8,15 @@ from embalign.reporting.elbow_verdicts import (
     BUDGETS,
     CLAIM_METRICS,
     MARGIN_SHARE,
-    NAMES,
     PRIMARY,
     Comparison,
     Judged,
     claim_answer,
 )
-from embalign.reporting.tables import percent, span
+from embalign.reporting.tables import NAMES, percent, span
 from embalign.verdicts.elbow import ElbowVerdict
+
+OPEN = f"open at {percent(MARGIN_SHARE)}"
 
 
 def answer(found: Judged) -> tuple[str, str]:
@@ -69,10 +70,10 @@ def by_metric(judged: list[Judged]) -> pd.DataFrame:
         low, high = verdict.recommended_interval
         line |= {"is there an elbow?": _elbow(verdict), f"enough at {percent(MARGIN_SHARE)}": percent(high)}
         line |= {f"at {percent(share)}": percent(ratio) for share, ratio in found.recommended.items()}
-        line["open at 5 %"] = "nothing"
+        line[OPEN] = "nothing"
         if low < high:
             needed = f"about {verdict.seeds_needed} seeds" if verdict.seeds_needed else "more test items"
-            line["open at 5 %"] = f"{percent(low)} to {percent(high)}: {needed} would settle it"
+            line[OPEN] = f"{percent(low)} to {percent(high)}: {needed} would settle it"
         lines.append(line | {"unseen below": f"{verdict.minimum_detectable_effect:.4f}"})
     return pd.DataFrame(lines).fillna("")
 
@@ -87,7 +88,7 @@ def plain_words(
         f"- **Is the densest data better than random?** {_claim(claim)}",
         f"- **Does later data add noise?** {_later_data(judged)}",
         f"- **Does the map help at all?** {_over_untrained(measured, references)}",
-        "- **What is still unknown?** What the column *open at 5 %* holds, and effects under *unseen below*. Beyond "
+        f"- **What is still unknown?** What the column *{OPEN}* holds, and effects under *unseen below*. Beyond "
         "100 % of this pool, other corpora, and maps that are not linear were not measured.",
     ]
 

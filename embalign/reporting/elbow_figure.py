@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pandas as pd
 
+from embalign.reporting.elbow_verdicts import held_out_by_step
 from embalign.reporting.style import BLUE, GREEN, GREY, ORANGE, PURPLE, SKY, figure_style, save
 from embalign.verdicts.statistics import student_t
 
@@ -75,22 +76,17 @@ def draw_trajectory(trajectory: pd.DataFrame, path: Path) -> None:
     """Draw the held-out mean cosine over training steps, one curve a ratio, its peak marked."""
     from matplotlib import colormaps, pyplot
 
-    columns = [name for name in trajectory.columns if name.startswith("cosine_mean_step")]
-    steps = np.array([int(name.removeprefix("cosine_mean_step")) for name in columns])
-    ratios = sorted(trajectory["ratio"].unique())
+    by_step = held_out_by_step(trajectory)
     with figure_style():
         figure, axis = pyplot.subplots(figsize=(8.3, 3.6), layout="constrained")
-        shades = colormaps["viridis"](np.linspace(0.85, 0.0, len(ratios)))
-        for ratio, shade in zip(ratios, shades, strict=True):
-            mean = trajectory.loc[trajectory["ratio"] == ratio, columns].mean().to_numpy()
-            peak = int(mean.argmax())
-            axis.plot(steps, mean, color=shade)
-            axis.plot(steps[peak], mean[peak], color=shade, marker="o", markeredgecolor="white")
-        heights = _spread([float(trajectory.loc[trajectory["ratio"] == r, columns[-1]].mean()) for r in ratios])
-        for ratio, height, shade in zip(ratios, heights, shades, strict=True):
+        shades = colormaps["viridis"](np.linspace(0.85, 0.0, len(by_step)))
+        heights = _spread(by_step.iloc[:, -1].to_list())
+        for (ratio, mean), height, shade in zip(by_step.iterrows(), heights, shades, strict=True):
+            axis.plot(mean.index, mean, color=shade)
+            axis.plot(mean.idxmax(), mean.max(), color=shade, marker="o", markeredgecolor="white")
             axis.annotate(
                 f"{100 * ratio:g} %",
-                (steps[-1], height),
+                (mean.index[-1], height),
                 (5, 0),
                 textcoords="offset points",
                 va="center",

@@ -18,7 +18,6 @@ OTHER_SHARES = (0.01, 0.10)
 ALPHA = 0.05
 # What a map is worth at no data: the constant predictor for similarity, measured chance for retrieval.
 ORIGIN = {"cosine_mean": "mean_vector", "spearman": "mean_vector", "recall_at_1": "chance", "mrr": "chance"}
-NAMES = {"cosine_mean": "mean cosine", "spearman": "Spearman", "recall_at_1": "Recall@1", "mrr": "MRR"}
 BUDGETS = {"steps": "fixed steps", "epochs": "fixed epochs", "closed_form": "ridge"}
 CLAIM_METRICS = ("cosine_mean", "recall_at_1")
 
@@ -79,6 +78,13 @@ def whole_gain(measured: pd.DataFrame, references: pd.DataFrame, metric: str) ->
     """Return m(1) - m(0): the mean at 100 % over what no data gives."""
     origin = references.loc[references["reference"] == ORIGIN[metric], metric].mean()
     return float(measured.loc[measured["ratio"] == 1, metric].mean() - origin)
+
+
+def held_out_by_step(trajectory: pd.DataFrame) -> pd.DataFrame:
+    """Return the held-out mean cosine over seeds, one row a ratio and one column a training step."""
+    prefix = "cosine_mean_step"
+    columns = {name: int(name.removeprefix(prefix)) for name in trajectory.columns if name.startswith(prefix)}
+    return trajectory.groupby("ratio")[list(columns)].mean().rename(columns=columns)
 
 
 def compare_density(measured: pd.DataFrame, references: pd.DataFrame, budget: str) -> list[Comparison]:

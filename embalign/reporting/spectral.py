@@ -14,7 +14,6 @@ import pandas as pd
 from embalign.reporting.spectral_figures import draw_differences, draw_spectrum
 from embalign.reporting.spectral_verdicts import (
     MARGINS,
-    NAMES,
     PRIMARY_CONTROL,
     Contrast,
     Controls,
@@ -27,6 +26,7 @@ from embalign.reporting.spectral_verdicts import (
 )
 from embalign.reporting.tables import (
     METRICS,
+    NAMES,
     markdown,
     mean_with_interval,
     rerun_command,
@@ -53,15 +53,16 @@ def write_report(frames: Mapping[str, pd.DataFrame], about: Mapping[str, Any], f
     contrasts, controls = judge_contrasts(measured), judge_controls(control_rows)
     draw_differences(contrasts, folder / "spectral_ab.png")
     draw_spectrum(curves, folder / "spectrum.png")
+    words = answer(contrasts, controls)
     payload = {
-        "answer": answer(contrasts, controls),
+        "answer": words,
         "controls": dataclasses.asdict(controls),
         "contrasts": [_machine_readable(found, contrasts) for found in contrasts],
     }
     (folder / "verdict.json").write_text(json.dumps(payload, indent=2) + "\n", encoding="ascii")
-    report = _report(rows, control_rows, contrasts, controls, about)
+    report = _report(rows, control_rows, contrasts, controls, words, about)
     (folder / "report.md").write_text(report, encoding="utf-8")
-    return answer(contrasts, controls)
+    return words
 
 
 def _report(
@@ -69,6 +70,7 @@ def _report(
     control_rows: pd.DataFrame,
     contrasts: list[Contrast],
     controls: Controls,
+    words: str,
     about: Mapping[str, Any],
 ) -> str:
     seeds = len(about["seeds"])
@@ -77,8 +79,7 @@ def _report(
     margins = " and ".join(f"{margin:g} {NAMES[metric]}" for metric, margin in MARGINS.items())
     parts = [
         f"# Spectral distillation: {about['pair']}",
-        f"**{answer(contrasts, controls)}** Gains in spectral cosine or spectral MSE do not count: the loss optimises "
-        "them.",
+        f"**{words}** Gains in spectral cosine or spectral MSE do not count: the loss optimises them.",
         "![Differences of each arm to the baseline](spectral_ab.png)",
         "## In plain words",
         f"What the spectral loss changes against the baseline, and what that is put down to. Equivalent: within "
@@ -143,7 +144,8 @@ def _answers(contrasts: list[Contrast], measured: pd.DataFrame) -> pd.DataFrame:
             "lambda or ratio": f"{weight:g}",
             "gradient": f"{share[convention, weight]:.2g}",
         }
-        for metric, name in NAMES.items():
+        for metric in MARGINS:
+            name = NAMES[metric]
             found = find(contrasts, "spectral", "baseline", convention, weight, metric)
             if found is not None:
                 line[name] = f"{found.kind} ({found.verdict.difference:+.4f})"

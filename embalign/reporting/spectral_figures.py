@@ -8,8 +8,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pandas as pd
 
-from embalign.reporting.spectral_verdicts import MARGINS, NAMES, Contrast
+from embalign.reporting.spectral_verdicts import MARGINS, Contrast
 from embalign.reporting.style import BLUE, GREEN, ORANGE, PURPLE, SKY, figure_style, save
+from embalign.reporting.tables import NAMES
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

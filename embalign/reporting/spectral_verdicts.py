@@ -7,14 +7,12 @@ from typing import Literal
 
 import pandas as pd
 
-from embalign.reporting.tables import long_frame
-from embalign.verdicts.ab import ABVerdict, judge_ab
+from embalign.reporting.tables import NAMES, long_frame
+from embalign.verdicts.ab import ABKind, ABVerdict, after_holm, judge_ab
 from embalign.verdicts.statistics import holm
 
 # Fixed before any run: differences inside these do not matter.
 MARGINS = {"cosine_mean": 0.002, "recall_at_1": 0.01}
-NAMES = {"cosine_mean": "mean cosine", "recall_at_1": "Recall@1"}
-ALPHA = 0.05
 PRIMARY_CONTROL = "signed_permutation"
 REFERENCES = ("mean_vector", "ridge", "procrustes")
 
@@ -34,11 +32,9 @@ class Contrast:
     p_holm: float
 
     @property
-    def kind(self) -> str:
-        """The verdict's kind after Holm's adjustment: an unadjusted difference alone does not count."""
-        if self.verdict.kind in ("better", "worse") and self.p_holm > ALPHA:
-            return "inconclusive"
-        return self.verdict.kind
+    def kind(self) -> ABKind:
+        """The verdict's kind after Holm's adjustment."""
+        return after_holm(self.verdict, self.p_holm)
 
 
 @dataclasses.dataclass(frozen=True)

@@ -18,6 +18,8 @@ METRICS = (
     *("recall_at_1", "recall_at_5", "recall_at_10", "mrr", "gate_augrc", "gate_accept_rate"),
 )
 
+NAMES = {"cosine_mean": "mean cosine", "spearman": "Spearman", "recall_at_1": "Recall@1", "mrr": "MRR"}
+
 
 def write_csv(frame: pd.DataFrame, path: Path, first: Sequence[str] = ()) -> None:
     """Write a frame with the columns `first` in front and the status last; text that a spreadsheet would run is quoted.

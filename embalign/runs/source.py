@@ -9,7 +9,7 @@ import ast
 import functools
 import hashlib
 import importlib.util
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from importlib.machinery import PathFinder
 from pathlib import Path
 
@@ -20,8 +20,7 @@ from embalign.embeddings.pair import file_digest
 @functools.cache
 def source_digest(measure: str) -> str:
     """Return the SHA-256 over the source files behind a `measure` ("module:function")."""
-    files = source_files(measure.partition(":")[0])
-    return hashlib.sha256("".join(file_digest(path) for path in files).encode()).hexdigest()
+    return _digest(source_files(measure.partition(":")[0]))
 
 
 def source_files(module: str) -> list[Path]:
@@ -40,7 +39,10 @@ def source_files(module: str) -> list[Path]:
 @functools.cache
 def package_digest() -> str:
     """Return the SHA-256 over every source file of this package."""
-    files = sorted(Path(embalign.__file__).parent.rglob("*.py"))
+    return _digest(sorted(Path(embalign.__file__).parent.rglob("*.py")))
+
+
+def _digest(files: Iterable[Path]) -> str:
     return hashlib.sha256("".join(file_digest(path) for path in files).encode()).hexdigest()
 
 

@@ -28,6 +28,13 @@ class ABVerdict:
     items: int
 
 
+def after_holm(verdict: ABVerdict, p_holm: float, alpha: float = 0.05) -> ABKind:
+    """Return a verdict's kind once its p-value is adjusted: an unadjusted difference alone does not count."""
+    if verdict.kind in ("better", "worse") and p_holm > alpha:
+        return "inconclusive"
+    return verdict.kind
+
+
 def judge_ab(
     treatment: pd.DataFrame,
     control: pd.DataFrame,

@@ -64,7 +64,8 @@ def find_kink(curve: Replicates, x: Array, alpha: float) -> Kink:
     before, after = (grid.slopes @ curve.mean).T
     concave = after < before
     best = int(np.where(concave | ~concave.any(), squares, np.inf).argmin())
-    misfit, df = _misfit(curve, grid.residual_makers[best], float(squares[best]), len(x) - 4, alpha)
+    df = len(x) - 4
+    misfit = _misfit(curve, grid.residual_makers[best], float(squares[best]), df, alpha)
 
     jump = curve.contrasts(grid.jumps, misfit, df)
     inside = np.abs(jump.t()) <= _t_quantile(jump.df, 1 - alpha / 2)
@@ -84,7 +85,7 @@ def find_kink(curve: Replicates, x: Array, alpha: float) -> Kink:
     )
 
 
-def _misfit(curve: Replicates, residual_maker: Array, squares: float, df: int, alpha: float) -> tuple[float, float]:
+def _misfit(curve: Replicates, residual_maker: Array, squares: float, df: int, alpha: float) -> float:
     """Variance that the curve's departures from the best stick add to each mean, 0 unless they exceed the noise.
 
     Tested by Box's (1954) approximation to the distribution of a quadratic form.
@@ -95,11 +96,11 @@ def _misfit(curve: Replicates, residual_maker: Array, squares: float, df: int, a
     projected = residual_maker @ covariance
     expected = float(np.trace(projected))
     if expected <= 0:
-        return (squares / df if squares > (curve.resolution**2) * len(residual_maker) else 0.0), float(df)
+        return squares / df if squares > (curve.resolution**2) * len(residual_maker) else 0.0
     effective = expected**2 / float(np.sum(projected * projected.T))
     if fdtrc(effective, effective * (curve.seeds - 1), squares / expected) > alpha:
-        return 0.0, float(df)
-    return max(squares - expected, 0.0) / df, float(df)
+        return 0.0
+    return max(squares - expected, 0.0) / df
 
 
 def _with_edge_gaps(curve: Replicates, x: Array, interval: tuple[float, float], alpha: float) -> tuple[float, float]:

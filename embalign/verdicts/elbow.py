@@ -119,7 +119,7 @@ def judge_elbow(
         minimum_detectable_effect=max(found.minimum_detectable_effect(alpha) for found in loss.values()),
         seeds=measured.seeds,
         items=measured.items,
-        seeds_needed=_seeds_needed(measured, margin, alpha),
+        seeds_needed=_seeds_needed(measured, loss, margin, alpha),
         best_ratio=ratios[int(np.argmax(measured.mean))],
         straight_line_p_value=p_value,
         bend=bend,
@@ -181,20 +181,20 @@ def _as_ratio(position: float, x: Array, ratios: list[float]) -> float:
     return float(np.exp(np.interp(position, x, np.log(ratios))))
 
 
-def _seeds_needed(measured: Replicates, margin: float, alpha: float, power: float = 0.8) -> int | None:
+def _seeds_needed(
+    measured: Replicates, loss: dict[float, StudentT], margin: float, alpha: float, power: float = 0.8
+) -> int | None:
     """Seeds that settle every open ratio with that power, should the true losses be those measured."""
     from scipy.special import stdtrit
 
     seeds = np.arange(measured.seeds, MOST_SEEDS + 1)
     quantiles = stdtrit(seeds - 1, 1 - alpha) + stdtrit(seeds - 1, power)
     needed = measured.seeds
-    for ratio in measured.settings[:-1]:
-        weights = measured.difference(1.0, ratio)
-        loss = measured.contrast(weights)
-        if loss.upper_bound(alpha) <= margin or loss.lower_bound(alpha) > margin:
+    for ratio, found in loss.items():
+        if found.upper_bound(alpha) <= margin or found.lower_bound(alpha) > margin:
             continue
-        detectable = quantiles * measured.standard_error_with(weights, seeds)
-        enough = seeds[detectable <= abs(margin - loss.mean)]
+        detectable = quantiles * measured.standard_error_with(measured.difference(1.0, ratio), seeds)
+        enough = seeds[detectable <= abs(margin - found.mean)]
         if len(enough) == 0:
             return None
         needed = max(needed, int(enough[0]))

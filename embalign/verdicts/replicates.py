@@ -12,6 +12,7 @@ Where values carry items as well, seeds and items are crossed random effects. Th
 from __future__ import annotations
 
 import dataclasses
+import itertools
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -188,6 +189,4 @@ def _named(row: Any, keys: Sequence[str]) -> str:
 
 
 def _first_absent(levels: Sequence[NDArray[Any]], present: set[tuple[Any, ...]]) -> tuple[Any, ...]:
-    import itertools
-
     return next(cell for cell in itertools.product(*(level.tolist() for level in levels)) if cell not in present)

@@ -19,6 +19,7 @@ Noise = Callable[[np.random.Generator, int, int], Array]
 SIX_RATIOS = (0.01, 0.05, 0.10, 0.20, 0.50, 1.00)
 TEN_RATIOS = (0.01, 0.02, 0.05, 0.10, 0.15, 0.20, 0.30, 0.50, 0.70, 1.00)
 NOISE = 0.025
+MARGIN = 0.05
 SEED_OFFSET = 0.05
 
 
@@ -95,6 +96,17 @@ ELBOW_WORLDS = tuple(
     World(f"broken stick at {100 * elbow:g} %", broken_stick(elbow), normal, elbow)
     for elbow in (0.05, 0.10, 0.20, 0.30, 0.50)
 )
+
+AT_MARGIN = World("loss exactly at the margin", lambda u: np.where(u < 1, 1 - MARGIN, 1.0), normal)
+DECLINE = World("decline of 10 % after 20 %", lambda u: broken_stick(0.2)(u) - 0.1 * _after(0.2, u), normal)
+PLATEAU = World("plateau from 5 %", broken_stick(0.05), normal)
+SMOOTH = World("saturating power law", lambda u: (1 - (100**u) ** -0.5) / 0.9, normal)
+
+
+def _after(ratio: float, u: Array) -> Array:
+    """0 up to a ratio, then straight in log ratio to 1."""
+    kink = float(scaled_log(ratio))
+    return np.asarray(np.maximum(u - kink, 0) / (1 - kink))
 
 
 def simulate_items(
