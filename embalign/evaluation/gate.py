@@ -1,10 +1,14 @@
 """The output-level gate: accept what draft and map give, or fall back to the teacher.
 
-The score must be known without the teacher. Here it is the margin: similarity of the mapped query to its nearest
-neighbour minus that to the second nearest. An output is correct if the nearest neighbour shares the query's label.
+The score must be known without the teacher: `top1`, the similarity of the mapped query to its nearest neighbour, or
+`margin`, that minus the similarity to the second nearest. An output is correct if the nearest neighbour shares the
+query's label. Terms are selective prediction's: coverage is the share of outputs accepted, selective risk the share of
+wrong ones among the accepted, generalized risk the share of all outputs that are accepted and wrong.
 """
 
 from __future__ import annotations
+
+from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
@@ -12,29 +16,44 @@ from numpy.typing import NDArray
 from embalign.evaluation.retrieval import Labels
 
 RISK_TARGET = 0.2
+Scores = NDArray[np.float64]
+Outcomes = NDArray[np.bool_]
 
 
-def margin_scores(embeddings: NDArray[np.floating], labels: Labels) -> tuple[NDArray[np.float64], NDArray[np.bool_]]:
-    """Return each query's margin, in [0, 2], and whether its leave-one-out nearest neighbour shares its label.
+@dataclass(frozen=True)
+class Answers:
+    """The row of each query's nearest neighbour, its similarity `top1` in [-1, 1] and its `margin` in [0, 2]."""
 
-    `embeddings` is (n, d) with n at least 3. Raises ValueError for fewer.
+    nearest: NDArray[np.int64]
+    top1: Scores
+    margin: Scores
+
+
+def answer(queries: NDArray[np.floating], pool: NDArray[np.floating], own: NDArray[np.int64] | None = None) -> Answers:
+    """Return what the nearest neighbours of `queries` (n, d) in `pool` (m, d) by cosine say.
+
+    `own` (n,) is a row of the pool that a query may not find, as itself in leave-one-out. Raises ValueError for a pool
+    in which a query has fewer than two neighbours.
     """
-    if len(embeddings) < 3:
-        raise ValueError(f"a margin needs at least 3 items, found {len(embeddings)}")
-    unit = np.asarray(embeddings, dtype=np.float64)
-    unit = unit / np.maximum(np.linalg.norm(unit, axis=1, keepdims=True), np.finfo(np.float64).tiny)
-    similarity = unit @ unit.T
-    np.fill_diagonal(similarity, -np.inf)
-    nearest = similarity.argmax(axis=1)
+    neighbours = len(pool) - (own is not None)
+    if neighbours < 2:
+        raise ValueError(f"a margin needs two neighbours, found {neighbours} (at least 3 items in leave-one-out)")
+    similarity = _unit(queries) @ _unit(pool).T
+    if own is not None:
+        similarity[np.arange(len(similarity)), own] = -np.inf
     second, first = np.partition(similarity, -2, axis=1)[:, -2:].T
+    return Answers(similarity.argmax(axis=1), first, first - second)
+
+
+def margin_scores(embeddings: NDArray[np.floating], labels: Labels) -> tuple[Scores, Outcomes]:
+    """Return each query's leave-one-out margin and whether its nearest neighbour shares its label; (n,) each."""
+    found = answer(embeddings, embeddings, np.arange(len(embeddings)))
     names = np.asarray(labels)
-    return first - second, names[nearest] == names
+    return found.margin, names[found.nearest] == names
 
 
-def risk_coverage(
-    scores: NDArray[np.float64], correct: NDArray[np.bool_]
-) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """Return coverage and generalized risk (share of all outputs accepted and wrong) at each distinct threshold.
+def risk_coverage(scores: Scores, correct: Outcomes) -> tuple[Scores, Scores]:
+    """Return coverage and generalized risk at each distinct threshold, strictest first.
 
     Both start at 0 (nothing accepted) and are non-decreasing; equal scores are accepted together.
     """
@@ -45,7 +64,7 @@ def risk_coverage(
     return np.append(0, accepted) / len(scores), np.append(0, wrong) / len(scores)
 
 
-def augrc(scores: NDArray[np.float64], correct: NDArray[np.bool_]) -> float:
+def augrc(scores: Scores, correct: Outcomes) -> float:
     """Return the area under the generalized risk-coverage curve, in [0, 0.5]; lower is better (Traub et al. 2024).
 
     It equals (1 - AUROC) * acc * (1 - acc) + (1 - acc)^2 / 2.
@@ -54,8 +73,31 @@ def augrc(scores: NDArray[np.float64], correct: NDArray[np.bool_]) -> float:
     return float(np.trapezoid(risk, coverage))
 
 
-def accept_rate(scores: NDArray[np.float64], correct: NDArray[np.bool_], risk_target: float = RISK_TARGET) -> float:
+def aurc(scores: Scores, correct: Outcomes) -> float:
+    """Return the mean selective risk over the coverages 1/n, ..., 1, in [0, 1]; lower is better (Geifman et al. 2019).
+
+    Of equal scores, the order is taken at random; this is the expectation.
+    """
+    return float(selective_risk(scores, correct, np.arange(1, len(scores) + 1) / len(scores)).mean())
+
+
+def e_aurc(scores: Scores, correct: Outcomes) -> float:
+    """Return AURC minus that of a score that puts every correct output first, at least 0 (Geifman et al. 2019)."""
+    return aurc(scores, correct) - aurc(correct.astype(np.float64), correct)
+
+
+def selective_risk(scores: Scores, correct: Outcomes, coverage: Scores) -> Scores:
+    """Return the selective risk at each coverage in (0, 1]; between thresholds, as if ties were broken at random."""
+    return np.asarray(np.interp(coverage, *risk_coverage(scores, correct)) / coverage)
+
+
+def accept_rate(scores: Scores, correct: Outcomes, risk_target: float = RISK_TARGET) -> float:
     """Return the largest coverage with a share of wrong among accepted at most `risk_target`; 0 if out of reach."""
     coverage, risk = risk_coverage(scores, correct)
     within = risk <= risk_target * coverage + 1e-12
     return float(coverage[within].max())
+
+
+def _unit(vectors: NDArray[np.floating]) -> NDArray[np.float64]:
+    wide = np.asarray(vectors, dtype=np.float64)
+    return np.asarray(wide / np.maximum(np.linalg.norm(wide, axis=1, keepdims=True), np.finfo(np.float64).tiny))

@@ -1,4 +1,4 @@
-"""Train a pair's map on all its training items and write it: W.npy and a small W.json of what it is.
+"""Train a pair's map on all its training items and write it: W.npy, and W.json with what it is and when to trust it.
 
     python -m embalign.runs.export --pair qwen-sentence-align --out maps/
 
@@ -17,20 +17,14 @@ from pathlib import Path
 import numpy as np
 
 from embalign.alignment.config import DEFAULT
-from embalign.alignment.training import train_map
 from embalign.embeddings import Vectors
 from embalign.embeddings.corpus import CorpusError
 from embalign.embeddings.pair import Pair, PairError, file_digest, find_pair, load_pair, pair_digest
+from embalign.runs.deployed_gate import gate_of_map, train_pair_map
 
 
 class MapError(ValueError):
     """A map file that cannot be used; the message names the file and the remedy."""
-
-
-def train_pair_map(pair: Pair, seed: int = 0) -> Vectors:
-    """Return the map (d_teacher, d_draft) trained with the cosine loss on every training item of the pair."""
-    rows = pair.holdout.train
-    return train_map(pair.draft[rows], pair.teacher[rows], seed=seed).weights
 
 
 def load_map(path: Path, pair: Pair) -> Vectors:
@@ -68,6 +62,7 @@ def export_map(folder: Path, out: Path, seed: int = 0) -> Path:
         "trained_on": f"{len(pair.holdout.train)} training items; the held-out test items were not seen",
         "seed": seed,
         "config": dataclasses.asdict(DEFAULT),
+        "gate": gate_of_map(pair, weights),
         "pair_sha256": pair_digest(folder),
         "sha256": file_digest(path),
     }

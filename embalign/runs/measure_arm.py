@@ -45,7 +45,7 @@ def measure_arm(pair: Pair, cell: Cell) -> Row:
         case "procrustes":
             weights = fit_procrustes(pair.draft[pool], pair.teacher[pool])
         case arm:
-            trained, weight = _train_arm(pair, arm, cell["lambda"], cell["convention"], cell["draw"], cell.seed)
+            trained, weight = train_arm(pair, arm, cell["lambda"], cell["convention"], cell["draw"], cell.seed)
             weights = trained.weights
             details = {"weight": weight, "gradient_ratio": trained.gradient_ratio}
     mapped = apply_map(weights, pair.draft[pair.holdout.test])
@@ -68,7 +68,7 @@ def measure_spectrum(pair: Pair, cell: Cell) -> Row:
         return _numbered("band", np.quantile(draws, quantile, axis=0))
     if curve == "teacher":
         return _numbered("band", _bands(teacher))
-    trained, _ = _train_arm(pair, curve, cell["lambda"], cell["convention"], 0, cell.seed)
+    trained, _ = train_arm(pair, curve, cell["lambda"], cell["convention"], 0, cell.seed)
     mapped = apply_map(trained.weights, pair.draft[test])
     cosine = cosines(mapped, teacher)
     groups = np.array_split(np.argsort(cosine, kind="stable"), GROUPS)
@@ -81,10 +81,8 @@ def measure_spectrum(pair: Pair, cell: Cell) -> Row:
 
 
 @functools.lru_cache(maxsize=4)
-def _train_arm(
-    pair: Pair, arm: str, strength: float, convention: str, draw: int, seed: int
-) -> tuple[TrainedMap, float]:
-    """The map of an arm and the weight of its term."""
+def train_arm(pair: Pair, arm: str, strength: float, convention: str, draw: int, seed: int) -> tuple[TrainedMap, float]:
+    """Return the map of an arm, trained on a seed's whole pool, and the weight of its term."""
     pool = pool_of(pair, seed)
     draft, teacher = pair.draft[pool], pair.teacher[pool]
     kind: Convention = "unit" if convention.startswith("unit") else "raw"

@@ -30,14 +30,20 @@ CHECKPOINTS = 16
 
 def measure_ratio(pair: Pair, cell: Cell) -> Row:
     """Return the metrics of a map fitted on a share of the pool (experiment 1)."""
-    pool = pool_of(pair, cell.seed)
-    rows = pool[head(_order(pair, cell["policy"], cell.seed), cell["ratio"])]
+    weights, details = fit_on_share(pair, cell["policy"], cell["budget"], cell["ratio"], cell.seed)
+    return score_map(pair, weights, cell.seed) | details
+
+
+def fit_on_share(pair: Pair, policy: str, budget: str, ratio: float, seed: int) -> tuple[Vectors, Row]:
+    """Return the map fitted on a share of a seed's pool, and what is to be said of the fit."""
+    pool = pool_of(pair, seed)
+    rows = pool[head(_order(pair, policy, seed), ratio)]
     facts: Row = {"n_train": len(rows), "n_over_d": len(rows) / pair.draft.shape[1]}
     if len(rows) == len(pool):
-        weights, details = _fit_wholepool_of(pair, cell["budget"], cell.seed)
+        weights, details = _fit_wholepool_of(pair, budget, seed)
     else:
-        weights, details = _fit(pair, rows, len(pool), cell["budget"], cell.seed)
-    return facts | score_map(pair, weights, cell.seed) | details
+        weights, details = _fit(pair, rows, len(pool), budget, seed)
+    return weights, facts | details
 
 
 def measure_trajectory(pair: Pair, cell: Cell) -> Row:

@@ -1,0 +1,155 @@
+"""A threshold of the gate with a promise: its risk is at most so much, with so much confidence.
+
+Thresholds are tested from the strictest on, each by a Clopper-Pearson bound on the risk among the accepted, until one
+fails (fixed-sequence testing, Bauer 1991; Angelopoulos et al., *Learn then Test*, 2021): no correction is needed for
+their number. The sequence starts at the fewest accepts that could pass and follows the scores alone, not the outcomes.
+
+Outputs of one label group succeed and fail together, so their number says too much. With `groups`, the accepted count
+as their number over Kish's design effect 1 + rho (m - 1), rho being the intraclass correlation of errors over all
+outputs and m the mean group size that an accepted output sees; Clopper-Pearson with an effective number is Korn and
+Graubard's (1998). The promise then covers queries on other topics, and without groups only other queries like these.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.stats import beta
+
+from embalign.evaluation.gate import Outcomes, Scores
+from embalign.evaluation.retrieval import Labels
+
+CONFIDENCE = 0.95
+FOR_EVER = 1e9  # accepts
+
+
+@dataclass(frozen=True)
+class Certificate:
+    """The lowest certified threshold, or None; then `lacking` says how many more accepts it would take, None for never.
+
+    `accepted` and `wrong` count outputs at the threshold (0 without one), `bound` is the upper confidence bound of the
+    risk, `effective` the number of independent outputs that the accepted are worth. `lacking` supposes that further
+    outputs have the risk of those accepted so far.
+    """
+
+    risk_target: float
+    confidence: float
+    threshold: float | None
+    accepted: int = 0
+    wrong: int = 0
+    effective: float = 0.0
+    bound: float = 1.0
+    lacking: int | None = None
+
+
+def certify(
+    scores: Scores,
+    correct: Outcomes,
+    *,
+    risk_target: float,
+    confidence: float = CONFIDENCE,
+    groups: Labels | None = None,
+) -> Certificate:
+    """Return the lowest threshold that keeps the risk of outputs with that score or a higher one at `risk_target`.
+
+    `scores` and `correct` are (n,); accepted are scores >= threshold. Raises ValueError for a target or confidence
+    outside (0, 1), for no outputs or unequal counts, and for scores that are not finite.
+    """
+    for name, value in (("risk_target", risk_target), ("confidence", confidence)):
+        if not 0 < value < 1:
+            raise ValueError(f"{name} must be between 0 and 1, found {value!r}")
+    if not len(scores) == len(correct) > 0:
+        raise ValueError(f"one outcome a score is needed, found {len(scores)} scores and {len(correct)} outcomes")
+    if not np.isfinite(scores).all():
+        raise ValueError("scores hold NaN or infinite values")
+    order = np.argsort(-scores, kind="stable")
+    last_of_tie = np.append(np.diff(scores[order]) != 0, True)
+    wrong = np.cumsum(~correct[order])
+    accepted = np.arange(1, len(scores) + 1)
+    effect = np.ones(len(scores))
+    if groups is not None:
+        names = np.unique(np.asarray(groups), return_inverse=True)[1]
+        effect = design_effect(names[order], intraclass_correlation((~correct).astype(np.float64), names))
+    thresholds, accepted, wrong, effect = (values[last_of_tie] for values in (scores[order], accepted, wrong, effect))
+    effective = accepted / effect
+    bound = risk_bound(wrong / accepted, effective, confidence)
+    possible = effective >= fewest_accepts(risk_target, confidence)
+    passed = possible & (bound <= risk_target)
+    failed = np.flatnonzero(possible & ~passed)
+    run = np.flatnonzero(passed[: failed[0]] if len(failed) else passed)
+    if len(run) == 0:
+        return Certificate(
+            risk_target, confidence, None, lacking=_lacking(wrong, accepted, effect, risk_target, confidence)
+        )
+    last = run[-1]
+    return Certificate(
+        risk_target,
+        confidence,
+        threshold=float(thresholds[last]),
+        accepted=int(accepted[last]),
+        wrong=int(wrong[last]),
+        effective=float(effective[last]),
+        bound=float(bound[last]),
+    )
+
+
+def risk_bound(risk: Scores, effective: Scores, confidence: float) -> Scores:
+    """Return the one-sided Clopper-Pearson upper bound of a risk seen in an (effective) number of outputs."""
+    wrong = risk * effective
+    with np.errstate(invalid="ignore"):
+        bound = beta.ppf(confidence, wrong + 1, effective - wrong)
+    return np.where(effective - wrong > 0, bound, 1.0)
+
+
+def fewest_accepts(risk_target: float, confidence: float) -> float:
+    """Return the number of independent accepts, all of them right, that certify: 58.4 for 5 % at 95 % confidence."""
+    return math.log(1 - confidence) / math.log(1 - risk_target)
+
+
+def intraclass_correlation(values: Scores, groups: NDArray[np.int64]) -> float:
+    """Return the one-way analysis-of-variance estimate of the correlation inside groups 0, ..., G - 1, at least 0.
+
+    Donner (1986), for groups of unequal size. 0 where it cannot be estimated: one group, or no group of two.
+    """
+    sizes = np.bincount(groups)
+    n, count = len(values), len(sizes)
+    if count < 2 or n == count:
+        return 0.0
+    means = np.bincount(groups, weights=values) / sizes
+    between = float(sizes @ (means - values.mean()) ** 2) / (count - 1)
+    within = float(((values - means[groups]) ** 2).sum()) / (n - count)
+    size = (n - float(sizes @ sizes) / n) / (count - 1)
+    total = between + (size - 1) * within
+    return max(0.0, (between - within) / total) if total > 0 else 0.0
+
+
+def design_effect(groups: NDArray[np.int64], correlation: float) -> Scores:
+    """Return Kish's design effect of the first k of n outputs, for each k; `groups` (n,) in the order of acceptance."""
+    met = np.zeros(groups.max() + 1, dtype=np.int64)
+    before = np.empty(len(groups))
+    for i, group in enumerate(groups):
+        before[i] = met[group]
+        met[group] += 1
+    mean_size = np.cumsum(2 * before + 1) / np.arange(1, len(groups) + 1)
+    return np.asarray(1 + correlation * (mean_size - 1))
+
+
+def _lacking(
+    wrong: NDArray[np.int64], accepted: NDArray[np.int64], effect: Scores, risk_target: float, confidence: float
+) -> int | None:
+    """The fewest further accepts that would certify some threshold, if its risk stays as it is."""
+    from scipy.optimize.elementwise import find_root
+
+    def excess(log_size: Scores, risk: Scores) -> Scores:
+        return risk_bound(risk, np.exp(log_size), confidence) - risk_target
+
+    low, high = math.log(fewest_accepts(risk_target, confidence)) - 1e-6, math.log(FOR_EVER)
+    risks = wrong / accepted
+    at = np.flatnonzero(excess(np.full(len(risks), high), risks) < 0)
+    if len(at) == 0:
+        return None
+    needed = np.exp(find_root(excess, (np.full(len(at), low), np.full(len(at), high)), args=(risks[at],)).x)
+    return max(1, int(np.ceil(needed * effect[at] - accepted[at] - 1e-6).min()))

@@ -1,0 +1,227 @@
+"""The gate against exact enumeration, binomial tables and worlds of known risk; styles against leave-one-out."""
+
+import itertools
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from scipy import stats
+from strategies import gate_outcomes, tied_retrieval
+
+from embalign.evaluation import gate, styles
+from embalign.evaluation.certificate import (
+    certify,
+    design_effect,
+    fewest_accepts,
+    intraclass_correlation,
+    risk_bound,
+)
+from embalign.evaluation.retrieval import leave_one_out
+
+
+def orders(scores):
+    """Every order of acceptance that the scores allow, ties in each of their orders."""
+    blocks = [np.flatnonzero(scores == value) for value in sorted(set(scores), reverse=True)]
+    for choice in itertools.product(*(itertools.permutations(block) for block in blocks)):
+        yield [i for block in choice for i in block]
+
+
+def areas(correct, order):
+    """Mean selective risk over coverages, and area under generalized risk, by plain counting."""
+    wrong, selective, generalized, previous = 0, [], 0.0, 0.0
+    for k, i in enumerate(order, start=1):
+        wrong += not correct[i]
+        selective.append(wrong / k)
+        generalized += (previous + wrong / len(order)) / 2 / len(order)
+        previous = wrong / len(order)
+    return np.mean(selective), generalized
+
+
+@given(gate_outcomes(max_items=6))
+def test_areas_are_expectations_over_every_order_of_tied_outputs(outcomes):
+    scores, correct = outcomes
+    expected = np.mean([areas(correct, order) for order in orders(scores)], axis=0)
+    assert gate.aurc(scores, correct) == pytest.approx(expected[0], abs=1e-9)
+    assert gate.augrc(scores, correct) == pytest.approx(expected[1], abs=1e-9)
+
+
+@given(gate_outcomes())
+def test_e_aurc_is_zero_for_a_score_that_puts_correct_outputs_first_and_positive_for_a_useless_one(outcomes):
+    _, correct = outcomes
+    assert gate.e_aurc(correct.astype(float), correct) == pytest.approx(0, abs=1e-12)
+    assert gate.e_aurc(np.zeros(len(correct)), correct) > 0
+
+
+@given(gate_outcomes(), st.sampled_from([0.1, 0.37, 1.0]))
+def test_a_strictly_increasing_transform_of_the_score_changes_nothing(outcomes, coverage):
+    scores, correct = outcomes
+    level = np.array([coverage])
+    for measure in (gate.augrc, gate.aurc, gate.e_aurc, lambda s, c: gate.selective_risk(s, c, level)[0]):
+        assert measure(np.exp(scores), correct) == pytest.approx(measure(scores, correct))
+
+
+def test_answers_know_their_neighbours_and_never_find_themselves():
+    pool = np.array([[1, 0], [0.8, 0.6], [0, 1], [-1, 0]])
+    found = gate.answer(pool[:2] * 3, pool, np.array([0, 1]))
+    assert found.nearest.tolist() == [1, 0]
+    np.testing.assert_allclose(found.top1, [0.8, 0.8])
+    np.testing.assert_allclose(found.margin, [0.8, 0.2])
+    assert gate.answer(pool[:2], pool).nearest.tolist() == [0, 1]
+    with pytest.raises(ValueError, match="two neighbours"):
+        gate.answer(pool[:1], pool[:2], np.array([0]))
+
+
+@pytest.mark.parametrize(("risk_target", "fewest"), [(0.05, 59), (0.1, 29), (0.2, 14)])
+def test_fewer_right_accepts_than_the_binomial_asks_for_certify_nothing(risk_target, fewest):
+    """59 right in a row certify 95 % precision at 95 % confidence; 58 lack one."""
+    scores, correct = np.arange(fewest, 0, -1.0), np.ones(fewest, dtype=bool)
+    assert np.ceil(fewest_accepts(risk_target, 0.95)) == fewest
+    assert certify(scores, correct, risk_target=risk_target).threshold == 1.0
+    short = certify(scores[1:], correct[1:], risk_target=risk_target)
+    assert (short.threshold, short.lacking) == (None, 1)
+
+
+def test_the_sequence_of_thresholds_stops_at_the_first_that_fails():
+    correct = np.ones(400, dtype=bool)
+    correct[100:104] = False  # fails at 104 accepts, would pass again at 400
+    scores = np.linspace(1, 0, 400)
+    found = certify(scores, correct, risk_target=0.05)
+    assert found.threshold == scores[found.accepted - 1]
+    assert found.bound <= 0.05
+    assert 93 <= found.accepted < 104
+    assert risk_bound(np.array(4 / 400), np.array(400.0), 0.95) < 0.05
+
+
+def test_tied_outputs_are_accepted_together():
+    scores, correct = np.repeat([2.0, 1.0], 40), np.ones(80, dtype=bool)
+    assert certify(scores, correct, risk_target=0.05).accepted == 80
+    assert certify(scores[:70], correct[:70], risk_target=0.05).accepted == 70
+
+
+@given(wrong=st.integers(0, 30), accepted=st.integers(31, 200))
+def test_the_bound_is_clopper_pearsons(wrong, accepted):
+    expected = stats.binomtest(wrong, accepted).proportion_ci(0.9, method="exact").high
+    assert risk_bound(np.array(wrong / accepted), np.array(float(accepted)), 0.95) == pytest.approx(expected)
+
+
+def test_what_is_lacking_would_do_if_risk_stays_as_it_is():
+    generator = np.random.default_rng(0)
+    scores, correct = generator.random(60), np.ones(60, dtype=bool)
+    correct[np.argsort(scores)[:2]] = False
+    short = certify(scores[:40], np.ones(40, dtype=bool), risk_target=0.05)
+    more = np.ones(40 + short.lacking, dtype=bool)
+    assert certify(np.arange(len(more), 0, -1.0), more, risk_target=0.05).threshold is not None
+    assert certify(np.arange(len(more) - 1, 0, -1.0), more[1:], risk_target=0.05).threshold is None
+
+
+def test_nothing_is_certifiable_where_every_threshold_is_too_risky():
+    found = certify(np.arange(50, 0, -1.0), np.zeros(50, dtype=bool), risk_target=0.2)
+    assert (found.threshold, found.lacking) == (None, None)
+
+
+def test_intraclass_correlation_and_design_effect_of_known_groups():
+    """Groups that agree fully are worth one output each; independent ones count in full."""
+    generator = np.random.default_rng(1)
+    groups = np.arange(1000).repeat(5)
+    shared, own = generator.standard_normal(1000)[groups], generator.standard_normal(5000)
+    assert intraclass_correlation(shared, groups) == pytest.approx(1)
+    assert intraclass_correlation(own, groups) < 0.03
+    assert intraclass_correlation(shared + own, groups) == pytest.approx(0.5, abs=0.04)
+    np.testing.assert_allclose(design_effect(np.array([0, 0, 1, 1]), 1.0), [1, 2, 5 / 3, 2])
+    assert intraclass_correlation(own[:3], np.arange(3)) == 0
+
+
+def simulated_pair(generator, groups=60, size=10):
+    """Scores, outcomes and groups where risk at a threshold is known: 0.6 (1 - t) / 2 above t, groups alike or not."""
+    labels = np.repeat(np.arange(groups), size)
+    scores = generator.random(len(labels))
+    # A Gaussian copula makes outcomes of a group go together and leaves each one's probability as it is.
+    latent = np.sqrt(0.3) * generator.standard_normal(groups)[labels]
+    latent = latent + np.sqrt(0.7) * generator.standard_normal(len(labels))
+    return scores, stats.norm.cdf(latent) > 0.6 * (1 - scores), labels
+
+
+@pytest.mark.parametrize("target", [0.1, 0.2])
+def test_the_promise_is_kept_where_the_risk_is_known_and_outputs_go_together_in_groups(target):
+    """Over 400 simulated pairs it breaks in at most 5 %, give or take Monte Carlo error; blind to groups, in more."""
+    generator = np.random.default_rng(2)
+    broken = {"grouped": 0, "blind": 0}
+    certified = 0
+    for _ in range(400):
+        scores, correct, labels = simulated_pair(generator)
+        for name, groups in (("grouped", labels), ("blind", None)):
+            found = certify(scores, correct, risk_target=target, groups=groups)
+            if found.threshold is not None:
+                broken[name] += 0.6 * (1 - found.threshold) / 2 > target
+                certified += name == "grouped"
+    assert certified > 100
+    assert stats.binomtest(broken["grouped"], 400, 0.05, alternative="greater").pvalue > 0.01
+    assert broken["blind"] > broken["grouped"]
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"risk_target": 0.0}, "risk_target must be between 0 and 1, found 0.0"),
+        ({"confidence": 1.0}, "confidence must be"),
+        ({"correct": np.ones(3, dtype=bool)}, "2 scores and 3 outcomes"),
+        ({"scores": np.array([np.nan, 1.0])}, "NaN"),
+    ],
+)
+def test_unusable_input_is_refused_by_name(change, message):
+    good = {"scores": np.array([1.0, 2.0]), "correct": np.ones(2, dtype=bool), "risk_target": 0.1}
+    given_values = good | change
+    scores, correct = given_values.pop("scores"), given_values.pop("correct")
+    with pytest.raises(ValueError, match=message):
+        certify(scores, correct, **given_values)
+
+
+@given(tied_retrieval())
+def test_plain_queries_rank_as_in_leave_one_out(data):
+    """A style whose variants are the plain texts themselves is retrieval as usual, ties included."""
+    vectors, labels = data
+    groups = np.unique(labels, return_inverse=True)[1]
+    own = np.flatnonzero(np.bincount(groups)[groups] > 1)
+    if len(own) == 0:
+        return
+    found = styles.style_outcomes(vectors[own], vectors, own, groups)
+    expected = leave_one_out(vectors, labels)
+    np.testing.assert_allclose(found.mrr, 1 / expected.ranks[own])
+    assert found.recall_at_1.mean() == pytest.approx(expected.recall[1])
+
+
+def test_spread_over_styles_is_their_standard_deviation_and_its_values_by_label_have_that_mean():
+    from embalign.evaluation.by_label import unpack
+
+    generator = np.random.default_rng(3)
+    labels = np.repeat([f"label{i:02d}" for i in range(20)], 5)
+    outcomes = {
+        style: styles.StyleOutcomes(*(generator.random(100) * (1 + i) for _ in range(4)))
+        for i, style in enumerate(("plain", "upper", "bullet"))
+    }
+    row = styles.score_styles(outcomes, labels)
+    means = [found.mrr.mean() for found in outcomes.values()]
+    assert row["spread_mrr"] == pytest.approx(np.std(means, ddof=1))
+    assert row["range_mrr"] == pytest.approx(max(means) - min(means))
+    assert row["accept_top1_plain"] == 0.5
+    assert unpack(row["spread_mrr_by_label"]).mean() == pytest.approx(row["spread_mrr"], abs=1e-6)
+
+
+def test_spread_by_label_has_the_standard_error_of_the_spread():
+    """Over many draws of labels the stated standard error is near the true one."""
+    from embalign.evaluation.by_label import unpack
+
+    generator = np.random.default_rng(4)
+    labels = np.repeat([f"label{i:02d}" for i in range(40)], 5)
+    spreads, stated = [], []
+    for _ in range(300):
+        base = generator.standard_normal(40).repeat(5)
+        outcomes = {
+            style: styles.StyleOutcomes(*[base + i + generator.standard_normal(40).repeat(5)] * 4)
+            for i, style in enumerate(("plain", "upper", "bullet"))
+        }
+        row = styles.score_styles(outcomes, labels)
+        spreads.append(row["spread_mrr"])
+        stated.append(unpack(row["spread_mrr_by_label"]).std(ddof=1) / np.sqrt(40))
+    assert np.mean(stated) == pytest.approx(np.std(spreads), rel=0.15)
