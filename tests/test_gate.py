@@ -1,11 +1,16 @@
 """The gate against exact enumeration, binomial tables and worlds of known risk; styles against leave-one-out."""
 
 import itertools
+import re
+import subprocess
+import sys
 
 import numpy as np
+import pandas as pd
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from pair_folders import ROOT
 from scipy import stats
 from strategies import gate_outcomes, tied_retrieval
 
@@ -128,8 +133,11 @@ def test_intraclass_correlation_and_design_effect_of_known_groups():
     assert intraclass_correlation(shared, groups) == pytest.approx(1)
     assert intraclass_correlation(own, groups) < 0.03
     assert intraclass_correlation(shared + own, groups) == pytest.approx(0.5, abs=0.04)
-    np.testing.assert_allclose(design_effect(np.array([0, 0, 1, 1]), 1.0), [1, 2, 5 / 3, 2])
     assert intraclass_correlation(own[:3], np.arange(3)) == 0
+    alike, alone = (shared > 1).astype(float), (own > 1).astype(float)
+    order = generator.permutation(5000)  # of acceptance
+    assert design_effect(alike[order], groups[order])[-1] == pytest.approx(5, rel=0.05)
+    assert 1 < design_effect(alone[order], groups[order])[-1] < 1.4
 
 
 def simulated_pair(generator, groups=60, size=10):
@@ -225,3 +233,36 @@ def test_spread_by_label_has_the_standard_error_of_the_spread():
         spreads.append(row["spread_mrr"])
         stated.append(unpack(row["spread_mrr_by_label"]).std(ddof=1) / np.sqrt(40))
     assert np.mean(stated) == pytest.approx(np.std(spreads), rel=0.15)
+
+
+def test_the_readmes_example_accepts_what_the_exported_threshold_accepts(smollm2, tmp_path, monkeypatch):
+    from embalign.embeddings.pair import find_pair
+    from embalign.runs.export import export_map
+
+    (example,) = re.findall(r"```python\n(.*?)```", (ROOT / "README.md").read_text(encoding="utf-8"), re.DOTALL)
+    export_map(find_pair("smollm2-mpnet", ROOT), tmp_path / "maps")
+    monkeypatch.chdir(tmp_path)
+    test = smollm2.holdout.test
+    accepted = 0
+    for own in test[::4]:
+        others = test[test != own]
+        names = {"drafts": smollm2.draft[others], "query": smollm2.draft[own]}
+        exec(example, names)
+        accepted += names["accept"]
+        assert (names["answer"] is None) == (not names["accept"])
+    coverage = names["gate"]["coverage"]
+    assert names["gate"]["threshold"] is not None
+    assert accepted / len(test[::4]) == pytest.approx(coverage, abs=0.08)
+
+
+def test_over_many_draws_of_real_outputs_the_promise_breaks_as_rarely_as_promised(tmp_path):
+    """A reduced form of the committed calibration: the documented command with fewer draws."""
+    script = ROOT / "benchmark" / "calibrate_gate.py"
+    command = [sys.executable, str(script), "--draws", "40", "--workers", "2", "--out", str(tmp_path)]
+    done = subprocess.run(command, capture_output=True, text=True, check=True)
+    table = pd.read_csv(tmp_path / "gate.csv")
+    assert (tmp_path / "gate.md").read_text(encoding="utf-8") == done.stdout.removesuffix("\n")
+    assert (table["certified"] > 0.5).any()
+    for _, row in table[table["calibration"] != "topics, blind"].iterrows():
+        broken = round(row["broken"] * row["draws"])
+        assert stats.binomtest(broken, int(row["draws"]), 0.05, alternative="greater").pvalue > 0.001, row

@@ -244,6 +244,33 @@ def test_spectral_gradient_is_finite_at_extreme_values(value, convention):
     assert torch.isfinite(z.grad).all()
 
 
+@pytest.mark.parametrize("scale", [1e-200, 1.0, 1e200])
+def test_lengths_and_their_gradients_stay_in_the_number_range(scale):
+    z = (torch.tensor([3.0, 4.0], dtype=torch.float64) * scale).requires_grad_()
+    length = losses.length(z)
+    length.backward()
+    assert length.item() == pytest.approx(5 * scale)
+    torch.testing.assert_close(z.grad, torch.tensor([0.6, 0.8], dtype=torch.float64), **CLOSE)
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+def test_a_row_counts_as_zero_up_to_the_root_of_the_smallest_normal_number(dtype):
+    edge = math.sqrt(torch.finfo(dtype).tiny)
+    rows = torch.tensor([[edge, 0.0], [1.01 * edge, 0.0], [0.0, 0.0]], dtype=dtype, requires_grad=True)
+    unit = losses.normalize(rows)
+    unit[:, 1].sum().backward()
+    torch.testing.assert_close(unit[:, 0], torch.tensor([0.0, 1.0, 0.0], dtype=dtype))
+    assert rows.grad[[0, 2]].abs().max() == 0
+    assert rows.grad[1, 1].item() == pytest.approx(1 / (1.01 * edge), rel=1e-5)
+
+
+def test_vectors_are_normalized_over_their_last_dimension_whatever_comes_before():
+    generator = torch.Generator().manual_seed(3)
+    z = torch.randn(2, 3, 5, dtype=torch.float64, generator=generator, requires_grad=True)
+    torch.testing.assert_close(losses.normalize(z), torch.nn.functional.normalize(z, dim=-1), **CLOSE)
+    assert torch.autograd.gradcheck(losses.normalize, z)
+
+
 @pytest.mark.parametrize("d", [7, 8])
 @pytest.mark.parametrize("loss", [cosine_loss, norm_loss, mse_loss, spectral_loss])
 def test_gradcheck(d, loss):

@@ -4,10 +4,12 @@ Thresholds are tested from the strictest on, each by a Clopper-Pearson bound on 
 fails (fixed-sequence testing, Bauer 1991; Angelopoulos et al., *Learn then Test*, 2021): no correction is needed for
 their number. The sequence starts at the fewest accepts that could pass and follows the scores alone, not the outcomes.
 
-Outputs of one label group succeed and fail together, so their number says too much. With `groups`, the accepted count
-as their number over Kish's design effect 1 + rho (m - 1), rho being the intraclass correlation of errors over all
-outputs and m the mean group size that an accepted output sees; Clopper-Pearson with an effective number is Korn and
-Graubard's (1998). The promise then covers queries on other topics, and without groups only other queries like these.
+Outputs of one label group succeed and fail together, so their number says too much. With `groups`, Clopper-Pearson
+takes an effective number instead, as Korn and Graubard (1998) do: the accepted over their design effect. That is the
+larger of Kish's 1 + rho (m - 1), rho being the intraclass correlation of errors over all outputs and m the mean group
+size that an accepted output sees, and the linearised variance of the accepted outputs' risk over the binomial one. It
+is kept from falling along the sequence, and raised by the squared ratio of Student's to normal quantiles for the few
+groups it is known from. The promise then covers queries on other topics; without groups, only queries like these.
 """
 
 from __future__ import annotations
@@ -16,8 +18,10 @@ import math
 from dataclasses import dataclass
 
 import numpy as np
+import pandas as pd
 from numpy.typing import NDArray
-from scipy.stats import beta
+from scipy.special import betainc
+from scipy.stats import beta, norm, t
 
 from embalign.evaluation.gate import Outcomes, Scores
 from embalign.evaluation.retrieval import Labels
@@ -72,7 +76,7 @@ def certify(
     effect = np.ones(len(scores))
     if groups is not None:
         names = np.unique(np.asarray(groups), return_inverse=True)[1]
-        effect = design_effect(names[order], intraclass_correlation((~correct).astype(np.float64), names))
+        effect = design_effect((~correct[order]).astype(np.float64), names[order], confidence)
     thresholds, accepted, wrong, effect = (values[last_of_tie] for values in (scores[order], accepted, wrong, effect))
     effective = accepted / effect
     bound = risk_bound(wrong / accepted, effective, confidence)
@@ -126,15 +130,24 @@ def intraclass_correlation(values: Scores, groups: NDArray[np.int64]) -> float:
     return max(0.0, (between - within) / total) if total > 0 else 0.0
 
 
-def design_effect(groups: NDArray[np.int64], correlation: float) -> Scores:
-    """Return Kish's design effect of the first k of n outputs, for each k; `groups` (n,) in the order of acceptance."""
-    met = np.zeros(groups.max() + 1, dtype=np.int64)
-    before = np.empty(len(groups))
-    for i, group in enumerate(groups):
-        before[i] = met[group]
-        met[group] += 1
-    mean_size = np.cumsum(2 * before + 1) / np.arange(1, len(groups) + 1)
-    return np.asarray(1 + correlation * (mean_size - 1))
+def design_effect(wrong: Scores, groups: NDArray[np.int64], confidence: float = CONFIDENCE) -> Scores:
+    """Return the design effect of the first k of n outputs for each k; `wrong` (0 or 1) and `groups` by acceptance."""
+    by_group = pd.Series(wrong).groupby(groups)
+    count = by_group.cumcount().to_numpy()  # of the output's group before it
+    errors = by_group.cumsum().to_numpy() - wrong
+    # Sums over groups of count^2, of errors x count and of errors^2 grow with each output by what its group adds.
+    squares = np.cumsum(2 * count + 1)
+    products = np.cumsum(errors + wrong * count + wrong)
+    errors_squared = np.cumsum(2 * errors * wrong + wrong)
+    n, met = np.arange(1, len(wrong) + 1), np.cumsum(count == 0)
+    risk, mean_size = np.cumsum(wrong) / n, squares / n
+    with np.errstate(invalid="ignore", divide="ignore"):
+        residual = errors_squared - 2 * risk * products + risk**2 * squares
+        ratio = met / (met - 1) * residual / (n * risk * (1 - risk))
+    ratio = np.where(np.isfinite(ratio), ratio, 1.0)
+    kish = 1 + intraclass_correlation(wrong, groups) * (mean_size - 1)
+    few = (t.ppf(confidence, np.maximum(met - 1, 1)) / norm.ppf(confidence)) ** 2
+    return np.asarray(np.maximum.accumulate(np.maximum(kish, ratio)) * few)
 
 
 def _lacking(
@@ -144,11 +157,13 @@ def _lacking(
     from scipy.optimize.elementwise import find_root
 
     def excess(log_size: Scores, risk: Scores) -> Scores:
-        return risk_bound(risk, np.exp(log_size), confidence) - risk_target
+        # The bound is at the target where the target has this probability below it: no quantile has to be inverted.
+        size = np.exp(log_size)
+        return np.asarray(betainc(risk * size + 1, size * (1 - risk), risk_target) - confidence)
 
     low, high = math.log(fewest_accepts(risk_target, confidence)) - 1e-6, math.log(FOR_EVER)
     risks = wrong / accepted
-    at = np.flatnonzero(excess(np.full(len(risks), high), risks) < 0)
+    at = np.flatnonzero((risks < risk_target) & (excess(np.full(len(risks), high), risks) > 0))
     if len(at) == 0:
         return None
     needed = np.exp(find_root(excess, (np.full(len(at), low), np.full(len(at), high)), args=(risks[at],)).x)

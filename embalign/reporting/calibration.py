@@ -233,3 +233,36 @@ def ab_tables(table: pd.DataFrame, controls_found: int, controls: int) -> str:
         f"({rate:.2f}, 95 % interval {low:.2f} to {high:.2f}). Demand: power of at least 0.9.",
     ]
     return "\n\n".join(parts) + "\n"
+
+
+def gate_tables(table: pd.DataFrame) -> str:
+    """Return the calibration of the gate's promise as Markdown."""
+    lines = [
+        {
+            "outputs of": row["world"],
+            "calibration draws": row["calibration"],
+            "risk at most": f"{100 * row['target']:g} %",
+            "promise broken": _rate(row, "broken"),
+            "certified": f"{row['certified']:.3f}",
+            "accepts, mean": f"{row['coverage']:.3f}",
+            "demand": "none" if row["calibration"] == "topics, blind" else _rarely([row], "broken"),
+        }
+        for _, row in table.iterrows()
+    ]
+    parts = [
+        "# How often the gate's promise breaks",
+        f"{int(table['draws'].max())} calibration draws a row. The promise is broken where a threshold was certified "
+        "and the risk above it in the population drawn from is higher than the target. Demand: in at most 5 %. In "
+        "brackets: 95 % Clopper-Pearson intervals.",
+        "```\npip install -c constraints.txt -e .\npython benchmark/calibrate_gate.py\n```",
+        "- Shipped pairs: the population is every held-out output of the exported map, so its risk is known."
+        " Simulated: new scores and topics each time, with a risk known at every threshold.\n"
+        "- `halves`: a random half of the outputs; `outputs`: outputs drawn with replacement. Both certify outputs as "
+        "independent, for queries on the same topics.\n"
+        "- `topics`: whole label groups drawn with replacement, certified with their groups: what the report and the "
+        "exported map do.\n"
+        "- `topics, blind`: the same draws certified as if outputs were independent: what leaving the groups out "
+        "would cost.",
+        markdown(pd.DataFrame(lines)),
+    ]
+    return "\n\n".join(parts) + "\n"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Mapping
 from typing import Literal
 
 import pandas as pd
@@ -50,8 +51,10 @@ class Controls:
         return self.positive is not None and self.positive.kind == "better"
 
 
-def judge_contrasts(measured: pd.DataFrame) -> list[Contrast]:
-    """Return the contrasts of spectral with its controls, and of every other arm with the baseline.
+def judge_contrasts(
+    measured: pd.DataFrame, margins: Mapping[str, float] = MARGINS, *, higher_is_better: bool = True
+) -> list[Contrast]:
+    """Return the contrasts of spectral with its controls, and of every other arm with the baseline, for each metric.
 
     A penalty on the norm is no control of a `unit` convention, which does not see the norm.
     """
@@ -67,8 +70,9 @@ def judge_contrasts(measured: pd.DataFrame) -> list[Contrast]:
         for arm, control, convention, weight in planned:
             if (arm, control) != family:
                 continue
-            for metric, margin in MARGINS.items():
-                verdict = _judge(measured, arm, control, convention, weight, metric, margin)
+            treated, against = (_arm(measured, name, convention, weight) for name in (arm, control))
+            for metric, margin in margins.items():
+                verdict = _compare(treated, against, metric, margin, higher_is_better)
                 if verdict is not None:
                     tested.append((convention, weight, metric, verdict))
         adjusted = holm([verdict.p_value for *_, verdict in tested])
@@ -195,19 +199,14 @@ def _listed(settings: list[tuple[str, float, str]]) -> str:
     return ", ".join(f"{NAMES[metric]} at {weight:g} ({convention})" for convention, weight, metric in settings)
 
 
-def _judge(
-    measured: pd.DataFrame, arm: str, control: str, convention: str, weight: float, metric: str, margin: float
+def _compare(
+    treated: pd.DataFrame, against: pd.DataFrame, metric: str, margin: float, higher_is_better: bool = True
 ) -> ABVerdict | None:
-    return _compare(
-        _arm(measured, arm, convention, weight), _arm(measured, control, convention, weight), metric, margin
-    )
-
-
-def _compare(treated: pd.DataFrame, against: pd.DataFrame, metric: str, margin: float) -> ABVerdict | None:
     if treated.empty or against.empty:
         return None
     try:
-        return judge_ab(_over_draws(treated, metric), _over_draws(against, metric), margin=margin)
+        pairs = _over_draws(treated, metric), _over_draws(against, metric)
+        return judge_ab(*pairs, margin=margin, higher_is_better=higher_is_better)
     except ValueError:
         return None
 

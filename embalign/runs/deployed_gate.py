@@ -13,13 +13,14 @@ from numpy.typing import NDArray
 
 from embalign.alignment.training import apply_map, train_map
 from embalign.embeddings import Vectors
-from embalign.embeddings.holdout import held_out_labels
 from embalign.embeddings.pair import Pair
 from embalign.evaluation import gate
 from embalign.evaluation.certificate import CONFIDENCE, certify
+from embalign.evaluation.gate import Outcomes, Scores
 
 TARGETS = (0.05, 0.10, 0.20)
 SCORES = ("margin", "top1")
+FOLDS = 5
 
 
 def train_pair_map(pair: Pair, seed: int = 0) -> Vectors:
@@ -37,10 +38,22 @@ def choose_score(pair: Pair, weights: Vectors) -> str:
     return min(SCORES, key=lambda score: gate.augrc(getattr(found, score), correct))
 
 
-def calibration_half(labels: NDArray[np.str_]) -> NDArray[np.bool_]:
-    """Return which held-out items belong to the half of the label groups that certifies in a check."""
-    chosen = held_out_labels(labels.tolist(), fraction=0.5)
-    return np.array([label in chosen for label in labels])
+def check_promise(
+    scores: Scores, correct: Outcomes, labels: NDArray[np.str_], risk_target: float
+) -> tuple[int, NDArray[np.bool_]]:
+    """Return in how many of five folds a threshold is certified on the other four, and which outputs (n,) it accepts.
+
+    Folds are of whole label groups, so no output is judged by a threshold that has seen its topic.
+    """
+    from sklearn.model_selection import GroupKFold
+
+    certified, accepted = 0, np.zeros(len(scores), dtype=bool)
+    for rest, fold in GroupKFold(FOLDS).split(scores, groups=labels):
+        certificate = certify(scores[rest], correct[rest], risk_target=risk_target, groups=labels[rest])
+        if certificate.threshold is not None:
+            certified += 1
+            accepted[fold] = scores[fold] >= certificate.threshold
+    return certified, accepted
 
 
 def gate_of_map(pair: Pair, weights: Vectors) -> dict[str, Any]:
