@@ -19,7 +19,9 @@ from typing import Any, TypeVar, cast
 
 import pytest
 
+from embalign.embeddings.cache import CacheError
 from embalign.embeddings.corpus import CorpusError
+from embalign.embeddings.http import SourceError
 from embalign.embeddings.pair import PairError
 from embalign.runs.executor import ExecutorError
 from embalign.runs.experiment import PROFILES, Cell, Experiment, Row, Table
@@ -30,7 +32,7 @@ DEFAULT_PAIR = "qwen-sentence-align"
 ROW_PROPERTY = "embalign_row"
 PROGRESS_SECONDS = 30
 T = TypeVar("T")
-USER_ERRORS = (PairError, CorpusError, ExecutorError, StoreError)
+USER_ERRORS = (PairError, CorpusError, SourceError, CacheError, ExecutorError, StoreError)
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -64,6 +66,12 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         "nothing and rebuild artifacts from stored cells (default: %(default)s)",
     )
     group.addoption(
+        "--refresh",
+        action="store_true",
+        help="embed the chosen pairs again with the models in their pair.toml; vectors of models whose weights a server "
+        "pins by digest are taken from the cache (default: embed only pairs that have no embeddings)",
+    )
+    group.addoption(
         "--workers",
         type=_workers,
         default=0,
@@ -88,7 +96,10 @@ def pytest_configure(config: pytest.Config) -> None:
         # Under xdist the cases themselves are spread over processes.
         workers=0 if _is_worker(config) else config.getoption("workers"),
         dask=None if _is_worker(config) else config.getoption("dask"),
+        refresh=config.getoption("refresh"),
     )
+    if config.getoption("refresh") and not config.getoption("pair"):
+        raise pytest.UsageError("--refresh needs --pair: it replaces the embeddings of the pairs named there")
     if config.getoption("workers") and config.getoption("dask"):
         raise pytest.UsageError("--workers and --dask exclude each other: cells run in one place or the other")
     hooks = Hooks(config, Session(options))
@@ -154,9 +165,17 @@ class Hooks:
         self.started = self.last_progress = time.monotonic()
 
     def pytest_sessionstart(self) -> None:
-        """Let SIGTERM end the run as Ctrl-C does, so that workers stop and the user is told how to go on."""
-        if threading.current_thread() is threading.main_thread() and not _is_worker(self.config):
+        """Let SIGTERM end the run as Ctrl-C does, so that the user is told how to go on, and embed pairs that need it."""
+        if _is_worker(self.config):
+            return
+        if threading.current_thread() is threading.main_thread():
             signal.signal(signal.SIGTERM, self.terminate)
+        # Before the cases are collected and, under xdist, before its processes start: each needs whole pairs.
+        if self.config.getoption("pair") and not self.config.option.collectonly:
+            try:
+                _or_usage_error(lambda: self.session.embed(quiet=self.config.get_verbosity() < 0))
+            except KeyboardInterrupt:
+                pytest.exit(f"interrupted {self.how_to_resume()}", returncode=128 + signal.SIGINT)
 
     def terminate(self, signum: int, frame: object) -> None:
         """End the session from a signal handler."""
@@ -164,6 +183,8 @@ class Hooks:
 
     def how_to_resume(self) -> str:
         """Say what an interrupted run has kept."""
+        if not self.expected:
+            return "while fetching embeddings; those fetched are kept: run the same command again to go on from there"
         return (
             f"after {len(self.session.rows)} of {self.expected} cells; they are stored: run the same command again to "
             "go on from there"

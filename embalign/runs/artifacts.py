@@ -7,7 +7,6 @@ old or the new file and never half of one.
 from __future__ import annotations
 
 import json
-import os
 import pkgutil
 import shutil
 import tempfile
@@ -15,6 +14,7 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from embalign.durable import move_all
 from embalign.runs import provenance
 from embalign.runs.experiment import Cell, Experiment, Row
 
@@ -99,20 +99,6 @@ def collect_frames(
         present = sorted((cell for cell in cells if cell in rows), key=lambda cell: (place[cell.settings], cell.seed))
         frames[table.name] = pd.DataFrame([{**cell.identity(), **rows[cell]} for cell in present])
     return frames
-
-
-def move_all(source: Path, target: Path) -> None:
-    """Move every file of `source` into `target`, each durably and in one step."""
-    for path in sorted(source.iterdir()):
-        with path.open("rb") as file:
-            os.fsync(file.fileno())
-        path.chmod(0o644)
-        os.replace(path, target / path.name)
-    descriptor = os.open(target, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
 
 
 def _shown(path: Path, root: Path) -> str:

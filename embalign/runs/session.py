@@ -39,6 +39,7 @@ class Options:
     reports_dir: Path | None = None
     workers: int = 0
     dask: str | None = None
+    refresh: bool = False
 
 
 class Session:
@@ -64,6 +65,22 @@ class Session:
                 if self._folders.setdefault(folder.name, folder) != folder:
                     raise PairError(f"two pairs are named {folder.name!r}; rename one of the folders")
         return self._folders
+
+    def embed(self, *, quiet: bool) -> None:
+        """Fetch the embeddings of pairs that have none, or of all if they are to be refreshed.
+
+        Raises SourceError, CacheError, PairError or CorpusError.
+        """
+        from embalign.embeddings.cache import VectorCache
+        from embalign.embeddings.fetch import embed_pair, is_embedded
+
+        for folder in self.folders().values():
+            if self.options.refresh or not is_embedded(folder):
+                cache = VectorCache(self.options.root / ".embalign" / "embeddings.sqlite")
+                try:
+                    embed_pair(folder, cache, refresh=self.options.refresh, quiet=quiet)
+                finally:
+                    cache.close()
 
     def check(self) -> None:
         """Raise PairError or CorpusError for a pair whose files do not fit together."""

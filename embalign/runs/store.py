@@ -13,14 +13,15 @@ import importlib.metadata
 import json
 import sqlite3
 import threading
-import time
 from collections.abc import Iterator
 from pathlib import Path
 
+from embalign.durable import NewerSchemaError, open_database
 from embalign.runs.experiment import Cell, Row
 from embalign.runs.source import source_digest
 
 SCHEMA = 1
+TABLE = "CREATE TABLE IF NOT EXISTS rows (key TEXT PRIMARY KEY, row TEXT NOT NULL, sha256 TEXT NOT NULL) STRICT"
 NUMERICAL_LIBRARIES = ("numpy", "scipy", "scikit-learn", "torch")
 
 
@@ -67,37 +68,15 @@ class Store:
         with self._lock:
             try:
                 if self._connection is None:
-                    self._connection = self._connect()
+                    self._connection = open_database(self.path, SCHEMA, TABLE)
                 with self._connection:
                     yield self._connection
+            except NewerSchemaError as error:
+                raise StoreError(str(error)) from None
             except sqlite3.DatabaseError as error:
                 raise StoreError(
                     f"{self.path}: {error}; finished cells are kept in this file: move it away to measure anew"
                 ) from None
-
-    def _connect(self) -> sqlite3.Connection:
-        self.path.parent.mkdir(parents=True, exist_ok=True)
-        connection = sqlite3.connect(self.path, timeout=60, check_same_thread=False)
-        # Turning on WAL does not wait for other processes that do the same, so the wait is spelled out.
-        deadline = time.monotonic() + 60
-        while True:
-            try:
-                connection.execute("PRAGMA journal_mode = WAL")
-                break
-            except sqlite3.OperationalError as error:
-                if "locked" not in str(error) or time.monotonic() > deadline:
-                    raise
-                time.sleep(0.05)
-        connection.execute("PRAGMA synchronous = FULL")
-        (version,) = connection.execute("PRAGMA user_version").fetchone()
-        if version > SCHEMA:
-            connection.close()
-            raise StoreError(f"{self.path} was written by a newer embalign (schema {version}); update, or move it away")
-        connection.execute(
-            "CREATE TABLE IF NOT EXISTS rows (key TEXT PRIMARY KEY, row TEXT NOT NULL, sha256 TEXT NOT NULL) STRICT"
-        )
-        connection.execute(f"PRAGMA user_version = {SCHEMA}")
-        return connection
 
 
 def _digest(text: str) -> str:

@@ -1,0 +1,61 @@
+"""Files that survive a crash at any moment: SQLite databases that many processes write, and files moved in one step."""
+
+from __future__ import annotations
+
+import os
+import sqlite3
+import time
+from pathlib import Path
+
+BUSY_SECONDS = 60
+
+
+class NewerSchemaError(RuntimeError):
+    """A database that a newer version of this package has written."""
+
+
+def open_database(path: Path, schema: int, table: str) -> sqlite3.Connection:
+    """Return a connection that has a transaction on disk when it ends; `table` is created if it is missing.
+
+    May be used from several threads, one at a time. Raises NewerSchemaError, and sqlite3.DatabaseError for a file that
+    is no database.
+    """
+    path.parent.mkdir(parents=True, exist_ok=True)
+    connection = sqlite3.connect(path, timeout=BUSY_SECONDS, check_same_thread=False)
+    try:
+        # Turning on WAL does not wait for other processes that do the same, so the wait is spelled out.
+        deadline = time.monotonic() + BUSY_SECONDS
+        while True:
+            try:
+                connection.execute("PRAGMA journal_mode = WAL")
+                break
+            except sqlite3.OperationalError as error:
+                if "locked" not in str(error) or time.monotonic() > deadline:
+                    raise
+                time.sleep(0.05)
+        connection.execute("PRAGMA synchronous = FULL")
+        (version,) = connection.execute("PRAGMA user_version").fetchone()
+        if version > schema:
+            raise NewerSchemaError(
+                f"{path} was written by a newer embalign (schema {version}); update, or move it away"
+            )
+        connection.execute(table)
+        connection.execute(f"PRAGMA user_version = {schema}")
+    except BaseException:
+        connection.close()
+        raise
+    return connection
+
+
+def move_all(source: Path, target: Path) -> None:
+    """Move every file of `source` into `target`, each durably and in one step."""
+    for path in sorted(source.iterdir()):
+        with path.open("rb") as file:
+            os.fsync(file.fileno())
+        path.chmod(0o644)
+        os.replace(path, target / path.name)
+    descriptor = os.open(target, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)

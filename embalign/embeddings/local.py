@@ -1,0 +1,60 @@
+"""Embeddings of a model in this process, by sentence-transformers (an optional extra)."""
+
+from __future__ import annotations
+
+import hashlib
+import importlib.metadata
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from embalign.embeddings.http import SourceError, shown
+from embalign.embeddings.pair import Model, file_digest
+from embalign.embeddings.source import Identity
+
+WEIGHTS = ("*.safetensors", "*.bin")
+
+
+class LocalSource:
+    """A sentence-transformers model: a folder, or a name that the library knows."""
+
+    def __init__(self, model: Model) -> None:
+        self.model = model
+        self.name = f"sentence-transformers model {model.model!r}"
+        self._encoder: Any = None
+
+    def identify(self) -> Identity:
+        """Return the library's version and, for a folder, the digest of its weights."""
+        encoder = self._load()
+        folder = Path(self.model.model)
+        files = sorted(path for pattern in WEIGHTS for path in folder.rglob(pattern)) if folder.is_dir() else []
+        weights = hashlib.sha256("".join(map(file_digest, files)).encode()).hexdigest() if files else ""
+        revision = str(getattr(encoder[0].auto_model.config, "_commit_hash", None) or "")
+        return Identity(
+            kind="sentence-transformers",
+            server=f"sentence-transformers {importlib.metadata.version('sentence-transformers')}",
+            model=folder.name if files else self.model.model,
+            weights=weights,
+            manifest=revision,
+            pooling="as the model says" if self.model.pooling == "unknown" else self.model.pooling,
+            verified=bool(weights or revision),
+        )
+
+    def embed(self, texts: Sequence[str]) -> list[Any]:
+        """Return one vector a text, of length 1."""
+        encoder = self._load()
+        return list(encoder.encode(list(texts), normalize_embeddings=True, show_progress_bar=False))
+
+    def _load(self) -> Any:
+        if self._encoder is None:
+            try:
+                from sentence_transformers import SentenceTransformer
+            except ImportError:
+                raise SourceError(
+                    f"{self.name} needs a library that is not installed: pip install 'embalign[sentence-transformers]'"
+                ) from None
+            try:
+                self._encoder = SentenceTransformer(self.model.model, device="cpu")
+            except (OSError, ValueError) as error:
+                raise SourceError(f"{self.name} cannot be loaded: {shown(error)}") from None
+        return self._encoder

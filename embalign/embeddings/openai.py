@@ -1,0 +1,86 @@
+"""Embeddings over POST /v1/embeddings: llama.cpp's server, vLLM, TEI, LM Studio, Ollama too.
+
+A key, where a server wants one, is read from the environment variable EMBALIGN_API_KEY and never stored.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from typing import Any, NoReturn
+
+from embalign.embeddings.http import Client, SourceError, StatusError, shown
+from embalign.embeddings.pair import Model
+from embalign.embeddings.source import Identity
+
+KEY_VARIABLE = "EMBALIGN_API_KEY"
+PREFLIGHT_SECONDS = 3.0
+
+
+class OpenAISource:
+    """A model behind an OpenAI-compatible server. Its digests pin nothing: what answers has to be believed."""
+
+    def __init__(self, model: Model) -> None:
+        self.model = model
+        if not model.endpoint:
+            raise SourceError(
+                f"model {model.model!r}: source openai needs an endpoint in pair.toml, as http://host:port"
+            )
+        key = os.environ.get(KEY_VARIABLE)
+        url = model.endpoint.rstrip("/").removesuffix("/v1")
+        self._client = Client(url, "endpoint in pair.toml", {"Authorization": f"Bearer {key}"} if key else None)
+        self.name = f"the server at {self._client.shown}, model {model.model!r}"
+
+    def identify(self) -> Identity:
+        """Return what the server says of itself: llama.cpp's build and the model's size, where it says so."""
+        listed = self._optional("/v1/models")
+        entries = listed.get("data") if isinstance(listed, dict) else None
+        ids = [str(entry.get("id")) for entry in entries or () if isinstance(entry, dict)]
+        meta = next((entry.get("meta") for entry in entries or () if isinstance(entry, dict)), None)
+        about = self._optional("/props")
+        build = about.get("build_info") if isinstance(about, dict) else None
+        return Identity(
+            kind="openai",
+            server=f"llama.cpp {shown(build)}" if build else "OpenAI-compatible server",
+            model=self.model.model,
+            weights=" ".join(f"{k}={shown(v)}" for k, v in sorted(meta.items())) if isinstance(meta, dict) else "",
+            manifest=",".join(sorted(shown(name) for name in ids)),
+            pooling=self.model.pooling,
+        )
+
+    def embed(self, texts: Sequence[str]) -> list[Any]:
+        """Return one vector a text, in the order of the texts."""
+        payload = {"model": self.model.model, "input": list(texts), "encoding_format": "float"}
+        try:
+            found = self._client.post("/v1/embeddings", payload)
+        except StatusError as error:
+            self._explain(error)
+        entries = found.get("data") if isinstance(found, dict) else None
+        if not isinstance(entries, list) or not all(isinstance(entry, dict) for entry in entries):
+            raise SourceError(f"{self.name} answered without a list of embeddings")
+        places = [entry.get("index", i) for i, entry in enumerate(entries)]
+        if sorted(places, key=str) != sorted(range(len(entries)), key=str):
+            raise SourceError(f"{self.name} numbered its vectors {shown(places)}; they cannot be told apart")
+        return [entry.get("embedding") for _, entry in sorted(zip(places, entries, strict=True), key=lambda p: p[0])]
+
+    def _optional(self, path: str) -> Any:
+        """What not every server has."""
+        try:
+            return self._client.get(path, PREFLIGHT_SECONDS)
+        except StatusError as error:
+            if error.status in (401, 403):
+                self._explain(error)
+            return None
+
+    def _explain(self, error: StatusError) -> NoReturn:
+        if error.status in (401, 403):
+            raise SourceError(f"{self.name} wants a key ({error.detail}); set {KEY_VARIABLE}") from None
+        if error.status == 404:
+            raise SourceError(
+                f"{self.name} has no such model or no /v1/embeddings ({error.detail}); see its /v1/models"
+            ) from None
+        if error.status == 501:
+            raise SourceError(
+                f"{self.name} does not give embeddings ({error.detail}); start llama.cpp's server with --embeddings"
+            ) from None
+        raise error

@@ -1,0 +1,155 @@
+"""What every source of embeddings gives, and the checks that stand between it and the cache."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Any, Protocol
+
+import numpy as np
+
+from embalign.embeddings import Vectors
+from embalign.embeddings.http import SourceError, StatusError, shown
+from embalign.embeddings.pair import Model
+
+UNIT_TOLERANCE = 0.01
+# Of different length and subject: mean pooling over several texts goes wrong where their lengths differ.
+PROBES = (
+    "a small river",
+    "the committee met again on the following Tuesday to settle the budget of the harbour",
+    "blue",
+    "an instrument for measuring the speed of the wind",
+)
+SAME_COSINE = 0.999
+
+
+@dataclass(frozen=True)
+class Identity:
+    """Which model on which server gives the vectors: everything but the text that a cached vector depends on.
+
+    `verified` is whether the server's digests pin the weights; else the name alone has to be believed.
+    """
+
+    kind: str
+    server: str
+    model: str
+    weights: str = ""
+    manifest: str = ""
+    pooling: str = "unknown"
+    verified: bool = False
+    options: dict[str, Any] = field(default_factory=dict)
+
+
+class Source(Protocol):
+    """A model that embeds texts; `name` says which, for messages."""
+
+    name: str
+
+    def identify(self) -> Identity:
+        """Return who answers, or raise SourceError with the way out of what is wrong."""
+        ...
+
+    def embed(self, texts: Sequence[str]) -> list[Any]:
+        """Return what the model gives for each text, unchecked. Raises SourceError."""
+        ...
+
+
+def open_source(model: Model) -> Source:
+    """Return the source that a side of pair.toml names. Raises SourceError for an address that cannot be used."""
+    match model.source:
+        case "ollama":
+            from embalign.embeddings.ollama import OllamaSource
+
+            return OllamaSource(model)
+        case "openai":
+            from embalign.embeddings.openai import OpenAISource
+
+            return OpenAISource(model)
+        case _:
+            from embalign.embeddings.local import LocalSource
+
+            return LocalSource(model)
+
+
+def preflight(source: Source) -> Identity:
+    """Return the identity of a source that embeds, and alone as in a batch. Raises SourceError with the way out."""
+    identity = source.identify()
+    if identity.pooling == "unknown":
+        raise SourceError(
+            f"{source.name}: the server does not say how it pools token states; write pooling = "
+            '"last", "mean" or "cls" into pair.toml, as the server was started'
+        )
+    alone = [check_vectors(source.name, source.embed([text]), [text])[0] for text in PROBES]
+    batch = check_vectors(source.name, source.embed(PROBES), PROBES)
+    cosines = [float(one @ other) for one, other in zip(alone, batch, strict=True)]
+    if min(cosines) < SAME_COSINE:
+        raise SourceError(
+            f"{source.name}: a text embedded in a batch has cosine {min(cosines):.3f} to itself embedded alone, so "
+            "vectors would depend on their neighbours; llama.cpp does this with mean pooling and several slots: start "
+            "it with --parallel 1 (Ollama: OLLAMA_NUM_PARALLEL=1)"
+        )
+    return identity
+
+
+def check_vectors(name: str, found: Sequence[Any], texts: Sequence[str], dimension: int | None = None) -> Vectors:
+    """Return the vectors (n, d) of `texts`, each a list of d finite numbers of length 1. Raises SourceError.
+
+    `dimension` is that of vectors before, if there were any.
+    """
+    if len(found) != len(texts):
+        raise SourceError(f"{name} gave {len(found)} vectors for {len(texts)} texts; nothing of them is kept")
+    rows: list[Vectors] = []
+    for text, vector in zip(texts, found, strict=True):
+        problem = _problem(vector)
+        if problem:
+            raise SourceError(f"{name} gave {problem} for the text {shown(text)!r}; nothing of its batch is kept")
+        wanted = dimension or (len(rows[0]) if rows else len(vector))
+        if len(vector) != wanted:
+            raise SourceError(
+                f"{name} gave a vector of dimension {len(vector)} for the text {shown(text)!r} after vectors of "
+                f"dimension {wanted}; has the model been changed while it ran?"
+            )
+        rows.append(np.asarray(vector, dtype=np.float32))
+    return np.stack(rows)
+
+
+def embed_or_name(source: Source, texts: Sequence[str], dimension: int | None = None) -> Vectors:
+    """Return the checked vectors of a batch; if the server fails on it, halve it to name the texts it fails on."""
+    bad: list[tuple[str, StatusError]] = []
+
+    def ask(part: Sequence[str]) -> list[Any]:
+        try:
+            return source.embed(part)
+        except StatusError as error:
+            if error.status not in (400, 413, 422, 500):
+                raise
+            if len(part) == 1:
+                bad.append((part[0], error))
+                return []
+        middle = len(part) // 2
+        return [*ask(part[:middle]), *ask(part[middle:])]
+
+    found = ask(texts)
+    if bad:
+        listed = "; ".join(f"{shown(text)!r} ({len(text)} characters): {error.detail}" for text, error in bad)
+        raise SourceError(f"{source.name} cannot embed {len(bad)} of {len(texts)} texts: {listed}")
+    return check_vectors(source.name, found, texts, dimension)
+
+
+def _problem(vector: Any) -> str:
+    """What is wrong with a vector, or nothing."""
+    if not isinstance(vector, list | np.ndarray) or len(vector) == 0:
+        return f"{shown(vector)} instead of a vector"
+    if isinstance(vector[0], list):
+        return "a vector a token instead of one a text (pooling none: start the server with --pooling mean or last)"
+    if any(isinstance(x, bool) or not isinstance(x, int | float | np.floating) for x in vector):
+        return f"something that is not a number ({shown(next(x for x in vector if not isinstance(x, int | float)))})"
+    length = math.sqrt(math.fsum(float(x) * float(x) for x in vector)) if all(map(math.isfinite, vector)) else math.nan
+    if math.isnan(length):
+        return "a vector with NaN or infinite values"
+    if length == 0:
+        return "an all-zero vector"
+    if abs(length - 1) > UNIT_TOLERANCE:
+        return f"a vector of length {length:.4g} instead of 1 (start llama.cpp's server with --embd-normalize 2)"
+    return ""
