@@ -23,6 +23,11 @@ def open_database(path: Path, schema: int, table: str) -> sqlite3.Connection:
     path.parent.mkdir(parents=True, exist_ok=True)
     connection = sqlite3.connect(path, timeout=BUSY_SECONDS, check_same_thread=False)
     try:
+        (version,) = connection.execute("PRAGMA user_version").fetchone()
+        if version > schema:
+            raise NewerSchemaError(
+                f"{path} was written by a newer embalign (schema {version}); update, or move it away"
+            )
         # Turning on WAL does not wait for other processes that do the same, so the wait is spelled out.
         deadline = time.monotonic() + BUSY_SECONDS
         while True:
@@ -34,11 +39,6 @@ def open_database(path: Path, schema: int, table: str) -> sqlite3.Connection:
                     raise
                 time.sleep(0.05)
         connection.execute("PRAGMA synchronous = FULL")
-        (version,) = connection.execute("PRAGMA user_version").fetchone()
-        if version > schema:
-            raise NewerSchemaError(
-                f"{path} was written by a newer embalign (schema {version}); update, or move it away"
-            )
         connection.execute(table)
         connection.execute(f"PRAGMA user_version = {schema}")
     except BaseException:

@@ -68,8 +68,8 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     group.addoption(
         "--refresh",
         action="store_true",
-        help="embed the chosen pairs again with the models in their pair.toml; vectors of models whose weights a server "
-        "pins by digest are taken from the cache (default: embed only pairs that have no embeddings)",
+        help="embed the chosen pairs again with the models in their pair.toml; vectors of models whose weights a "
+        "server pins by digest are taken from the cache (default: embed only pairs that have no embeddings)",
     )
     group.addoption(
         "--workers",
@@ -165,7 +165,7 @@ class Hooks:
         self.started = self.last_progress = time.monotonic()
 
     def pytest_sessionstart(self) -> None:
-        """Let SIGTERM end the run as Ctrl-C does, so that the user is told how to go on, and embed pairs that need it."""
+        """Let SIGTERM end the run as Ctrl-C does, with a word on how to go on; embed pairs that need it."""
         if _is_worker(self.config):
             return
         if threading.current_thread() is threading.main_thread():

@@ -92,7 +92,7 @@ class VectorCache:
                 yield self._connection
         except NewerSchemaError as error:
             raise CacheError(str(error)) from None
-        except sqlite3.OperationalError as error:  # a full disk, a folder that cannot be written
+        except (sqlite3.OperationalError, OSError) as error:  # a full disk, a folder that cannot be written
             raise CacheError(f"{self.path}: {error}; vectors fetched so far are kept") from None
         except sqlite3.DatabaseError as error:
             self.close()

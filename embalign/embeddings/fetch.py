@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import datetime
 import json
+import sys
 import tempfile
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -25,6 +26,7 @@ from embalign.embeddings.source import Identity, Source, embed_or_name, open_sou
 
 BATCH_TEXTS, BATCH_CHARACTERS = 16, 16_000
 ROLES = ("draft", "teacher")
+LINE_SECONDS = 15  # between lines of progress where there is no terminal
 
 
 def is_embedded(folder: Path) -> bool:
@@ -79,13 +81,19 @@ def fetch(
     keys = {text: vector_key(identity, text) for text in texts}
     found = cache.get(list(keys.values())) if use_cache else {}
     missing = [text for text, key in keys.items() if key not in found]
+    places = {text: i for i, text in reversed(list(enumerate(texts, start=1)))}
     dimension = len(next(iter(found.values()))) if found else None
     description = f"{label}: {identity.model}"
     with tqdm(
-        total=len(keys), initial=len(keys) - len(missing), desc=description, unit="text", disable=label is None
+        total=len(keys),
+        initial=len(keys) - len(missing),
+        desc=description,
+        unit="text",
+        mininterval=0.1 if sys.stderr.isatty() else LINE_SECONDS,
+        disable=label is None,
     ) as bar:
         for batch in batches(missing):
-            vectors = embed_or_name(source, batch, dimension)
+            vectors = embed_or_name(source, batch, places, dimension)
             dimension = vectors.shape[1]
             fresh = {keys[text]: vector for text, vector in zip(batch, vectors, strict=True)}
             cache.put(fresh)

@@ -22,7 +22,7 @@ import requests
 
 DEADLINE_VARIABLE = "EMBALIGN_REQUEST_SECONDS"
 DEADLINE, CONNECT_SECONDS = 120.0, 3.0
-ATTEMPTS, FIRST_WAIT, LONGEST_WAIT = 4, 0.25, 20.0
+ATTEMPTS, FIRST_WAIT, LONGEST_WAIT = 5, 0.25, 20.0
 LARGEST_BODY = 64 * 2**20
 SHOWN = 200
 
@@ -67,14 +67,20 @@ class Client:
 
     def _ask(self, method: str, path: str, payload: Any, deadline: float | None) -> Any:
         for attempt in range(ATTEMPTS):
+            asked_for = 0.0
             try:
                 return self._within(method, path, payload, deadline or self.deadline)
             except TransientError as error:
                 if attempt == ATTEMPTS - 1:
                     raise SourceError(f"{error}; gave up after {ATTEMPTS} attempts") from None
-                # urllib3's own retries see neither a body that breaks off nor the deadline.
-                growing = random.uniform(0.5, 1.0) * FIRST_WAIT * 2**attempt
-                time.sleep(min(LONGEST_WAIT, max(error.retry_after, growing)))
+                asked_for = error.retry_after
+            except StatusError as error:
+                # A crashed runner is started again at once; a text that crashes it crashes it each time.
+                if error.status != 500 or attempt > 0:
+                    raise
+            # urllib3's own retries see neither a body that breaks off nor the deadline.
+            growing = random.uniform(0.5, 1.0) * FIRST_WAIT * 2**attempt
+            time.sleep(min(LONGEST_WAIT, max(asked_for, growing)))
         raise AssertionError("unreachable")
 
     def _within(self, method: str, path: str, payload: Any, deadline: float) -> Any:
@@ -141,7 +147,7 @@ class Client:
         return TransientError(f"{self.shown}{path} broke off: {shown(error)}")
 
     def _decoded(self, path: str, response: requests.Response, body: bytes) -> Any:
-        status, text = response.status_code, shown(body.decode("utf-8", errors="replace"))
+        status, text = response.status_code, shown(_said(body))
         if 300 <= status < 400:
             target = shown(without_credentials(response.headers.get("Location", "")))
             raise SourceError(f"{self.shown}{path} redirects to {target}; name that address itself")
@@ -183,6 +189,15 @@ def shown(text: object) -> str:
     words = str(text).strip()
     cut = words[:SHOWN] + ("..." if len(words) > SHOWN else "")
     return repr(cut)[1:-1] if cut else "(nothing)"
+
+
+def _said(body: bytes) -> str:
+    """The error that a JSON body names, else the body itself."""
+    try:
+        error = json.loads(body)["error"]
+        return str(error["message"] if isinstance(error, dict) else error)
+    except (ValueError, KeyError, TypeError, RecursionError):
+        return body.decode("utf-8", errors="replace")
 
 
 def _deadline() -> float:

@@ -92,8 +92,8 @@ class OllamaSource:
         if error.status == 501 or NO_EMBEDDINGS in error.detail:
             raise SourceError(
                 f"{self.name} does not give embeddings of this model ({error.detail}). From version 0.30 on Ollama "
-                "asks for a pooling key in the model file. Two ways out: run an Ollama before 0.30, or create the model "
-                "again from a GGUF file with the key <architecture>.pooling_type (3 is last, 1 is mean)"
+                "asks for a pooling key in the model file. Two ways out: run an Ollama before 0.30, or create the "
+                "model again from a GGUF file with the key <architecture>.pooling_type (3 is last, 1 is mean)"
             ) from None
         raise error
 

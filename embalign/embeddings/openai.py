@@ -43,8 +43,10 @@ class OpenAISource:
             kind="openai",
             server=f"llama.cpp {shown(build)}" if build else "OpenAI-compatible server",
             model=self.model.model,
-            weights=" ".join(f"{k}={shown(v)}" for k, v in sorted(meta.items())) if isinstance(meta, dict) else "",
-            manifest=",".join(sorted(shown(name) for name in ids)),
+            weights=" ".join(f"{k}={shown(v)}" for k, v in sorted(meta.items()) if k != "n_ctx")
+            if isinstance(meta, dict)
+            else "",
+            manifest=",".join(sorted(shown(name.rpartition("/")[2]) for name in ids)),
             pooling=self.model.pooling,
         )
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
@@ -114,8 +114,13 @@ def check_vectors(name: str, found: Sequence[Any], texts: Sequence[str], dimensi
     return np.stack(rows)
 
 
-def embed_or_name(source: Source, texts: Sequence[str], dimension: int | None = None) -> Vectors:
-    """Return the checked vectors of a batch; if the server fails on it, halve it to name the texts it fails on."""
+def embed_or_name(
+    source: Source, texts: Sequence[str], places: Mapping[str, int], dimension: int | None = None
+) -> Vectors:
+    """Return the checked vectors of a batch; if the server fails on it, halve it to name the texts it fails on.
+
+    `places` says which text of the corpus each is, from 1.
+    """
     bad: list[tuple[str, StatusError]] = []
 
     def ask(part: Sequence[str]) -> list[Any]:
@@ -132,7 +137,9 @@ def embed_or_name(source: Source, texts: Sequence[str], dimension: int | None = 
 
     found = ask(texts)
     if bad:
-        listed = "; ".join(f"{shown(text)!r} ({len(text)} characters): {error.detail}" for text, error in bad)
+        listed = "; ".join(
+            f"text {places[text]} ({len(text)} characters) {shown(text)!r}: {error.detail}" for text, error in bad
+        )
         raise SourceError(f"{source.name} cannot embed {len(bad)} of {len(texts)} texts: {listed}")
     return check_vectors(source.name, found, texts, dimension)
 

@@ -82,6 +82,7 @@ def publish(
     return [
         f"{experiment.name} on {folder.name}: {headline}",
         f"  {len(declared)} cells, report: {_shown(canonical / 'report.md', root)}{note}",
+        *_unverified(about["data"]),
         *([f"  removed what an earlier partial run had left in {_shown(partial, root)}"] if stale else []),
     ]
 
@@ -99,6 +100,13 @@ def collect_frames(
         present = sorted((cell for cell in cells if cell in rows), key=lambda cell: (place[cell.settings], cell.seed))
         frames[table.name] = pd.DataFrame([{**cell.identity(), **rows[cell]} for cell in present])
     return frames
+
+
+def _unverified(data: Mapping[str, Any]) -> list[str]:
+    roles = [role for role in ("draft", "teacher") if (data.get(role) or {}).get("verified") is False]
+    if not roles:
+        return []
+    return [f"  embeddings of {' and '.join(roles)} come from an unverified server: no digest pins the model's weights"]
 
 
 def _shown(path: Path, root: Path) -> str:

@@ -79,13 +79,19 @@ class Session:
                 cache = VectorCache(self.options.root / ".embalign" / "embeddings.sqlite")
                 try:
                     embed_pair(folder, cache, refresh=self.options.refresh, quiet=quiet)
+                except OSError as error:
+                    raise PairError(f"{folder}: {error}; no embeddings were written or changed") from None
                 finally:
                     cache.close()
 
     def check(self) -> None:
         """Raise PairError or CorpusError for a pair whose files do not fit together."""
         for folder in self.folders().values():
-            check_pair(folder)
+            try:
+                check_pair(folder)
+            except PairError as error:
+                how = "; --refresh does it" if str(error).endswith("embed the pair again") else ""
+                raise PairError(f"{error}{how}") from None
 
     def pair(self, name: str) -> Pair:
         """Return the loaded pair."""

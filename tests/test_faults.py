@@ -1,0 +1,552 @@
+"""What can go wrong between a pair.toml and its embeddings: each fault has its message and exit code.
+
+The servers are real sockets, the disk limit is the kernel's, the signals are signals. A run is a pytest process on a
+light experiment whose pair has no embeddings yet.
+"""
+
+import json
+import os
+import pickle
+import re
+import resource
+import signal
+import socket
+import sqlite3
+import subprocess
+import time
+
+import light
+import pytest
+from embedding_server import DIMENSION, EmbeddingServer, RawServer, as_json, drip, read_request, reset, vector
+from werkzeug import Response
+
+from embalign.embeddings.fetch import BATCH_TEXTS
+from embalign.embeddings.http import ATTEMPTS
+from embalign.embeddings.pair import load_pair
+
+TEXTS = 40
+SIDE = '[{role}]\nsource = "{source}"\nmodel = "little"\n{more}\n'
+
+
+@pytest.fixture
+def server(httpserver):
+    return EmbeddingServer(httpserver)
+
+
+class Bench:
+    """A root with a light experiment and a pair that has a corpus and no embeddings."""
+
+    def __init__(self, root, items):
+        self.root = root
+        self.folder = root / "benchmark" / "small"
+        seed = root / "seed"
+        seed.mkdir()
+        lines = [json.dumps({"id": str(i), "text": item.text, "label": item.label}) for i, item in enumerate(items)]
+        (seed / "corpus.jsonl").write_text("\n".join(lines) + "\n")
+        (seed / "pair.toml").write_text("")
+        light.build_root(root, seed, cells=4)
+        self.texts = [item.text for item in items]
+        self.cache = root / ".embalign" / "embeddings.sqlite"
+
+    def use(self, endpoint, source="ollama", more=""):
+        """Write a pair.toml whose both sides ask that endpoint."""
+        lines = f'endpoint = "{endpoint}"\n{more}' if endpoint else more
+        sides = [SIDE.format(role=role, source=source, more=lines) for role in ("draft", "teacher")]
+        (self.folder / "pair.toml").write_text("\n".join(sides))
+
+    def run(self, *options, limit=None, **environment):
+        """Run the experiment to its end."""
+        settings = {"EMBALIGN_REQUEST_SECONDS": "20", "LIGHT_SECONDS": "0"} | environment
+        return subprocess.run(
+            light.command(*options),
+            cwd=self.root,
+            env=light.environment(**settings),
+            capture_output=True,
+            text=True,
+            check=False,
+            preexec_fn=limit,
+        )
+
+    def start(self, **environment):
+        """Start a run and return its process."""
+        return subprocess.Popen(
+            light.command(),
+            cwd=self.root,
+            env=light.environment(LIGHT_SECONDS="0", **environment),
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+            preexec_fn=light.listen_to_interrupt,
+        )
+
+    def refuse(self, message, *options, **environment):
+        """Run; it is a usage error, the message names cause and remedy, and nothing of the pair is written."""
+        done = self.run(*options, **environment)
+        output = done.stdout + done.stderr
+        assert done.returncode == pytest.ExitCode.USAGE_ERROR, output
+        assert re.search(message, output), output
+        assert "Traceback" not in output
+        assert "INTERNALERROR" not in output
+        folder = self.folder / "embeddings"
+        assert not folder.exists() or list(folder.iterdir()) == []
+        return output
+
+    def stored(self):
+        """Number of vectors in the cache."""
+        if not self.cache.exists():
+            return 0
+        with sqlite3.connect(self.cache) as connection:
+            return connection.execute("SELECT count(*) FROM vectors").fetchone()[0]
+
+    def finished(self, *options, **environment):
+        """Run; the pair is embedded whole and the experiment has its report."""
+        done = self.run(*options, **environment)
+        assert done.returncode == 0, done.stdout + done.stderr
+        pair = load_pair(self.folder)
+        expected = [vector(item.text) for item in pair.items]
+        assert abs(pair.draft - expected).max() < 0.002
+        assert abs(pair.teacher - expected).max() < 0.002
+        assert (self.folder / "reports" / "light" / "report.md").is_file()
+        return done
+
+
+@pytest.fixture
+def bench(tmp_path, smollm2):
+    return Bench(tmp_path, smollm2.items[:TEXTS])
+
+
+def test_a_pair_of_two_model_names_is_embedded_and_measured_by_one_command(bench, server):
+    bench.use(server.url)
+    bench.finished()
+    provenance = json.loads((bench.folder / "embeddings" / "provenance.json").read_text())
+    assert provenance["draft"]["verified"] is True
+    assert provenance["draft"]["pooling"] == "mean"
+    # Both sides are one model here, so the teacher's vectors come from the cache: each text is asked for once.
+    assert sorted(text for batch in server.asked for text in batch) == sorted(set(bench.texts))
+
+
+def test_servers_that_speak_openai_are_asked_in_their_own_words_and_kept_in_order(bench, server):
+    bench.use(f"{server.url}/v1", source="openai", more='pooling = "mean"')
+    bench.finished()
+    assert json.loads((bench.folder / "embeddings" / "provenance.json").read_text())["draft"]["verified"] is False
+
+
+def test_under_xdist_the_pair_is_embedded_once_before_the_processes_start(bench, server):
+    bench.use(server.url)
+    bench.finished("-n", "2")
+    assert len(server.asked) == -(-TEXTS // BATCH_TEXTS)
+
+
+def test_nothing_is_fetched_where_nothing_is_measured(bench, server):
+    bench.use(server.url)
+    assert bench.run("--collect-only", "-q").returncode == 0
+    assert server.asked == []
+
+
+def test_refresh_fetches_again_what_no_digest_pins_and_reuses_what_one_does(bench, server):
+    bench.use(server.url)
+    bench.finished()
+    first = len(server.asked)
+    bench.finished("--refresh")
+    assert len(server.asked) == first
+    server.show = {"model_info": {"llama.pooling_type": 1}}  # no blob named: the weights could be any
+    bench.finished("--refresh")
+    bench.finished("--refresh")
+    assert len(server.asked) > 2 * first
+
+
+def test_proxy_variables_are_ignored_for_this_machine(bench, server):
+    bench.use(server.url)
+    bench.finished(HTTP_PROXY="http://127.0.0.1:1", http_proxy="http://127.0.0.1:1")
+
+
+def test_ollama_host_is_used_where_pair_toml_names_no_endpoint(bench, server):
+    bench.use("")
+    bench.finished(OLLAMA_HOST=server.url.removeprefix("http://"))
+    bench.folder.joinpath("embeddings", "provenance.json").unlink()
+    done = bench.run(OLLAMA_HOST="127.0.0.1:1")
+    assert re.search(r"http://127.0.0.1:1 \(from OLLAMA_HOST\) refused the connection", done.stderr)
+
+
+def closed_port():
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        return listener.getsockname()[1]
+
+
+@pytest.mark.parametrize(
+    ("endpoint", "message"),
+    [
+        ("http://127.0.0.1:{closed}", r"127\.0\.0\.1:\d+ \(from endpoint in pair.toml\) refused the connection; start"),
+        ("http://no-such-host.invalid:80", "the host name cannot be resolved"),
+        ("ftp://127.0.0.1", "must look like http://host:port"),
+        ("http://127.0.0.1:99999", "is no URL"),
+        ("http://user:secret@127.0.0.1:{closed}", r"http://127\.0\.0\.1:\d+ \(from"),
+    ],
+)
+def test_addresses_that_lead_nowhere_are_named_as_resolved(bench, endpoint, message):
+    bench.use(endpoint.format(closed=closed_port()))
+    assert "secret" not in bench.refuse(message)
+
+
+def headers(length, *more):
+    lines = ["HTTP/1.1 200 OK", "Content-Type: application/json", f"Content-Length: {length}", *more, "", ""]
+    return "\r\n".join(lines).encode()
+
+
+BREAKS = {
+    "reset": lambda connection: reset(connection),
+    "empty close": lambda connection: None,
+    "truncated body": lambda connection: connection.sendall(headers(500) + b'{"version": "0.2'),
+    "cut chunk": lambda connection: connection.sendall(
+        b'HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n40\r\n{"version"'
+    ),
+}
+
+
+@pytest.mark.parametrize("fault", BREAKS)
+def test_a_connection_that_breaks_is_tried_again_a_few_times(bench, fault):
+    def behave(connection, number):
+        read_request(connection)
+        BREAKS[fault](connection)
+
+    raw = RawServer(behave)
+    bench.use(raw.url)
+    bench.refuse(f"broke off.*gave up after {ATTEMPTS} attempts")
+    assert raw.connections == ATTEMPTS
+    raw.close()
+
+
+@pytest.mark.parametrize("fault", BREAKS)
+def test_a_connection_that_breaks_once_costs_nothing(bench, server, fault):
+    """Every second connection breaks; the others are passed on to a healthy server."""
+
+    def behave(connection, number):
+        if number % 2 == 0:
+            read_request(connection)
+            BREAKS[fault](connection)
+            return
+        forward(connection, server.httpserver.port)
+
+    raw = RawServer(behave)
+    bench.use(raw.url)
+    bench.finished()
+    raw.close()
+
+
+def forward(connection, port):
+    """Pass one request on and its answer back."""
+    data = b""
+    while b"\r\n\r\n" not in data:
+        data += connection.recv(65536)
+    head, _, body = data.partition(b"\r\n\r\n")
+    lengths = [line.split(b":")[1] for line in head.lower().split(b"\r\n") if line.startswith(b"content-length")]
+    while lengths and len(body) < int(lengths[0]):
+        body += connection.recv(65536)
+    head = b"\r\n".join(line for line in head.split(b"\r\n") if not line.lower().startswith(b"connection"))
+    with socket.create_connection(("127.0.0.1", port)) as upstream:
+        upstream.sendall(head + b"\r\nConnection: close\r\n\r\n" + body)
+        while part := upstream.recv(65536):
+            connection.sendall(part)
+
+
+@pytest.mark.parametrize("behave", [lambda c, n: drip(c), lambda c, n: time.sleep(30)], ids=["drips", "hangs"])
+def test_one_deadline_ends_a_request_that_drips_or_hangs(bench, behave):
+    raw = RawServer(behave)
+    bench.use(raw.url)
+    bench.refuse("did not answer within 3 s; if the model is slow.*EMBALIGN_REQUEST_SECONDS")
+    raw.close()
+
+
+def test_the_deadline_can_be_set_and_must_be_a_number(bench, server):
+    server.after_probes(lambda texts: time.sleep(3))
+    bench.use(server.url)
+    bench.refuse("did not answer within 1 s", EMBALIGN_REQUEST_SECONDS="1")
+    bench.refuse("EMBALIGN_REQUEST_SECONDS is 'soon'; give a number", EMBALIGN_REQUEST_SECONDS="soon")
+
+
+def answer_with(*arguments, **options):
+    return lambda texts: Response(*arguments, **options)
+
+
+UNUSABLE = {
+    "redirect": (
+        answer_with("", 302, {"Location": "http://elsewhere/x"}),
+        "redirects to http://elsewhere/x; name that",
+    ),
+    "html": (answer_with("<html>\x1b[31mSign in</html>"), r"not JSON: <html>\\x1b\[31mSign in"),
+    "not utf-8": (answer_with(b"\xff\xfe{", content_type="application/json"), "not JSON"),
+    "no gzip": (answer_with(b"no gzip", headers={"Content-Encoding": "gzip"}), "cannot be decoded"),
+    "a key": (lambda texts: as_json({"error": "x"}, 401), "status 401"),
+    "another shape": (lambda texts: as_json(["x"]), "without a list of embeddings"),
+    "no model": (lambda texts: as_json({"error": "model 'little' not found"}, 404), "ollama pull little"),
+    "no embeddings": (
+        lambda texts: as_json({"error": "This server does not support embeddings"}, 501),
+        "Two ways out: .*pooling_type",
+    ),
+    "one fewer": (lambda texts: [vector(t) for t in texts][:-1], f"{BATCH_TEXTS - 1} vectors for {BATCH_TEXTS} texts"),
+    "one more": (
+        lambda texts: [vector(t) for t in (*texts, "x")],
+        f"{BATCH_TEXTS + 1} vectors for {BATCH_TEXTS} texts",
+    ),
+    "none": (lambda texts: [], f"gave 0 vectors for {BATCH_TEXTS} texts"),
+    "nan": (lambda texts: [[float("nan")] * DIMENSION for _ in texts], "NaN or infinite values for the text"),
+    "infinite": (lambda texts: [[float("inf")] * DIMENSION for _ in texts], "NaN or infinite values for the text"),
+    "null numbers": (lambda texts: [[None] * DIMENSION for _ in texts], "not a number"),
+    "strings": (lambda texts: [["1.0"] * DIMENSION for _ in texts], "not a number"),
+    "null": (lambda texts: [None for _ in texts], "None instead of a vector"),
+    "zero": (lambda texts: [[0.0] * DIMENSION for _ in texts], "all-zero vector for the text"),
+    "length 2": (lambda texts: [[2 * x for x in vector(t)] for t in texts], "a vector of length 2 instead of 1"),
+    "by token": (lambda texts: [[vector(t)] for t in texts], "a vector a token instead of one a text"),
+    "two dimensions": (
+        lambda texts: [vector(t, 12 + (t == texts[-1])) for t in texts],
+        "dimension 13 .* after vectors of dimension 12",
+    ),
+}
+
+
+@pytest.mark.parametrize("fault", UNUSABLE)
+def test_answers_that_cannot_be_used_are_refused_and_nothing_is_kept(bench, server, fault):
+    answer, message = UNUSABLE[fault]
+    server.after_probes(answer)
+    bench.use(server.url)
+    bench.refuse(message)
+    assert bench.stored() == 0
+    assert len(server.asked) == 1  # no retry, no second batch
+
+
+def test_a_dimension_that_changes_in_mid_run_names_both(bench, server):
+    server.after_probes(lambda texts: None if len(server.asked) == 1 else [vector(t, 13) for t in texts])
+    bench.use(server.url)
+    bench.refuse(f"dimension 13 .* after vectors of dimension {DIMENSION}")
+    assert bench.stored() == BATCH_TEXTS
+
+
+def test_a_busy_server_is_given_the_time_it_asks_for(bench, server):
+    def busy(texts):
+        return Response("busy", 503, {"Retry-After": "1"}) if len(server.asked) in (1, 2) else None
+
+    server.after_probes(busy)
+    bench.use(server.url)
+    started = time.monotonic()
+    bench.finished()
+    assert time.monotonic() - started > 2
+
+
+@pytest.mark.parametrize("status", [429, 503])
+def test_a_server_that_stays_busy_is_given_up(bench, server, status):
+    server.after_probes(answer_with("too many requests", status))
+    bench.use(server.url)
+    bench.refuse(f"busy \\(status {status}\\): too many requests; gave up after {ATTEMPTS} attempts")
+    assert len(server.asked) == ATTEMPTS
+
+
+def test_texts_that_break_the_runner_are_named_and_the_rest_is_kept(bench, server):
+    bad = {bench.texts[20], bench.texts[21]}
+    server.after_probes(lambda texts: as_json({"error": "runner crashed"}, 500) if bad & set(texts) else None)
+    bench.use(server.url)
+    output = bench.refuse("cannot embed 2 of 16 texts: text 21 .*runner crashed; text 22 ")
+    assert bench.texts[20][:40] in output
+    assert bench.stored() == BATCH_TEXTS
+
+
+def test_an_over_long_text_is_named_with_its_place_and_length_and_never_cut(bench, server):
+    long = bench.texts[5]
+    too_long = as_json({"error": "the input length exceeds the context length"}, 400)
+    server.after_probes(lambda texts: too_long if long in texts else None)
+    bench.use(server.url)
+    bench.refuse(rf"text 6 \({len(long)} characters\) .*exceeds the context length")
+
+
+def test_vectors_that_depend_on_their_batch_are_refused_with_the_likely_setting(bench, server):
+    def parallel(texts):
+        return [vector(text + str(len(texts))) for text in texts]
+
+    server.fault = parallel
+    bench.use(server.url)
+    bench.refuse(r"cosine -?0\.\d+ to itself embedded alone.*--parallel 1")
+
+
+def test_models_and_poolings_that_do_not_fit_have_their_own_messages(bench, server):
+    bench.use(server.url, more='pooling = "last"')
+    bench.refuse("pools by mean, but pair.toml declares 'last'")
+    server.show = {"modelfile": f"FROM sha256-{'c' * 64}\n", "model_info": {}}
+    bench.use(server.url)
+    bench.refuse("does not say how it pools token states; write pooling =")
+    server.models = []
+    bench.refuse("is not there; get it with: ollama pull little")
+    bench.use(server.url, source="openai")
+    bench.refuse("does not say how it pools")
+    bench.use("", source="openai")
+    bench.refuse("source openai needs an endpoint")
+
+
+def test_an_unverified_server_is_named_in_provenance_and_can_be_used(bench, server):
+    server.models = [{"name": "little:latest", "digest": "sha256:" + "0" * 64}]
+    server.show = {"modelfile": "FROM little\n", "model_info": {"llama.pooling_type": 3}}
+    bench.use(server.url)
+    done = bench.finished()
+    assert "unverified server" in done.stdout
+    assert json.loads((bench.folder / "embeddings" / "provenance.json").read_text())["teacher"]["verified"] is False
+
+
+def flip(path, old=b"", new=b""):
+    content = path.read_bytes()
+    assert content.count(old) >= 1
+    path.write_bytes(content.replace(old, new, 1))
+
+
+def test_damaged_cache_rows_are_fetched_again(bench, server):
+    import numpy as np
+
+    bench.use(server.url)
+    bench.finished()
+    (bench.folder / "embeddings" / "provenance.json").unlink()
+    with sqlite3.connect(bench.cache) as connection:
+        connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+        key, blob = connection.execute("SELECT key, vector FROM vectors LIMIT 1").fetchone()
+        flipped = bytes([blob[0] ^ 1]) + blob[1:]
+        connection.execute("UPDATE vectors SET vector = ? WHERE key = ?", (flipped, key))
+        other = connection.execute("SELECT key FROM vectors LIMIT 1 OFFSET 1").fetchone()[0]
+        planted = pickle.dumps(np.zeros(3))
+        connection.execute("UPDATE vectors SET vector = ?, dimension = 1 WHERE key = ?", (planted, other))
+    connection.close()
+    server.asked.clear()
+    bench.finished()
+    assert [len(batch) for batch in server.asked] == [2]
+
+
+@pytest.mark.parametrize("content", [b"", b"not a database" * 100, None], ids=["empty", "another file", "torn"])
+def test_a_cache_that_is_no_database_is_set_aside_and_fetched_anew(bench, server, content):
+    bench.use(server.url)
+    bench.finished()
+    (bench.folder / "embeddings" / "provenance.json").unlink()
+    with sqlite3.connect(bench.cache) as connection:
+        connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+    connection.close()
+    whole = bench.cache.read_bytes()
+    bench.cache.write_bytes(whole[: len(whole) // 2 - 100] if content is None else content)
+    bench.finished()
+    assert bench.stored() == len(set(bench.texts))
+
+
+def test_a_cache_of_a_newer_version_is_refused_and_left_alone(bench, server):
+    bench.cache.parent.mkdir()
+    with sqlite3.connect(bench.cache) as connection:
+        connection.execute("PRAGMA user_version = 99")
+    connection.close()
+    before = bench.cache.read_bytes()
+    bench.use(server.url)
+    bench.refuse("written by a newer embalign .*update, or move it away")
+    assert bench.cache.read_bytes() == before
+
+
+def test_a_cache_folder_that_cannot_be_made_is_named(bench, server):
+    (bench.root / ".embalign").write_text("in the way")
+    bench.use(server.url)
+    done = bench.run()
+    assert done.returncode == pytest.ExitCode.USAGE_ERROR
+    assert re.search(r"embeddings\.sqlite: .*(exists|Not a directory)", done.stderr)
+
+
+def test_a_full_disk_leaves_the_old_embeddings_as_they_were(bench, server):
+    """The kernel refuses files over 16 KiB, the cache's first pages included."""
+    bench.use(server.url)
+    bench.finished()
+    before = {path.name: path.read_bytes() for path in (bench.folder / "embeddings").iterdir()}
+    (bench.folder / "corpus.jsonl").write_text(
+        "".join(json.dumps({"id": str(i), "text": f"other {i}", "label": str(i % 5)}) + "\n" for i in range(TEXTS))
+    )
+
+    def limit():
+        signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+        resource.setrlimit(resource.RLIMIT_FSIZE, (16 * 1024, 16 * 1024))
+
+    done = bench.run("--refresh", limit=limit)
+    assert done.returncode == pytest.ExitCode.USAGE_ERROR, done.stdout + done.stderr
+    assert re.search("disk|full|large|I/O", done.stderr), done.stderr
+    assert "Traceback" not in done.stderr
+    assert {path.name: path.read_bytes() for path in (bench.folder / "embeddings").iterdir()} == before
+
+
+@pytest.mark.parametrize(
+    ("signum", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143), (signal.SIGKILL, -9)], ids=["INT", "TERM", "KILL"]
+)
+def test_an_interrupted_fetch_goes_on_from_its_last_batch(bench, server, signum, code):
+    """Whatever ends it, running again asks for at most one batch a second time."""
+
+    def slow(texts):
+        time.sleep(0.3)
+
+    server.after_probes(slow)
+    bench.use(server.url)
+    process = bench.start()
+    while len(server.asked) < 2:
+        assert process.poll() is None, process.stdout.read()
+        time.sleep(0.01)
+    time.sleep(0.15)
+    process.send_signal(signum)
+    output, _ = process.communicate(timeout=60)
+    assert process.returncode == code, output
+    assert "Traceback" not in output
+    if signum != signal.SIGKILL:
+        assert "run the same command again to go on from there" in output
+    server.after_probes(lambda texts: None)
+    bench.finished()
+    asked = [text for batch in server.asked for text in batch]
+    assert len(asked) - len(set(asked)) <= BATCH_TEXTS
+
+
+def test_two_runs_at_once_share_one_cache_and_both_finish(bench, server, tmp_path):
+    server.after_probes(lambda texts: time.sleep(0.05))
+    bench.use(server.url)
+    processes = [bench.start() for _ in range(2)]
+    for process in processes:
+        output, _ = process.communicate(timeout=120)
+        assert process.returncode == 0, output
+    assert bench.stored() == len(set(bench.texts))
+    bench.finished("--refresh")
+
+
+def test_duplicate_texts_are_embedded_once(bench, server):
+    lines = (bench.folder / "corpus.jsonl").read_text().splitlines()
+    fields = json.loads(lines[0])
+    (bench.folder / "corpus.jsonl").write_text("\n".join([*lines, json.dumps(fields | {"id": "again"})]) + "\n")
+    bench.use(server.url)
+    bench.finished()
+    asked = [text for batch in server.asked for text in batch]
+    assert len(asked) == len(set(asked)) == len(set(bench.texts))
+    recorded = json.loads((bench.folder / "embeddings" / "provenance.json").read_text())["draft"]
+    assert (recorded["vectors"], recorded["distinct_texts"]) == (TEXTS + 1, len(set(bench.texts)))
+
+
+def test_a_corpus_that_has_changed_since_is_refused_and_refresh_fetches_only_what_is_new(bench, server):
+    bench.use(server.url)
+    bench.finished()
+    with (bench.folder / "corpus.jsonl").open("a") as file:
+        file.write(json.dumps({"id": "new", "text": "a new text", "label": "new"}) + "\n")
+    done = bench.run()
+    assert done.returncode == pytest.ExitCode.USAGE_ERROR
+    assert re.search("SHA-256 is .* records .*--refresh", done.stderr, re.DOTALL)
+    server.asked.clear()
+    bench.finished("--refresh")
+    assert server.asked == [["a new text"]]
+
+
+def test_refresh_needs_a_pair_by_name(bench):
+    command = [word for word in light.command("--refresh") if word not in ("--pair", "small")]
+    done = subprocess.run(command, cwd=bench.root, env=light.environment(), capture_output=True, text=True, check=False)
+    assert done.returncode == pytest.ExitCode.USAGE_ERROR
+    assert "--refresh needs --pair" in done.stderr
+
+
+def test_credentials_are_neither_shown_nor_stored(bench, server):
+    bench.use(server.url.replace("http://", "http://user:secret@"))
+    done = bench.finished()
+    assert "secret" not in done.stdout + done.stderr
+    assert b"secret" not in b"".join(p.read_bytes() for p in bench.folder.joinpath("embeddings").iterdir())
+    assert b"secret" not in bench.cache.read_bytes()
+
+
+def test_the_environment_needs_no_home(bench, server):
+    bench.use(server.url)
+    bench.finished(HOME=os.devnull)
