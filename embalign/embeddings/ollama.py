@@ -28,16 +28,16 @@ class OllamaSource:
         """Return the model's identity from its manifest, its weights' blob and its pooling key."""
         version = self._field(self._get("/api/version"), "version")
         entries = self._get("/api/tags").get("models")
-        wanted = self.model.model if ":" in self.model.model else f"{self.model.model}:latest"
         names = {str(entry.get("name")): entry for entry in entries or () if isinstance(entry, dict)}
-        if wanted not in names:
+        entry = names.get(self.model.model) or names.get(f"{self.model.model}:latest")
+        if entry is None:
             self._missing()
         try:
             about = self._client.post("/api/show", {"model": self.model.model}, PREFLIGHT_SECONDS)
         except StatusError as error:
             self._explain(error)
         about = about if isinstance(about, dict) else {}
-        manifest = str(names[wanted].get("digest") or "")
+        manifest = str(entry.get("digest") or "")
         blob = re.search(r"^FROM .*sha256[-:]([0-9a-f]{64})\s*$", str(about.get("modelfile")), re.MULTILINE)
         weights = blob.group(1) if blob else ""
         verified = bool(weights) and re.fullmatch(r"(sha256:)?[0-9a-f]{64}", manifest) is not None
