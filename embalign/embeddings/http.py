@@ -56,6 +56,7 @@ class Client:
         self.shown = f"{without_credentials(self.url)} (from {origin})"
         self.deadline = _deadline()
         self._headers = {"Accept": "application/json", **(headers or {})}
+        self._session = self._new_session()
 
     def get(self, path: str, deadline: float | None = None) -> Any:
         """Return the JSON that the server answers to GET. Raises SourceError."""
@@ -97,6 +98,7 @@ class Client:
         try:
             found = answers.get(timeout=deadline)
         except queue.Empty:
+            self._session = self._new_session()  # the old one belongs to the thread that still waits
             raise SourceError(
                 f"{self.shown}{path} did not answer within {deadline:g} s; if the model is slow to load or to run, set "
                 f"{DEADLINE_VARIABLE} to more seconds"
@@ -106,28 +108,31 @@ class Client:
         return found
 
     def _once(self, method: str, path: str, payload: Any, deadline: float) -> Any:
-        with requests.Session() as session:
-            session.trust_env = not _is_loopback(self.url)
-            try:
-                response = session.request(
-                    method,
-                    self.url + path,
-                    json=payload,
-                    headers=self._headers,
-                    timeout=(CONNECT_SECONDS, deadline),
-                    allow_redirects=False,
-                    stream=True,
-                )
-                body = self._body(response)
-            except requests.exceptions.ContentDecodingError as error:
-                raise SourceError(f"{self.shown}{path} sent a body that cannot be decoded: {shown(error)}") from None
-            except requests.exceptions.ConnectTimeout:
-                raise SourceError(f"{self.shown} does not answer; is a server running there?") from None
-            except requests.exceptions.ConnectionError as error:
-                raise self._connection_error(path, error) from None
-            except (requests.exceptions.ChunkedEncodingError, requests.exceptions.Timeout, OSError) as error:
-                raise TransientError(f"{self.shown}{path} broke off: {shown(error)}") from None
+        try:
+            response = self._session.request(
+                method,
+                self.url + path,
+                json=payload,
+                headers=self._headers,
+                timeout=(CONNECT_SECONDS, deadline),
+                allow_redirects=False,
+                stream=True,
+            )
+            body = self._body(response)
+        except requests.exceptions.ContentDecodingError as error:
+            raise SourceError(f"{self.shown}{path} sent a body that cannot be decoded: {shown(error)}") from None
+        except requests.exceptions.ConnectTimeout:
+            raise SourceError(f"{self.shown} does not answer; is a server running there?") from None
+        except requests.exceptions.ConnectionError as error:
+            raise self._connection_error(path, error) from None
+        except (requests.exceptions.ChunkedEncodingError, requests.exceptions.Timeout, OSError) as error:
+            raise TransientError(f"{self.shown}{path} broke off: {shown(error)}") from None
         return self._decoded(path, response, body)
+
+    def _new_session(self) -> requests.Session:
+        session = requests.Session()
+        session.trust_env = not _is_loopback(self.url)
+        return session
 
     def _body(self, response: requests.Response) -> bytes:
         parts, size = [], 0

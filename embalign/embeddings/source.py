@@ -99,6 +99,8 @@ def check_vectors(name: str, found: Sequence[Any], texts: Sequence[str], dimensi
     """
     if len(found) != len(texts):
         raise SourceError(f"{name} gave {len(found)} vectors for {len(texts)} texts; nothing of them is kept")
+    if (fast := _plain_unit_vectors(found)) is not None and dimension in (None, fast.shape[1]):
+        return fast
     rows: list[Vectors] = []
     for text, vector in zip(texts, found, strict=True):
         problem = _problem(vector)
@@ -142,6 +144,19 @@ def embed_or_name(
         )
         raise SourceError(f"{source.name} cannot embed {len(bad)} of {len(texts)} texts: {listed}")
     return check_vectors(source.name, found, texts, dimension)
+
+
+def _plain_unit_vectors(found: Sequence[Any]) -> Vectors | None:
+    """Vectors without anything wrong, converted at once; None leaves it to a closer look to say what is."""
+    if not all(isinstance(vector, list) and set(map(type, vector)) <= {float, int} for vector in found):
+        return None
+    if len({len(vector) for vector in found}) != 1:
+        return None
+    vectors = np.array(found, dtype=np.float64)
+    lengths = np.linalg.norm(vectors, axis=1)
+    if vectors.size == 0 or not (np.abs(lengths - 1) <= UNIT_TOLERANCE).all():
+        return None
+    return vectors.astype(np.float32)
 
 
 def _problem(vector: Any) -> str:
