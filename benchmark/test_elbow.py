@@ -27,6 +27,11 @@ ELBOW = Experiment(
                 *grid(policy=POLICIES, budget=BUDGETS, ratio=FULL_RATIOS),
                 *grid(policy=MORE_POLICIES, budget=["steps"], ratio=FULL_RATIOS),
             ],
+            gate=[
+                *grid(policy=["random"], budget=["steps"], ratio=[0.10, 1.00]),
+                *grid(policy=["density"], budget=["steps"], ratio=[0.10]),
+                *grid(policy=["random"], budget=["closed_form"], ratio=[0.10]),
+            ],
         ),
         Table(
             name="trajectory",

@@ -45,6 +45,11 @@ SPECTRAL = Experiment(
             measure="embalign.runs.measure_arm:measure_arm",
             quick=QUICK,
             full=FULL,
+            gate=[
+                *arms(["baseline"], ["none"], [0.0]),
+                *arms(["spectral"], ["raw_gradient_ratio"], [0.1]),
+                *arms(["signed_permutation", "norm_only"], ["raw"], [0.05]),
+            ],
         ),
         Table(
             name="positive_control",

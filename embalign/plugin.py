@@ -15,7 +15,7 @@ import threading
 import time
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any, TypeVar, cast
+from typing import Any, Literal, TypeVar, cast
 
 import pytest
 
@@ -23,6 +23,7 @@ from embalign.embeddings.cache import CacheError
 from embalign.embeddings.corpus import CorpusError
 from embalign.embeddings.http import SourceError
 from embalign.embeddings.pair import PairError
+from embalign.runs.baseline import BaselineError
 from embalign.runs.executor import ExecutorError
 from embalign.runs.experiment import PROFILES, Cell, Experiment, Row, Table
 from embalign.runs.session import RESULTS, CellFailedError, NotStoredError, Options, Session
@@ -32,7 +33,7 @@ DEFAULT_PAIR = "qwen-sentence-align"
 ROW_PROPERTY = "embalign_row"
 PROGRESS_SECONDS = 30
 T = TypeVar("T")
-USER_ERRORS = (PairError, CorpusError, SourceError, CacheError, ExecutorError, StoreError)
+USER_ERRORS = (PairError, CorpusError, SourceError, CacheError, ExecutorError, StoreError, BaselineError)
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -49,7 +50,8 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         "--profile",
         choices=PROFILES,
         default="quick",
-        help="quick: six ratios, five seeds; full: more ratios and ten seeds (default: %(default)s)",
+        help="quick: six ratios, five seeds; full: more ratios and ten seeds; gate: the merge gate's small grid, no "
+        "reports (default: %(default)s)",
     )
     group.addoption("--seeds", type=_at_least(2), metavar="N", help="number of seeds, at least 2 (default: by profile)")
     group.addoption(
@@ -79,6 +81,18 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         help="measure in this many processes; auto: one a processor (default: in pytest's own process)",
     )
     group.addoption(
+        "--regression",
+        choices=("off", "report", "strict"),
+        default="off",
+        help="compare the run with the committed baselines, a test result a metric; strict fails on regressed, missing "
+        "or incomparable (default: %(default)s)",
+    )
+    group.addoption(
+        "--update-baseline",
+        action="store_true",
+        help="write the baselines of the experiments that were run; needs --profile gate, a whole grid, a clean tree",
+    )
+    group.addoption(
         "--dask", metavar="ADDRESS", help="measure on an existing Dask cluster, for instance tcp://host:8786"
     )
 
@@ -97,6 +111,8 @@ def pytest_configure(config: pytest.Config) -> None:
         workers=0 if _is_worker(config) else config.getoption("workers"),
         dask=None if _is_worker(config) else config.getoption("dask"),
         refresh=config.getoption("refresh"),
+        regression=config.getoption("regression"),
+        update_baseline=config.getoption("update_baseline"),
     )
     if config.getoption("refresh") and not config.getoption("pair"):
         raise pytest.UsageError("--refresh needs --pair: it replaces the embeddings of the pairs named there")
@@ -161,6 +177,7 @@ class Hooks:
         self.config = config
         self.session = session
         self.messages: list[str] = []
+        self.annotations: list[str] = []  # lines that GitHub Actions reads
         self.expected = 0
         self.started = self.last_progress = time.monotonic()
 
@@ -202,6 +219,8 @@ class Hooks:
         self.expected = len(selected)
         if not _is_worker(self.config) and selected:
             _or_usage_error(self.session.check)
+            if self.session.options.regression == "strict" and not self.session.options.update_baseline:
+                _or_usage_error(self.session.check_baselines)
             _or_usage_error(lambda: self.session.start(selected))
 
     @pytest.hookimpl(tryfirst=True)
@@ -242,6 +261,7 @@ class Hooks:
             tables = tuple(Table(**table) for table in fields["tables"])
             self.session.experiments[fields["name"]] = Experiment(**{**fields, "tables": tables})
 
+    @pytest.hookimpl(tryfirst=True)  # before the JUnit file is written: verdicts belong into it
     def pytest_sessionfinish(self, session: pytest.Session, exitstatus: int) -> None:
         """Stop what is under way and draw the reports of the experiments that ran."""
         self.session.stop()
@@ -253,6 +273,14 @@ class Hooks:
         if by_user and self.expected:
             self.messages.append(f"interrupted {self.how_to_resume()}")
             session.exitstatus = 128 + signal.SIGINT
+        if self.session.options.regression != "off" and self.session.experiments:
+            self.report_regressions(session)
+        if self.session.options.update_baseline:
+            try:
+                self.messages += self.session.update_baselines()
+            except BaselineError as error:
+                self.messages.append(f"no baseline written: {error}")
+                session.exitstatus = pytest.ExitCode.USAGE_ERROR
         known = {cell.experiment for cell in self.session.rows} <= set(self.session.experiments)
         if self.session.rows and known:
             try:
@@ -261,11 +289,47 @@ class Hooks:
                 self.messages.append(f"no report written: {error}; artifacts already there are as they were")
                 session.exitstatus = pytest.ExitCode.INTERNAL_ERROR
 
+    def report_regressions(self, session: pytest.Session) -> None:
+        """Make every verdict of the merge gate a test result, and tell GitHub Actions where it runs."""
+        from embalign.reporting.regression import explain, summary
+        from embalign.verdicts.regression import FAILURES
+
+        verdicts = self.session.judge()
+        several = len({pair for pair, _, _ in verdicts}) > 1
+        for pair, experiment, verdict in verdicts:
+            words = explain(pair, experiment, verdict)
+            failed = self.session.options.regression == "strict" and verdict.kind in FAILURES
+            name = f"{experiment}-{verdict.metric}".replace("_", "-") + (f"-{pair}" if several else "")
+            self.messages.append(words)
+            self._result(f"regression[{name}]", words if failed else None)
+            if failed:
+                session.testsfailed += 1
+                session.exitstatus = pytest.ExitCode.TESTS_FAILED
+                if os.environ.get("GITHUB_ACTIONS") == "true":
+                    self.annotations.append(f"::error title=regression[{name}]::{words}")
+        if path := os.environ.get("GITHUB_STEP_SUMMARY"):
+            with Path(path).open("a", encoding="utf-8") as file:
+                file.write(summary(verdicts))
+
+    def _result(self, nodeid: str, failure: str | None) -> None:
+        phases: tuple[Literal["setup", "call", "teardown"], ...] = ("setup", "call", "teardown")
+        for when in phases:
+            outcome: Literal["passed", "failed"] = "failed" if failure and when == "call" else "passed"
+            report = pytest.TestReport(
+                nodeid=nodeid,
+                location=(nodeid, None, nodeid),
+                keywords={},
+                outcome=outcome,
+                longrepr=failure if outcome == "failed" else None,
+                when=when,
+            )
+            self.config.hook.pytest_runtest_logreport(report=report)
+
     def pytest_terminal_summary(self, terminalreporter: pytest.TerminalReporter) -> None:
         """Say where the artifacts are and what is missing."""
         if self.messages:
             terminalreporter.section("embalign")
-            for message in self.messages:
+            for message in [*self.messages, *self.annotations]:
                 terminalreporter.line(message)
 
 

@@ -12,7 +12,7 @@ Value = str | int | float
 Settings = dict[str, Value]
 Row = dict[str, Value]
 
-PROFILES = ("quick", "full")
+PROFILES = ("quick", "full", "gate")
 
 
 def grid(**axes: Sequence[Value]) -> list[Settings]:
@@ -57,12 +57,16 @@ _NUMBERS = {"ratio": 2, "lambda": 4}
 
 @dataclass(frozen=True)
 class Table:
-    """One CSV of an experiment: `measure` ("module:function") turns a pair and a cell into a row of numbers."""
+    """One CSV of an experiment: `measure` ("module:function") turns a pair and a cell into a row of numbers.
+
+    `gate` is the small grid of the merge gate; a table without one takes no part in it.
+    """
 
     name: str
     measure: str
     quick: Sequence[Settings]
     full: Sequence[Settings] = ()
+    gate: Sequence[Settings] = ()
     seeds: int | None = None
 
     def run(self, pair: Any, cell: Cell) -> Row:
@@ -95,7 +99,7 @@ class Experiment:
     def table_cells(self, table: Table, pair: str, profile: str, seeds: int | None = None) -> Iterable[Cell]:
         """Yield one table's cells, seed by seed."""
         count = seeds if seeds is not None else self.full_seeds if profile == "full" else self.quick_seeds
-        chosen = table.full if profile == "full" and table.full else table.quick
+        chosen = {"quick": table.quick, "full": table.full or table.quick, "gate": table.gate}[profile]
         for seed in range(min(count, table.seeds or count)):
             for settings in chosen:
                 yield Cell(self.name, table.name, pair, tuple(settings.items()), seed)

@@ -9,12 +9,16 @@ from collections.abc import Iterable, Sequence
 from concurrent.futures import CancelledError, Future
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from embalign.embeddings.corpus import CorpusError
 from embalign.embeddings.pair import Pair, PairError, check_pair, find_pair, load_pair, pair_digest, read_config
 from embalign.runs.executor import CellExecutor, DaskExecutor, ExecutorError, LocalExecutor
 from embalign.runs.experiment import Cell, Experiment, Row, Table
 from embalign.runs.store import Store, cell_key
+
+if TYPE_CHECKING:
+    from embalign.verdicts.regression import RegressionVerdict
 
 RESULTS = ("only-missing", "always", "only-cache")
 
@@ -40,6 +44,8 @@ class Options:
     workers: int = 0
     dask: str | None = None
     refresh: bool = False
+    regression: str = "off"
+    update_baseline: bool = False
 
 
 class Session:
@@ -159,10 +165,62 @@ class Session:
             self._executor = None
         self.store.close()
 
+    def check_baselines(self) -> None:
+        """Raise BaselineError if the merge gate cannot compare what is about to be measured."""
+        from embalign.runs.baseline import BaselineError, baseline_path, difference, fingerprints, read_baseline
+
+        for pair in self.folders():
+            for name in self.experiments:
+                path = baseline_path(self.options.root, pair, name)
+                unequal = difference(read_baseline(path), fingerprints(self.options.profile, self.digest(pair)))
+                if unequal:
+                    raise BaselineError(
+                        f"{path}: {unequal} differ from the baseline's, so nothing can be compared; if that is meant, "
+                        "run with --profile gate --update-baseline and commit"
+                    )
+
+    def judge(self) -> list[tuple[str, str, RegressionVerdict]]:
+        """Return pair, experiment and the merge gate's verdict for every gated metric."""
+        from embalign.runs.baseline import BaselineError, baseline_path, compare, fingerprints, read_baseline
+        from embalign.verdicts.regression import RegressionVerdict
+
+        verdicts = []
+        for pair in self.folders():
+            for name, experiment in sorted(self.experiments.items()):
+                rows, declared = self._rows_of(name, pair), experiment.cells(pair, *self._grid())
+                current = fingerprints(self.options.profile, self.digest(pair))
+                try:
+                    baseline = read_baseline(baseline_path(self.options.root, pair, name))
+                    found = compare(baseline, current, rows, declared)
+                except BaselineError as error:
+                    found = [RegressionVerdict("baseline", "missing", detail=str(error))]
+                verdicts += [(pair, name, verdict) for verdict in found]
+        return verdicts
+
+    def update_baselines(self) -> list[str]:
+        """Write the baselines of what was measured; return what changed. Raises BaselineError."""
+        from embalign.runs.baseline import fingerprints, update_baseline
+
+        messages = []
+        for pair in self.folders():
+            for name, experiment in sorted(self.experiments.items()):
+                rows, declared = self._rows_of(name, pair), experiment.cells(pair, *self._grid())
+                current = fingerprints(self.options.profile, self.digest(pair))
+                messages += update_baseline(self.options.root, pair, name, current, rows, declared)
+        return messages
+
+    def _rows_of(self, experiment: str, pair: str) -> dict[Cell, Row]:
+        return {cell: row for cell, row in self.rows.items() if (cell.experiment, cell.pair) == (experiment, pair)}
+
+    def _grid(self) -> tuple[str, int | None]:
+        return self.options.profile, self.options.seeds
+
     def publish(self, arguments: Sequence[str]) -> list[str]:
         """Write the artifacts of every experiment that has rows, and return what to tell the user."""
         from embalign.runs.artifacts import publish
 
+        if self.options.profile == "gate":  # a grid for the merge gate, too small for a report
+            return []
         messages = []
         for name, pair in sorted({(cell.experiment, cell.pair) for cell in self.rows}):
             experiment = self.experiments[name]
@@ -170,8 +228,8 @@ class Session:
                 experiment,
                 self.folders()[pair],
                 self.options.root,
-                rows={cell: row for cell, row in self.rows.items() if (cell.experiment, cell.pair) == (name, pair)},
-                declared=experiment.cells(pair, self.options.profile, self.options.seeds),
+                rows=self._rows_of(name, pair),
+                declared=experiment.cells(pair, *self._grid()),
                 profile=self.options.profile,
                 arguments=arguments,
                 reports_dir=self.options.reports_dir,

@@ -1,0 +1,38 @@
+"""An experiment whose cells have the gated metrics and cost nothing; GATED_SHIFT changes them as a fault would."""
+
+import json
+import os
+
+import numpy as np
+
+from embalign.verdicts.regression import MIN_EFFECTS
+
+EXPERIMENT_FILE = """
+import pytest
+
+from embalign.runs.experiment import Experiment, Table, grid
+
+GATED = Experiment(
+    name="gated",
+    report="gated:write_report",
+    tables=(Table("gated", measure="gated:measure", quick=grid(setting=[0]), gate=grid(setting=[0, 1, 2])),),
+)
+
+
+@pytest.mark.cells(GATED, "gated")
+def test_gated(cell, measure):
+    assert measure(cell)["mrr"] >= 0
+"""
+
+
+def measure(pair, cell):
+    """Metrics that depend on setting and seed, shifted by what GATED_SHIFT says: {"metric": amount}."""
+    generator = np.random.default_rng([cell["setting"], cell.seed])
+    shifts = json.loads(os.environ.get("GATED_SHIFT", "{}"))
+    return {metric: 0.5 + 0.1 * float(generator.random()) + shifts.get(metric, 0.0) for metric in MIN_EFFECTS}
+
+
+def write_report(frames, about, folder):
+    """Nothing but a line."""
+    (folder / "report.md").write_text("gated\n")
+    return "gated"

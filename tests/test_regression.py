@@ -1,0 +1,208 @@
+"""The merge gate: verdicts of known changes, and a run's exit code, results and refusals as its users meet them."""
+
+import json
+import re
+import subprocess
+import sys
+from xml.etree import ElementTree
+
+import gated
+import light
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from embalign.runs.baseline import read_baseline
+from embalign.verdicts.regression import LOWER_IS_BETTER, MIN_EFFECTS, judge_regression
+
+METRICS = list(MIN_EFFECTS)
+
+
+def changed(metric, values):
+    return {name: dict(enumerate(values if name == metric else [0.0] * len(values))) for name in METRICS}
+
+
+def kinds(changes, repeatability=None):
+    return {found.metric: found.kind for found in judge_regression(changes, repeatability or {})}
+
+
+def test_runs_of_the_same_code_on_one_machine_are_ok():
+    assert set(kinds(changed("mrr", [0.0] * 5)).values()) == {"ok"}
+
+
+@pytest.mark.parametrize("metric", METRICS)
+@pytest.mark.parametrize("better", [False, True])
+def test_a_change_of_twice_the_smallest_effect_is_seen_and_has_its_direction(metric, better):
+    sign = 1 if better != (metric in LOWER_IS_BETTER) else -1
+    change = [sign * MIN_EFFECTS[metric] * factor for factor in (1.8, 2.0, 2.1, 1.9, 2.2)]
+    found = kinds(changed(metric, change))
+    assert found.pop(metric) == ("improved" if better else "regressed")
+    assert set(found.values()) == {"ok"}
+
+
+@given(st.sampled_from(METRICS), st.lists(st.floats(-0.99, 0.99), min_size=3, max_size=8))
+def test_changes_that_do_not_matter_never_fail(metric, shares):
+    assert kinds(changed(metric, [MIN_EFFECTS[metric] * share for share in shares]))[metric] == "ok"
+
+
+def test_a_limit_follows_measured_repeatability():
+    change = changed("mrr", [-0.02, -0.021, -0.019])
+    assert kinds(change)["mrr"] == "regressed"
+    assert kinds(change, {"mrr": 0.02 / 2.8 + 1e-9})["mrr"] == "ok"
+
+
+def test_chance_and_too_few_seeds_are_inconclusive():
+    assert kinds(changed("mrr", [-0.2, 0.1, -0.1, 0.05]))["mrr"] == "inconclusive"
+    assert kinds(changed("mrr", [-0.2, -0.2]))["mrr"] == "inconclusive"
+    assert kinds(changed("mrr", [-0.2]))["mrr"] == "inconclusive"
+
+
+class Checkout:
+    """A root under git with the gated experiment and a small pair."""
+
+    def __init__(self, root, pair_folder):
+        self.root = root
+        light.build_root(root, pair_folder)
+        (root / "benchmark" / "test_light.py").unlink()
+        (root / "benchmark" / "test_gated.py").write_text(gated.EXPERIMENT_FILE)
+        (root / ".gitignore").write_text(".embalign/\n__pycache__/\n.pytest_cache/\n*.xml\nsummary.md\n")
+        self.git("init", "-q")
+        self.commit()
+        self.baseline = root / "benchmark" / "baselines" / "small-gated.json"
+
+    def git(self, *words):
+        who = ["-c", "user.name=tester", "-c", "user.email=tester@example.org"]
+        subprocess.run(["git", *who, *words], cwd=self.root, check=True, capture_output=True)
+
+    def commit(self):
+        self.git("add", "-A")
+        self.git("commit", "-qm", "state", "--allow-empty")
+
+    def run(self, *options, profile="gate", shift=None, **environment):
+        command = [sys.executable, "-m", "pytest", "benchmark", "--pair", "small", "--profile", profile, *options]
+        settings = {"GATED_SHIFT": json.dumps(shift or {}), "CI": "", "GITHUB_STEP_SUMMARY": ""} | environment
+        return subprocess.run(
+            [*command, "--results", "always", "-p", "no:randomly"],
+            cwd=self.root,
+            env=light.environment(**settings),
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+
+
+@pytest.fixture
+def checkout(tmp_path, smollm2):
+    from pair_folders import write_pair
+
+    return Checkout(tmp_path, write_pair(tmp_path / "source" / "small", smollm2, 240))
+
+
+@pytest.fixture
+def gated_checkout(checkout):
+    """The same with a committed baseline."""
+    done = checkout.run("--update-baseline")
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert "mrr none -> 0.5" in done.stdout
+    checkout.commit()
+    return checkout
+
+
+def test_an_unchanged_run_passes_and_each_verdict_is_a_test_result(gated_checkout):
+    done = gated_checkout.run("--regression", "strict", "--junitxml", "junit.xml")
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert f"{15 + len(METRICS)} passed" in done.stdout
+    cases = {case.get("name") for case in ElementTree.parse(gated_checkout.root / "junit.xml").iter("testcase")}
+    assert {f"regression[gated-{metric.replace('_', '-')}]" for metric in METRICS} <= cases
+
+
+@pytest.mark.parametrize("more", [[], ["-n", "2"], ["--workers", "2"]], ids=["serial", "xdist", "workers"])
+def test_a_loss_fails_with_metric_size_and_remedy(gated_checkout, more):
+    done = gated_checkout.run("--regression", "strict", *more, shift={"mrr": -0.02})
+    assert done.returncode == pytest.ExitCode.TESTS_FAILED, done.stdout + done.stderr
+    assert "regression[gated-mrr]" in done.stdout
+    assert re.search(r"mrr: regressed: -0\.02000 .*limit 0\.01; mend the change, or.*--update-baseline", done.stdout)
+    assert re.search(r"1 failed, \d+ passed", done.stdout)
+
+
+def test_report_only_tells_and_a_plain_run_does_not_gate(gated_checkout):
+    told = gated_checkout.run("--regression", "report", shift={"recall_at_1": -0.1})
+    assert (told.returncode, "recall_at_1: regressed" in told.stdout) == (0, True)
+    plain = gated_checkout.run(shift={"recall_at_1": -0.1})
+    assert (plain.returncode, "regressed" in plain.stdout) == (0, False)
+
+
+def test_a_gain_is_called_stale_and_passes(gated_checkout):
+    done = gated_checkout.run("--regression", "strict", shift={"gate_augrc": -0.1})
+    assert done.returncode == 0
+    assert "gate_augrc: improved" in done.stdout
+    assert "the baseline is stale" in done.stdout
+
+
+def test_github_gets_a_table_and_an_error_line(gated_checkout):
+    path = gated_checkout.root / "summary.md"
+    names = {"GITHUB_ACTIONS": "true", "GITHUB_STEP_SUMMARY": str(path)}
+    done = gated_checkout.run("--regression", "strict", shift={"spearman": -0.1}, **names)
+    assert re.search(r"^::error title=regression\[gated-spearman\]::.*regressed", done.stdout, re.MULTILINE)
+    assert re.search(r"\| gated \| small \| spearman \| regressed \| -0\.10000 \|", path.read_text(encoding="utf-8"))
+
+
+def test_missing_cells_fail(gated_checkout):
+    done = gated_checkout.run("--regression", "strict", "-k", "not 2-seed00")
+    assert done.returncode == pytest.ExitCode.TESTS_FAILED
+    assert "1 of the baseline's 15 cells have no row here" in done.stdout
+
+
+def test_what_cannot_be_compared_is_refused_before_anything_is_measured(gated_checkout):
+    content = json.loads(gated_checkout.baseline.read_text())
+    gated_checkout.baseline.write_text(json.dumps(content | {"fingerprints": {**content["fingerprints"], "data": "0"}}))
+    done = gated_checkout.run("--regression", "strict")
+    assert done.returncode == pytest.ExitCode.USAGE_ERROR
+    assert re.search("data differ from the baseline's.*--update-baseline", done.stderr)
+    assert "passed" not in done.stdout
+    gated_checkout.baseline.write_text("[]")
+    assert "not a baseline" in gated_checkout.run("--regression", "strict").stderr
+    gated_checkout.baseline.unlink()
+    assert "no baseline; make one with" in gated_checkout.run("--regression", "strict").stderr
+
+
+def test_another_profile_is_another_grid(gated_checkout):
+    done = gated_checkout.run("--regression", "strict", profile="quick")
+    assert done.returncode == pytest.ExitCode.USAGE_ERROR
+    assert "profile differ" in done.stderr
+
+
+@pytest.mark.parametrize(
+    ("options", "environment", "message"),
+    [
+        (["-k", "not 2-seed00"], {}, "1 of 15 cells have no row"),
+        ([], {"CI": "true"}, "CI is set"),
+        (["--profile", "quick"], {}, "add --profile gate"),
+    ],
+    ids=["partial", "CI", "profile"],
+)
+def test_a_baseline_is_not_updated_from_what_does_not_support_it(gated_checkout, options, environment, message):
+    before = gated_checkout.baseline.read_bytes()
+    done = gated_checkout.run("--update-baseline", *options, shift={"mrr": 0.1}, **environment)
+    assert done.returncode != 0
+    assert message in done.stdout
+    assert gated_checkout.baseline.read_bytes() == before
+
+
+def test_a_baseline_is_not_updated_from_a_dirty_tree(gated_checkout):
+    with (gated_checkout.root / "conftest.py").open("a") as file:
+        file.write("# changed\n")
+    done = gated_checkout.run("--update-baseline")
+    assert "commit first, then update" in done.stdout
+    assert done.returncode != 0
+
+
+def test_an_update_prints_old_and_new_and_keeps_measured_repeatability(gated_checkout):
+    content = json.loads(gated_checkout.baseline.read_text())
+    gated_checkout.baseline.write_text(json.dumps(content | {"repeatability": {"mrr": 0.001}}))
+    gated_checkout.commit()
+    done = gated_checkout.run("--update-baseline", shift={"mrr": 0.1})
+    assert re.search(r"small-gated\.json: mrr 0\.5\d+ -> 0\.6\d+", done.stdout), done.stdout
+    assert read_baseline(gated_checkout.baseline).repeatability == {"mrr": 0.001}
+    gated_checkout.commit()
+    assert gated_checkout.run("--regression", "strict", shift={"mrr": 0.1}).returncode == 0
