@@ -207,6 +207,13 @@ class Hooks:
             "go on from there"
         )
 
+    def pytest_collection_modifyitems(self, config: pytest.Config, items: list[pytest.Item]) -> None:
+        """Leave out the cases of tables that have no cell in the chosen profile; pytest would skip each, by name."""
+        empty = [item for item in items if isinstance(item, pytest.Function) and _has_no_cell(item)]
+        if empty:
+            config.hook.pytest_deselected(items=empty)
+            items[:] = [item for item in items if item not in empty]
+
     def pytest_collection_finish(self, session: pytest.Session) -> None:
         """Refuse unusable pairs before the first case and hand missing cells to the executor."""
         if self.config.option.collectonly or not self.session.experiments:
@@ -344,6 +351,11 @@ def _declared(marker: pytest.Mark | None) -> tuple[Experiment, Table]:
         raise pytest.UsageError("the measure fixture needs a case marked with pytest.mark.cells(experiment, table)")
     experiment, table = marker.args
     return experiment, experiment.table(table)
+
+
+def _has_no_cell(item: pytest.Function) -> bool:
+    marked = item.get_closest_marker("cells") is not None
+    return marked and not isinstance(item.callspec.params.get("cell"), Cell)
 
 
 def _report_row(request: pytest.FixtureRequest, table: Table, cell: Cell, row: Row) -> None:
