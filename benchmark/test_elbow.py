@@ -18,6 +18,7 @@ BUDGETS = ["steps", "epochs", "closed_form"]
 ELBOW = Experiment(
     name="elbow",
     report="embalign.reporting.elbow:write_report",
+    conclusion="embalign.reporting.conclusions:elbow",
     tables=(
         Table(
             name="data_ratio_vs_metrics",

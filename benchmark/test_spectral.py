@@ -39,6 +39,7 @@ FULL = [*compared(memo_draws=1, ratio_draws=3), *arms(["rotation", "phase"], ["r
 SPECTRAL = Experiment(
     name="spectral",
     report="embalign.reporting.spectral:write_report",
+    conclusion="embalign.reporting.conclusions:spectral",
     tables=(
         Table(
             name="spectral_ab",

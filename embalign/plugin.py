@@ -13,7 +13,7 @@ import os
 import signal
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, Literal, TypeVar, cast
 
@@ -93,6 +93,16 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         help="write the baselines of the experiments that were run; needs --profile gate, a whole grid, a clean tree",
     )
     group.addoption(
+        "--promote",
+        action="store_true",
+        help="copy a complete run made from a clean tree into docs/research/, with a conclusion that binds its numbers",
+    )
+    group.addoption(
+        "--reverify",
+        action="store_true",
+        help="with docs/research: also measure each promoted conclusion again and compare; takes as long as its run",
+    )
+    group.addoption(
         "--dask", metavar="ADDRESS", help="measure on an existing Dask cluster, for instance tcp://host:8786"
     )
 
@@ -136,6 +146,49 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
     options = session.options
     cells = [cell for pair in pairs for cell in experiment.table_cells(table, pair, options.profile, options.seeds)]
     metafunc.parametrize("cell", cells, ids=[f"{cell.pair}-{cell.id}" if len(pairs) > 1 else cell.id for cell in cells])
+
+
+def pytest_collect_file(file_path: Path, parent: pytest.Collector) -> pytest.Collector | None:
+    """Collect every conclusion under docs/research/: its checks are test cases."""
+    research = parent.config.rootpath / "docs" / "research"
+    if file_path.name == "README.md" and file_path.parent.parent == research:
+        return ConclusionFile.from_parent(parent, path=file_path)
+    return None
+
+
+class ConclusionFile(pytest.File):
+    """A promoted conclusion."""
+
+    def collect(self) -> Iterator[pytest.Item]:
+        """Yield one case a static check, and one for measuring it again where that is asked for."""
+        from embalign.research.conclusion import CHECKS
+
+        for name in (*CHECKS, *(["reverify"] if self.config.getoption("reverify") else [])):
+            yield ConclusionItem.from_parent(self, name=name)
+
+
+class ConclusionItem(pytest.Item):
+    """One check of a conclusion."""
+
+    def runtest(self) -> None:
+        """Raise ConclusionError if the check fails."""
+        from embalign.research.conclusion import CHECKS, read_conclusion
+
+        found = read_conclusion(self.path.parent)
+        if self.name == "reverify":
+            from embalign.research.promote import reverify
+
+            self.add_report_section("call", "reverify", reverify(found, self.config.rootpath))
+        else:
+            CHECKS[self.name](found, self.config.rootpath)
+
+    def repr_failure(self, excinfo: pytest.ExceptionInfo[BaseException], style: Any = None) -> Any:
+        """Show what does not hold, without a traceback."""
+        from embalign.research.conclusion import ConclusionError
+
+        if isinstance(excinfo.value, ConclusionError):
+            return str(excinfo.value)
+        return super().repr_failure(excinfo, style)
 
 
 @pytest.fixture
@@ -295,6 +348,18 @@ class Hooks:
             except OSError as error:
                 self.messages.append(f"no report written: {error}; artifacts already there are as they were")
                 session.exitstatus = pytest.ExitCode.INTERNAL_ERROR
+        if self.config.getoption("promote"):
+            self.promote(session)
+
+    def promote(self, session: pytest.Session) -> None:
+        """Promote what this run has measured and published, or say why not."""
+        from embalign.research.conclusion import ConclusionError
+
+        try:
+            self.messages += self.session.promote()
+        except (ConclusionError, OSError) as error:
+            self.messages.append(str(error))
+            session.exitstatus = pytest.ExitCode.USAGE_ERROR
 
     def report_regressions(self, session: pytest.Session) -> None:
         """Make every verdict of the merge gate a test result, and tell GitHub Actions where it runs."""

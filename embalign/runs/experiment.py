@@ -87,6 +87,7 @@ class Experiment:
     tables: tuple[Table, ...]
     quick_seeds: int = 5
     full_seeds: int = 10
+    conclusion: str = ""  # "module:function" that writes the text of a promoted run
 
     def table(self, name: str) -> Table:
         """Return the table of that name."""

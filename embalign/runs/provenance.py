@@ -60,7 +60,7 @@ def digests(paths: Sequence[Path]) -> dict[str, str]:
 
 
 def commit(root: Path) -> dict[str, str | bool | None]:
-    """Return the checkout's commit and whether anything but reports differs from it; None without git."""
+    """Return the checkout's commit and whether anything but what runs write differs from it; None without git."""
 
     def git(*words: str) -> str | None:
         try:
@@ -69,7 +69,8 @@ def commit(root: Path) -> dict[str, str | bool | None]:
             return None
         return done.stdout.strip()
 
-    status = git("status", "--porcelain", "--", ".", ":(exclude)benchmark/*/reports/*")
+    written = ("benchmark/*/reports/*", "benchmark/baselines/*", "docs/research/*")
+    status = git("status", "--porcelain", "--", ".", *(f":(exclude){path}" for path in written))
     return {"id": git("rev-parse", "HEAD"), "dirty": None if status is None else bool(status)}
 
 

@@ -209,6 +209,27 @@ class Session:
                 messages += update_baseline(self.options.root, pair, name, current, rows, declared)
         return messages
 
+    def promote(self) -> list[str]:
+        """Promote the reports just published into docs/research/. Raises ConclusionError."""
+        from embalign.research.conclusion import ConclusionError
+        from embalign.research.promote import promote
+
+        messages = []
+        for pair, folder in self.folders().items():
+            for name, experiment in sorted(self.experiments.items()):
+                rows, declared = self._rows_of(name, pair), experiment.cells(pair, *self._grid())
+                missing = [cell.id for cell in declared if cell not in rows]
+                failed = [cell.id for cell, row in rows.items() if row["status"] != "ok"]
+                if missing or failed or self.options.profile == "gate" or not experiment.conclusion:
+                    found = f"{len(missing)} cells missing, {len(failed)} failed, profile {self.options.profile}"
+                    raise ConclusionError(
+                        f"not promoted: {name} on {pair} is no complete run for a conclusion ({found})"
+                    )
+                base = self.options.reports_dir / folder.name if self.options.reports_dir else folder / "reports"
+                target = promote(base / name, self.options.root, experiment.conclusion)
+                messages.append(f"{name} on {pair}: promoted to {target.relative_to(self.options.root)}")
+        return messages
+
     def _rows_of(self, experiment: str, pair: str) -> dict[Cell, Row]:
         return {cell: row for cell, row in self.rows.items() if (cell.experiment, cell.pair) == (experiment, pair)}
 
