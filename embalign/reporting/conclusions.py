@@ -67,8 +67,8 @@ def spectral(folder: Path, provenance: Mapping[str, Any]) -> Written:
             "## Evidence",
             "![Differences of each arm to the baseline](spectral_ab.png)",
             "Differences to the baseline with their intervals, paired by seed and label group, verdicts after Holm. "
-            "Raw: as the memo writes the loss. Unit: on unit vectors. Gradient ratio: λ set so that the term's gradient "
-            "is that share of the cosine loss's.",
+            "Raw: as the memo writes the loss. Unit: on unit vectors. Gradient ratio: λ set so that the term's gradient"
+            " is that share of the cosine loss's.",
             "\n".join(
                 [
                     "| setting | λ or ratio | metric | difference | low | high | verdict | put down to |",
