@@ -277,6 +277,7 @@ class Hooks:
             if marker is not None and isinstance(item, pytest.Function):
                 selected.append((_declared(marker)[1], cast(Cell, item.callspec.params["cell"])))
         self.expected = len(selected)
+        self.session.selected = {cell.experiment for _, cell in selected}
         if not _is_worker(self.config) and selected:
             _or_usage_error(self.session.check)
             if self.session.options.regression == "strict" and not self.session.options.update_baseline:

@@ -153,6 +153,19 @@ def test_missing_cells_fail(gated_checkout):
     assert "1 of the baseline's 15 cells have no row here" in done.stdout
 
 
+def test_a_run_that_overlaps_with_no_baseline_fails(gated_checkout):
+    done = gated_checkout.run("--regression", "strict", "-k", "nothing_of_the_kind")
+    assert done.returncode != 0
+    assert "no case was run that a baseline could be held to" in done.stdout
+
+
+def test_experiments_that_are_not_run_are_not_demanded(gated_checkout):
+    other = gated.EXPERIMENT_FILE.replace("gated", "other").replace("GATED", "OTHER").replace("other:m", "gated:m")
+    (gated_checkout.root / "benchmark" / "test_other.py").write_text(other)
+    done = gated_checkout.run("--regression", "strict", "-k", "test_gated")
+    assert done.returncode == 0, done.stdout + done.stderr
+
+
 def test_what_cannot_be_compared_is_refused_before_anything_is_measured(gated_checkout):
     content = json.loads(gated_checkout.baseline.read_text())
     gated_checkout.baseline.write_text(json.dumps(content | {"fingerprints": {**content["fingerprints"], "data": "0"}}))

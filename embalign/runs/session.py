@@ -49,13 +49,17 @@ class Options:
 
 
 class Session:
-    """State of a run. `rows` holds what this run has measured or read from the store."""
+    """State of a run. `rows` holds what this run has measured or read from the store.
+
+    `experiments` are those collected, `selected` the names of those of which a case is to run.
+    """
 
     def __init__(self, options: Options) -> None:
         self.options = options
         self.store = Store(options.root / ".embalign" / "results.sqlite")
         self.experiments: dict[str, Experiment] = {}
         self.rows: dict[Cell, Row] = {}
+        self.selected: set[str] = set()
         self._folders: dict[str, Path] = {}
         self._pairs: dict[str, Pair] = {}
         self._digests: dict[str, str] = {}
@@ -170,7 +174,7 @@ class Session:
         from embalign.runs.baseline import BaselineError, baseline_path, difference, fingerprints, read_baseline
 
         for pair in self.folders():
-            for name in self.experiments:
+            for name in self._run():
                 path = baseline_path(self.options.root, pair, name)
                 unequal = difference(read_baseline(path), fingerprints(self.options.profile, self.digest(pair)))
                 if unequal:
@@ -186,7 +190,7 @@ class Session:
 
         verdicts = []
         for pair in self.folders():
-            for name, experiment in sorted(self.experiments.items()):
+            for name, experiment in self._run().items():
                 rows, declared = self._rows_of(name, pair), experiment.cells(pair, *self._grid())
                 current = fingerprints(self.options.profile, self.digest(pair))
                 try:
@@ -195,6 +199,11 @@ class Session:
                 except BaselineError as error:
                     found = [RegressionVerdict("baseline", "missing", detail=str(error))]
                 verdicts += [(pair, name, verdict) for verdict in found]
+        if not verdicts:
+            nothing = RegressionVerdict(
+                "baseline", "missing", detail="no case was run that a baseline could be held to"
+            )
+            return [(pair, "nothing", nothing) for pair in self.folders()]
         return verdicts
 
     def update_baselines(self) -> list[str]:
@@ -203,7 +212,7 @@ class Session:
 
         messages = []
         for pair in self.folders():
-            for name, experiment in sorted(self.experiments.items()):
+            for name, experiment in self._run().items():
                 rows, declared = self._rows_of(name, pair), experiment.cells(pair, *self._grid())
                 current = fingerprints(self.options.profile, self.digest(pair))
                 messages += update_baseline(self.options.root, pair, name, current, rows, declared)
@@ -216,7 +225,7 @@ class Session:
 
         messages = []
         for pair, folder in self.folders().items():
-            for name, experiment in sorted(self.experiments.items()):
+            for name, experiment in self._run().items():
                 rows, declared = self._rows_of(name, pair), experiment.cells(pair, *self._grid())
                 missing = [cell.id for cell in declared if cell not in rows]
                 failed = [cell.id for cell, row in rows.items() if row["status"] != "ok"]
@@ -229,6 +238,11 @@ class Session:
                 target = promote(base / name, self.options.root, experiment.conclusion)
                 messages.append(f"{name} on {pair}: promoted to {target.relative_to(self.options.root)}")
         return messages
+
+    def _run(self) -> dict[str, Experiment]:
+        """The experiments that this run is about: others are collected too, and their cases deselected."""
+        names = self.selected | {cell.experiment for cell in self.rows}
+        return {name: self.experiments[name] for name in sorted(names)}
 
     def _rows_of(self, experiment: str, pair: str) -> dict[Cell, Row]:
         return {cell: row for cell, row in self.rows.items() if (cell.experiment, cell.pair) == (experiment, pair)}
