@@ -38,7 +38,8 @@ from embalign.alignment.training import apply_map
 from embalign.embeddings.pair import find_pair, load_pair
 from embalign.evaluation import gate
 from embalign.evaluation.certificate import certify
-from embalign.reporting.calibration import gate_tables, share
+from embalign.reporting.calibration import share
+from embalign.reporting.calibration_gates import gate_tables
 from embalign.runs.deployed_gate import TARGETS, choose_score, train_pair_map
 
 PAIRS = ("qwen-sentence-align", "smollm2-mpnet")

@@ -1,4 +1,4 @@
-"""The calibration of the elbow verdict as text and figure: demands, what was measured, and the peers beside it."""
+"""The calibration of the elbow and A/B verdicts as text and figure: demands, what was measured, and the peers beside it."""
 
 from __future__ import annotations
 
@@ -69,13 +69,13 @@ def _false_elbows(table: pd.DataFrame) -> pd.DataFrame:
         for profile in ("quick", "full"):
             own = _one(table, "embalign", world, profile)
             line |= {
-                f"embalign, {profile}": _rate(own, "elbow"),
-                f"line rejected, {profile}": _rate(own, "line rejected"),
+                f"embalign, {profile}": rate(own, "elbow"),
+                f"line rejected, {profile}": rate(own, "line rejected"),
             }
         kneed = _one(table, "kneed", world, "full")
-        line |= {"kneed, ratio": _rate(kneed, "linear"), "kneed, log ratio": _rate(kneed, "log")}
-        line["piecewise-regression"] = _rate(_one(table, "piecewise-regression", world, "full"), "elbow")
-        line["demand"] = _rarely([_one(table, "embalign", world, p) for p in ("quick", "full")], "elbow")
+        line |= {"kneed, ratio": rate(kneed, "linear"), "kneed, log ratio": rate(kneed, "log")}
+        line["piecewise-regression"] = rate(_one(table, "piecewise-regression", world, "full"), "elbow")
+        line["demand"] = rarely([_one(table, "embalign", world, p) for p in ("quick", "full")], "elbow")
         lines.append(line)
     return pd.DataFrame(lines)
 
@@ -85,17 +85,17 @@ def _found_elbows(table: pd.DataFrame) -> pd.DataFrame:
     for profile in ("quick", "full", "ten ratios, three seeds"):
         rows = table[(table["method"] == "embalign") & (table["profile"] == profile)]
         for _, row in rows[rows["world"].str.startswith("broken stick")].iterrows():
-            line = {"profile": profile, "world": row["world"], "found": _rate(row, "elbow")}
+            line = {"profile": profile, "world": row["world"], "found": rate(row, "elbow")}
             line["unidentifiable"] = f"{row['unidentifiable']:.3f}"
             hidden = (profile, row["world"]) in NOT_FOUND_HERE
-            line["covered"] = "" if hidden else _rate(row, "covered")
+            line["covered"] = "" if hidden else rate(row, "covered")
             line["median width (decades)"] = "" if hidden else f"{row['median width']:.3f}"
             peer = _one(table, "piecewise-regression", row["world"], profile)
             line["piecewise-regression found, covered"] = (
                 "" if peer is None else f"{peer['elbow']:.3f}, {peer['covered']:.3f}"
             )
             if hidden:
-                line["demand"] = _rarely([row], "elbow")
+                line["demand"] = rarely([row], "elbow")
             else:
                 failed = [
                     *(["found"] if row["elbow"] < 0.90 else []),
@@ -114,8 +114,8 @@ def _at_margin(table: pd.DataFrame) -> pd.DataFrame:
                 "ratios": str(row["ratios"]),
                 "seeds": str(row["seeds"]),
                 "items": "60" if row["method"] == "embalign, items" else "none",
-                "less recommended": _rate(row, "recommends less"),
-                "demand": _rarely([row], "recommends less"),
+                "less recommended": rate(row, "recommends less"),
+                "demand": rarely([row], "recommends less"),
             }
             for _, row in rows.iterrows()
         ]
@@ -128,9 +128,9 @@ def _declining(table: pd.DataFrame) -> pd.DataFrame:
         for _, peer in table[(table["method"] == "split halves") & (table["profile"] == profile)].iterrows():
             world = peer["world"]
             own = _one(table, "embalign", world, profile)
-            line = {"profile": profile, "world": world, "declining": _rate(own, "declining")}
-            line["by split halves"] = _rate(peer, "declining")
-            line["demand"] = "power" if world == DECLINE.name else _rarely([own], "declining")
+            line = {"profile": profile, "world": world, "declining": rate(own, "declining")}
+            line["by split halves"] = rate(peer, "declining")
+            line["demand"] = "power" if world == DECLINE.name else rarely([own], "declining")
             lines.append(line)
     return pd.DataFrame(lines)
 
@@ -150,14 +150,15 @@ def _one(table: pd.DataFrame, method: str, world: str, profile: str) -> pd.Serie
     return None if rows.empty else rows.iloc[0]
 
 
-def _rate(row: pd.Series | None, name: str) -> str:
+def rate(row: pd.Series | None, name: str) -> str:
+    """Return a share with its interval, or nothing where it was not measured."""
     if row is None or pd.isna(row[name]):
         return ""
     return f"{row[name]:.3f} ({row[f'{name} low']:.3f}-{row[f'{name} high']:.3f})"
 
 
-def _rarely(rows: Sequence[pd.Series | None], *names: str) -> str:
-    """Whether each of these happens in at most 5 % of every row's runs, within Monte Carlo error."""
+def rarely(rows: Sequence[pd.Series | None], *names: str) -> str:
+    """Return whether each of these happens in at most 5 % of every row's runs, within Monte Carlo error."""
     present = [row for row in rows if row is not None]
     return "met" if all(row[f"{name} low"] <= 0.05 for row in present for name in names) else "not met"
 
@@ -207,10 +208,10 @@ def ab_tables(table: pd.DataFrame, controls_found: int, controls: int) -> str:
                 "items": str(row["items"]) if row["items"] else "none",
                 "noise": row["noise"],
                 **{
-                    name: _rate(row, name)
+                    name: rate(row, name)
                     for name in ("false difference", "false equivalence", "power at twice the margin", "equivalence")
                 },
-                "demand": _rarely([row], "false difference", "false equivalence"),
+                "demand": rarely([row], "false difference", "false equivalence"),
             }
         )
     rate, low, high = share("found", controls_found, controls).values()
@@ -231,38 +232,5 @@ def ab_tables(table: pd.DataFrame, controls_found: int, controls: int) -> str:
         "## The positive control",
         f"Of {controls} experiments of five seeds on the synthetic task, the order effect is found in {controls_found} "
         f"({rate:.2f}, 95 % interval {low:.2f} to {high:.2f}). Demand: power of at least 0.9.",
-    ]
-    return "\n\n".join(parts) + "\n"
-
-
-def gate_tables(table: pd.DataFrame) -> str:
-    """Return the calibration of the gate's promise as Markdown."""
-    lines = [
-        {
-            "outputs of": row["world"],
-            "calibration draws": row["calibration"],
-            "risk at most": f"{100 * row['target']:g} %",
-            "promise broken": _rate(row, "broken"),
-            "certified": f"{row['certified']:.3f}",
-            "accepts, mean": f"{row['coverage']:.3f}",
-            "demand": "none" if row["calibration"] == "topics, blind" else _rarely([row], "broken"),
-        }
-        for _, row in table.iterrows()
-    ]
-    parts = [
-        "# How often the gate's promise breaks",
-        f"{int(table['draws'].max())} calibration draws a row. The promise is broken where a threshold was certified "
-        "and the risk above it in the population drawn from is higher than the target. Demand: in at most 5 %. In "
-        "brackets: 95 % Clopper-Pearson intervals.",
-        "```\npip install -c constraints.txt -e .\npython benchmark/calibrate_gate.py\n```",
-        "- Shipped pairs: the population is every held-out output of the exported map, so its risk is known."
-        " Simulated: new scores and topics each time, with a risk known at every threshold.\n"
-        "- `halves`: a random half of the outputs; `outputs`: outputs drawn with replacement. Both certify outputs as "
-        "independent, for queries on the same topics.\n"
-        "- `topics`: whole label groups drawn with replacement, certified with their groups: what the report and the "
-        "exported map do.\n"
-        "- `topics, blind`: the same draws certified as if outputs were independent: what leaving the groups out "
-        "would cost.",
-        markdown(pd.DataFrame(lines)),
     ]
     return "\n\n".join(parts) + "\n"
