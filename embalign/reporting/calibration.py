@@ -1,4 +1,4 @@
-"""The calibration of the elbow and A/B verdicts as text and figure: demands, what was measured, and the peers beside it."""
+"""The calibration of the elbow and A/B verdicts as text and figure: demands, what was measured, and peers."""
 
 from __future__ import annotations
 
