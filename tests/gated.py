@@ -15,6 +15,7 @@ from embalign.runs.experiment import Experiment, Table, grid
 GATED = Experiment(
     name="gated",
     report="gated:write_report",
+    conclusion="gated:conclude",
     tables=(Table("gated", measure="gated:measure", quick=grid(setting=[0]), gate=grid(setting=[0, 1, 2])),),
 )
 
@@ -33,6 +34,24 @@ def measure(pair, cell):
 
 
 def write_report(frames, about, folder):
-    """Nothing but a line."""
+    """A table, a figure and a line."""
+    from matplotlib import pyplot
+
+    from embalign.reporting.style import figure_style, save
+    from embalign.reporting.tables import write_csv
+
+    write_csv(frames["gated"], folder / "gated.csv", ("pair", "setting", "seed"))
+    with figure_style():
+        figure, axis = pyplot.subplots(figsize=(2, 2))
+        axis.plot(frames["gated"]["mrr"])
+        save(figure, folder / "gated.png")
     (folder / "report.md").write_text("gated\n")
     return "gated"
+
+
+def conclude(folder, provenance):
+    """A conclusion of one number."""
+    from embalign.research.claims import bind
+
+    number = bind(folder, file="gated.csv", where="setting:0", col="mrr", fn="mean", format=".4f")
+    return "What was measured", f"It is {number}.\n\n![The curve](gated.png)", []

@@ -386,6 +386,7 @@ def test_an_unverified_server_is_named_in_provenance_and_can_be_used(bench, serv
     bench.use(server.url)
     done = bench.finished()
     assert "unverified server" in done.stdout
+    assert "unverified server" in (bench.folder / "reports" / "light" / "report.md").read_text()
     assert json.loads((bench.folder / "embeddings" / "provenance.json").read_text())["teacher"]["verified"] is False
 
 

@@ -78,8 +78,8 @@ class Checkout:
         self.git("add", "-A")
         self.git("commit", "-qm", "state", "--allow-empty")
 
-    def run(self, *options, profile="gate", shift=None, **environment):
-        command = [sys.executable, "-m", "pytest", "benchmark", "--pair", "small", "--profile", profile, *options]
+    def run(self, *options, profile="gate", shift=None, path="benchmark", **environment):
+        command = [sys.executable, "-m", "pytest", path, "--pair", "small", "--profile", profile, *options]
         settings = {"GATED_SHIFT": json.dumps(shift or {}), "CI": "", "GITHUB_STEP_SUMMARY": ""} | environment
         return subprocess.run(
             [*command, "--results", "always", "-p", "no:randomly"],
@@ -219,3 +219,33 @@ def test_an_update_prints_old_and_new_and_keeps_measured_repeatability(gated_che
     assert read_baseline(gated_checkout.baseline).repeatability == {"mrr": 0.001}
     gated_checkout.commit()
     assert gated_checkout.run("--regression", "strict", shift={"mrr": 0.1}).returncode == 0
+
+
+def test_a_complete_clean_run_is_promoted_and_measured_again(checkout):
+    """What the command line promotes verifies, comes out again to the byte, and does not with another seed."""
+    done = checkout.run("--promote", profile="quick")
+    assert done.returncode == 0, done.stdout + done.stderr
+    (folder,) = (checkout.root / "docs" / "research").iterdir()
+    assert folder.name.endswith("-gated-small")
+    verified = checkout.run(profile="quick", path="docs/research")
+    assert "4 passed" in verified.stdout, verified.stdout + verified.stderr
+    again = checkout.run("--reverify", profile="quick", path="docs/research")
+    assert "5 passed" in again.stdout, again.stdout + again.stderr
+    changed = checkout.run("--reverify", profile="quick", path="docs/research", shift={"mrr": 1e-9})
+    assert changed.returncode == pytest.ExitCode.TESTS_FAILED
+    assert "gated.csv: measured again on the same type of machine, it is not the same" in changed.stdout
+    readme = folder / "README.md"
+    text = readme.read_text(encoding="utf-8")
+    readme.write_text(text.replace("--seeds 5", "--seeds 4"), encoding="utf-8")
+    wrong = checkout.run("--reverify", profile="quick", path="docs/research")
+    assert wrong.returncode == pytest.ExitCode.TESTS_FAILED
+    assert "gated.csv: measured again" in wrong.stdout
+
+
+def test_a_run_from_a_dirty_tree_is_not_promoted(checkout):
+    with (checkout.root / "conftest.py").open("a") as file:
+        file.write("# changed\n")
+    done = checkout.run("--promote", profile="quick")
+    assert done.returncode != 0
+    assert "not promoted: the tree differs from its commit" in done.stdout
+    assert not list((checkout.root / "docs").rglob("README.md"))

@@ -72,6 +72,9 @@ def publish(
     write_report = pkgutil.resolve_name(experiment.report)
     with tempfile.TemporaryDirectory(dir=base, prefix=".building-") as building:
         headline = write_report(frames, about, Path(building))
+        if unverified := _unverified(about["data"]):
+            with (Path(building) / "report.md").open("a", encoding="utf-8") as report:
+                report.write(f"\nNote: {unverified}.\n")
         about["artifacts"] = provenance.digests(list(Path(building).iterdir()))
         (Path(building) / "provenance.json").write_text(json.dumps(about, indent=2) + "\n")
         move_all(Path(building), canonical)
@@ -82,7 +85,7 @@ def publish(
     return [
         f"{experiment.name} on {folder.name}: {headline}",
         f"  {len(declared)} cells, report: {_shown(canonical / 'report.md', root)}{note}",
-        *_unverified(about["data"]),
+        *([f"  {unverified}"] if unverified else []),
         *([f"  removed what an earlier partial run had left in {_shown(partial, root)}"] if stale else []),
     ]
 
@@ -102,11 +105,11 @@ def collect_frames(
     return frames
 
 
-def _unverified(data: Mapping[str, Any]) -> list[str]:
+def _unverified(data: Mapping[str, Any]) -> str:
     roles = [role for role in ("draft", "teacher") if (data.get(role) or {}).get("verified") is False]
     if not roles:
-        return []
-    return [f"  embeddings of {' and '.join(roles)} come from an unverified server: no digest pins the model's weights"]
+        return ""
+    return f"embeddings of {' and '.join(roles)} come from an unverified server: no digest pins the model's weights"
 
 
 def _shown(path: Path, root: Path) -> str:
