@@ -86,9 +86,12 @@ def command(*options):
     return [*base, "-p", "no:cacheprovider" if "--lf" not in options else "cacheprovider", *options]
 
 
-def environment(**extra):
-    """The environment of a run: the tests' modules importable, output not held back, no coverage to slow it down."""
-    inherited = {name: value for name, value in os.environ.items() if not name.startswith("COVERAGE")}
+def environment(measured=False, **extra):
+    """The environment of a run: the tests' modules importable, output not held back.
+
+    Coverage follows only where it is asked for: it slows what is killed and timed.
+    """
+    inherited = {name: value for name, value in os.environ.items() if measured or not name.startswith("COVERAGE")}
     return inherited | {"PYTHONPATH": f"{ROOT}{os.pathsep}{ROOT / 'tests'}", "PYTHONUNBUFFERED": "1"} | extra
 
 

@@ -84,7 +84,7 @@ class Checkout:
         return subprocess.run(
             [*command, "--results", "always", "-p", "no:randomly"],
             cwd=self.root,
-            env=light.environment(**settings),
+            env=light.environment(measured=True, **settings),
             capture_output=True,
             text=True,
             check=False,
