@@ -97,7 +97,7 @@ class RawServer:
 
 
 def read_request(connection):
-    """Read a request to the end of its body."""
+    """Return head and body of a request, read to its end."""
     data = b""
     while b"\r\n\r\n" not in data:
         data += connection.recv(65536)
@@ -105,7 +105,7 @@ def read_request(connection):
     lengths = [line.split(b":")[1] for line in head.lower().split(b"\r\n") if line.startswith(b"content-length")]
     while lengths and len(body) < int(lengths[0]):
         body += connection.recv(65536)
-    return body
+    return head, body
 
 
 def reset(connection):

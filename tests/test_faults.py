@@ -235,13 +235,7 @@ def test_a_connection_that_breaks_once_costs_nothing(bench, server, fault):
 
 def forward(connection, port):
     """Pass one request on and its answer back."""
-    data = b""
-    while b"\r\n\r\n" not in data:
-        data += connection.recv(65536)
-    head, _, body = data.partition(b"\r\n\r\n")
-    lengths = [line.split(b":")[1] for line in head.lower().split(b"\r\n") if line.startswith(b"content-length")]
-    while lengths and len(body) < int(lengths[0]):
-        body += connection.recv(65536)
+    head, body = read_request(connection)
     head = b"\r\n".join(line for line in head.split(b"\r\n") if not line.lower().startswith(b"connection"))
     with socket.create_connection(("127.0.0.1", port)) as upstream:
         upstream.sendall(head + b"\r\nConnection: close\r\n\r\n" + body)
