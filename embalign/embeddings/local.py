@@ -29,7 +29,8 @@ class LocalSource:
         folder = Path(self.model.model)
         files = sorted(path for pattern in WEIGHTS for path in folder.rglob(pattern)) if folder.is_dir() else []
         weights = hashlib.sha256("".join(map(file_digest, files)).encode()).hexdigest() if files else ""
-        revision = str(getattr(encoder[0].auto_model.config, "_commit_hash", None) or "")
+        config = getattr(getattr(encoder[0], "auto_model", None), "config", None)
+        revision = str(getattr(config, "_commit_hash", None) or "")
         return Identity(
             kind="sentence-transformers",
             server=f"sentence-transformers {importlib.metadata.version('sentence-transformers')}",

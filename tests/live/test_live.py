@@ -157,6 +157,43 @@ def test_an_over_long_text_is_refused_not_cut(served, tmp_path):
     cache.close()
 
 
+@pytest.fixture
+def little_model(tmp_path):
+    """The folder of a real sentence-transformers model with two small layers of random weights."""
+    from sentence_transformers import SentenceTransformer
+    from sentence_transformers.models import Pooling, Transformer
+    from transformers import BertConfig, BertModel, BertTokenizer
+
+    letters = "abcdefghijklmnopqrstuvwxyz"
+    vocabulary = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", *letters, *(f"##{letter}" for letter in letters)]
+    (tmp_path / "vocab.txt").write_text("\n".join(vocabulary))
+    shape = {"hidden_size": 32, "num_hidden_layers": 2, "num_attention_heads": 2, "intermediate_size": 64}
+    config = BertConfig(vocab_size=len(vocabulary), **shape)
+    BertModel(config).save_pretrained(tmp_path / "bert")
+    BertTokenizer(str(tmp_path / "vocab.txt")).save_pretrained(tmp_path / "bert")
+    folder = tmp_path / "little"
+    SentenceTransformer(modules=[Transformer(str(tmp_path / "bert")), Pooling(32)], device="cpu").save(str(folder))
+    return folder
+
+
+@pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore::FutureWarning")
+def test_a_model_in_this_process_is_pinned_by_its_weights(little_model, tmp_path, smollm2):
+    source = open_source(Model("sentence-transformers", str(little_model)))
+    identity = preflight(source)
+    assert identity.verified is True
+    assert re.fullmatch("[0-9a-f]{64}", identity.weights)
+    cache = VectorCache(tmp_path / "vectors.sqlite")
+    vectors = fetch(source, identity, [item.text for item in smollm2.items[:20]], cache)
+    cache.close()
+    assert vectors.shape == (20, 32)
+    np.testing.assert_allclose(np.linalg.norm(vectors, axis=1), 1, atol=1e-5)
+
+
+def test_a_model_that_is_nowhere_is_named():
+    with pytest.raises(SourceError, match="/no/such/model' cannot be loaded"):
+        preflight(open_source(Model("sentence-transformers", "/no/such/model")))
+
+
 def test_the_readmes_walk_ends_in_an_elbow_report_though_it_is_killed_half_way(served, smollm2, tmp_path):
     """A corpus of 200 lines and two model names; the first run is killed, the second goes on and finishes."""
     root = tmp_path / "checkout"
