@@ -87,10 +87,10 @@ def _mark_certified(risk: Axes, rate: Axes, curve: pd.DataFrame, exported: pd.Se
             continue
         at = float(np.interp(coverage, curve["coverage"], curve["risk"]))
         star: dict[str, Any] = {"marker": "*", "markersize": 12, "color": PURPLE, "markeredgecolor": "white"}
-        for axis, point in ((risk, (coverage, at)), (rate, (threshold, coverage))):
+        for axis, point, offset in ((risk, (coverage, at), (9, -12)), (rate, (threshold, coverage), (8, 6))):
             axis.plot(*point, linestyle="", zorder=5, **star)
             axis.annotate(
-                f"certified {target} %", point, (8, 7), textcoords="offset points", fontsize=8, color=PURPLE, bbox=CLEAR
+                f"certified {target} %", point, offset, textcoords="offset points", fontsize=8, color=PURPLE, bbox=CLEAR
             )
 
 
