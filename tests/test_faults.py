@@ -60,7 +60,7 @@ class Bench:
         return subprocess.run(
             light.command(*options),
             cwd=self.root,
-            env=light.environment(measured=True, **settings),
+            env=light.environment(measured=limit is None, **settings),
             capture_output=True,
             text=True,
             check=False,

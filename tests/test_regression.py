@@ -2,6 +2,7 @@
 
 import json
 import re
+import shutil
 import subprocess
 import sys
 from xml.etree import ElementTree
@@ -11,6 +12,7 @@ import light
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from pair_folders import write_pair
 
 from embalign.runs.baseline import read_baseline
 from embalign.verdicts.regression import LOWER_IS_BETTER, MIN_EFFECTS, judge_regression
@@ -60,15 +62,19 @@ def test_chance_and_too_few_seeds_are_inconclusive():
 class Checkout:
     """A root under git with the gated experiment and a small pair."""
 
-    def __init__(self, root, pair_folder):
+    def __init__(self, root):
         self.root = root
+        self.baseline = root / "benchmark" / "baselines" / "small-gated.json"
+
+    def build(self, pair_folder):
+        """Lay out the root and commit it."""
+        root = self.root
         light.build_root(root, pair_folder)
         (root / "benchmark" / "test_light.py").unlink()
         (root / "benchmark" / "test_gated.py").write_text(gated.EXPERIMENT_FILE)
         (root / ".gitignore").write_text(".embalign/\n__pycache__/\n.pytest_cache/\n*.xml\nsummary.md\n")
         self.git("init", "-q")
         self.commit()
-        self.baseline = root / "benchmark" / "baselines" / "small-gated.json"
 
     def git(self, *words):
         who = ["-c", "user.name=tester", "-c", "user.email=tester@example.org"]
@@ -91,21 +97,28 @@ class Checkout:
         )
 
 
-@pytest.fixture
-def checkout(tmp_path, smollm2):
-    from pair_folders import write_pair
-
-    return Checkout(tmp_path, write_pair(tmp_path / "source" / "small", smollm2, 240))
-
-
-@pytest.fixture
-def gated_checkout(checkout):
-    """The same with a committed baseline."""
-    done = checkout.run("--update-baseline")
+@pytest.fixture(scope="module")
+def built(tmp_path_factory, smollm2):
+    """Two roots that each test takes a copy of: as built, and with a committed baseline."""
+    plain, based = (Checkout(tmp_path_factory.mktemp(name) / "root") for name in ("plain", "based"))
+    plain.build(write_pair(tmp_path_factory.mktemp("source") / "small", smollm2, 240))
+    shutil.copytree(plain.root, based.root)
+    done = based.run("--update-baseline")
     assert done.returncode == 0, done.stdout + done.stderr
     assert "mrr none -> 0.5" in done.stdout
-    checkout.commit()
-    return checkout
+    based.commit()
+    return plain, based
+
+
+@pytest.fixture
+def checkout(tmp_path, built):
+    return Checkout(shutil.copytree(built[0].root, tmp_path / "root"))
+
+
+@pytest.fixture
+def gated_checkout(tmp_path, built):
+    """The same with a committed baseline."""
+    return Checkout(shutil.copytree(built[1].root, tmp_path / "root"))
 
 
 def test_an_unchanged_run_passes_and_each_verdict_is_a_test_result(gated_checkout):

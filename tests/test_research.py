@@ -33,6 +33,7 @@ def root(tmp_path_factory):
     shutil.copytree(ROOT / "docs" / "calibration", root / "docs" / "calibration")
     for name in ("conftest.py", "pytest.ini"):
         shutil.copy(ROOT / name, root / name)
+    (root / ".gitignore").write_text(".embalign/\n.pytest_cache/\n__pycache__/\n")
     git(root, "init", "-q")
     git(root, "add", "-A")
     git(root, "commit", "-qm", "state")
