@@ -1,7 +1,7 @@
 """Measure the merge gate's operating curve: how often it cries wolf, and how small a loss it sees.
 
     pip install -c constraints.txt -e .
-    python benchmark/calibrate_regression.py [--repeats 4] [--reruns 1000] [--out docs/calibration] [--write]
+    python benchmark/calibrate_regression.py [--repeats 2] [--reruns 1000] [--out docs/calibration] [--write]
 
 Two runs of one code differ in rounding only, from machine to machine. That is done here for real: the gate's grid is
 trained again on embeddings changed by a millionth, which is what another order of summation does. From these changes
@@ -98,7 +98,7 @@ def operate(changes: dict[str, np.ndarray], repeatability: dict[str, float], rer
 def main() -> None:
     """Measure, write table, figure and text, and print the text."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--repeats", type=int, default=4, help="trainings of the whole grid on changed embeddings")
+    parser.add_argument("--repeats", type=int, default=2, help="trainings of the whole grid on changed embeddings")
     parser.add_argument("--reruns", type=int, default=1000, help="null re-runs drawn from them")
     parser.add_argument("--workers", type=int, default=os.cpu_count())
     parser.add_argument("--out", type=Path, default=ROOT / "docs" / "calibration")
