@@ -182,8 +182,8 @@ def main():
         [
             "# Faults planted in the code, and what catches them",
             "",
-            f"{len(FAULTS)} faults, {missed} missed by both. Gate: the merge gate's small grid on `smollm2-mpnet`, of the "
-            "experiment that uses the module; tests: those beside the module, the first that fails. A fault in the "
+            f"{len(FAULTS)} faults, {missed} missed by both. Gate: the merge gate's small grid on `smollm2-mpnet`, of "
+            "the experiment that uses the module; tests: those beside the module, the first that fails. A fault in the "
             "statistics changes no metric: the tests are there for it.",
             "",
             "```\npython tests/planted_faults.py\n```",
