@@ -84,7 +84,7 @@ def regression_tables(table: pd.DataFrame) -> str:
         markdown(pd.DataFrame(lines)),
         "## Faults planted in the code",
         "`python tests/planted_faults.py` plants each of a list of faults in a copy of the package and says what "
-        "catches it: [planted-faults.md](planted-faults.md).",
+        "catches it, the gate or a test.",
     ]
     return "\n\n".join(parts) + "\n"
 
