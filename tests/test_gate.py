@@ -266,3 +266,33 @@ def test_over_many_draws_of_real_outputs_the_promise_breaks_as_rarely_as_promise
     for _, row in table[table["calibration"] != "topics, blind"].iterrows():
         broken = round(row["broken"] * row["draws"])
         assert stats.binomtest(broken, int(row["draws"]), 0.05, alternative="greater").pvalue > 0.001, row
+
+
+def test_a_run_ends_in_a_report_that_opens_with_the_answer(smollm2, tmp_path):
+    """Real cells of every table, few of each, from pair to figure, curve and verdict."""
+    import json
+
+    from embalign.reporting.gate import write_report
+    from embalign.runs import measure_gate
+    from embalign.runs.experiment import Cell
+
+    def rows(measure, settings, seeds=(0, 1)):
+        cells = [Cell("gate", "t", smollm2.name, tuple(s.items()), seed) for s in settings for seed in seeds]
+        return pd.DataFrame([{**cell.identity(), **measure(smollm2, cell), "status": "ok"} for cell in cells])
+
+    terms = [{"term": "none", "convention": "none", "lambda": 0.0}]
+    terms += [
+        {"term": t, "convention": "raw_gradient_ratio", "lambda": 1.0} for t in ("amplitude", "scrambled", "norm")
+    ]
+    frames = {
+        "gate_ratio": rows(measure_gate.measure_ratio_gate, [{"ratio": 0.05}, {"ratio": 1.0}]),
+        "gate_arm": rows(measure_gate.measure_arm_gate, terms),
+        "gate_deployed": rows(measure_gate.measure_deployed_gate, [{"map": "exported"}], seeds=(0,)),
+    }
+    words = write_report(frames, {"pair": smollm2.name, "profile": "quick", "seeds": [0, 1]}, tmp_path)
+    report = (tmp_path / "report.md").read_text(encoding="utf-8")
+    assert f"**{words}**" in report
+    assert "upper" in report
+    assert {"threshold", "coverage", "risk", "precision"} <= set(pd.read_csv(tmp_path / "gate_curve.csv").columns)
+    assert json.loads((tmp_path / "verdict.json").read_text())["score"] == "top1"
+    assert (tmp_path / "gate_curve.png").stat().st_size > 10_000
