@@ -133,7 +133,9 @@ def _threshold_answer(exported: pd.Series) -> str:
     for target in TARGETS:
         threshold, coverage = certified(exported, score, target)
         if threshold is None:
-            open_targets.append(f"{target} % ({lacking(exported, score, target)} more accepts)")
+            more = lacking(exported, score, target)
+            words = "no number of accepts would do" if more is None else f"at least {more} more accepts"
+            open_targets.append(f"{target} % ({words})")
         else:
             found.append(f"{target} % at {score} ≥ {threshold:.4f}, which accepts {percent(coverage)}")
     parts = []
@@ -141,7 +143,7 @@ def _threshold_answer(exported: pd.Series) -> str:
         parts.append(f"With 95 % confidence the risk is at most {'; '.join(found)}.")
     if open_targets:
         parts.append(f"Not certifiable: a risk of {', '.join(open_targets)}.")
-    return " ".join(parts).replace("no number would do more accepts", "no number of accepts would do")
+    return " ".join(parts)
 
 
 def _over_styles(arms: pd.DataFrame) -> list[Contrast]:
@@ -212,9 +214,8 @@ def _failed(maps: Mapping[str, pd.DataFrame]) -> str:
 
 def _machine_readable(exported: pd.Series, target: int) -> dict[str, Any]:
     threshold, coverage = certified(exported, exported["score"], target)
-    more = exported.get(f"{exported['score']}_certified_{target:02d}_lacking")
     return {
         "threshold": threshold,
         "coverage": coverage,
-        "lacking_accepts": None if more is None or pd.isna(more) else int(more),
+        "lacking_accepts": lacking(exported, exported["score"], target),
     }

@@ -67,11 +67,14 @@ def threshold_table(exported: pd.Series) -> pd.DataFrame:
     for target in TARGETS:
         threshold, coverage = certified(exported, score, target)
         line = {"risk at most": f"{target} %", "threshold": "not certifiable", "accepts": "", "bound of the risk": ""}
+        line["more accepts it would take"] = ""
         if threshold is not None:
             line["threshold"] = f"{score} ≥ {threshold:.4f}"
             line["accepts"] = percent(coverage)
             line["bound of the risk"] = percent(exported[f"{score}_certified_{target:02d}_bound"])
-        line["more accepts it would take"] = "" if threshold is not None else lacking(exported, score, target)
+        if threshold is None:
+            more = lacking(exported, score, target)
+            line["more accepts it would take"] = "no number would do" if more is None else f"at least {more}"
         line["check on other topics"] = _check(exported, target)
         lines.append(line)
     return pd.DataFrame(lines)
@@ -84,10 +87,10 @@ def certified(row: pd.Series, score: str, target: int) -> tuple[float | None, fl
     return (None if threshold is None or pd.isna(threshold) else float(threshold)), coverage
 
 
-def lacking(row: pd.Series, score: str, target: int) -> str:
-    """Return how many more accepts a certificate would take: "at least 51", or "no number would do"."""
+def lacking(row: pd.Series, score: str, target: int) -> int | None:
+    """Return how many more accepts a certificate would take at the least, or None if no number would do."""
     more = row.get(f"{score}_certified_{target:02d}_lacking")
-    return "no number would do" if more is None or pd.isna(more) else f"at least {int(more)}"
+    return None if more is None or pd.isna(more) else int(more)
 
 
 def ratio_table(ratios: pd.DataFrame, score: str) -> pd.DataFrame:
