@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from embalign.embeddings.pair import PairError, file_digest, pair_digest
+from embalign.reporting.tables import rerun_command
 from embalign.research.claims import ClaimError, check_numbers, claims_of
 
 NEEDED = {
@@ -93,10 +94,8 @@ def check_provenance(found: Conclusion, root: Path) -> None:
             raise ConclusionError(f"{name}: the front matter says {about[name]!r}, provenance.json {value!r}")
     if not clean:
         raise ConclusionError("the run was made from a tree that differed from its commit")
-    if about["command"] != rerun_command(about):
-        raise ConclusionError(
-            f"command: the front matter says {about['command']!r}, the run was {rerun_command(about)!r}"
-        )
+    if about["command"] != (command := rerun_command(about["experiment"], about)):
+        raise ConclusionError(f"command: the front matter says {about['command']!r}, the run was {command!r}")
     if not found.folder.name.startswith(about["date"]):
         raise ConclusionError(f"date: {about['date']!r} is not that of the folder's name {found.folder.name!r}")
     for name in (*about["raw"], *about["figures"]):
@@ -195,9 +194,3 @@ def verify(folder: Path, root: Path) -> None:
     found = read_conclusion(folder)
     for check in CHECKS.values():
         check(found, root)
-
-
-def rerun_command(about: Mapping[str, Any]) -> str:
-    """Return the command that measures a conclusion's grid again."""
-    grid = f"--pair {about['pair']} --profile {about['profile']} --seeds {len(about['seeds'])}"
-    return f"pytest benchmark/ -k {about['experiment']} {grid} --results always"

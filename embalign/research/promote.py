@@ -17,8 +17,9 @@ from typing import Any
 
 from embalign.durable import move_all
 from embalign.embeddings.pair import file_digest
-from embalign.research.conclusion import Conclusion, ConclusionError, rerun_command, verify
-from embalign.runs.provenance import commit, machine
+from embalign.reporting.tables import rerun_command
+from embalign.research.conclusion import Conclusion, ConclusionError, verify
+from embalign.runs.provenance import clean_commit, machine
 
 TOLERANCE = 1e-3  # of a number measured on another type of machine
 LEFT_OUT = ("report.md", "README.md")
@@ -31,8 +32,7 @@ def promote(source: Path, root: Path, conclusion: str) -> Path:
     run from another commit or a dirty tree, for failed cells, and where the text does not hold.
     """
     provenance = json.loads((source / "provenance.json").read_text(encoding="utf-8"))
-    state = commit(root)
-    if state["id"] is None or state["dirty"] or provenance["commit"]["dirty"] is not False:
+    if clean_commit(root) is None or provenance["commit"]["dirty"] is not False:
         raise ConclusionError(
             "not promoted: the tree differs from its commit (or git is missing); commit, then run again"
         )
@@ -69,7 +69,7 @@ def promote(source: Path, root: Path, conclusion: str) -> Path:
             "figures": [file for file in digests if file.endswith(".png")],
             "names": list(names),
         }
-        about["command"] = rerun_command(about)
+        about["command"] = rerun_command(about["experiment"], about)
         front = _toml(about | {"config": provenance["config"], "sha256": digests})
         body = f"{text.rstrip()}\n\n## Run it again\n\n```\n{about['command']}\n```\n"
         (building / "README.md").write_text(f"+++\n{front}+++\n\n# {title}\n\n{body}", encoding="utf-8")

@@ -15,7 +15,7 @@ from typing import Any
 from embalign.alignment.config import DEFAULT
 from embalign.durable import move_all
 from embalign.runs.experiment import Cell, Row
-from embalign.runs.provenance import commit
+from embalign.runs.provenance import clean_commit
 from embalign.verdicts.regression import MIN_EFFECTS, RegressionVerdict, judge_regression
 
 SCHEMA = 1
@@ -121,8 +121,8 @@ def update_baseline(
     failed = [cell.id for cell, row in rows.items() if row["status"] != "ok"]
     if failed:
         raise BaselineError(f"{len(failed)} cells failed, for instance {failed[0]}")
-    state = commit(root)
-    if state["id"] is None or state["dirty"]:
+    commit = clean_commit(root)
+    if commit is None:
         raise BaselineError("the tree differs from its commit (or git is missing): commit first, then update")
     values = gated_values(rows)
     try:
@@ -133,7 +133,7 @@ def update_baseline(
         "schema": SCHEMA,
         "pair": pair,
         "experiment": experiment,
-        "commit": state["id"],
+        "commit": commit,
         "fingerprints": dict(current),
         "repeatability": dict(old.repeatability) if old else {},
         "values": {key: values[key] for key in sorted(values)},

@@ -74,6 +74,12 @@ def commit(root: Path) -> dict[str, str | bool | None]:
     return {"id": git("rev-parse", "HEAD"), "dirty": None if status is None else bool(status)}
 
 
+def clean_commit(root: Path) -> str | None:
+    """Return the checkout's commit if the tree is that commit, else None."""
+    state = commit(root)
+    return str(state["id"]) if state["id"] is not None and state["dirty"] is False else None
+
+
 def machine() -> dict[str, str | int | None]:
     """Return processor, architecture, system and core count: what a last digit may depend on."""
     return {
