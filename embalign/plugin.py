@@ -6,105 +6,36 @@ crash loses at most the cells in flight. Nothing heavy is imported before a case
 
 from __future__ import annotations
 
-import argparse
 import dataclasses
 import json
 import os
 import signal
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any, Literal, TypeVar, cast
 
 import pytest
 
-from embalign.embeddings.cache import CacheError
 from embalign.embeddings.corpus import CorpusError
-from embalign.embeddings.http import SourceError
 from embalign.embeddings.pair import PairError
+from embalign.options import DEFAULT_PAIR, add_options
 from embalign.runs.baseline import BaselineError
 from embalign.runs.executor import ExecutorError
-from embalign.runs.experiment import PROFILES, Cell, Experiment, Row, Table
-from embalign.runs.session import RESULTS, CellFailedError, NotStoredError, Options, Session
+from embalign.runs.experiment import Cell, Experiment, Row, Table
+from embalign.runs.session import CellFailedError, NotStoredError, Options, Session
 from embalign.runs.store import StoreError
 
-DEFAULT_PAIR = "qwen-sentence-align"
 ROW_PROPERTY = "embalign_row"
 PROGRESS_SECONDS = 30
 T = TypeVar("T")
-USER_ERRORS = (PairError, CorpusError, SourceError, CacheError, ExecutorError, StoreError, BaselineError)
+USER_ERRORS = (PairError, CorpusError, ExecutorError, StoreError, BaselineError)
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
     """Add the `embalign` group."""
-    group = parser.getgroup("embalign", "embedding-alignment experiments")
-    group.addoption(
-        "--pair",
-        action="append",
-        metavar="NAME",
-        help=f"folder under benchmark/ with a pair.toml, or a path to such a folder; may be repeated "
-        f"(default: {DEFAULT_PAIR})",
-    )
-    group.addoption(
-        "--profile",
-        choices=PROFILES,
-        default="quick",
-        help="quick: six ratios, five seeds; full: more ratios and ten seeds; gate: the merge gate's small grid, no "
-        "reports (default: %(default)s)",
-    )
-    group.addoption("--seeds", type=_at_least(2), metavar="N", help="number of seeds, at least 2 (default: by profile)")
-    group.addoption(
-        "--reports-dir",
-        type=Path,
-        metavar="DIR",
-        help="write artifacts under DIR/<pair>/<experiment>/ (default: the pair's own reports/ folder)",
-    )
-    group.addoption(
-        "--results",
-        choices=RESULTS,
-        default="only-missing",
-        help="only-missing: reuse cells stored by earlier runs; always: measure every cell anew; only-cache: measure "
-        "nothing and rebuild artifacts from stored cells (default: %(default)s)",
-    )
-    group.addoption(
-        "--refresh",
-        action="store_true",
-        help="embed the chosen pairs again with the models in their pair.toml; vectors of models whose weights a "
-        "server pins by digest are taken from the cache (default: embed only pairs that have no embeddings)",
-    )
-    group.addoption(
-        "--workers",
-        type=_workers,
-        default=0,
-        metavar="N|auto",
-        help="measure in this many processes; auto: one a processor (default: in pytest's own process)",
-    )
-    group.addoption(
-        "--regression",
-        choices=("off", "report", "strict"),
-        default="off",
-        help="compare the run with the committed baselines, a test result a metric; strict fails on regressed, missing "
-        "or incomparable (default: %(default)s)",
-    )
-    group.addoption(
-        "--update-baseline",
-        action="store_true",
-        help="write the baselines of the experiments that were run; needs --profile gate, a whole grid, a clean tree",
-    )
-    group.addoption(
-        "--promote",
-        action="store_true",
-        help="copy a complete run made from a clean tree into docs/research/, with a conclusion that binds its numbers",
-    )
-    group.addoption(
-        "--reverify",
-        action="store_true",
-        help="with docs/research: also measure each promoted conclusion again and compare; takes as long as its run",
-    )
-    group.addoption(
-        "--dask", metavar="ADDRESS", help="measure on an existing Dask cluster, for instance tcp://host:8786"
-    )
+    add_options(parser)
 
 
 def pytest_configure(config: pytest.Config) -> None:
@@ -152,43 +83,10 @@ def pytest_collect_file(file_path: Path, parent: pytest.Collector) -> pytest.Col
     """Collect every conclusion under docs/research/: its checks are test cases."""
     research = parent.config.rootpath / "docs" / "research"
     if file_path.name == "README.md" and file_path.parent.parent == research:
+        from embalign.research.cases import ConclusionFile
+
         return ConclusionFile.from_parent(parent, path=file_path)
     return None
-
-
-class ConclusionFile(pytest.File):
-    """A promoted conclusion."""
-
-    def collect(self) -> Iterator[pytest.Item]:
-        """Yield one case a static check, and one for measuring it again where that is asked for."""
-        from embalign.research.conclusion import CHECKS
-
-        for name in (*CHECKS, *(["reverify"] if self.config.getoption("reverify") else [])):
-            yield ConclusionItem.from_parent(self, name=name)
-
-
-class ConclusionItem(pytest.Item):
-    """One check of a conclusion."""
-
-    def runtest(self) -> None:
-        """Raise ConclusionError if the check fails."""
-        from embalign.research.conclusion import CHECKS, read_conclusion
-
-        found = read_conclusion(self.path.parent)
-        if self.name == "reverify":
-            from embalign.research.promote import reverify
-
-            self.add_report_section("call", "reverify", reverify(found, self.config.rootpath))
-        else:
-            CHECKS[self.name](found, self.config.rootpath)
-
-    def repr_failure(self, excinfo: pytest.ExceptionInfo[BaseException], style: Any = None) -> Any:
-        """Show what does not hold, without a traceback."""
-        from embalign.research.conclusion import ConclusionError
-
-        if isinstance(excinfo.value, ConclusionError):
-            return str(excinfo.value)
-        return super().repr_failure(excinfo, style)
 
 
 @pytest.fixture
@@ -442,16 +340,3 @@ def _is_worker(config: pytest.Config) -> bool:
 def _clock(seconds: float) -> str:
     minutes, seconds = divmod(round(seconds), 60)
     return f"{minutes}:{seconds:02d}"
-
-
-def _at_least(smallest: int) -> Callable[[str], int]:
-    def parse(text: str) -> int:
-        if not text.isdecimal() or int(text) < smallest:
-            raise argparse.ArgumentTypeError(f"{text!r} is not a whole number of at least {smallest}")
-        return int(text)
-
-    return parse
-
-
-def _workers(text: str) -> int:
-    return len(os.sched_getaffinity(0)) if text == "auto" else _at_least(1)(text)

@@ -79,16 +79,20 @@ class Session:
     def embed(self, *, quiet: bool) -> None:
         """Fetch the embeddings of pairs that have none, or of all if they are to be refreshed.
 
-        Raises SourceError, CacheError, PairError or CorpusError.
+        Raises PairError or CorpusError; sources and cache, and their errors, are imported only where something is
+        fetched.
         """
-        from embalign.embeddings.cache import VectorCache
+        from embalign.embeddings.cache import CacheError, VectorCache
         from embalign.embeddings.fetch import embed_pair, is_embedded
+        from embalign.embeddings.http import SourceError
 
         for folder in self.folders().values():
             if self.options.refresh or not is_embedded(folder):
                 cache = VectorCache(self.options.root / ".embalign" / "embeddings.sqlite")
                 try:
                     embed_pair(folder, cache, refresh=self.options.refresh, quiet=quiet)
+                except (SourceError, CacheError) as error:
+                    raise PairError(str(error)) from None
                 except OSError as error:
                     raise PairError(f"{folder}: {error}; no embeddings were written or changed") from None
                 finally:

@@ -1,0 +1,39 @@
+"""Promoted conclusions as pytest cases: one a static check, and one that measures again where that is asked for."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+
+from embalign.research.conclusion import CHECKS, ConclusionError, read_conclusion
+
+
+class ConclusionFile(pytest.File):
+    """A promoted conclusion."""
+
+    def collect(self) -> Iterator[pytest.Item]:
+        """Yield one case a static check, and one for measuring it again where that is asked for."""
+        for name in (*CHECKS, *(["reverify"] if self.config.getoption("reverify") else [])):
+            yield ConclusionItem.from_parent(self, name=name)
+
+
+class ConclusionItem(pytest.Item):
+    """One check of a conclusion."""
+
+    def runtest(self) -> None:
+        """Raise ConclusionError if the check fails."""
+        found = read_conclusion(self.path.parent)
+        if self.name == "reverify":
+            from embalign.research.promote import reverify
+
+            self.add_report_section("call", "reverify", reverify(found, self.config.rootpath))
+        else:
+            CHECKS[self.name](found, self.config.rootpath)
+
+    def repr_failure(self, excinfo: pytest.ExceptionInfo[BaseException], style: Any = None) -> Any:
+        """Show what does not hold, without a traceback."""
+        if isinstance(excinfo.value, ConclusionError):
+            return str(excinfo.value)
+        return super().repr_failure(excinfo, style)
