@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import functools
 import sys
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import CancelledError, Future
 from dataclasses import dataclass
 from pathlib import Path
@@ -193,16 +193,14 @@ class Session:
         from embalign.verdicts.regression import RegressionVerdict
 
         verdicts = []
-        for pair in self.folders():
-            for name, experiment in self._run().items():
-                rows, declared = self._rows_of(name, pair), experiment.cells(pair, *self._grid())
-                current = fingerprints(self.options.profile, self.digest(pair))
-                try:
-                    baseline = read_baseline(baseline_path(self.options.root, pair, name))
-                    found = compare(baseline, current, rows, declared)
-                except BaselineError as error:
-                    found = [RegressionVerdict("baseline", "missing", detail=str(error))]
-                verdicts += [(pair, name, verdict) for verdict in found]
+        for pair, experiment, rows, declared in self._measured():
+            current = fingerprints(self.options.profile, self.digest(pair))
+            try:
+                baseline = read_baseline(baseline_path(self.options.root, pair, experiment.name))
+                found = compare(baseline, current, rows, declared)
+            except BaselineError as error:
+                found = [RegressionVerdict("baseline", "missing", detail=str(error))]
+            verdicts += [(pair, experiment.name, verdict) for verdict in found]
         if not verdicts:
             nothing = RegressionVerdict(
                 "baseline", "missing", detail="no case was run that a baseline could be held to"
@@ -215,11 +213,9 @@ class Session:
         from embalign.runs.baseline import fingerprints, update_baseline
 
         messages = []
-        for pair in self.folders():
-            for name, experiment in self._run().items():
-                rows, declared = self._rows_of(name, pair), experiment.cells(pair, *self._grid())
-                current = fingerprints(self.options.profile, self.digest(pair))
-                messages += update_baseline(self.options.root, pair, name, current, rows, declared)
+        for pair, experiment, rows, declared in self._measured():
+            current = fingerprints(self.options.profile, self.digest(pair))
+            messages += update_baseline(self.options.root, pair, experiment.name, current, rows, declared)
         return messages
 
     def promote(self) -> list[str]:
@@ -228,25 +224,30 @@ class Session:
         from embalign.research.promote import promote
 
         messages = []
-        for pair, folder in self.folders().items():
-            for name, experiment in self._run().items():
-                rows, declared = self._rows_of(name, pair), experiment.cells(pair, *self._grid())
-                missing = [cell.id for cell in declared if cell not in rows]
-                failed = [cell.id for cell, row in rows.items() if row["status"] != "ok"]
-                if missing or failed or self.options.profile == "gate" or not experiment.conclusion:
-                    found = f"{len(missing)} cells missing, {len(failed)} failed, profile {self.options.profile}"
-                    raise ConclusionError(
-                        f"not promoted: {name} on {pair} is no complete run for a conclusion ({found})"
-                    )
-                base = self.options.reports_dir / folder.name if self.options.reports_dir else folder / "reports"
-                target = promote(base / name, self.options.root, experiment.conclusion)
-                messages.append(f"{name} on {pair}: promoted to {target.relative_to(self.options.root)}")
+        for pair, experiment, rows, declared in self._measured():
+            missing = sum(cell not in rows for cell in declared)
+            failed = sum(row["status"] != "ok" for row in rows.values())
+            if missing or failed or self.options.profile == "gate" or not experiment.conclusion:
+                found = f"{missing} cells missing, {failed} failed, profile {self.options.profile}"
+                raise ConclusionError(
+                    f"not promoted: {experiment.name} on {pair} is no complete run for a conclusion ({found})"
+                )
+            folder = self.folders()[pair]
+            base = self.options.reports_dir / folder.name if self.options.reports_dir else folder / "reports"
+            target = promote(base / experiment.name, self.options.root, experiment.conclusion)
+            messages.append(f"{experiment.name} on {pair}: promoted to {target.relative_to(self.options.root)}")
         return messages
 
     def _run(self) -> dict[str, Experiment]:
         """The experiments that this run is about: others are collected too, and their cases deselected."""
         names = self.selected | {cell.experiment for cell in self.rows}
         return {name: self.experiments[name] for name in sorted(names)}
+
+    def _measured(self) -> Iterator[tuple[str, Experiment, dict[Cell, Row], list[Cell]]]:
+        """Each pair and experiment of this run, with the rows there are and the cells there should be."""
+        for pair in self.folders():
+            for name, experiment in self._run().items():
+                yield pair, experiment, self._rows_of(name, pair), experiment.cells(pair, *self._grid())
 
     def _rows_of(self, experiment: str, pair: str) -> dict[Cell, Row]:
         return {cell: row for cell, row in self.rows.items() if (cell.experiment, cell.pair) == (experiment, pair)}
