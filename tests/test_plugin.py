@@ -269,7 +269,7 @@ def test_collection_imports_nothing_heavy(suite, pytester):
     script = (
         "import sys, pytest\n"
         "code = pytest.main(['benchmark', '--pair', 'small', '--collect-only', '-q'])\n"
-        "heavy = {'torch', 'pandas', 'matplotlib', 'scipy', 'sklearn'} & set(sys.modules)\n"
+        "heavy = {'torch', 'pandas', 'matplotlib', 'scipy', 'sklearn', 'requests'} & set(sys.modules)\n"
         "sys.exit(f'imported {heavy}' if heavy else code)\n"
     )
     done = subprocess.run(
