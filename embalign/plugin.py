@@ -96,14 +96,18 @@ def measure(request: pytest.FixtureRequest) -> Callable[[Cell], Row]:
     session = _hooks(request.config).session
 
     def run(cell: Cell) -> Row:
+        row: Row = {}
+        problem = ""
         try:
             row = session.row(table, cell)
+            _report_row(request, table, cell, {**row, "status": "ok"})
         except CellFailedError as error:
             _report_row(request, table, cell, {"status": f"failed: {error}"})
-            pytest.fail(f"{cell.id}: {error}", pytrace=False)
+            problem = str(error)
         except (NotStoredError, StoreError) as error:
-            pytest.fail(f"{cell.id}: {error}", pytrace=False)
-        _report_row(request, table, cell, {**row, "status": "ok"})
+            problem = str(error)
+        if problem:  # outside of the handlers, or pytest shows the cause and then the failure, the same words twice
+            pytest.fail(f"{cell.id}: {problem}", pytrace=False)
         return row
 
     return run

@@ -8,13 +8,14 @@ import json
 import os
 import pickle
 import re
-import resource
 import signal
 import socket
 import sqlite3
 import subprocess
+import sys
 import time
 
+import disk_faults
 import light
 import pytest
 from embedding_server import DIMENSION, EmbeddingServer, RawServer, as_json, drip, read_request, reset, vector
@@ -443,24 +444,63 @@ def test_a_cache_folder_that_cannot_be_made_is_named(bench, server):
     assert re.search(r"embeddings\.sqlite: .*(exists|Not a directory)", done.stderr)
 
 
-def test_a_full_disk_leaves_the_old_embeddings_as_they_were(bench, server):
-    """The kernel refuses files over 16 KiB, the cache's first pages included."""
+@pytest.fixture(params=[disk_faults.files_stay_small, disk_faults.syncing_fails], ids=["full", "EIO"])
+def bad_disk(request):
+    if request.param is disk_faults.syncing_fails and disk_faults.SYNC_CALLS is None:
+        pytest.skip("the kernel's filter of system calls is Linux's")
+    return request.param
+
+
+def contents(folder):
+    return {path.relative_to(folder): path.read_bytes() for path in folder.rglob("*") if path.is_file()}
+
+
+def test_a_bad_disk_leaves_the_old_embeddings_as_they_were(bench, server, bad_disk):
     bench.use(server.url)
     bench.finished()
-    before = {path.name: path.read_bytes() for path in (bench.folder / "embeddings").iterdir()}
+    before = contents(bench.folder / "embeddings")
     (bench.folder / "corpus.jsonl").write_text(
         "".join(json.dumps({"id": str(i), "text": f"other {i}", "label": str(i % 5)}) + "\n" for i in range(TEXTS))
     )
-
-    def limit():
-        signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
-        resource.setrlimit(resource.RLIMIT_FSIZE, (16 * 1024, 16 * 1024))
-
-    done = bench.run("--refresh", limit=limit)
+    done = bench.run("--refresh", limit=bad_disk)
     assert done.returncode == pytest.ExitCode.USAGE_ERROR, done.stdout + done.stderr
-    assert re.search("disk|full|large|I/O", done.stderr), done.stderr
+    assert re.search(r"embeddings\.sqlite: .*(disk|full|large|I/O)", done.stderr), done.stderr
     assert "Traceback" not in done.stderr
-    assert {path.name: path.read_bytes() for path in (bench.folder / "embeddings").iterdir()} == before
+    assert contents(bench.folder / "embeddings") == before
+
+
+def test_a_bad_disk_leaves_the_old_reports_as_they_were(bench, server, bad_disk):
+    """Cells are measured anew; neither their rows nor the report can be kept."""
+    bench.use(server.url)
+    bench.finished()
+    before = contents(bench.folder / "reports")
+    (bench.root / ".embalign" / "results.sqlite").unlink()
+    done = bench.run(limit=bad_disk)
+    output = done.stdout + done.stderr
+    assert done.returncode != 0, output
+    assert re.search(r"results\.sqlite: .*(disk|full|large|I/O).*; cells stored before are kept", output), output
+    assert "another exception" not in output
+    assert "Traceback" not in output
+    assert contents(bench.folder / "reports") == before
+
+
+@pytest.mark.skipif(disk_faults.SYNC_CALLS is None, reason="the kernel's filter of system calls is Linux's")
+def test_a_file_that_cannot_be_synced_replaces_nothing(tmp_path):
+    for name, text in (("new", "of this run"), ("old", "of the last run")):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "report.md").write_text(text)
+    code = "import pathlib; from embalign.durable import move_all; move_all(pathlib.Path('new'), pathlib.Path('old'))"
+    done = subprocess.run(
+        [sys.executable, "-c", code],
+        cwd=tmp_path,
+        env=light.environment(),
+        capture_output=True,
+        text=True,
+        check=False,
+        preexec_fn=disk_faults.syncing_fails,
+    )
+    assert "Input/output error" in done.stderr
+    assert (tmp_path / "old" / "report.md").read_text() == "of the last run"
 
 
 @pytest.mark.parametrize(

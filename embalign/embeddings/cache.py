@@ -8,7 +8,6 @@ that fails is set aside and fetched again. Nothing is ever unpickled.
 from __future__ import annotations
 
 import contextlib
-import dataclasses
 import hashlib
 import json
 import sqlite3
@@ -37,7 +36,7 @@ class CacheError(RuntimeError):
 
 def vector_key(identity: Identity, text: str) -> bytes:
     """Return the key of a text's vector from that source: a SHA-256 over every field and the text."""
-    fields = dataclasses.asdict(identity)
+    fields = vars(identity)
     canonical = json.dumps([SCHEMA, *(fields[name] for name in sorted(fields)), text], sort_keys=True)
     return hashlib.sha256(canonical.encode("utf-8", errors="surrogatepass")).digest()
 

@@ -73,7 +73,11 @@ class Store:
                     yield self._connection
             except NewerSchemaError as error:
                 raise StoreError(str(error)) from None
-            except (sqlite3.DatabaseError, OSError) as error:
+            except (sqlite3.OperationalError, OSError) as error:  # a full or failing disk, a folder without access
+                raise StoreError(
+                    f"{self.path}: {error}; cells stored before are kept: mend that and run again"
+                ) from None
+            except sqlite3.DatabaseError as error:
                 raise StoreError(
                     f"{self.path}: {error}; finished cells are kept in this file: move it away to measure anew"
                 ) from None
