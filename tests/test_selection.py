@@ -75,6 +75,11 @@ def test_smaller_subsets_lie_inside_larger_ones(order, one, other):
     assert (np.diff(large) > 0).all()
 
 
+@given(st.permutations(range(40)), st.floats(0.02, 1))
+def test_a_subset_is_the_head_of_the_order_to_the_nearest_whole_item(order, ratio):
+    assert head(np.array(order), ratio).tolist() == sorted(order[: round(40 * ratio)])
+
+
 def test_a_pool_is_nine_tenths_of_the_training_rows():
     train = np.arange(100, 300)
     pools = [draw_pool(train, seed) for seed in (0, 0, 1)]
