@@ -32,7 +32,7 @@ import light
 PASSED = re.compile(r"\[(\S+)\] PASSED")
 
 
-def run_campaign(base, pair_folder, kills, seed, lanes=2):
+def run_campaign(base, pair_folder, kills, seed, lanes=4):
     """Kill `kills` sweeps in `lanes` roots at a time; return counts. Raises AssertionError on any loss."""
     reference = base / "reference"
     light.build_root(reference, pair_folder)

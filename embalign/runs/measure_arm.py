@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
+from embalign.alignment.config import DEFAULT
 from embalign.alignment.losses import Convention
 from embalign.alignment.penalties import make_penalty
 from embalign.alignment.reference import fit_procrustes, fit_ridge, mean_vector
@@ -96,9 +97,12 @@ def train_arm(pair: Pair, arm: str, strength: float, convention: str, draw: int,
 def _ratio_of_one(pair: Pair, arm: str, convention: Convention, draw: int, seed: int) -> float:
     """Gradient ratio of an arm's term for each unit of weight, where the cosine loss alone has led after warm-up."""
     pool = pool_of(pair, seed)
+    warmup = round(DEFAULT.warmup_share * DEFAULT.steps)
+    config = dataclasses.replace(DEFAULT, steps=warmup + 1, warmup_share=warmup / (warmup + 1))  # and no step further
     dimension = pair.teacher.shape[1]
     penalty = make_penalty(arm, NO_WEIGHT, dimension=dimension, convention=convention, seed=seed, draw=draw)
-    return train_map(pair.draft[pool], pair.teacher[pool], seed=seed, penalty=penalty).gradient_ratio / NO_WEIGHT
+    trained = train_map(pair.draft[pool], pair.teacher[pool], seed=seed, config=config, penalty=penalty)
+    return trained.gradient_ratio / NO_WEIGHT
 
 
 def _alignment_of_constant(mapped: Vectors, teacher: Vectors) -> Row:
