@@ -20,7 +20,7 @@ def open_database(path: Path, schema: int, table: str) -> sqlite3.Connection:
     May be used from several threads, one at a time. Raises NewerSchemaError, and sqlite3.DatabaseError for a file that
     is no database.
     """
-    path.parent.mkdir(parents=True, exist_ok=True)
+    own_folder(path.parent)
     connection = sqlite3.connect(path, timeout=BUSY_SECONDS, check_same_thread=False)
     try:
         (version,) = connection.execute("PRAGMA user_version").fetchone()
@@ -45,6 +45,14 @@ def open_database(path: Path, schema: int, table: str) -> sqlite3.Connection:
         connection.close()
         raise
     return connection
+
+
+def own_folder(path: Path) -> None:
+    """Make a folder of the suite's own, which git leaves alone: what it keeps must not make a user's tree dirty."""
+    path.mkdir(parents=True, exist_ok=True)
+    ignore = path / ".gitignore"
+    if not ignore.exists():
+        ignore.write_text("*\n", encoding="ascii")
 
 
 def move_all(source: Path, target: Path) -> None:

@@ -154,7 +154,7 @@ def caught_by(root, fault):
     path.write_text(text.replace(fault.before, fault.after), encoding="utf-8")
     try:
         code, output = run(root, "benchmark/", "-k", fault.experiment, *GATE, "--workers", str(os.cpu_count()))
-        found = re.findall(r"^\w+ on \S+, (\w+): (\w+)", output, re.MULTILINE)
+        found = dict.fromkeys(re.findall(r"^\w+ on \S+, (\w+): (\w+)", output, re.MULTILINE))
         metrics = {kind: ", ".join(f"`{metric}`" for metric, said in found if said == kind) for kind in CHANGES}
         words = "; ".join(f"{kind} {names}" for kind, names in metrics.items() if names) or "ok"
         gate = f"**fails**: {words}" if code else words

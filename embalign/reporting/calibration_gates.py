@@ -83,8 +83,8 @@ def regression_tables(table: pd.DataFrame) -> str:
         "at least 95 % at twice that. Repeatability: standard deviation of a re-run's change, by seed.",
         markdown(pd.DataFrame(lines)),
         "## Faults planted in the code",
-        "`python tests/planted_faults.py` plants each of a list of faults in a copy of the package and says what "
-        "catches it, the gate or a test.",
+        "`python tests/planted_faults.py` plants each of a list of faults in a copy of the package; "
+        "[what catches it](planted-faults.md), the gate or a test.",
     ]
     return "\n\n".join(parts) + "\n"
 

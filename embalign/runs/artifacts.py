@@ -14,7 +14,7 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from embalign.durable import move_all
+from embalign.durable import move_all, own_folder
 from embalign.runs import provenance
 from embalign.runs.experiment import Cell, Experiment, Row
 
@@ -46,7 +46,8 @@ def publish(
     frames = collect_frames(experiment, rows, declared)
     missing = [cell for cell in declared if cell not in rows]
     if missing:
-        partial.mkdir(parents=True, exist_ok=True)
+        own_folder(base / ".partial")
+        partial.mkdir(exist_ok=True)
         for name, frame in frames.items():
             if len(frame):
                 write_csv(frame, partial / f"{name}.csv")
