@@ -7,14 +7,14 @@ crash loses at most the cells in flight. Nothing heavy is imported before a case
 from __future__ import annotations
 
 import dataclasses
+import datetime
 import json
-import os
 import signal
 import threading
 import time
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any, Literal, TypeVar, cast
+from typing import Any, TypeVar, cast
 
 import pytest
 
@@ -132,7 +132,6 @@ class Hooks:
         self.config = config
         self.session = session
         self.messages: list[str] = []
-        self.annotations: list[str] = []  # lines that GitHub Actions reads
         self.expected = 0
         self.started = self.last_progress = time.monotonic()
 
@@ -207,10 +206,10 @@ class Hooks:
         if reporter is None or done == 0:
             return
         self.last_progress = now
-        elapsed = now - self.started
-        left = elapsed / done * (self.expected - done)
+        elapsed = datetime.timedelta(seconds=round(now - self.started))
+        left = datetime.timedelta(seconds=round((now - self.started) / done * (self.expected - done)))
         reporter.ensure_newline()
-        reporter.write_line(f"{done} of {self.expected} cells, {_clock(elapsed)} elapsed, about {_clock(left)} left")
+        reporter.write_line(f"{done} of {self.expected} cells, {elapsed} elapsed, about {left} left")
 
     @pytest.hookimpl(optionalhook=True)
     def pytest_xdist_node_collection_finished(self, node: Any, ids: list[str]) -> None:
@@ -237,7 +236,10 @@ class Hooks:
             self.messages.append(f"interrupted {self.how_to_resume()}")
             session.exitstatus = 128 + signal.SIGINT
         if self.session.options.regression != "off" and self.session.experiments:
-            self.report_regressions(session)
+            from embalign.regression_results import report_verdicts
+
+            strict = self.session.options.regression == "strict"
+            self.messages += report_verdicts(session, self.session.judge(), strict=strict)
         if self.session.options.update_baseline:
             try:
                 self.messages += self.session.update_baselines()
@@ -264,47 +266,11 @@ class Hooks:
             self.messages.append(str(error))
             session.exitstatus = pytest.ExitCode.USAGE_ERROR
 
-    def report_regressions(self, session: pytest.Session) -> None:
-        """Make every verdict of the merge gate a test result, and tell GitHub Actions where it runs."""
-        from embalign.reporting.regression import explain, summary
-        from embalign.verdicts.regression import FAILURES
-
-        verdicts = self.session.judge()
-        several = len({pair for pair, _, _ in verdicts}) > 1
-        for pair, experiment, verdict in verdicts:
-            words = explain(pair, experiment, verdict)
-            failed = self.session.options.regression == "strict" and verdict.kind in FAILURES
-            name = f"{experiment}-{verdict.metric}".replace("_", "-") + (f"-{pair}" if several else "")
-            self.messages.append(words)
-            self._result(f"regression[{name}]", words if failed else None)
-            if failed:
-                session.testsfailed += 1
-                session.exitstatus = pytest.ExitCode.TESTS_FAILED
-                if os.environ.get("GITHUB_ACTIONS") == "true":
-                    self.annotations.append(f"::error title=regression[{name}]::{words}")
-        if path := os.environ.get("GITHUB_STEP_SUMMARY"):
-            with Path(path).open("a", encoding="utf-8") as file:
-                file.write(summary(verdicts))
-
-    def _result(self, nodeid: str, failure: str | None) -> None:
-        phases: tuple[Literal["setup", "call", "teardown"], ...] = ("setup", "call", "teardown")
-        for when in phases:
-            outcome: Literal["passed", "failed"] = "failed" if failure and when == "call" else "passed"
-            report = pytest.TestReport(
-                nodeid=nodeid,
-                location=(nodeid, None, nodeid),
-                keywords={},
-                outcome=outcome,
-                longrepr=failure if outcome == "failed" else None,
-                when=when,
-            )
-            self.config.hook.pytest_runtest_logreport(report=report)
-
     def pytest_terminal_summary(self, terminalreporter: pytest.TerminalReporter) -> None:
         """Say where the artifacts are and what is missing."""
         if self.messages:
             terminalreporter.section("embalign")
-            for message in [*self.messages, *self.annotations]:
+            for message in self.messages:
                 terminalreporter.line(message)
 
 
@@ -339,8 +305,3 @@ def _or_usage_error(action: Callable[[], T]) -> T:
 
 def _is_worker(config: pytest.Config) -> bool:
     return hasattr(config, "workerinput")
-
-
-def _clock(seconds: float) -> str:
-    minutes, seconds = divmod(round(seconds), 60)
-    return f"{minutes}:{seconds:02d}"
