@@ -55,9 +55,9 @@ def held_out_outputs(name: str) -> Outputs:
     pair = load_pair(find_pair(name, ROOT))
     weights, test = train_pair_map(pair), pair.holdout.test
     mapped, labels = apply_map(weights, pair.draft[test]), pair.labels[test]
-    found = gate.answer(mapped, mapped, np.arange(len(test)))
+    found, correct = gate.leave_one_out(mapped, labels)
     scores = getattr(found, choose_score(pair, weights))
-    return scores, labels[found.nearest] == labels, np.unique(labels, return_inverse=True)[1]
+    return scores, correct, np.unique(labels, return_inverse=True)[1]
 
 
 def drawn(outputs: Outputs, way: str) -> Draw:

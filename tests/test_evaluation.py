@@ -73,13 +73,13 @@ def test_accept_rate_is_the_largest_coverage_within_the_risk(outcomes, target):
     assert gate.accept_rate(scores, correct, target) == pytest.approx(max(feasible))
 
 
-def test_margin_scores_by_hand():
+def test_margins_by_hand():
     vectors = np.array([[1, 0], [0.8, 0.6], [0, 1], [-1, 0]], dtype="f4")
-    margins, correct = gate.margin_scores(vectors, ["a", "a", "b", "b"])
-    np.testing.assert_allclose(margins, [0.8, 0.2, 0.6, 0.8], atol=1e-6)
+    found, correct = gate.leave_one_out(vectors, ["a", "a", "b", "b"])
+    np.testing.assert_allclose(found.margin, [0.8, 0.2, 0.6, 0.8], atol=1e-6)
     assert correct.tolist() == [True, True, False, True]
     with pytest.raises(ValueError, match="at least 3"):
-        gate.margin_scores(vectors[:2], ["a", "a"])
+        gate.leave_one_out(vectors[:2], ["a", "a"])
 
 
 def test_spectral_mse_is_spectral_cosine_in_other_units(spaces):

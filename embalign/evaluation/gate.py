@@ -45,11 +45,11 @@ def answer(queries: NDArray[np.floating], pool: NDArray[np.floating], own: NDArr
     return Answers(similarity.argmax(axis=1), first, first - second)
 
 
-def margin_scores(embeddings: NDArray[np.floating], labels: Labels) -> tuple[Scores, Outcomes]:
-    """Return each query's leave-one-out margin and whether its nearest neighbour shares its label; (n,) each."""
+def leave_one_out(embeddings: NDArray[np.floating], labels: Labels) -> tuple[Answers, Outcomes]:
+    """Return what each of the embeddings (n, d) finds among the others, and whether that shares its label (n,)."""
     found = answer(embeddings, embeddings, np.arange(len(embeddings)))
     names = np.asarray(labels)
-    return found.margin, names[found.nearest] == names
+    return found, names[found.nearest] == names
 
 
 def risk_coverage(scores: Scores, correct: Outcomes) -> tuple[Scores, Scores]:

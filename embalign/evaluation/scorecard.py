@@ -37,13 +37,13 @@ def score(mapped: Vectors, teacher: Vectors, labels: Labels, constant: Vectors) 
 def score_retrieval(vectors: NDArray[np.floating], labels: Labels) -> dict[str, float | str]:
     """Return the metrics that need no teacher: retrieval and gate."""
     found = retrieval.leave_one_out(vectors, labels)
-    scores, correct = gate.margin_scores(vectors, labels)
+    answers, correct = gate.leave_one_out(vectors, labels)
     hits = np.where(np.isnan(found.ranks), np.nan, found.ranks <= 1)
     return {
         **{f"recall_at_{k}": value for k, value in found.recall.items()},
         "mrr": found.mrr,
-        "gate_augrc": gate.augrc(scores, correct),
-        "gate_accept_rate": gate.accept_rate(scores, correct),
+        "gate_augrc": gate.augrc(answers.margin, correct),
+        "gate_accept_rate": gate.accept_rate(answers.margin, correct),
         "recall_at_1_by_label": pack(label_values(hits, labels)),
         "mrr_by_label": pack(label_values(1 / found.ranks, labels)),
     }

@@ -33,8 +33,7 @@ def choose_score(pair: Pair, weights: Vectors) -> str:
     """Return the score with the lower AUGRC on the training items, whose labels the map has not been trained on."""
     rows = pair.holdout.train
     mapped, labels = apply_map(weights, pair.draft[rows]), pair.labels[rows]
-    found = gate.answer(mapped, mapped, np.arange(len(rows)))
-    correct = labels[found.nearest] == labels
+    found, correct = gate.leave_one_out(mapped, labels)
     return min(SCORES, key=lambda score: gate.augrc(getattr(found, score), correct))
 
 
@@ -60,8 +59,7 @@ def gate_of_map(pair: Pair, weights: Vectors) -> dict[str, Any]:
     """Return the gate of a map: its score and, for each risk target, the certified threshold or what is lacking."""
     test = pair.holdout.test
     mapped, labels = apply_map(weights, pair.draft[test]), pair.labels[test]
-    found = gate.answer(mapped, mapped, np.arange(len(test)))
-    correct = labels[found.nearest] == labels
+    found, correct = gate.leave_one_out(mapped, labels)
     score = choose_score(pair, weights)
     targets = {}
     for target in TARGETS:

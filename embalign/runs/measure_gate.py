@@ -45,8 +45,7 @@ def measure_deployed_gate(pair: Pair, cell: Cell) -> Row:
     weights = train_pair_map(pair, cell.seed)
     test = pair.holdout.test
     mapped, labels = apply_map(weights, pair.draft[test]), pair.labels[test]
-    found = gate.answer(mapped, mapped, np.arange(len(test)))
-    correct = labels[found.nearest] == labels
+    found, correct = gate.leave_one_out(mapped, labels)
     score = choose_score(pair, weights)
     row: Row = {"score": score, **_accept_curve(pair, weights)}
     for target in TARGETS:
@@ -68,12 +67,11 @@ def _accept_curve(pair: Pair, weights: Vectors) -> Row:
     """The curve of each score at fixed coverages, its areas, and its certified thresholds by risk target."""
     test = pair.holdout.test
     mapped, teacher, labels = apply_map(weights, pair.draft[test]), pair.teacher[test], pair.labels[test]
-    own = np.arange(len(test))
-    found = gate.answer(mapped, mapped, own)
-    correct = labels[found.nearest] == labels
+    found, correct = gate.leave_one_out(mapped, labels)
+    of_teacher, _ = gate.leave_one_out(teacher, labels)
     row: Row = {
         "accuracy": float(correct.mean()),
-        "teacher_agreement": float((found.nearest == gate.answer(teacher, teacher, own).nearest).mean()),
+        "teacher_agreement": float((found.nearest == of_teacher.nearest).mean()),
     }
     coverage = np.array(COVERAGES) / 100
     for name, scores in (("top1", found.top1), ("margin", found.margin), ("oracle", cosines(mapped, teacher))):
