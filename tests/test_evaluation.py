@@ -73,7 +73,7 @@ def test_accept_rate_is_the_largest_coverage_within_the_risk(outcomes, target):
     assert gate.accept_rate(scores, correct, target) == pytest.approx(max(feasible))
 
 
-def test_margins_by_hand():
+def test_margin_scores_by_hand():
     vectors = np.array([[1, 0], [0.8, 0.6], [0, 1], [-1, 0]], dtype="f4")
     found, correct = gate.leave_one_out(vectors, ["a", "a", "b", "b"])
     np.testing.assert_allclose(found.margin, [0.8, 0.2, 0.6, 0.8], atol=1e-6)
