@@ -213,7 +213,7 @@ def _check_digest(path: Path, recorded: str | None) -> None:
     if recorded != (actual := file_digest(path)):
         raise PairError(
             f"{path}: its SHA-256 is {actual}, but embeddings/provenance.json records {recorded}; the embeddings "
-            "were made from another corpus or have changed: embed the pair again"
+            "were made from another corpus or have changed: embed the pair again; --refresh does it"
         )
 
 

@@ -101,11 +101,7 @@ class Session:
     def check(self) -> None:
         """Raise PairError or CorpusError for a pair whose files do not fit together."""
         for folder in self.folders().values():
-            try:
-                check_pair(folder)
-            except PairError as error:
-                how = "; --refresh does it" if str(error).endswith("embed the pair again") else ""
-                raise PairError(f"{error}{how}") from None
+            check_pair(folder)
 
     def pair(self, name: str) -> Pair:
         """Return the loaded pair."""
