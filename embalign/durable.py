@@ -56,11 +56,13 @@ def own_folder(path: Path) -> None:
 
 
 def move_all(source: Path, target: Path) -> None:
-    """Move every file of `source` into `target`, each durably and in one step."""
-    for path in sorted(source.iterdir()):
+    """Move every file of `source` into `target`, each in one step, once all of them are on disk."""
+    paths = sorted(source.iterdir())
+    for path in paths:
         with path.open("rb") as file:
             os.fsync(file.fileno())
         path.chmod(0o644)
+    for path in paths:
         os.replace(path, target / path.name)
     descriptor = os.open(target, os.O_RDONLY)
     try:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import os
 from collections.abc import Callable
 from pathlib import Path
 
@@ -96,4 +95,8 @@ def _at_least(smallest: int) -> Callable[[str], int]:
 
 
 def _workers(text: str) -> int:
-    return len(os.sched_getaffinity(0)) if text == "auto" else _at_least(1)(text)
+    if text != "auto":
+        return _at_least(1)(text)
+    from loky import cpu_count
+
+    return int(cpu_count())

@@ -132,19 +132,23 @@ class Hooks:
         self.config = config
         self.session = session
         self.messages: list[str] = []
+        self.by_user = False
+        self.running: pytest.Session | None = None
         self.expected = 0
         self.started = self.last_progress = time.monotonic()
 
-    def pytest_sessionstart(self) -> None:
+    def pytest_sessionstart(self, session: pytest.Session) -> None:
         """Let SIGTERM end the run as Ctrl-C does, with a word on how to go on; embed pairs that need it."""
         if _is_worker(self.config):
             return
+        self.running = session
         if threading.current_thread() is threading.main_thread():
             signal.signal(signal.SIGTERM, self.terminate)
         # Before the cases are collected and, under xdist, before its processes start: each needs whole pairs.
         if self.config.getoption("pair") and not self.config.option.collectonly:
             try:
                 _or_usage_error(lambda: self.session.embed(quiet=self.config.get_verbosity() < 0))
+                _or_usage_error(self.session.check)
             except KeyboardInterrupt:
                 pytest.exit(f"interrupted {self.how_to_resume()}", returncode=128 + signal.SIGINT)
 
@@ -194,8 +198,20 @@ class Hooks:
             if name == ROW_PROPERTY:
                 measure, identity, row = json.loads(str(value))
                 cell = Cell(**{**identity, "settings": tuple((k, v) for k, v in identity["settings"])})
-                self.session.accept(measure, cell, row)
+                self.accept(measure, cell, row)
         self.show_progress()
+
+    def accept(self, measure: str, cell: Cell, row: Row) -> None:
+        """Store a row; end the run if that cannot be done, as on a disk that has filled up."""
+        try:
+            self.session.accept(measure, cell, row)
+        except StoreError as error:
+            assert self.running is not None
+            self.running.shouldstop = str(error)
+
+    def pytest_keyboard_interrupt(self, excinfo: pytest.ExceptionInfo[BaseException]) -> None:
+        """Remember that it was the user who ended the run; pytest ends its own way after errors of collection."""
+        self.by_user = not isinstance(excinfo.value, pytest.Session.Interrupted)
 
     def show_progress(self) -> None:
         """Write a line with elapsed and remaining time every half minute, unless pytest is quiet."""
@@ -231,16 +247,20 @@ class Hooks:
             declared = [dataclasses.asdict(experiment) for experiment in self.session.experiments.values()]
             self.config.workeroutput["embalign_experiments"] = declared  # type: ignore[attr-defined]  # set by xdist
             return
-        by_user = exitstatus == pytest.ExitCode.INTERRUPTED and not session.shouldstop and not session.shouldfail
-        if by_user and self.expected:
+        if self.by_user and exitstatus == pytest.ExitCode.INTERRUPTED and self.expected:
             self.messages.append(f"interrupted {self.how_to_resume()}")
             session.exitstatus = 128 + signal.SIGINT
-        if self.session.options.regression != "off" and self.session.experiments:
+        at_its_end = exitstatus in (
+            pytest.ExitCode.OK,
+            pytest.ExitCode.TESTS_FAILED,
+            pytest.ExitCode.NO_TESTS_COLLECTED,
+        )
+        if at_its_end and self.session.options.regression != "off" and self.session.experiments:
             from embalign.regression_results import report_verdicts
 
             strict = self.session.options.regression == "strict"
             self.messages += report_verdicts(session, self.session.judge(), strict=strict)
-        if self.session.options.update_baseline:
+        if at_its_end and self.session.options.update_baseline:
             try:
                 self.messages += self.session.update_baselines()
             except BaselineError as error:
@@ -253,7 +273,8 @@ class Hooks:
             except OSError as error:
                 self.messages.append(f"no report written: {error}; artifacts already there are as they were")
                 session.exitstatus = pytest.ExitCode.INTERNAL_ERROR
-        if self.config.getoption("promote"):
+                at_its_end = False
+        if at_its_end and self.config.getoption("promote"):
             self.promote(session)
 
     def promote(self, session: pytest.Session) -> None:

@@ -14,10 +14,10 @@ LOAD_WORD, JUMP_IF_EQUAL, RETURN = 0x20, 0x15, 0x06  # classic BPF, linux/filter
 ALLOW, FAIL_WITH = 0x7FFF0000, 0x00050000  # linux/seccomp.h
 
 
-def files_stay_small():
-    """Let no file grow over 16 KiB: a full disk, the cache's first pages included."""
+def files_stay_small(kibibytes=16):
+    """Let no file grow over that size: a full disk, at 16 KiB from the cache's first pages on."""
     signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
-    resource.setrlimit(resource.RLIMIT_FSIZE, (16 * 1024, 16 * 1024))
+    resource.setrlimit(resource.RLIMIT_FSIZE, (kibibytes * 1024, kibibytes * 1024))
 
 
 def syncing_fails():

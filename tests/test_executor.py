@@ -125,6 +125,14 @@ def test_artifacts_are_rebuilt_from_the_store_without_torch(tmp_path, light_pair
     assert done.returncode == 0, done.stdout + done.stderr
 
 
+def test_an_error_of_collection_is_not_told_as_an_interruption(light_pair_root):
+    (light_pair_root / "benchmark" / "test_broken.py").write_text("def (")
+    done = light.run(light_pair_root)
+    assert done.returncode == pytest.ExitCode.INTERRUPTED
+    assert "SyntaxError" in done.stdout
+    assert "run the same command again" not in done.stdout
+
+
 def test_only_cache_measures_nothing(light_pair_root):
     done = light.run(light_pair_root, "-q", "--results", "only-cache")
     assert done.returncode == 1

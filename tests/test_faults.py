@@ -248,14 +248,16 @@ def forward(connection, port):
 def test_one_deadline_ends_a_request_that_drips_or_hangs(bench, behave):
     raw = RawServer(behave)
     bench.use(raw.url)
-    bench.refuse("did not answer within 3 s; if the model is slow.*EMBALIGN_REQUEST_SECONDS")
+    bench.refuse("did not answer within 3 s; a question about the model itself needs no longer")
     raw.close()
 
 
 def test_the_deadline_can_be_set_and_must_be_a_number(bench, server):
     server.after_probes(lambda texts: time.sleep(3))
     bench.use(server.url)
-    bench.refuse("did not answer within 1 s", EMBALIGN_REQUEST_SECONDS="1")
+    bench.refuse(
+        "did not answer within 1 s; if the model is slow.*set EMBALIGN_REQUEST_SECONDS", EMBALIGN_REQUEST_SECONDS="1"
+    )
     bench.refuse("EMBALIGN_REQUEST_SECONDS is 'soon'; give a number", EMBALIGN_REQUEST_SECONDS="soon")
 
 
@@ -484,6 +486,32 @@ def test_a_bad_disk_leaves_the_old_reports_as_they_were(bench, server, bad_disk)
     assert contents(bench.folder / "reports") == before
 
 
+@pytest.mark.parametrize("options", [[], ["--workers", "2"]], ids=["serial", "workers"])
+def test_a_disk_that_fills_up_in_mid_run_ends_it_and_keeps_what_is_stored(bench, server, options, tmp_path):
+    """The store's log outgrows the limit after some rows."""
+    bench.use(server.url)
+    bench.finished()
+    root = tmp_path / "more"
+    light.build_root(root, bench.folder)
+    done = subprocess.run(
+        light.command(*options),
+        cwd=root,
+        env=light.environment(),
+        capture_output=True,
+        text=True,
+        check=False,
+        preexec_fn=lambda: disk_faults.files_stay_small(96),
+    )
+    output = done.stdout + done.stderr
+    assert done.returncode == pytest.ExitCode.INTERRUPTED, output
+    assert re.search(r"results\.sqlite: .*; cells stored before are kept: mend that and run again", output), output
+    assert "Traceback" not in output
+    assert "INTERNALERROR" not in output
+    with sqlite3.connect(root / ".embalign" / "results.sqlite") as connection:
+        assert connection.execute("SELECT count(*) FROM rows").fetchone()[0] > 0
+    assert "60 cells measured" in light.run(root).stdout
+
+
 @pytest.mark.skipif(disk_faults.SYNC_CALLS is None, reason="the kernel's filter of system calls is Linux's")
 def test_a_file_that_cannot_be_synced_replaces_nothing(tmp_path):
     for name, text in (("new", "of this run"), ("old", "of the last run")):
@@ -580,6 +608,36 @@ def test_credentials_are_neither_shown_nor_stored(bench, server):
     assert "secret" not in done.stdout + done.stderr
     assert b"secret" not in b"".join(p.read_bytes() for p in bench.folder.joinpath("embeddings").iterdir())
     assert b"secret" not in bench.cache.read_bytes()
+
+
+def test_one_model_name_on_two_servers_is_two_models(bench, server):
+    """Neither says more of itself than the name: only the address tells whose vectors the cache has."""
+    from embalign.embeddings.pair import Model
+    from embalign.embeddings.source import open_source
+
+    addresses = (server.url, server.url.replace("localhost", "127.0.0.1"))
+    assert addresses[0] != addresses[1]
+    draft, teacher = (open_source(Model("openai", "little", "mean", address)).identify() for address in addresses)
+    assert draft != teacher
+
+
+def test_a_key_that_no_header_can_hold_is_never_shown(bench, server):
+    bench.use(server.url, source="openai", more='pooling = "mean"')
+    output = bench.refuse("EMBALIGN_API_KEY holds characters", EMBALIGN_API_KEY="sk-se\rcret")
+    assert "cret" not in output
+    bench.finished(EMBALIGN_API_KEY="sk-secret\r\n")
+
+
+def test_under_xdist_a_pair_that_does_not_fit_is_refused_and_its_report_stays(bench, server):
+    bench.use(server.url)
+    bench.finished()
+    before = contents(bench.folder / "reports")
+    with (bench.folder / "corpus.jsonl").open("a") as file:
+        file.write(json.dumps({"id": "new", "text": "one more", "label": "0"}) + "\n")
+    done = bench.run("-n", "2")
+    assert done.returncode == pytest.ExitCode.USAGE_ERROR, done.stdout + done.stderr
+    assert "--refresh does it" in done.stderr
+    assert contents(bench.folder / "reports") == before
 
 
 def test_the_environment_needs_no_home(bench, server):

@@ -273,7 +273,6 @@ def test_the_readmes_lines_gate_a_repository_of_ones_own(tmp_path, smollm2):
     lines = rest.partition("\n")[2].partition("```")[0].replace("../embalign", str(light.ROOT))
     assert 5 <= lines.count("\n") < 15
     write_pair(tmp_path / "benchmark" / "mypair", smollm2, 240)
-    (tmp_path / ".gitignore").write_text("__pycache__/\n.pytest_cache/\n")
     who = {"GIT_AUTHOR_NAME": "tester", "GIT_AUTHOR_EMAIL": "tester@example.org"}
     who |= {name.replace("AUTHOR", "COMMITTER"): value for name, value in who.items()}
     path = os.pathsep.join([str(Path(sys.executable).parent), os.environ["PATH"]])

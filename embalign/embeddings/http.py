@@ -100,10 +100,12 @@ class Client:
             found = answers.get(timeout=deadline)
         except queue.Empty:
             self._session = self._new_session()  # the old one belongs to the thread that still waits
-            raise SourceError(
-                f"{self.shown}{path} did not answer within {deadline:g} s; if the model is slow to load or to run, set "
-                f"{DEADLINE_VARIABLE} to more seconds"
-            ) from None
+            remedy = (
+                f"if the model is slow to load or to run, set {DEADLINE_VARIABLE} to more seconds"
+                if deadline >= self.deadline
+                else "a question about the model itself needs no longer: is the server stuck, or another one there?"
+            )
+            raise SourceError(f"{self.shown}{path} did not answer within {deadline:g} s; {remedy}") from None
         if isinstance(found, Exception):
             raise found
         return found

@@ -12,8 +12,6 @@ from embalign.embeddings.http import SourceError, shown
 from embalign.embeddings.pair import Model, file_digest
 from embalign.embeddings.source import Identity
 
-WEIGHTS = ("*.safetensors", "*.bin")
-
 
 class LocalSource:
     """A sentence-transformers model: a folder, or a name that the library knows."""
@@ -24,11 +22,12 @@ class LocalSource:
         self._encoder: Any = None
 
     def identify(self) -> Identity:
-        """Return the library's version and, for a folder, the digest of its weights."""
+        """Return the library's version and, for a folder, the digest of all its files: pooling and limits count too."""
         encoder = self._load()
         folder = Path(self.model.model)
-        files = sorted(path for pattern in WEIGHTS for path in folder.rglob(pattern)) if folder.is_dir() else []
-        weights = hashlib.sha256("".join(map(file_digest, files)).encode()).hexdigest() if files else ""
+        files = sorted(path for path in folder.rglob("*") if path.is_file()) if folder.is_dir() else []
+        listed = "".join(f"{file_digest(path)} {path.relative_to(folder)}\n" for path in files)
+        weights = hashlib.sha256(listed.encode()).hexdigest() if files else ""
         config = getattr(getattr(encoder[0], "auto_model", None), "config", None)
         revision = str(getattr(config, "_commit_hash", None) or "")
         return Identity(

@@ -49,7 +49,8 @@ class OllamaSource:
             manifest=manifest,
             pooling=self._pooling(about.get("model_info")),
             verified=verified,
-            options={"truncate": False},
+            # Where no digest pins the weights, the same name on another machine may be another model.
+            options={"truncate": False} if verified else {"truncate": False, "endpoint": self._client.shown},
         )
 
     def embed(self, texts: Sequence[str]) -> list[Any]:

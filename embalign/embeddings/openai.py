@@ -9,7 +9,7 @@ import os
 from collections.abc import Sequence
 from typing import Any, NoReturn
 
-from embalign.embeddings.http import Client, SourceError, StatusError, shown
+from embalign.embeddings.http import Client, SourceError, StatusError, shown, without_credentials
 from embalign.embeddings.pair import Model
 from embalign.embeddings.source import Identity
 
@@ -26,7 +26,9 @@ class OpenAISource:
             raise SourceError(
                 f"model {model.model!r}: source openai needs an endpoint in pair.toml, as http://host:port"
             )
-        key = os.environ.get(KEY_VARIABLE)
+        key = os.environ.get(KEY_VARIABLE, "").strip()
+        if not (key.isascii() and key.isprintable()):
+            raise SourceError(f"{KEY_VARIABLE} holds characters that no HTTP header can; set the key alone")
         url = model.endpoint.rstrip("/").removesuffix("/v1")
         self._client = Client(url, "endpoint in pair.toml", {"Authorization": f"Bearer {key}"} if key else None)
         self.name = f"the server at {self._client.shown}, model {model.model!r}"
@@ -48,6 +50,8 @@ class OpenAISource:
             else "",
             manifest=",".join(sorted(shown(name.rpartition("/")[2]) for name in ids)),
             pooling=self.model.pooling,
+            # Two servers may say the same of two models, or nothing at all: the address tells them apart.
+            options={"endpoint": without_credentials(self._client.url)},
         )
 
     def embed(self, texts: Sequence[str]) -> list[Any]:

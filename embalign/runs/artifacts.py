@@ -59,6 +59,10 @@ def publish(
             f"  rows so far: {_shown(partial, root)}; artifacts in {_shown(canonical, root)} are left as they were",
         ]
 
+    if not any(row["status"] == "ok" for row in rows.values()):
+        left = f"artifacts in {_shown(canonical, root)} are left as they were"
+        return [f"{experiment.name} on {folder.name}: none of its cells could be measured; {left}"]
+
     about = provenance.describe_run(
         experiment.name,
         folder,

@@ -98,22 +98,14 @@ def gated_values(rows: Mapping[Cell, Row]) -> dict[str, dict[str, float]]:
     }
 
 
-def update_baseline(
-    root: Path,
-    pair: str,
-    experiment: str,
-    current: Mapping[str, str],
-    rows: Mapping[Cell, Row],
-    declared: Sequence[Cell],
-) -> list[str]:
-    """Write the baseline of one experiment on one pair; return old and new means, line by line.
+def check_update(root: Path, profile: str, rows: Mapping[Cell, Row], declared: Sequence[Cell]) -> str:
+    """Return the commit that a baseline of these rows would be made from.
 
-    Raises BaselineError for a partial grid, failed cells, a tree that is not clean, and under CI.
+    Raises BaselineError for a partial grid, failed cells, another profile, a tree that is not clean, and under CI.
     """
-    path = baseline_path(root, pair, experiment)
     if os.environ.get("CI", "").lower() in ("1", "true"):
         raise BaselineError("CI is set: a baseline is updated by hand and reviewed as a change like any other")
-    if current["profile"] != "gate":
+    if profile != "gate":
         raise BaselineError("a baseline holds the small grid of the merge gate: add --profile gate")
     missing = [cell.id for cell in declared if cell not in rows]
     if missing:
@@ -124,7 +116,14 @@ def update_baseline(
     commit = clean_commit(root)
     if commit is None:
         raise BaselineError("the tree differs from its commit (or git is missing): commit first, then update")
-    values = gated_values(rows)
+    return commit
+
+
+def update_baseline(
+    root: Path, pair: str, experiment: str, current: Mapping[str, str], rows: Mapping[Cell, Row], commit: str
+) -> list[str]:
+    """Write the baseline of one experiment on one pair; return old and new means, line by line."""
+    path, values = baseline_path(root, pair, experiment), gated_values(rows)
     try:
         old: Baseline | None = read_baseline(path)
     except BaselineError:

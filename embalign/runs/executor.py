@@ -136,17 +136,28 @@ class LocalExecutor:
                 if not queue or (suspect_runs and running):
                     return
                 job = queue.popleft()
-                running[self._send(job)] = job
+                inner = self._send(job, running)
+                if inner is None:
+                    queue.appendleft(job)
+                    return
+                running[inner] = job
 
-    def _send(self, job: _Job) -> Future[Row]:
+    def _send(self, job: _Job, running: dict[Future[Row], _Job]) -> Future[Row] | None:
+        """Start a job, or return None if a worker has died since: what was running then settles first."""
         from loky import ProcessPoolExecutor
+        from loky.process_executor import BrokenProcessPool
 
-        job.attempts += 1
         if self._pool is None:
             self._pool = ProcessPoolExecutor(
                 max_workers=self._workers, initializer=_prepare_worker, initargs=(os.getpid(),)
             )
-        inner: Future[Row] = self._pool.submit(measure_from_folder, *job.arguments)
+        try:
+            inner: Future[Row] = self._pool.submit(measure_from_folder, *job.arguments)
+        except BrokenProcessPool:
+            if not running:
+                self._pool = None
+            return None
+        job.attempts += 1
         return inner
 
     def _settle(self, job: _Job, inner: Future[Row]) -> None:

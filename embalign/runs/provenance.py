@@ -69,8 +69,8 @@ def commit(root: Path) -> dict[str, str | bool | None]:
             return None
         return done.stdout.strip()
 
-    written = ("benchmark/*/reports/*", "benchmark/baselines/*", "docs/research/*")
-    status = git("status", "--porcelain", "--", ".", *(f":(exclude){path}" for path in written))
+    written = ("benchmark/*/reports/**", "benchmark/baselines/**", "docs/research/**", "**/__pycache__/**")
+    status = git("status", "--porcelain", "--", ".", *(f":(exclude,glob){path}" for path in written))
     return {"id": git("rev-parse", "HEAD"), "dirty": None if status is None else bool(status)}
 
 

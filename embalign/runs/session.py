@@ -15,7 +15,7 @@ from embalign.embeddings.corpus import CorpusError
 from embalign.embeddings.pair import Pair, PairError, check_pair, find_pair, load_pair, pair_digest, read_config
 from embalign.runs.executor import CellExecutor, DaskExecutor, ExecutorError, LocalExecutor
 from embalign.runs.experiment import Cell, Experiment, Row, Table
-from embalign.runs.store import Store, cell_key
+from embalign.runs.store import Store, StoreError, cell_key
 
 if TYPE_CHECKING:
     from embalign.verdicts.regression import RegressionVerdict
@@ -206,12 +206,14 @@ class Session:
 
     def update_baselines(self) -> list[str]:
         """Write the baselines of what was measured; return what changed. Raises BaselineError."""
-        from embalign.runs.baseline import fingerprints, update_baseline
+        from embalign.runs.baseline import check_update, fingerprints, update_baseline
 
-        messages = []
-        for pair, experiment, rows, declared in self._measured():
+        root, messages = self.options.root, []
+        measured = list(self._measured())
+        commit = [check_update(root, self.options.profile, rows, declared) for _, _, rows, declared in measured]
+        for (pair, experiment, rows, _), made_from in zip(measured, commit, strict=True):
             current = fingerprints(self.options.profile, self.digest(pair))
-            messages += update_baseline(self.options.root, pair, experiment.name, current, rows, declared)
+            messages += update_baseline(root, pair, experiment.name, current, rows, made_from)
         return messages
 
     def promote(self) -> list[str]:
@@ -273,8 +275,9 @@ class Session:
         return messages
 
     def _keep(self, measure: str, cell: Cell, future: Future[Row]) -> None:
-        # A row is stored when it is finished, not when its case's turn comes: a kill in between must not lose it.
-        with contextlib.suppress(CancelledError):
+        # A row is stored when it is finished, not when its case's turn comes: a kill in between must not lose it. What
+        # cannot be stored now is tried again, and told, when its case's turn comes.
+        with contextlib.suppress(CancelledError, StoreError):
             if future.exception() is None:
                 self.store.put(self._key(measure, cell), future.result())
 
