@@ -159,7 +159,7 @@ class Hooks:
     def how_to_resume(self) -> str:
         """Say what an interrupted run has kept."""
         if not self.expected:
-            return "while fetching embeddings; those fetched are kept: run the same command again to go on from there"
+            return "before the first cell; embeddings fetched are kept: run the same command again to go on from there"
         return (
             f"after {len(self.session.rows)} of {self.expected} cells; they are stored: run the same command again to "
             "go on from there"

@@ -40,7 +40,11 @@ class TransientError(SourceError):
         self.retry_after = retry_after
 
 
-class StatusError(SourceError):
+class AnswerError(SourceError):
+    """An answer that cannot be used: a redirect, something that is not JSON, a status that says no."""
+
+
+class StatusError(AnswerError):
     """An answer with an HTTP status that says no; `detail` is the server's own text, shortened and escaped."""
 
     def __init__(self, message: str, status: int, detail: str) -> None:
@@ -161,10 +165,10 @@ class Client:
                 return _parsed(body)
             except (ValueError, RecursionError):
                 text = shown(_said(body))
-                raise SourceError(f"{self.shown}{path} answered with something that is not JSON: {text}") from None
+                raise AnswerError(f"{self.shown}{path} answered with something that is not JSON: {text}") from None
         if 300 <= status < 400:
             target = shown(without_credentials(response.headers.get("Location", "")))
-            raise SourceError(f"{self.shown}{path} redirects to {target}; name that address itself")
+            raise AnswerError(f"{self.shown}{path} redirects to {target}; name that address itself")
         text = shown(_said(body))
         if status in (429, 503):
             wait = response.headers.get("Retry-After", "")

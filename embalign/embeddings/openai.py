@@ -9,7 +9,7 @@ import os
 from collections.abc import Sequence
 from typing import Any, NoReturn
 
-from embalign.embeddings.http import Client, SourceError, StatusError, shown, without_credentials
+from embalign.embeddings.http import AnswerError, Client, SourceError, StatusError, shown, without_credentials
 from embalign.embeddings.pair import Model
 from embalign.embeddings.source import Identity
 
@@ -70,11 +70,11 @@ class OpenAISource:
         return [entry.get("embedding") for _, entry in sorted(zip(places, entries, strict=True), key=lambda p: p[0])]
 
     def _optional(self, path: str) -> Any:
-        """What not every server has."""
+        """What not every server has; some answer with a page for people."""
         try:
             return self._client.get(path, PREFLIGHT_SECONDS)
-        except StatusError as error:
-            if error.status in (401, 403):
+        except AnswerError as error:
+            if isinstance(error, StatusError) and error.status in (401, 403):
                 self._explain(error)
             return None
 

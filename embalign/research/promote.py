@@ -29,7 +29,7 @@ def promote(source: Path, root: Path, conclusion: str) -> Path:
     """Copy the artifacts in `source` to docs/research/<date>-<experiment>-<pair>/ with a conclusion; return the folder.
 
     `conclusion` ("module:function") writes title, text and names from the copied files. Raises ConclusionError for a
-    run from another commit or a dirty tree, for failed cells, and where the text does not hold.
+    run from a dirty tree or in one, for artifacts that have changed since, and where the text does not hold.
     """
     provenance = json.loads((source / "provenance.json").read_text(encoding="utf-8"))
     if clean_commit(root) is None or provenance["commit"]["dirty"] is not False:
