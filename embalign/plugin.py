@@ -1,4 +1,4 @@
-"""The pytest side of the suite: options, fixtures and hooks. It carries cells from the grid to the reports.
+"""The pytest side of the suite: its hooks. They carry cells from the grid to the reports.
 
 Rows travel from the case to the controlling process in the test report and are stored there as each case ends, so a
 crash loses at most the cells in flight. Nothing heavy is imported before a case runs or a report is drawn.
@@ -18,16 +18,17 @@ from typing import Any, TypeVar, cast
 
 import pytest
 
+from embalign import fixtures
 from embalign.embeddings.corpus import CorpusError
 from embalign.embeddings.pair import PairError
+from embalign.fixtures import ROW_PROPERTY, SESSION, declared
 from embalign.options import DEFAULT_PAIR, add_options
 from embalign.runs.baseline import BaselineError
 from embalign.runs.executor import ExecutorError
 from embalign.runs.experiment import Cell, Experiment, Row, Table
-from embalign.runs.session import CellFailedError, NotStoredError, Options, Session
+from embalign.runs.session import Options, Session
 from embalign.runs.store import StoreError
 
-ROW_PROPERTY = "embalign_row"
 PROGRESS_SECONDS = 30
 T = TypeVar("T")
 USER_ERRORS = (PairError, CorpusError, ExecutorError, StoreError, BaselineError)
@@ -59,10 +60,11 @@ def pytest_configure(config: pytest.Config) -> None:
         raise pytest.UsageError("--refresh needs --pair: it replaces the embeddings of the pairs named there")
     if config.getoption("workers") and config.getoption("dask"):
         raise pytest.UsageError("--workers and --dask exclude each other: cells run in one place or the other")
-    hooks = Hooks(config, Session(options))
+    session = config.stash[SESSION] = Session(options)
     if config.getoption("pair"):
-        _or_usage_error(hooks.session.folders)
-    config.pluginmanager.register(hooks, "embalign-hooks")
+        _or_usage_error(session.folders)
+    config.pluginmanager.register(fixtures)
+    config.pluginmanager.register(Hooks(config, session))
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
@@ -70,8 +72,8 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
     marker = metafunc.definition.get_closest_marker("cells")
     if marker is None:
         return
-    experiment, table = _declared(marker)
-    session = _hooks(metafunc.config).session
+    experiment, table = declared(marker)
+    session = metafunc.config.stash[SESSION]
     session.experiments[experiment.name] = experiment
     pairs = _or_usage_error(session.folders)
     options = session.options
@@ -89,42 +91,6 @@ def pytest_collect_file(file_path: Path, parent: pytest.Collector) -> pytest.Col
     return None
 
 
-@pytest.fixture
-def measure(request: pytest.FixtureRequest) -> Callable[[Cell], Row]:
-    """Return a function that gives a cell's row, measured or stored, and reports it."""
-    _, table = _declared(request.node.get_closest_marker("cells"))
-    session = _hooks(request.config).session
-
-    def run(cell: Cell) -> Row:
-        row: Row = {}
-        problem = ""
-        try:
-            row = session.row(table, cell)
-            _report_row(request, table, cell, {**row, "status": "ok"})
-        except CellFailedError as error:
-            _report_row(request, table, cell, {"status": f"failed: {error}"})
-            problem = str(error)
-        except (NotStoredError, StoreError) as error:
-            problem = str(error)
-        if problem:  # outside of the handlers, or pytest shows the cause and then the failure, the same words twice
-            pytest.fail(f"{cell.id}: {problem}", pytrace=False)
-        return row
-
-    return run
-
-
-@pytest.fixture
-def pair(request: pytest.FixtureRequest, cell: Cell) -> Any:
-    """The case's pair with its cached embeddings, loaded once a process."""
-    return _hooks(request.config).session.pair(cell.pair)
-
-
-@pytest.fixture
-def seed(cell: Cell) -> int:
-    """The seed of a case: it fixes the training pool, the initial map and the batch order."""
-    return cell.seed
-
-
 class Hooks:
     """Hooks that need the session's state."""
 
@@ -132,13 +98,13 @@ class Hooks:
         self.config = config
         self.session = session
         self.messages: list[str] = []
+        self.running: pytest.Session
         self.by_user = False
-        self.running: pytest.Session | None = None
         self.expected = 0
         self.started = self.last_progress = time.monotonic()
 
     def pytest_sessionstart(self, session: pytest.Session) -> None:
-        """Let SIGTERM end the run as Ctrl-C does, with a word on how to go on; embed pairs that need it."""
+        """Let SIGTERM end the run as Ctrl-C does, with a word on how to go on; embed and check pairs named."""
         if _is_worker(self.config):
             return
         self.running = session
@@ -180,11 +146,12 @@ class Hooks:
         for item in session.items:
             marker = item.get_closest_marker("cells")
             if marker is not None and isinstance(item, pytest.Function):
-                selected.append((_declared(marker)[1], cast(Cell, item.callspec.params["cell"])))
+                selected.append((declared(marker)[1], cast(Cell, item.callspec.params["cell"])))
         self.expected = len(selected)
         self.session.selected = {cell.experiment for _, cell in selected}
         if not _is_worker(self.config) and selected:
-            _or_usage_error(self.session.check)
+            if not self.config.getoption("pair"):  # those were checked before anything was collected
+                _or_usage_error(self.session.check)
             if self.session.options.regression == "strict" and not self.session.options.update_baseline:
                 _or_usage_error(self.session.check_baselines)
             _or_usage_error(lambda: self.session.start(selected))
@@ -206,7 +173,6 @@ class Hooks:
         try:
             self.session.accept(measure, cell, row)
         except StoreError as error:
-            assert self.running is not None
             self.running.shouldstop = str(error)
 
     def pytest_keyboard_interrupt(self, excinfo: pytest.ExceptionInfo[BaseException]) -> None:
@@ -244,8 +210,8 @@ class Hooks:
         """Stop what is under way and draw the reports of the experiments that ran."""
         self.session.stop()
         if _is_worker(self.config):
-            declared = [dataclasses.asdict(experiment) for experiment in self.session.experiments.values()]
-            self.config.workeroutput["embalign_experiments"] = declared  # type: ignore[attr-defined]  # set by xdist
+            experiments = [dataclasses.asdict(experiment) for experiment in self.session.experiments.values()]
+            self.config.workeroutput["embalign_experiments"] = experiments  # type: ignore[attr-defined]  # set by xdist
             return
         if self.by_user and exitstatus == pytest.ExitCode.INTERRUPTED and self.expected:
             self.messages.append(f"interrupted {self.how_to_resume()}")
@@ -295,26 +261,9 @@ class Hooks:
                 terminalreporter.line(message)
 
 
-def _hooks(config: pytest.Config) -> Hooks:
-    hooks = config.pluginmanager.get_plugin("embalign-hooks")
-    assert isinstance(hooks, Hooks)
-    return hooks
-
-
-def _declared(marker: pytest.Mark | None) -> tuple[Experiment, Table]:
-    if marker is None:
-        raise pytest.UsageError("the measure fixture needs a case marked with pytest.mark.cells(experiment, table)")
-    experiment, table = marker.args
-    return experiment, experiment.table(table)
-
-
 def _has_no_cell(item: pytest.Function) -> bool:
     marked = item.get_closest_marker("cells") is not None
     return marked and not isinstance(item.callspec.params.get("cell"), Cell)
-
-
-def _report_row(request: pytest.FixtureRequest, table: Table, cell: Cell, row: Row) -> None:
-    request.node.user_properties.append((ROW_PROPERTY, json.dumps([table.measure, vars(cell), row])))
 
 
 def _or_usage_error(action: Callable[[], T]) -> T:

@@ -58,7 +58,8 @@ class Client:
 
     def __init__(self, url: str, origin: str, headers: Mapping[str, str] | None = None) -> None:
         self.url = checked_url(url, origin)
-        self.shown = f"{without_credentials(self.url)} (from {origin})"
+        self.address = without_credentials(self.url)
+        self.shown = f"{self.address} (from {origin})"
         self.deadline = _deadline()
         self._headers = {"Accept": "application/json", **(headers or {})}
         self._session = self._new_session()

@@ -50,7 +50,7 @@ class OllamaSource:
             pooling=self._pooling(about.get("model_info")),
             verified=verified,
             # Where no digest pins the weights, the same name on another machine may be another model.
-            options={"truncate": False} if verified else {"truncate": False, "endpoint": self._client.shown},
+            options={"truncate": False} if verified else {"truncate": False, "endpoint": self._client.address},
         )
 
     def embed(self, texts: Sequence[str]) -> list[Any]:

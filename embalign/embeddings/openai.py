@@ -9,7 +9,7 @@ import os
 from collections.abc import Sequence
 from typing import Any, NoReturn
 
-from embalign.embeddings.http import AnswerError, Client, SourceError, StatusError, shown, without_credentials
+from embalign.embeddings.http import AnswerError, Client, SourceError, StatusError, shown
 from embalign.embeddings.pair import Model
 from embalign.embeddings.source import Identity
 
@@ -51,7 +51,7 @@ class OpenAISource:
             manifest=",".join(sorted(shown(name.rpartition("/")[2]) for name in ids)),
             pooling=self.model.pooling,
             # Two servers may say the same of two models, or nothing at all: the address tells them apart.
-            options={"endpoint": without_credentials(self._client.url)},
+            options={"endpoint": self._client.address},
         )
 
     def embed(self, texts: Sequence[str]) -> list[Any]:

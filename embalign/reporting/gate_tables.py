@@ -68,13 +68,13 @@ def threshold_table(exported: pd.Series) -> pd.DataFrame:
         threshold, coverage = certified(exported, score, target)
         line = {"risk at most": f"{target} %", "threshold": "not certifiable", "accepts": "", "bound of the risk": ""}
         line["more accepts it would take"] = ""
-        if threshold is not None:
-            line["threshold"] = f"{score} ≥ {threshold:.4f}"
-            line["accepts"] = percent(coverage)
-            line["bound of the risk"] = percent(exported[f"{score}_certified_{target:02d}_bound"])
         if threshold is None:
             more = lacking(exported, score, target)
             line["more accepts it would take"] = "no number would do" if more is None else f"at least {more}"
+        else:
+            line["threshold"] = f"{score} ≥ {threshold:.4f}"
+            line["accepts"] = percent(coverage)
+            line["bound of the risk"] = percent(exported[f"{score}_certified_{target:02d}_bound"])
         line["check on other topics"] = _check(exported, target)
         lines.append(line)
     return pd.DataFrame(lines)

@@ -210,10 +210,10 @@ class Session:
 
         root, messages = self.options.root, []
         measured = list(self._measured())
-        commit = [check_update(root, self.options.profile, rows, declared) for _, _, rows, declared in measured]
-        for (pair, experiment, rows, _), made_from in zip(measured, commit, strict=True):
+        commits = [check_update(root, self.options.profile, rows, declared) for _, _, rows, declared in measured]
+        for (pair, experiment, rows, _), commit in zip(measured, commits, strict=True):
             current = fingerprints(self.options.profile, self.digest(pair))
-            messages += update_baseline(root, pair, experiment.name, current, rows, made_from)
+            messages += update_baseline(root, pair, experiment.name, current, rows, commit)
         return messages
 
     def promote(self) -> list[str]:
