@@ -140,7 +140,7 @@ CHANGES = ("regressed", "missing", "incomparable", "improved", "inconclusive")  
 def run(root, *words):
     """Run pytest in the copy; return its exit code and output."""
     environment = os.environ | {"PYTHONPATH": f"{root}{os.pathsep}{root / 'tests'}", "OMP_NUM_THREADS": "1"}
-    command = [sys.executable, "-m", "pytest", *words, "-q", "-p", "no:cacheprovider"]
+    command = [sys.executable, "-m", "pytest", *words, "-q", "-p", "no:cacheprovider", "-p", "no:randomly"]
     done = subprocess.run(command, cwd=root, env=environment, capture_output=True, text=True, check=False)
     return done.returncode, done.stdout + done.stderr
 
