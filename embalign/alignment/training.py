@@ -121,7 +121,11 @@ def _norm_ratio(slope: Tensor, gradient: Tensor, batch: Tensor) -> float:
 
 
 class _Batches:
-    """Row numbers of one batch after another: a fresh permutation each pass, the last batch of a pass short."""
+    """Row numbers of one full batch after another, from one fresh permutation after another.
+
+    A batch runs on over the end of a pass: were the rest of a pass a batch of its own, its size would depend on how
+    many items there are, and with it the noise of the gradient, which regularises.
+    """
 
     def __init__(self, n: int, size: int, seed: int) -> None:
         self._n, self._size = n, size
@@ -129,7 +133,7 @@ class _Batches:
         self._order = torch.empty(0, dtype=torch.int64)
 
     def next(self) -> Tensor:
-        if len(self._order) == 0:
-            self._order = torch.from_numpy(self._rng.permutation(self._n))
+        while len(self._order) < self._size:
+            self._order = torch.cat((self._order, torch.from_numpy(self._rng.permutation(self._n))))
         batch, self._order = self._order[: self._size], self._order[self._size :]
         return batch

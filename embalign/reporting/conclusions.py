@@ -40,9 +40,7 @@ def elbow(folder: Path, provenance: Mapping[str, Any]) -> Written:
             "## Limits",
             "One corpus of short glosses, linear maps, one training length. A verdict is a test with the error rates "
             "of [its calibration](../../calibration/elbow.md); what it could not see is in the column on detectable "
-            "effects of `verdict.json`. The share is of a seed's pool, not of all data there could be. Where a "
-            "pass ends in a batch of few items, its noise regularises and lifts the mean cosine at that share; "
-            "policies are compared at equal sizes, neighbouring shares are not.",
+            "effects of `verdict.json`. The share is of a seed's pool, not of all data there could be.",
             "## Data",
             _data(provenance),
         ]
