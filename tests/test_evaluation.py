@@ -12,6 +12,8 @@ from strategies import gate_outcomes
 from embalign.evaluation import gate, scorecard, similarity, spectrum
 from embalign.evaluation.by_label import label_values, pack, unpack
 
+pytestmark = pytest.mark.instrument
+
 
 @pytest.fixture(scope="module")
 def spaces():

@@ -1,16 +1,11 @@
 """The gate against exact enumeration, binomial tables and worlds of known risk; styles against leave-one-out."""
 
 import itertools
-import re
-import subprocess
-import sys
 
 import numpy as np
-import pandas as pd
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from pair_folders import ROOT
 from scipy import stats
 from strategies import gate_outcomes, tied_retrieval
 
@@ -23,6 +18,8 @@ from embalign.evaluation.certificate import (
     risk_bound,
 )
 from embalign.evaluation.retrieval import leave_one_out
+
+pytestmark = pytest.mark.instrument
 
 
 def orders(scores):
@@ -233,66 +230,3 @@ def test_spread_by_label_has_the_standard_error_of_the_spread():
         spreads.append(row["spread_mrr"])
         stated.append(unpack(row["spread_mrr_by_label"]).std(ddof=1) / np.sqrt(40))
     assert np.mean(stated) == pytest.approx(np.std(spreads), rel=0.15)
-
-
-def test_the_readmes_example_accepts_what_the_exported_threshold_accepts(smollm2, tmp_path, monkeypatch):
-    from embalign.embeddings.pair import find_pair
-    from embalign.runs.export import export_map
-
-    (example,) = re.findall(r"```python\n(.*?)```", (ROOT / "README.md").read_text(encoding="utf-8"), re.DOTALL)
-    export_map(find_pair("smollm2-mpnet", ROOT), tmp_path / "maps")
-    monkeypatch.chdir(tmp_path)
-    test = smollm2.holdout.test
-    accepted = 0
-    for own in test[::4]:
-        others = test[test != own]
-        names = {"drafts": smollm2.draft[others], "query": smollm2.draft[own]}
-        exec(example, names)
-        accepted += names["accept"]
-        assert (names["answer"] is None) == (not names["accept"])
-    coverage = names["gate"]["coverage"]
-    assert names["gate"]["threshold"] is not None
-    assert accepted / len(test[::4]) == pytest.approx(coverage, abs=0.08)
-
-
-def test_over_many_draws_of_real_outputs_the_promise_breaks_as_rarely_as_promised(tmp_path):
-    """A reduced form of the committed calibration: the documented command with fewer draws."""
-    script = ROOT / "benchmark" / "calibrate_gate.py"
-    command = [sys.executable, str(script), "--draws", "15", "--workers", "2", "--out", str(tmp_path)]
-    done = subprocess.run(command, capture_output=True, text=True, check=True)
-    table = pd.read_csv(tmp_path / "gate.csv")
-    assert (tmp_path / "gate.md").read_text(encoding="utf-8") == done.stdout.removesuffix("\n")
-    assert (table["certified"] > 0.5).any()
-    for _, row in table[table["calibration"] != "topics, blind"].iterrows():
-        broken = round(row["broken"] * row["draws"])
-        assert stats.binomtest(broken, int(row["draws"]), 0.05, alternative="greater").pvalue > 0.001, row
-
-
-def test_a_run_ends_in_a_report_that_opens_with_the_answer(smollm2, tmp_path):
-    """Real cells of every table, few of each, from pair to figure, curve and verdict."""
-    import json
-
-    from embalign.reporting.gate import write_report
-    from embalign.runs import measure_gate
-    from embalign.runs.experiment import Cell
-
-    def rows(measure, settings, seeds=(0, 1)):
-        cells = [Cell("gate", "t", smollm2.name, tuple(s.items()), seed) for s in settings for seed in seeds]
-        return pd.DataFrame([{**cell.identity(), **measure(smollm2, cell), "status": "ok"} for cell in cells])
-
-    terms = [{"term": "none", "convention": "none", "lambda": 0.0}]
-    terms += [
-        {"term": t, "convention": "raw_gradient_ratio", "lambda": 1.0} for t in ("amplitude", "scrambled", "norm")
-    ]
-    frames = {
-        "gate_ratio": rows(measure_gate.measure_ratio_gate, [{"ratio": 0.05}, {"ratio": 1.0}]),
-        "gate_arm": rows(measure_gate.measure_arm_gate, terms),
-        "gate_deployed": rows(measure_gate.measure_deployed_gate, [{"map": "exported"}], seeds=(0,)),
-    }
-    words = write_report(frames, {"pair": smollm2.name, "profile": "quick", "seeds": [0, 1]}, tmp_path)
-    report = (tmp_path / "report.md").read_text(encoding="utf-8")
-    assert f"**{words}**" in report
-    assert "upper" in report
-    assert {"threshold", "coverage", "risk", "precision"} <= set(pd.read_csv(tmp_path / "gate_curve.csv").columns)
-    assert json.loads((tmp_path / "verdict.json").read_text())["score"] == "top1"
-    assert (tmp_path / "gate_curve.png").stat().st_size > 10_000

@@ -1,8 +1,11 @@
 """What a cell trains on and what it is scored on: a pool of its seed's own, never a label of the test set."""
 
 import numpy as np
+import pytest
 
 from embalign.runs.held_out import pool_of, score_map
+
+pytestmark = pytest.mark.instrument
 
 
 def test_each_seed_trains_on_a_pool_of_its_own_from_the_training_rows(smollm2):

@@ -13,6 +13,8 @@ from embalign.alignment import gradients, losses
 from embalign.alignment.losses import cosine_loss, mse_loss, norm_loss, spectral_loss
 from embalign.alignment.penalties import make_penalty
 
+pytestmark = pytest.mark.instrument
+
 CLOSE = {"rtol": 1e-9, "atol": 1e-9}
 
 

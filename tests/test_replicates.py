@@ -10,6 +10,8 @@ from scipy import stats
 
 from embalign.verdicts.replicates import from_array, replicates
 
+pytestmark = pytest.mark.instrument
+
 VALUES = arrays(np.float64, st.tuples(st.integers(2, 5), st.integers(2, 6)), elements=st.floats(-9, 9, width=16))
 
 

@@ -11,6 +11,8 @@ from strategies import tied_retrieval
 from embalign.evaluation import retrieval
 from embalign.evaluation.retrieval import leave_one_out
 
+pytestmark = pytest.mark.instrument
+
 
 def trec_ranks(embeddings, labels):
     """Mid-ranks of the first relevant item, from two trec_eval runs that break every tie for and against it."""

@@ -7,6 +7,8 @@ from hypothesis import strategies as st
 
 from embalign.alignment.selection import POLICIES, SelectionError, density, draw_pool, head, selection_order
 
+pytestmark = pytest.mark.instrument
+
 
 @pytest.fixture(scope="module")
 def pool():

@@ -11,6 +11,8 @@ from embalign.alignment.penalties import ARMS, make_penalty
 from embalign.alignment.reference import fit_procrustes, fit_ridge, mean_vector
 from embalign.alignment.training import TrainingDivergedError, apply_map, initial_map, train_map
 
+pytestmark = pytest.mark.instrument
+
 
 @pytest.fixture(scope="module")
 def task():

@@ -10,6 +10,8 @@ from scipy import stats
 from embalign.verdicts.ab import judge_ab
 from embalign.verdicts.statistics import holm, student_t
 
+pytestmark = pytest.mark.instrument
+
 
 def frame(values):
     return pd.DataFrame({"seed": range(len(values)), "value": values})

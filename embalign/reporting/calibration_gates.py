@@ -84,7 +84,7 @@ def regression_tables(table: pd.DataFrame) -> str:
         markdown(pd.DataFrame(lines)),
         "## Faults planted in the code",
         "`python tests/planted_faults.py` plants each of a list of faults in a copy of the package; "
-        "[what catches it](planted-faults.md), the gate or a test.",
+        "[which half of `tox -e gate` fails on it](planted-faults.md), the grid or a test of what it measures with.",
     ]
     return "\n\n".join(parts) + "\n"
 

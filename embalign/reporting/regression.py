@@ -21,7 +21,9 @@ def explain(pair: str, experiment: str, verdict: RegressionVerdict) -> str:
         case "regressed":
             return f"{size}; mend the change, or, if the loss is meant, run again with --update-baseline and commit"
         case "improved":
-            return f"{size}; the baseline is stale: run again with --update-baseline and commit"
+            return (
+                f"{size}; if no fault flatters it, the baseline is stale: run again with --update-baseline and commit"
+            )
         case _:
             return size
 
