@@ -82,12 +82,12 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
 
 
 def pytest_collect_file(file_path: Path, parent: pytest.Collector) -> pytest.Collector | None:
-    """Collect every conclusion under docs/research/: its checks are test cases."""
+    """Collect every conclusion under docs/research/: its checks are test cases. Nothing else may be there."""
     research = parent.config.rootpath / "docs" / "research"
-    if file_path.name == "README.md" and file_path.parent.parent == research:
-        from embalign.research.cases import ConclusionFile
+    if file_path.is_relative_to(research):
+        from embalign.research.cases import collect
 
-        return ConclusionFile.from_parent(parent, path=file_path)
+        return collect(file_path, research, parent)
     return None
 
 
@@ -148,12 +148,15 @@ class Hooks:
             if marker is not None and isinstance(item, pytest.Function):
                 selected.append((declared(marker)[1], cast(Cell, item.callspec.params["cell"])))
         self.expected = len(selected)
+        self.session.checkout.begin()
         self.session.selected = {cell.experiment for _, cell in selected}
         if not _is_worker(self.config) and selected:
             if not self.config.getoption("pair"):  # those were checked before anything was collected
                 _or_usage_error(self.session.check)
             if self.session.options.regression == "strict" and not self.session.options.update_baseline:
-                _or_usage_error(self.session.check_baselines)
+                from embalign.runs.outcome import check_baselines
+
+                _or_usage_error(lambda: check_baselines(self.session))
             _or_usage_error(lambda: self.session.start(selected))
 
     @pytest.hookimpl(tryfirst=True)
@@ -197,6 +200,7 @@ class Hooks:
     def pytest_xdist_node_collection_finished(self, node: Any, ids: list[str]) -> None:
         """Learn from xdist how many cases there are: the controlling process collects nothing itself."""
         self.expected = len(ids)
+        self.session.checkout.begin()
 
     @pytest.hookimpl(optionalhook=True)
     def pytest_testnodedown(self, node: Any) -> None:
@@ -221,34 +225,53 @@ class Hooks:
             pytest.ExitCode.TESTS_FAILED,
             pytest.ExitCode.NO_TESTS_COLLECTED,
         )
-        if at_its_end and self.session.options.regression != "off" and self.session.experiments:
-            from embalign.regression_results import report_verdicts
-
-            strict = self.session.options.regression == "strict"
-            self.messages += report_verdicts(session, self.session.judge(), strict=strict)
+        passed = exitstatus == pytest.ExitCode.OK  # before any verdict of the merge gate
+        if at_its_end and self.session.options.regression != "off":
+            self.judge(session)
         if at_its_end and self.session.options.update_baseline:
-            try:
-                self.messages += self.session.update_baselines()
-            except BaselineError as error:
-                self.messages.append(f"no baseline written: {error}")
-                session.exitstatus = pytest.ExitCode.USAGE_ERROR
+            self.update_baselines(session, passed=passed)
         known = {cell.experiment for cell in self.session.rows} <= set(self.session.experiments)
-        if self.session.rows and known:
-            try:
-                self.messages += self.session.publish(self.config.invocation_params.args)
-            except OSError as error:
-                self.messages.append(f"no report written: {error}; artifacts already there are as they were")
-                session.exitstatus = pytest.ExitCode.INTERNAL_ERROR
-                at_its_end = False
-        if at_its_end and self.config.getoption("promote"):
-            self.promote(session)
+        published = self.publish(session) if self.session.rows and known else True
+        if at_its_end and published and self.config.getoption("promote"):
+            self.promote(session, passed=passed)
 
-    def promote(self, session: pytest.Session) -> None:
-        """Promote what this run has measured and published, or say why not."""
-        from embalign.research.conclusion import ConclusionError
+    def judge(self, session: pytest.Session) -> None:
+        """Hold what was measured to its baselines: each verdict is a test result."""
+        from embalign.regression_results import report_verdicts
+        from embalign.runs.outcome import judge
+
+        strict = self.session.options.regression == "strict"
+        self.messages += report_verdicts(session, judge(self.session), strict=strict)
+
+    def update_baselines(self, session: pytest.Session, *, passed: bool) -> None:
+        """Make what was measured the new baselines, or say why not."""
+        from embalign.runs.outcome import update_baselines
 
         try:
-            self.messages += self.session.promote()
+            self.messages += update_baselines(self.session, passed=passed)
+        except BaselineError as error:
+            self.messages.append(f"no baseline written: {error}")
+            session.exitstatus = pytest.ExitCode.USAGE_ERROR
+
+    def publish(self, session: pytest.Session) -> bool:
+        """Draw the reports of what was measured; return whether that could be done."""
+        from embalign.runs.outcome import publish
+
+        try:
+            self.messages += publish(self.session, self.config.invocation_params.args)
+        except OSError as error:
+            self.messages.append(f"no report written: {error}; artifacts already there are as they were")
+            session.exitstatus = pytest.ExitCode.INTERNAL_ERROR
+            return False
+        return True
+
+    def promote(self, session: pytest.Session, *, passed: bool) -> None:
+        """Promote what this run has measured and published, or say why not."""
+        from embalign.research.conclusion import ConclusionError
+        from embalign.runs.outcome import promote_reports
+
+        try:
+            self.messages += promote_reports(self.session, passed=passed)
         except (ConclusionError, OSError) as error:
             self.messages.append(str(error))
             session.exitstatus = pytest.ExitCode.USAGE_ERROR

@@ -261,7 +261,7 @@ def test_two_pairs_run_side_by_side(suite, pytester, smollm2):
     write_pair(pytester.path / "elsewhere" / "other", smollm2, 200)
     result = suite("--pair", "elsewhere/other", "-k", "elbow and ratio1.00 and random-closed_form")
     assert result.parseoutcomes()["passed"] == 4
-    result.stdout.fnmatch_lines(["elbow on other: partial*", "elbow on small: partial*"])
+    result.stdout.fnmatch_lines(["elbow on small: partial*", "elbow on other: partial*"])
 
 
 def test_collection_imports_nothing_heavy(suite, pytester):

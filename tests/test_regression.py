@@ -162,6 +162,21 @@ def test_github_gets_a_table_and_an_error_line(gated_checkout):
     assert re.search(r"\| gated \| small \| spearman \| regressed \| -0\.10000 \|", path.read_text(encoding="utf-8"))
 
 
+def test_a_metric_that_is_no_number_fails_in_words(gated_checkout):
+    done = gated_checkout.run("--regression", "strict", shift={"spearman": float("nan")})
+    assert done.returncode == pytest.ExitCode.TESTS_FAILED
+    assert "15 of the baseline's 15 cells have no row here" in done.stdout
+    assert "Traceback" not in done.stdout + done.stderr
+
+
+def test_cells_that_the_baseline_does_not_have_yet_are_told(gated_checkout):
+    path = gated_checkout.root / "benchmark" / "test_gated.py"
+    path.write_text(path.read_text().replace("setting=[0, 1, 2]", "setting=[0, 1, 2, 3]"))
+    done = gated_checkout.run("--regression", "strict")
+    assert done.returncode == 0
+    assert "cells: new: 5 are not in the baseline, for instance gated/3-seed00" in done.stdout
+
+
 def test_missing_cells_fail(gated_checkout):
     done = gated_checkout.run("--regression", "strict", "-k", "not 2-seed00")
     assert done.returncode == pytest.ExitCode.TESTS_FAILED
@@ -171,6 +186,14 @@ def test_missing_cells_fail(gated_checkout):
 def test_a_run_that_overlaps_with_no_baseline_fails(gated_checkout):
     done = gated_checkout.run("--regression", "strict", "-k", "nothing_of_the_kind")
     assert done.returncode != 0
+    assert "no case was run that a baseline could be held to" in done.stdout
+
+
+def test_a_run_without_any_experiment_fails(gated_checkout):
+    path = gated_checkout.root / "benchmark" / "test_gated.py"
+    path.write_text("def test_something_else():\n    pass\n")
+    done = gated_checkout.run("--regression", "strict")
+    assert done.returncode == pytest.ExitCode.TESTS_FAILED
     assert "no case was run that a baseline could be held to" in done.stdout
 
 
@@ -201,17 +224,21 @@ def test_another_profile_is_another_grid(gated_checkout):
 
 
 @pytest.mark.parametrize(
-    ("options", "environment", "message"),
+    ("options", "environment", "shift", "message"),
     [
-        (["-k", "not 2-seed00"], {}, "1 of 15 cells have no row"),
-        ([], {"CI": "true"}, "CI is set"),
-        (["--profile", "quick"], {}, "add --profile gate"),
+        (["-k", "not 2-seed00"], {}, {}, "1 of 15 cells have no row"),
+        ([], {"CI": "true"}, {}, "CI is set"),
+        (["--profile", "quick"], {}, {}, "add --profile gate"),
+        (["--seeds", "2"], {}, {}, "leave --seeds out"),
+        ([], {}, {"mrr": -2}, "only from a run of which every case passes"),
+        (["-n", "2"], {}, {"mrr": -2}, "only from a run of which every case passes"),
+        ([], {}, {"spearman": float("nan")}, "15 cells have a gated metric that is no finite number"),
     ],
-    ids=["partial", "CI", "profile"],
+    ids=["partial", "CI", "profile", "seeds", "failing", "failing-xdist", "NaN"],
 )
-def test_a_baseline_is_not_updated_from_what_does_not_support_it(gated_checkout, options, environment, message):
+def test_a_baseline_is_not_updated_from_what_does_not_support_it(gated_checkout, options, environment, shift, message):
     before = gated_checkout.baseline.read_bytes()
-    done = gated_checkout.run("--update-baseline", *options, shift={"mrr": 0.1}, **environment)
+    done = gated_checkout.run("--update-baseline", *options, shift={"cosine_mean": 0.1} | shift, **environment)
     assert done.returncode != 0
     assert message in done.stdout
     assert gated_checkout.baseline.read_bytes() == before
@@ -223,6 +250,18 @@ def test_a_baseline_is_not_updated_from_a_dirty_tree(gated_checkout):
     done = gated_checkout.run("--update-baseline")
     assert "commit first, then update" in done.stdout
     assert done.returncode != 0
+
+
+def test_a_baseline_of_nothing_gated_or_of_too_few_seeds_is_refused(checkout):
+    path = checkout.root / "benchmark" / "test_gated.py"
+    text = path.read_text()
+    path.write_text(text.replace("    name=", "    quick_seeds=2,\n    name="))
+    checkout.commit()
+    assert "2 seeds cannot show a regression" in checkout.run("--update-baseline").stdout
+    path.write_text(text.replace('measure="gated:measure"', 'measure="gated:measure_one"'))
+    checkout.commit()
+    assert "no cell has the gated metrics" in checkout.run("--update-baseline").stdout
+    assert not checkout.baseline.exists()
 
 
 def test_an_update_prints_old_and_new_and_keeps_measured_repeatability(gated_checkout):
@@ -255,6 +294,52 @@ def test_a_complete_clean_run_is_promoted_and_measured_again(checkout):
     wrong = checkout.run("--reverify", profile="quick", path="docs/research")
     assert wrong.returncode == pytest.ExitCode.TESTS_FAILED
     assert "gated.csv: measured again" in wrong.stdout
+
+
+def test_a_run_with_a_failing_case_is_not_promoted(checkout):
+    done = checkout.run("--promote", profile="quick", shift={"mrr": -2})
+    assert done.returncode != 0
+    assert "not promoted: a conclusion is made only from a run of which every case passes" in done.stdout
+    assert not list((checkout.root / "docs").rglob("README.md"))
+
+
+def hide(checkout, path):
+    checkout.git("update-index", "--assume-unchanged", str(path.relative_to(checkout.root)))
+
+
+def ignore(checkout, path):
+    checkout.git("rm", "-q", "--cached", str(path.relative_to(checkout.root)))
+    with (checkout.root / ".gitignore").open("a") as file:
+        file.write(f"/{path.name}\n")
+
+
+@pytest.mark.parametrize("how", [hide, ignore])
+def test_code_that_git_does_not_look_at_is_not_taken_for_its_commit(checkout, how):
+    """What measures is compared with the commit byte by byte."""
+    path = checkout.root / "mine.py"
+    path.write_text("from gated import measure\n")
+    test = checkout.root / "benchmark" / "test_gated.py"
+    test.write_text(test.read_text().replace('measure="gated:measure"', 'measure="mine:measure"'))
+    checkout.commit()
+    promoted = checkout.run("--promote", profile="quick")
+    assert promoted.returncode == 0, promoted.stdout + promoted.stderr
+    shutil.rmtree(checkout.root / "docs")
+    how(checkout, path)
+    checkout.commit()
+    path.write_text("from gated import measure\n# and more\n")
+    done = checkout.run("--promote", profile="quick")
+    assert "not promoted: the tree differs from its commit" in done.stdout, done.stdout + done.stderr
+
+
+def test_a_tree_cleaned_while_the_run_goes_on_was_not_clean(checkout):
+    conftest = checkout.root / "conftest.py"
+    text = conftest.read_text()
+    conftest.write_text(
+        text + f"\n\ndef pytest_sessionfinish():\n    import pathlib\n    pathlib.Path(__file__).write_text({text!r})\n"
+    )
+    done = checkout.run("--promote", profile="quick")
+    assert conftest.read_text() == text
+    assert "not promoted: the tree differs from its commit" in done.stdout
 
 
 def test_a_run_from_a_dirty_tree_is_not_promoted(checkout):

@@ -15,7 +15,7 @@ from embalign.research.claims import ClaimError, check_numbers, parse
 from embalign.research.conclusion import ConclusionError, read_conclusion, verify
 from embalign.research.promote import promote
 
-MUTATIONS = 240
+MUTATIONS = 360
 PAIR = "smollm2-mpnet"
 EXPERIMENTS = ("elbow", "spectral")
 
@@ -99,7 +99,7 @@ def mutate(folder, generator):
     text = readme.read_text(encoding="utf-8")
     body = text.index("+++", 3) + 4
     raw = sorted(path for path in folder.iterdir() if path != readme)
-    kind = generator.integers(0, 9)
+    kind = generator.integers(0, 13)
 
     def write(new, what):
         assert new != text
@@ -131,6 +131,25 @@ def mutate(folder, generator):
         return write(f"{text[:at]}\n\nIt gains {generator.integers(2, 99)} %.{text[at:]}", "number added")
     if kind == 5:  # a seed left out, or another one
         return write(re.sub(r"^seeds = \[0, ", f"seeds = [{generator.integers(0, 2) * 11}", text, flags=re.M), "seed")
+    if kind in (9, 10):  # a claim's number made another one: by a scale, or by what stands beside it
+        comments = list(re.finditer(r"(<!-- claim .*?) -->([-+\d.e]+)", text))
+        chosen = comments[generator.integers(len(comments))]
+        number, beside = chosen.group(2), str(generator.choice(["-", "\u2212", "\u00b1", "1/", "~10", "&minus;"]))
+        scaled = f"{chosen.group(1)} scale={generator.choice(['-1', '3.3', '1000'])} -->{number}"
+        new = scaled if kind == 9 else beside + chosen.group(0)
+        return write(text[: chosen.start()] + new + text[chosen.end() :], new[:40])
+    if kind == 11:  # a number in words, in other digits, or where none is looked for
+        wrong = ("forty-two", "\u00bd", "\u2163", "a tenfold", "[42](LICENSE at 42)", "```42 percent```")
+        at = text.index("\n\n", body + int(generator.integers(0, (len(text) - body) // 2)))
+        said = generator.choice(wrong)
+        return write(f"{text[:at]}\n\nIt gains {said}.{text[at:]}", f"{said} added")
+    if kind == 12:  # a figure not shown, shown in a comment only, or from elsewhere
+        images = list(re.finditer(r"!\[[^\]]*\]\(([^)]*)\)", text))
+        chosen = images[generator.integers(len(images))]
+        image = chosen.group(0)
+        other = image.replace(chosen.group(1), f"https://example.org/{chosen.group(1)}")
+        new = str(generator.choice([image[1:], f"<!-- {image} -->", other, f"{image} {image}", f"{image} {other}"]))
+        return write(text[: chosen.start()] + new + text[chosen.end() :], new)
     victim = raw[generator.integers(len(raw))]
     content = victim.read_bytes()
 
@@ -166,6 +185,59 @@ def test_no_generated_mutation_escapes(root, promoted, experiment):
             undo()
     verify(folder, root)
     assert escaped == []
+
+
+@pytest.mark.parametrize("name", ["README.md", "new/readme.md", "new/deeper/README.md"])
+def test_a_text_that_is_no_conclusion_fails(root, promoted, name):
+    path = root / "docs" / "research" / name
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text("A gain of 42 points.\n", encoding="utf-8")
+    try:
+        done = subprocess.run(
+            [sys.executable, "-m", "pytest", "docs/research", "-q", "-p", "no:randomly"],
+            cwd=root,
+            env=light.environment(),
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+    finally:
+        path.unlink()
+    assert done.returncode == pytest.ExitCode.TESTS_FAILED, done.stdout
+    assert f"{path.name}: belongs to no conclusion" in done.stdout
+
+
+@pytest.mark.parametrize(
+    ("pattern", "new", "message"),
+    [
+        (r'names = \["', 'names = ["points", "', "'points' is neither the pair"),
+        (r'date = "\d+', 'date = "', "the folder is named"),
+        (r"\Z", "\n[1]: https://example.org\n", "write the link where it is used"),
+    ],
+)
+def test_front_matter_that_fits_no_run_is_refused(root, promoted, pattern, new, message):
+    path = promoted["elbow"] / "README.md"
+    text = path.read_text(encoding="utf-8")
+    try:
+        path.write_text(re.sub(pattern, new, text, count=1), encoding="utf-8")
+        with pytest.raises(ConclusionError, match=message):
+            verify(promoted["elbow"], root)
+    finally:
+        path.write_text(text, encoding="utf-8")
+
+
+def test_a_conclusion_written_by_hand_is_not_overwritten(root, promoted):
+    path = promoted["elbow"] / "README.md"
+    text = path.read_text(encoding="utf-8")
+    reports = root / "benchmark" / PAIR / "reports" / "elbow"
+    assert promote(reports, root, "embalign.reporting.conclusions:elbow") == promoted["elbow"]
+    try:
+        path.write_text(text + "\nA thought.\n", encoding="utf-8")
+        with pytest.raises(ConclusionError, match="holds another conclusion of today"):
+            promote(reports, root, "embalign.reporting.conclusions:elbow")
+        assert "A thought." in path.read_text(encoding="utf-8")
+    finally:
+        path.write_text(text, encoding="utf-8")
 
 
 def test_a_dirty_or_changed_run_is_not_promoted(root, promoted):
@@ -229,6 +301,15 @@ def test_claims_are_computed_from_raw_data(table, claim, value):
         ("<!-- claim file=t.csv colour=x format=g -->1", "unknown 'colour'"),
         ("<!-- claim file=t.csv where=arm:a fn=count format=g --> two", "no number follows"),
         ("A gain of 3 points", "'3' is bound to no raw data"),
+        ("A gain of \u00bd a point", "'\u00bd' is bound to no raw data"),
+        ("A gain of forty-two per cent", "'forty' is bound to no raw data"),
+        ("It is a threefold gain", "'threefold' is bound to no raw data"),
+        ("[of size](https://example.org shows 42)", "'42)' is bound to no raw data"),
+        ("-<!-- claim file=v.json path=a/0/0.5 format=g -->2.25", "needs space around it"),
+        ("<!-- claim file=v.json path=a/0/0.5 format=g -->2.25\u00b2", "needs space around it"),
+        (2 * "<!-- claim file=v.json path=a/0/0.5 format=g -->2.25", "needs space around it"),
+        ("<!-- claim file=v.json path=a/0/0.5 scale=4 format=g -->9", "scale '4' is neither 1 nor 100"),
+        ("<!-- claim file=v.json path=a/0/0.5 format=.0f -->2", "2.25 is not whole"),
         ("v2.1 is a name, 2.1 is not", "'2.1' is bound to no raw data"),
     ],
 )

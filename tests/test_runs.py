@@ -100,6 +100,37 @@ def test_source_digest_follows_imports_of_imports_but_not_those_for_type_checker
     assert digest_after("bottom") != before
 
 
+def test_source_digest_follows_helpers_beside_a_measure_and_relative_imports_but_nothing_installed(
+    tmp_path, monkeypatch
+):
+    monkeypatch.syspath_prepend(tmp_path)
+    package = tmp_path / "own_measures"
+    (package / "inner").mkdir(parents=True)
+    (package / "__init__.py").write_text("")
+    (package / "inner" / "__init__.py").write_text("from . import near\nfrom ..far import value\n")
+    (package / "inner" / "near.py").write_text("import own_helper\nimport numpy\nimport json\n")
+    (package / "far.py").write_text("")
+    (tmp_path / "own_helper.py").write_text("")
+    (package / "elsewhere.py").write_text("")
+    files = {str(path.relative_to(tmp_path)) for path in source_files("own_measures.inner")}
+    assert files == {
+        "own_measures/__init__.py",
+        "own_measures/inner/__init__.py",
+        "own_measures/inner/near.py",
+        "own_measures/far.py",
+        "own_helper.py",
+    }
+
+
+def test_no_two_cells_of_a_grid_share_an_id():
+    cells = [Cell("e", "t", "p", (("ratio", ratio), ("lambda", 0.00001)), 0) for ratio in (0.1, 0.001, 0.002)]
+    assert [cell.id for cell in cells] == [
+        "ratio0.10-lambda1e-05-seed00",
+        "ratio0.001-lambda1e-05-seed00",
+        "ratio0.002-lambda1e-05-seed00",
+    ]
+
+
 def test_an_exported_map_is_what_its_json_says(small_pair, tmp_path, capsys, monkeypatch):
     monkeypatch.chdir(tmp_path)
     export.main(["--pair", str(small_pair), "--out", str(tmp_path / "maps")])

@@ -3,11 +3,43 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
 
 from embalign.research.conclusion import CHECKS, ConclusionError, read_conclusion
+
+
+def collect(path: Path, research: Path, parent: pytest.Collector) -> pytest.Collector | None:
+    """Return the cases of a file under docs/research/: a conclusion's text, or what belongs to no conclusion."""
+    folder = research / path.relative_to(research).parts[0]
+    text = folder / "README.md"
+    if path == text:
+        return ConclusionFile.from_parent(parent, path=path)
+    if text.is_file() or path.name.startswith("."):  # beside a conclusion's text, its own checks know what may be there
+        return None
+    return StrayFile.from_parent(parent, path=path)
+
+
+class StrayFile(pytest.File):
+    """A file that no conclusion answers for."""
+
+    def collect(self) -> Iterator[pytest.Item]:
+        """Yield the one case that fails."""
+        yield StrayItem.from_parent(self, name="stray")
+
+
+class StrayItem(pytest.Item):
+    """The failure of a file that no conclusion answers for."""
+
+    def runtest(self) -> None:
+        """Raise ConclusionError."""
+        raise ConclusionError(f"{self.path.name}: belongs to no conclusion; here is only what --promote has written")
+
+    def repr_failure(self, excinfo: pytest.ExceptionInfo[BaseException], style: Any = None) -> Any:
+        """Show what is wrong, without a traceback."""
+        return str(excinfo.value)
 
 
 class ConclusionFile(pytest.File):

@@ -6,9 +6,9 @@ A claim is a comment before its number:
     <!-- claim file=verdict.json path=primary/recommended_ratio scale=100 format=.3g -->70
 
 `where` picks rows of a CSV and `minus` or `over` a second set, for a difference or ratio; `fn` is value (one row),
-mean, std, min, max or count. `path` walks a JSON file. The value, times `scale`, must print as the number that stands
-there. Everything else with a digit must be on the conclusion's list of names: models, pairs, metrics at a cut-off.
-Imports the standard library only.
+mean, std, min, max or count. `path` walks a JSON file. The value, times a `scale` of 100 for percent, must print as the
+number that stands there, by itself. Everything else with a digit must be on the conclusion's list of names: models,
+pairs, metrics at a cut-off. What only words say ("refuted") is the author's. Imports the standard library only.
 """
 
 from __future__ import annotations
@@ -16,6 +16,7 @@ from __future__ import annotations
 import csv
 import functools
 import json
+import math
 import re
 import shlex
 import statistics
@@ -26,7 +27,16 @@ from typing import Any
 
 COMMENT = re.compile(r"<!-- claim (.*?) -->")
 NUMBER = re.compile(r"[-+\u2212]?\d+(?:[.,]\d+)*(?:e[-+]?\d+)?")
-LINK_TARGET = r"\]\([^)]*\)"  # checked as a file elsewhere
+BEFORE = re.compile(r"(?:^|[\s(*])\Z")  # what may stand before a claim, and after its number: no sign and no unit
+AFTER = re.compile(r"[.,;:)*]*(?:\s|\Z)")
+# Numbers in words. "One" is an article too often; fractions and folds are numbers all the same.
+WORDS = re.compile(
+    r"\b(?:two|three|four|five|six|seven|eight|nine|ten|eleven|twelve|\w+teen|(?:twen|thir|for|fif|six|seven|eigh|nine)ty"
+    r"|dozens?|hundreds?|thousands?|[mb]illions?|half|halves|halved|thirds?|quarters?|twice|thrice|doubled?|tripled?"
+    r"|(?:two|three|four|five|six|seven|eight|nine|ten|hundred|thousand)-?fold)\b",
+    re.IGNORECASE,
+)
+LINK_TARGET = r"\]\([^()\s]+\)"  # checked as a file elsewhere
 FUNCTIONS: Mapping[str, Callable[[Sequence[float]], float]] = {
     "mean": statistics.fmean,
     "std": statistics.stdev,
@@ -52,11 +62,17 @@ class Claim:
     def computed(self, folder: Path) -> str:
         """Return the number as the raw data in `folder` give it. Raises ClaimError."""
         try:
+            if self.fields.get("scale", "1") not in ("1", "100"):
+                raise ValueError(f"scale {self.fields['scale']!r} is neither 1 nor 100")
             value = self._value(folder) * float(self.fields.get("scale", "1"))
+            if not math.isfinite(value):
+                raise ValueError(f"it is {value}")
             if not FORMAT.fullmatch(self.fields["format"]):
                 raise ValueError(
                     f"format {self.fields['format']!r} is not one of .0f to .5f, with + or without, .3g, g"
                 )
+            if self.fields["format"].endswith(".0f") and value != round(value):
+                raise ValueError(f"{value!r} is not whole; {self.fields['format']} would round it")
             return format(value, self.fields["format"])
         except (KeyError, ValueError, TypeError, IndexError, OSError, ZeroDivisionError) as error:
             raise ClaimError(f"{self}: cannot be computed ({type(error).__name__}: {error})") from None
@@ -127,6 +143,10 @@ def check_numbers(text: str, folder: Path, claims_nothing: Sequence[str]) -> int
         number = NUMBER.match(text, comment.end())
         if number is None:
             raise ClaimError(f"{comment.group(0)}: no number follows")
+        if not BEFORE.search(text[: comment.start()]) or not AFTER.match(text[number.end() :]):
+            raise ClaimError(
+                f"{comment.group(0)}{number.group(0)}: needs space around it, or it reads as another number"
+            )
         expected = parse(comment.group(1)).computed(folder)
         if number.group(0).replace("\u2212", "-") != expected:
             raise ClaimError(f"{comment.group(0)}: the text says {number.group(0)}, the raw data say {expected}")
@@ -138,8 +158,9 @@ def check_numbers(text: str, folder: Path, claims_nothing: Sequence[str]) -> int
 
 def _no_number(text: str, spared: re.Pattern[str]) -> None:
     rest = spared.sub(" ", text)
-    if found := re.search(r"\S*\d\S*", rest):
-        raise ClaimError(f"{found.group(0)!r} is bound to no raw data; bind it by a claim, or list it as a name")
+    numbers = [word for word in rest.split() if any(character.isnumeric() for character in word)]
+    if found := numbers + WORDS.findall(rest):
+        raise ClaimError(f"{found[0]!r} is bound to no raw data; bind it by a claim, or list it as a name")
 
 
 def _walk(content: Any, path: str) -> float:

@@ -36,8 +36,12 @@ NEEDED = {
     "sha256": dict,
     "names": list,
 }
-FENCE = re.compile(r"```[^\n]*\n(.*?)```", re.DOTALL)
+FENCE = re.compile(r"^```\n(.*?)^```$", re.DOTALL | re.MULTILINE)
+COMMENT = re.compile(r"<!--.*?-->", re.DOTALL)
+IMAGE = re.compile(r"!\[[^\]]*\]\(([^)]*)\)")
 LINK = re.compile(r"\]\(([^)#]+)\)")
+REFERENCE = re.compile(r"^ {0,3}\[[^\]]+\]:.*$", re.MULTILINE)
+CUT_OFF = re.compile(r"[A-Za-z]+@\d+")
 
 
 class ConclusionError(ValueError):
@@ -85,6 +89,7 @@ def check_provenance(found: Conclusion, root: Path) -> None:
             "commit": provenance["commit"]["id"],
             "pair_sha256": provenance["data"]["pair_sha256"],
         }
+        models = [(provenance["data"].get(role) or {}).get("model") for role in ("draft", "teacher")]
         clean = provenance["commit"]["dirty"] is False
         artifacts = dict(provenance["artifacts"])
     except (OSError, ValueError, KeyError, TypeError) as error:
@@ -96,8 +101,14 @@ def check_provenance(found: Conclusion, root: Path) -> None:
         raise ConclusionError("the run was made from a tree that differed from its commit")
     if about["command"] != (command := rerun_command(about["experiment"], about)):
         raise ConclusionError(f"command: the front matter says {about['command']!r}, the run was {command!r}")
-    if not found.folder.name.startswith(about["date"]):
-        raise ConclusionError(f"date: {about['date']!r} is not that of the folder's name {found.folder.name!r}")
+    known = {about["pair"], *models}
+    if unknown := [name for name in about["names"] if name not in known and not CUT_OFF.fullmatch(name)]:
+        raise ConclusionError(
+            f"names: {unknown[0]!r} is neither the pair, nor one of its models, nor a metric at a cut-off"
+        )
+    place = f"{about['date']}-{about['experiment']}-{about['pair']}"
+    if found.folder.name != place and not found.folder.name.startswith(f"{place}."):  # where it is being built
+        raise ConclusionError(f"the folder is named {found.folder.name!r}; by its front matter it is {place!r}")
     for name in (*about["raw"], *about["figures"]):
         if artifacts.get(name) != about["sha256"].get(name):
             raise ConclusionError(f"{name}: its SHA-256 in the front matter is not the run's own")
@@ -164,11 +175,11 @@ def check_text(found: Conclusion) -> int:
     for target in LINK.findall(found.text):
         if "://" not in target and not (found.folder / target).exists():
             raise ConclusionError(f"the text links to {target}, which is not there")
-    for figure in found.about["figures"]:
-        if f"]({figure})" not in found.text:
-            raise ConclusionError(f"the text does not show the figure {figure}")
-    if bare := [name for name in found.about["names"] if not re.search(r"[^\W\d]", name)]:
-        raise ConclusionError(f"names: {bare[0]!r} is a number, not a name with digits in it")
+    if reference := REFERENCE.search(found.text):
+        raise ConclusionError(f"{reference.group(0)!r}: write the link where it is used")
+    shown = IMAGE.findall(COMMENT.sub("", found.text))
+    if sorted(shown) != sorted(found.about["figures"]):
+        raise ConclusionError(f"figures: the text shows {shown}, the front matter names {found.about['figures']}")
     for claim in claims_of(found.text):
         if claim.fields.get("file") not in found.about["raw"]:
             raise ConclusionError(f"{claim}: {claim.fields.get('file')!r} is not among the raw data")

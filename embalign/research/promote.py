@@ -74,6 +74,10 @@ def promote(source: Path, root: Path, conclusion: str) -> Path:
         body = f"{text.rstrip()}\n\n## Run it again\n\n```\n{about['command']}\n```\n"
         (building / "README.md").write_text(f"+++\n{front}+++\n\n# {title}\n\n{body}", encoding="utf-8")
         verify(building, root)
+        if (there := target / "README.md").exists() and there.read_bytes() != (building / "README.md").read_bytes():
+            raise ConclusionError(
+                f"not promoted: {target.relative_to(root)} holds another conclusion of today; remove that first"
+            )
         target.mkdir(exist_ok=True)
         move_all(building, target)
     return target

@@ -34,9 +34,11 @@ def publish(
     profile: str,
     arguments: Sequence[str],
     reports_dir: Path | None,
+    state: Mapping[str, Any],
 ) -> list[str]:
     """Write an experiment's artifacts for the pair in `folder` and return what to tell the user.
 
+    `state` is that of the checkout over the whole run, as :func:`embalign.runs.provenance.commit` tells it.
     Whether the run is complete is decided by the rows present against the declared grid alone.
     """
     from embalign.reporting.tables import write_csv
@@ -67,10 +69,11 @@ def publish(
         experiment.name,
         folder,
         root,
-        measures={table.name: table.measure for table in experiment.tables},
+        measures=experiment.measures(),
         command=["pytest", *arguments],
         profile=profile,
         seeds=sorted({cell.seed for cell in declared}),
+        state=state,
     )
     canonical.mkdir(parents=True, exist_ok=True)
     write_report: Callable[[Mapping[str, pd.DataFrame], Mapping[str, Any], Path], str]

@@ -15,8 +15,8 @@ from typing import Any
 from embalign.alignment.config import DEFAULT
 from embalign.durable import move_all
 from embalign.runs.experiment import Cell, Row
-from embalign.runs.provenance import clean_commit
-from embalign.verdicts.regression import MIN_EFFECTS, RegressionVerdict, judge_regression
+from embalign.runs.provenance import id_if_clean
+from embalign.verdicts.regression import FEWEST_SEEDS, MIN_EFFECTS, RegressionVerdict, judge_regression
 
 SCHEMA = 1
 
@@ -66,7 +66,10 @@ def difference(baseline: Baseline, current: Mapping[str, str]) -> str:
 def compare(
     baseline: Baseline, current: Mapping[str, str], rows: Mapping[Cell, Row], declared: Sequence[Cell]
 ) -> list[RegressionVerdict]:
-    """Return one verdict a gated metric: what a run gave against its baseline, paired by cell and seed."""
+    """Return one verdict a gated metric: what a run gave against its baseline, paired by cell and seed.
+
+    Cells that the baseline does not have yet are told in one more, which is `new`.
+    """
     if unequal := difference(baseline, current):
         detail = f"{unequal} differ from the baseline's; if that is meant, run again with --update-baseline"
         return [RegressionVerdict(metric, "incomparable", detail=detail) for metric in MIN_EFFECTS]
@@ -78,7 +81,8 @@ def compare(
         )
         return [RegressionVerdict(metric, "missing", detail=detail) for metric in MIN_EFFECTS]
     if not baseline.values:
-        return [RegressionVerdict(metric, "new", detail="the baseline has no cells") for metric in MIN_EFFECTS]
+        detail = "the baseline has no cell to be held to; run again with --update-baseline and commit"
+        return [RegressionVerdict(metric, "missing", detail=detail) for metric in MIN_EFFECTS]
     seed_of = {_key(cell): cell.seed for cell in declared}
     changes: dict[str, dict[int, float]] = {}
     for metric in MIN_EFFECTS:
@@ -86,22 +90,28 @@ def compare(
         for key, before in baseline.values.items():
             by_seed.setdefault(seed_of[key], []).append(values[key][metric] - before[metric])
         changes[metric] = {seed: math.fsum(parts) / len(parts) for seed, parts in by_seed.items()}
-    return judge_regression(changes, baseline.repeatability)
+    verdicts = judge_regression(changes, baseline.repeatability)
+    if added := [key for key in values if key not in baseline.values]:
+        detail = f"{len(added)} are not in the baseline, for instance {added[0]}: --update-baseline takes them in"
+        verdicts.append(RegressionVerdict("cells", "new", detail=detail))
+    return verdicts
 
 
 def gated_values(rows: Mapping[Cell, Row]) -> dict[str, dict[str, float]]:
-    """Return the gated metrics of every measured cell that has them all, by cell."""
+    """Return the gated metrics of every measured cell that has them all and finite, by cell."""
     return {
         _key(cell): {metric: float(row[metric]) for metric in MIN_EFFECTS}
         for cell, row in rows.items()
-        if row.get("status") == "ok" and all(metric in row for metric in MIN_EFFECTS)
+        if row.get("status") == "ok" and all(math.isfinite(float(row.get(metric, "nan"))) for metric in MIN_EFFECTS)
     }
 
 
-def check_update(root: Path, profile: str, rows: Mapping[Cell, Row], declared: Sequence[Cell]) -> str:
+def check_update(state: Mapping[str, Any], profile: str, rows: Mapping[Cell, Row], declared: Sequence[Cell]) -> str:
     """Return the commit that a baseline of these rows would be made from.
 
-    Raises BaselineError for a partial grid, failed cells, another profile, a tree that is not clean, and under CI.
+    `state` is the checkout's over the whole run, `declared` the grid with every seed. Raises BaselineError for a
+    partial grid, failed cells, metrics that are no numbers, too little to gate, another profile, a tree that is not
+    clean, and under CI.
     """
     if os.environ.get("CI", "").lower() in ("1", "true"):
         raise BaselineError("CI is set: a baseline is updated by hand and reviewed as a change like any other")
@@ -113,7 +123,18 @@ def check_update(root: Path, profile: str, rows: Mapping[Cell, Row], declared: S
     failed = [cell.id for cell, row in rows.items() if row["status"] != "ok"]
     if failed:
         raise BaselineError(f"{len(failed)} cells failed, for instance {failed[0]}")
-    commit = clean_commit(root)
+    values = gated_values(rows)
+    if broken := [
+        cell.id for cell, row in rows.items() if MIN_EFFECTS.keys() <= row.keys() and _key(cell) not in values
+    ]:
+        raise BaselineError(
+            f"{len(broken)} cells have a gated metric that is no finite number, for instance {broken[0]}"
+        )
+    if not values:
+        raise BaselineError(f"no cell has the gated metrics ({', '.join(MIN_EFFECTS)}): there is nothing to gate")
+    if (seeds := len({cell.seed for cell in rows if _key(cell) in values})) < FEWEST_SEEDS:
+        raise BaselineError(f"{seeds} seeds cannot show a regression; the grid needs at least {FEWEST_SEEDS}")
+    commit = id_if_clean(state)
     if commit is None:
         raise BaselineError("the tree differs from its commit (or git is missing): commit first, then update")
     return commit

@@ -44,7 +44,9 @@ class Cell:
     def id(self) -> str:
         """Case id without '=', for instance ``ratio0.10-density-steps-seed03``."""
         settings = dict(self.settings)
-        first = [f"{name}{settings.pop(name):.{digits}f}" for name, digits in _NUMBERS.items() if name in settings]
+        first = [
+            f"{name}{_number(settings.pop(name), digits)}" for name, digits in _NUMBERS.items() if name in settings
+        ]
         return "-".join([*first, *(str(value) for value in settings.values()), f"seed{self.seed:02d}"])
 
     def identity(self) -> Row:
@@ -53,6 +55,12 @@ class Cell:
 
 
 _NUMBERS = {"ratio": 2, "lambda": 4}
+
+
+def _number(value: Any, digits: int) -> str:
+    """The number with so many digits, or all it has: no two cells may share an id."""
+    short = f"{value:.{digits}f}"
+    return short if float(short) == value else str(value)
 
 
 @dataclass(frozen=True)
@@ -92,6 +100,10 @@ class Experiment:
     def table(self, name: str) -> Table:
         """Return the table of that name."""
         return next(table for table in self.tables if table.name == name)
+
+    def measures(self) -> dict[str, str]:
+        """Return what measures each table ("module:function"), by the table's name."""
+        return {table.name: table.measure for table in self.tables}
 
     def cells(self, pair: str, profile: str, seeds: int | None = None) -> list[Cell]:
         """Return the declared grid of one pair: a run is complete when every one of these has a row."""

@@ -15,7 +15,7 @@ from typing import Any
 
 from embalign.alignment.config import DEFAULT
 from embalign.embeddings.pair import file_digest, pair_digest, read_provenance
-from embalign.runs.source import source_digest
+from embalign.runs.source import source_digest, source_files
 from embalign.runs.store import library_versions
 
 
@@ -28,10 +28,12 @@ def describe_run(
     command: Sequence[str],
     profile: str,
     seeds: Sequence[int],
+    state: Mapping[str, Any] | None = None,
 ) -> dict[str, Any]:
     """Return the provenance of a run on the pair in `folder`, without paths of this machine.
 
-    `measures` names, by table, what measured it ("module:function").
+    `measures` names, by table, what measured it ("module:function"); `state` is that of the checkout, as
+    :func:`commit` tells it, if it is not to be taken now.
     """
     embeddings = read_provenance(folder)
     return {
@@ -47,7 +49,7 @@ def describe_run(
             **{role: embeddings.get(role) for role in ("draft", "teacher")},
         },
         "source_sha256": {table: source_digest(measure) for table, measure in measures.items()},
-        "commit": commit(root),
+        "commit": dict(state) if state is not None else commit(root),
         "python": platform.python_version(),
         "versions": library_versions() | {"embalign": importlib.metadata.version("embalign")},
         "machine": machine(),
@@ -59,25 +61,63 @@ def digests(paths: Sequence[Path]) -> dict[str, str]:
     return {path.name: file_digest(path) for path in sorted(paths)}
 
 
-def commit(root: Path) -> dict[str, str | bool | None]:
-    """Return the checkout's commit and whether anything but what runs write differs from it; None without git."""
+class Checkout:
+    """The checkout that a run is made from, watched from the first cell to the last."""
 
-    def git(*words: str) -> str | None:
-        try:
-            done = subprocess.run(["git", *words], cwd=root, capture_output=True, text=True, check=True, timeout=20)
-        except (OSError, subprocess.SubprocessError):
-            return None
-        return done.stdout.strip()
+    def __init__(self, root: Path) -> None:
+        self._root = root
+        self._began: Mapping[str, str | bool | None] | None = None
 
+    def begin(self) -> None:
+        """Note the state that the first cell will be measured from."""
+        if self._began is None:
+            self._began = commit(self._root)
+
+    def state(self, measures: Mapping[str, str]) -> dict[str, str | bool | None]:
+        """Return the commit, and as `dirty` whether the tree, or what measured, has differed from it or does so now."""
+        began = self._began or commit(self._root)
+        modules = {measure.partition(":")[0] for measure in measures.values()}
+        now = commit(self._root, sorted({path for module in modules for path in source_files(module)}))
+        if now["id"] is None:
+            return now
+        return now | {"dirty": began["dirty"] is not False or began["id"] != now["id"] or now["dirty"]}
+
+
+def commit(root: Path, sources: Sequence[Path] = ()) -> dict[str, str | bool | None]:
+    """Return the checkout's commit and whether anything but what runs write differs from it; None without git.
+
+    Of `sources`, those in the checkout are compared byte by byte: git can be told not to look at a file.
+    """
     written = ("benchmark/*/reports/**", "benchmark/baselines/**", "docs/research/**", "**/__pycache__/**")
-    status = git("status", "--porcelain", "--", ".", *(f":(exclude,glob){path}" for path in written))
-    return {"id": git("rev-parse", "HEAD"), "dirty": None if status is None else bool(status)}
+    flags = ("--porcelain", "--untracked-files=all", "--ignore-submodules=none")
+    status = _git(root, "status", *flags, "--", ".", *(f":(exclude,glob){path}" for path in written))
+    head = _git(root, "rev-parse", "HEAD")
+    if status is None or head is None:
+        return {"id": None, "dirty": None}
+    names = [str(path.relative_to(root)) for path in sources if path.is_relative_to(root)]
+    return {"id": head, "dirty": bool(status) or not all(_is_committed(root, name) for name in names)}
 
 
 def clean_commit(root: Path) -> str | None:
     """Return the checkout's commit if the tree is that commit, else None."""
-    state = commit(root)
+    return id_if_clean(commit(root))
+
+
+def id_if_clean(state: Mapping[str, Any]) -> str | None:
+    """Return the commit of a checkout's state if the tree is that commit, else None."""
     return str(state["id"]) if state["id"] is not None and state["dirty"] is False else None
+
+
+def _is_committed(root: Path, name: str) -> bool:
+    return _git(root, "rev-parse", f"HEAD:./{name}") == _git(root, "hash-object", "--", name) is not None
+
+
+def _git(root: Path, *words: str) -> str | None:
+    try:
+        done = subprocess.run(["git", *words], cwd=root, capture_output=True, text=True, check=True, timeout=20)
+    except (OSError, subprocess.SubprocessError):
+        return None
+    return done.stdout.strip()
 
 
 def machine() -> dict[str, str | int | None]:

@@ -9,16 +9,13 @@ from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import CancelledError, Future
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from embalign.embeddings.corpus import CorpusError
 from embalign.embeddings.pair import Pair, PairError, check_pair, find_pair, load_pair, pair_digest, read_config
 from embalign.runs.executor import CellExecutor, DaskExecutor, ExecutorError, LocalExecutor
 from embalign.runs.experiment import Cell, Experiment, Row, Table
+from embalign.runs.provenance import Checkout
 from embalign.runs.store import Store, StoreError, cell_key
-
-if TYPE_CHECKING:
-    from embalign.verdicts.regression import RegressionVerdict
 
 RESULTS = ("only-missing", "always", "only-cache")
 
@@ -63,6 +60,7 @@ class Session:
         self._folders: dict[str, Path] = {}
         self._pairs: dict[str, Pair] = {}
         self._digests: dict[str, str] = {}
+        self.checkout = Checkout(options.root)
         self._executor: CellExecutor | None = None
         self._futures: dict[Cell, Future[Row]] = {}
 
@@ -97,6 +95,10 @@ class Session:
                     raise PairError(f"{folder}: {error}; no embeddings were written or changed") from None
                 finally:
                     cache.close()
+
+    def names(self) -> list[str]:
+        """Return the names of the chosen pairs, whether or not their folders can be used."""
+        return list(dict.fromkeys(Path(name).name for name in self.options.pairs))
 
     def check(self) -> None:
         """Raise PairError or CorpusError for a pair whose files do not fit together."""
@@ -169,110 +171,17 @@ class Session:
             self._executor = None
         self.store.close()
 
-    def check_baselines(self) -> None:
-        """Raise BaselineError if the merge gate cannot compare what is about to be measured."""
-        from embalign.runs.baseline import BaselineError, baseline_path, difference, fingerprints, read_baseline
-
-        for pair in self.folders():
-            for name in self._run():
-                path = baseline_path(self.options.root, pair, name)
-                unequal = difference(read_baseline(path), fingerprints(self.options.profile, self.digest(pair)))
-                if unequal:
-                    raise BaselineError(
-                        f"{path}: {unequal} differ from the baseline's, so nothing can be compared; if that is meant, "
-                        "run with --profile gate --update-baseline and commit"
-                    )
-
-    def judge(self) -> list[tuple[str, str, RegressionVerdict]]:
-        """Return pair, experiment and the merge gate's verdict for every gated metric."""
-        from embalign.runs.baseline import BaselineError, baseline_path, compare, fingerprints, read_baseline
-        from embalign.verdicts.regression import RegressionVerdict
-
-        verdicts = []
-        for pair, experiment, rows, declared in self._measured():
-            current = fingerprints(self.options.profile, self.digest(pair))
-            try:
-                baseline = read_baseline(baseline_path(self.options.root, pair, experiment.name))
-                found = compare(baseline, current, rows, declared)
-            except BaselineError as error:
-                found = [RegressionVerdict("baseline", "missing", detail=str(error))]
-            verdicts += [(pair, experiment.name, verdict) for verdict in found]
-        if not verdicts:
-            nothing = RegressionVerdict(
-                "baseline", "missing", detail="no case was run that a baseline could be held to"
-            )
-            return [(pair, "nothing", nothing) for pair in self.folders()]
-        return verdicts
-
-    def update_baselines(self) -> list[str]:
-        """Write the baselines of what was measured; return what changed. Raises BaselineError."""
-        from embalign.runs.baseline import check_update, fingerprints, update_baseline
-
-        root, messages = self.options.root, []
-        measured = list(self._measured())
-        commits = [check_update(root, self.options.profile, rows, declared) for _, _, rows, declared in measured]
-        for (pair, experiment, rows, _), commit in zip(measured, commits, strict=True):
-            current = fingerprints(self.options.profile, self.digest(pair))
-            messages += update_baseline(root, pair, experiment.name, current, rows, commit)
-        return messages
-
-    def promote(self) -> list[str]:
-        """Promote the reports just published into docs/research/. Raises ConclusionError."""
-        from embalign.research.conclusion import ConclusionError
-        from embalign.research.promote import promote
-
-        messages = []
-        for pair, experiment, rows, declared in self._measured():
-            missing = sum(cell not in rows for cell in declared)
-            failed = sum(row["status"] != "ok" for row in rows.values())
-            if missing or failed or self.options.profile == "gate" or not experiment.conclusion:
-                found = f"{missing} cells missing, {failed} failed, profile {self.options.profile}"
-                raise ConclusionError(
-                    f"not promoted: {experiment.name} on {pair} is no complete run for a conclusion ({found})"
-                )
-            folder = self.folders()[pair]
-            base = self.options.reports_dir / folder.name if self.options.reports_dir else folder / "reports"
-            target = promote(base / experiment.name, self.options.root, experiment.conclusion)
-            messages.append(f"{experiment.name} on {pair}: promoted to {target.relative_to(self.options.root)}")
-        return messages
-
-    def _run(self) -> dict[str, Experiment]:
-        """The experiments that this run is about: others are collected too, and their cases deselected."""
+    def run_experiments(self) -> dict[str, Experiment]:
+        """Return the experiments that this run is about: others are collected too, and their cases deselected."""
         names = self.selected | {cell.experiment for cell in self.rows}
         return {name: self.experiments[name] for name in sorted(names)}
 
-    def _measured(self) -> Iterator[tuple[str, Experiment, dict[Cell, Row], list[Cell]]]:
-        """Each pair and experiment of this run, with the rows there are and the cells there should be."""
+    def measured(self) -> Iterator[tuple[str, Experiment, dict[Cell, Row], list[Cell]]]:
+        """Yield each pair and experiment of this run, with the rows there are and the cells there should be."""
         for pair in self.folders():
-            for name, experiment in self._run().items():
-                yield pair, experiment, self._rows_of(name, pair), experiment.cells(pair, *self._grid())
-
-    def _rows_of(self, experiment: str, pair: str) -> dict[Cell, Row]:
-        return {cell: row for cell, row in self.rows.items() if (cell.experiment, cell.pair) == (experiment, pair)}
-
-    def _grid(self) -> tuple[str, int | None]:
-        return self.options.profile, self.options.seeds
-
-    def publish(self, arguments: Sequence[str]) -> list[str]:
-        """Write the artifacts of every experiment that has rows, and return what to tell the user."""
-        from embalign.runs.artifacts import publish
-
-        if self.options.profile == "gate":  # a grid for the merge gate, too small for a report
-            return []
-        messages = []
-        for name, pair in sorted({(cell.experiment, cell.pair) for cell in self.rows}):
-            experiment = self.experiments[name]
-            messages += publish(
-                experiment,
-                self.folders()[pair],
-                self.options.root,
-                rows=self._rows_of(name, pair),
-                declared=experiment.cells(pair, *self._grid()),
-                profile=self.options.profile,
-                arguments=arguments,
-                reports_dir=self.options.reports_dir,
-            )
-        return messages
+            for name, experiment in self.run_experiments().items():
+                rows = {cell: row for cell, row in self.rows.items() if (cell.experiment, cell.pair) == (name, pair)}
+                yield pair, experiment, rows, experiment.cells(pair, self.options.profile, self.options.seeds)
 
     def _keep(self, measure: str, cell: Cell, future: Future[Row]) -> None:
         # A row is stored when it is finished, not when its case's turn comes: a kill in between must not lose it. What

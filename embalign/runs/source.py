@@ -1,6 +1,7 @@
-"""Which source files a measured number depends on: the measuring module and all it imports, as far as they are ours.
+"""Which source files a measured number depends on: the measuring module and all it imports, but what is installed.
 
-Imports for type checkers alone do not count, so a change there, or in a report's wording, measures nothing anew.
+Imports for type checkers alone do not count, so a change there, or in a report's wording, measures nothing anew. Of
+installed packages those that compute count by their versions.
 """
 
 from __future__ import annotations
@@ -9,6 +10,7 @@ import ast
 import functools
 import hashlib
 import importlib.util
+import sys
 from collections.abc import Iterable, Iterator
 from importlib.machinery import PathFinder
 from pathlib import Path
@@ -24,15 +26,27 @@ def source_digest(measure: str) -> str:
 
 
 def source_files(module: str) -> list[Path]:
-    """Return the files of a module and of every module of this package that it imports, in order of their names."""
+    """Return the files behind a module, in order of the modules' names.
+
+    They are its own, and those of every module it imports that belongs to its package, to this one, or to none that is
+    installed.
+    """
+    own = {module.partition(".")[0], "embalign"}
     found: dict[str, Path] = {}
     waiting = [module]
     while waiting:
         name = waiting.pop()
-        if name in found or (path := _file(name)) is None:
+        top = name.partition(".")[0]
+        if name in found or name == "embalign" or top in sys.stdlib_module_names:
+            continue
+        path = _file(name)
+        if path is None or path.suffix != ".py" or (top not in own and _is_installed(path)):
             continue
         found[name] = path
-        waiting += [imported for imported in _imports(ast.parse(path.read_bytes())) if imported.startswith("embalign.")]
+        package = name if path.name == "__init__.py" else name.rpartition(".")[0]
+        waiting += _imports(ast.parse(path.read_bytes()), package)
+        if top != "embalign" and "." in name:  # importing it runs its package; this package's own do nothing
+            waiting.append(name.rpartition(".")[0])
     return [found[name] for name in sorted(found)]
 
 
@@ -46,17 +60,24 @@ def _digest(files: Iterable[Path]) -> str:
     return hashlib.sha256("".join(file_digest(path) for path in files).encode()).hexdigest()
 
 
-def _imports(tree: ast.AST) -> Iterator[str]:
+def _is_installed(path: Path) -> bool:
+    return not {"site-packages", "dist-packages"}.isdisjoint(path.parts)
+
+
+def _imports(tree: ast.AST, package: str) -> Iterator[str]:
+    """The modules that a module of `package` may import; names taken from a module may be modules too."""
     for node in ast.iter_child_nodes(tree):
         if isinstance(node, ast.If) and isinstance(node.test, ast.Name) and node.test.id == "TYPE_CHECKING":
             continue
         if isinstance(node, ast.Import):
             yield from (alias.name for alias in node.names)
-        elif isinstance(node, ast.ImportFrom) and node.module:
-            yield node.module
-            yield from (f"{node.module}.{alias.name}" for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            parents = package.split(".")[: -node.level + 1 or None] if node.level else []
+            module = ".".join([*parents, *([node.module] if node.module else [])])
+            yield module
+            yield from (f"{module}.{alias.name}" for alias in node.names)
         else:
-            yield from _imports(node)
+            yield from _imports(node, package)
 
 
 def _file(module: str) -> Path | None:
@@ -69,4 +90,4 @@ def _file(module: str) -> Path | None:
         if spec is None or spec.submodule_search_locations is None:
             return None
         spec = PathFinder.find_spec(name, list(spec.submodule_search_locations))
-    return Path(spec.origin) if spec is not None and spec.origin else None
+    return Path(spec.origin) if spec is not None and spec.has_location and spec.origin else None

@@ -1,0 +1,112 @@
+"""What becomes of a run that has ended: reports, the merge gate's verdicts, new baselines, a promoted conclusion."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from embalign.research.conclusion import ConclusionError
+from embalign.research.promote import promote
+from embalign.runs import artifacts
+from embalign.runs.baseline import (
+    BaselineError,
+    baseline_path,
+    check_update,
+    compare,
+    difference,
+    fingerprints,
+    read_baseline,
+    update_baseline,
+)
+from embalign.runs.session import Session
+from embalign.verdicts.regression import RegressionVerdict
+
+
+def publish(session: Session, arguments: Sequence[str]) -> list[str]:
+    """Write the artifacts of every experiment that has rows, and return what to tell the user."""
+    options = session.options
+    if options.profile == "gate":  # a grid for the merge gate, too small for a report
+        return []
+    messages = []
+    for pair, experiment, rows, declared in session.measured():
+        if rows:
+            messages += artifacts.publish(
+                experiment,
+                session.folders()[pair],
+                options.root,
+                rows=rows,
+                declared=declared,
+                profile=options.profile,
+                arguments=arguments,
+                reports_dir=options.reports_dir,
+                state=session.checkout.state(experiment.measures()),
+            )
+    return messages
+
+
+def check_baselines(session: Session) -> None:
+    """Raise BaselineError if the merge gate cannot compare what is about to be measured."""
+    for pair in session.folders():
+        for name in session.run_experiments():
+            path = baseline_path(session.options.root, pair, name)
+            current = fingerprints(session.options.profile, session.digest(pair))
+            if unequal := difference(read_baseline(path), current):
+                raise BaselineError(
+                    f"{path}: {unequal} differ from the baseline's, so nothing can be compared; if that is meant, "
+                    "run with --profile gate --update-baseline and commit"
+                )
+
+
+def judge(session: Session) -> list[tuple[str, str, RegressionVerdict]]:
+    """Return pair, experiment and the merge gate's verdict for every gated metric; at least one verdict a pair."""
+    if not session.run_experiments():
+        detail = "no case was run that a baseline could be held to"
+        return [(pair, "nothing", RegressionVerdict("baseline", "missing", detail=detail)) for pair in session.names()]
+    verdicts = []
+    for pair, experiment, rows, declared in session.measured():
+        current = fingerprints(session.options.profile, session.digest(pair))
+        try:
+            baseline = read_baseline(baseline_path(session.options.root, pair, experiment.name))
+            found = compare(baseline, current, rows, declared)
+        except BaselineError as error:
+            found = [RegressionVerdict("baseline", "missing", detail=str(error))]
+        verdicts += [(pair, experiment.name, verdict) for verdict in found]
+    return verdicts
+
+
+def update_baselines(session: Session, *, passed: bool) -> list[str]:
+    """Write the baselines of what was measured; return what changed. Raises BaselineError before any is written."""
+    if not passed:
+        raise BaselineError("a baseline is made only from a run of which every case passes")
+    if session.options.seeds is not None:
+        raise BaselineError("a baseline holds every seed of its grid: leave --seeds out")
+    root, profile = session.options.root, session.options.profile
+    measured = list(session.measured())
+    commits = [
+        check_update(session.checkout.state(experiment.measures()), profile, rows, declared)
+        for _, experiment, rows, declared in measured
+    ]
+    messages = []
+    for (pair, experiment, rows, _), commit in zip(measured, commits, strict=True):
+        current = fingerprints(profile, session.digest(pair))
+        messages += update_baseline(root, pair, experiment.name, current, rows, commit)
+    return messages
+
+
+def promote_reports(session: Session, *, passed: bool) -> list[str]:
+    """Promote the reports just published into docs/research/; return where to. Raises ConclusionError."""
+    if not passed:
+        raise ConclusionError("not promoted: a conclusion is made only from a run of which every case passes")
+    options, messages = session.options, []
+    for pair, experiment, rows, declared in session.measured():
+        missing = sum(cell not in rows for cell in declared)
+        failed = sum(row["status"] != "ok" for row in rows.values())
+        if missing or failed or options.profile == "gate" or not experiment.conclusion:
+            found = f"{missing} cells missing, {failed} failed, profile {options.profile}"
+            raise ConclusionError(
+                f"not promoted: {experiment.name} on {pair} is no complete run for a conclusion ({found})"
+            )
+        folder = session.folders()[pair]
+        base = options.reports_dir / folder.name if options.reports_dir else folder / "reports"
+        target = promote(base / experiment.name, options.root, experiment.conclusion)
+        messages.append(f"{experiment.name} on {pair}: promoted to {target.relative_to(options.root)}")
+    return messages
