@@ -80,7 +80,7 @@ def test_margin_scores_by_hand():
     found, correct = gate.leave_one_out(vectors, ["a", "a", "b", "b"])
     np.testing.assert_allclose(found.margin, [0.8, 0.2, 0.6, 0.8], atol=1e-6)
     assert correct.tolist() == [True, True, False, True]
-    with pytest.raises(ValueError, match="at least 3"):
+    with pytest.raises(ValueError, match="two neighbours besides"):
         gate.leave_one_out(vectors[:2], ["a", "a"])
 
 

@@ -604,6 +604,15 @@ def test_a_corpus_that_has_changed_since_is_refused_and_refresh_fetches_only_wha
     assert server.asked == [["a new text"]]
 
 
+def test_labels_that_no_experiment_can_use_are_refused_before_anything_is_fetched(bench, server):
+    bench.use(server.url)
+    path = bench.folder / "corpus.jsonl"
+    lines = [json.loads(line) for line in path.read_text().splitlines()]
+    path.write_text("\n".join(json.dumps(line | {"label": line["id"]}) for line in lines) + "\n")
+    bench.refuse("none of the .* held-out label groups has a second item.*the same label")
+    assert bench.stored() == 0
+
+
 def test_refresh_needs_a_pair_by_name(bench):
     command = [word for word in light.command("--refresh") if word not in ("--pair", "small")]
     done = subprocess.run(command, cwd=bench.root, env=light.environment(), capture_output=True, text=True, check=False)

@@ -65,13 +65,12 @@ def test_a_strictly_increasing_transform_of_the_score_changes_nothing(outcomes, 
 
 def test_answers_know_their_neighbours_and_never_find_themselves():
     pool = np.array([[1, 0], [0.8, 0.6], [0, 1], [-1, 0]])
-    found = gate.answer(pool[:2] * 3, pool, np.array([0, 1]))
+    found = gate.answer(gate.similarities(pool[:2] * 3, pool, np.array([0, 1])))
     assert found.nearest.tolist() == [1, 0]
     np.testing.assert_allclose(found.top1, [0.8, 0.8])
     np.testing.assert_allclose(found.margin, [0.8, 0.2])
-    assert gate.answer(pool[:2], pool).nearest.tolist() == [0, 1]
     with pytest.raises(ValueError, match="two neighbours"):
-        gate.answer(pool[:1], pool[:2], np.array([0]))
+        gate.answer(gate.similarities(pool[:1], pool[:2], np.array([0])))
 
 
 @pytest.mark.parametrize(("risk_target", "fewest"), [(0.05, 59), (0.1, 29), (0.2, 14)])
@@ -93,6 +92,20 @@ def test_the_sequence_of_thresholds_stops_at_the_first_that_fails():
     assert found.bound <= 0.05
     assert 93 <= found.accepted < 104
     assert risk_bound(np.array(4 / 400), np.array(400.0), 0.95) < 0.05
+
+
+def test_the_sequence_also_stops_where_groups_take_it_below_the_fewest_accepts():
+    """Here the 20th output makes the accepted worth less than the fewest that certify, and 68 would pass again."""
+    generator = np.random.default_rng(2658)
+    n, count = int(generator.integers(60, 320)), int(generator.integers(8, 60))
+    groups = np.unique(generator.integers(0, count, n), return_inverse=True)[1]
+    rate = generator.beta(1, 9, count)[groups] * np.linspace(0.3, 1.7, n)
+    correct = generator.random(n) > rate
+    effective = np.arange(1, n + 1) / design_effect((~correct).astype(float), groups)
+    bound = risk_bound(np.cumsum(~correct) / np.arange(1, n + 1), effective, 0.95)
+    assert effective[19] < fewest_accepts(0.2, 0.95) <= effective[18]
+    assert bound[67] <= 0.2 < bound[19]
+    assert certify(-np.arange(n), correct, risk_target=0.2, groups=groups).accepted == 19
 
 
 def test_tied_outputs_are_accepted_together():

@@ -98,6 +98,11 @@ def test_one_label_cannot_be_split():
         split_holdout(["a", "b"], ["x", "x"])
 
 
+def test_a_label_of_its_own_for_each_text_leaves_nothing_to_find():
+    with pytest.raises(ValueError, match="give texts that should find each other the same label"):
+        split_holdout([f"text {i}" for i in range(20)], [str(i) for i in range(20)])
+
+
 def test_a_small_pair_loads(small_pair):
     check_pair(small_pair)
     pair = load_pair(small_pair)
@@ -119,11 +124,19 @@ def edit(path, old, new):
         ("corpus.jsonl", "../corpus.jsonl", "outside the pair's folder"),
         ("[draft]", "[draft", "not valid TOML"),
         ("model = ", "endpoint = ", "model is missing|not valid TOML"),
+        ('"mean"', "3", "pooling is 3; it must be a string in quotes"),
+        ('"corpus.jsonl"', '["corpus.jsonl"]', r"corpus is \['corpus.jsonl'\]; it must be a string in quotes"),
     ],
 )
 def test_pair_toml_errors_name_the_near_key(small_pair, old, new, message):
     edit(small_pair / "pair.toml", old, new)
     with pytest.raises(PairError, match=message):
+        read_config(small_pair)
+
+
+def test_a_pair_toml_that_is_not_utf8_is_refused(small_pair):
+    (small_pair / "pair.toml").write_bytes("# Modèle\n".encode("latin-1"))
+    with pytest.raises(PairError, match="not valid TOML"):
         read_config(small_pair)
 
 

@@ -20,6 +20,7 @@ from embalign.durable import move_all
 from embalign.embeddings import Vectors
 from embalign.embeddings.cache import VectorCache, vector_key
 from embalign.embeddings.corpus import read_corpus
+from embalign.embeddings.holdout import check_labels
 from embalign.embeddings.http import without_credentials
 from embalign.embeddings.pair import Model, file_digest, read_config
 from embalign.embeddings.source import Identity, Source, embed_or_name, open_source, preflight
@@ -44,6 +45,7 @@ def embed_pair(folder: Path, cache: VectorCache, *, refresh: bool = False, quiet
     config = read_config(folder)
     corpus = folder / config.corpus
     items = read_corpus(corpus)
+    check_labels([item.label for item in items if item.style is None])
     texts = {"draft": [item.text for item in items], "teacher": [item.text for item in items if item.style is None]}
     sides = {
         role: (model, open_source(model)) for role, model in (("draft", config.draft), ("teacher", config.teacher))
@@ -122,8 +124,9 @@ def batches(texts: Sequence[str]) -> Iterator[list[str]]:
 
 def _save(vectors: Vectors, path: Path) -> None:
     from safetensors.numpy import save_file
+    from sklearn.preprocessing import normalize
 
-    unit = vectors / np.linalg.norm(vectors.astype(np.float64), axis=1, keepdims=True)
+    unit = normalize(vectors.astype(np.float64))
     save_file({"embeddings": unit.astype(np.float16)}, path)
 
 

@@ -43,20 +43,31 @@ def held_out_labels(labels: Sequence[str], fraction: float = TEST_FRACTION) -> s
     return chosen
 
 
+def check_labels(labels: Sequence[str], fraction: float = TEST_FRACTION) -> set[str]:
+    """Return the labels of the test set. Raises CorpusError for labels that no experiment can be made on."""
+    test = held_out_labels(labels, fraction)
+    if not 0 < len(test) < len(sizes := Counter(labels)):
+        raise CorpusError(
+            f"{len(sizes)} label group(s) over {len(labels)} items cannot be split into training and test: "
+            "at least two groups are needed"
+        )
+    if max(sizes[label] for label in test) < 2:
+        raise CorpusError(
+            f"none of the {len(test)} held-out label groups has a second item, so no query has anything to find: give "
+            "texts that should find each other the same label, in groups of five or more"
+        )
+    return test
+
+
 def split_holdout(texts: Sequence[str], labels: Sequence[str], fraction: float = TEST_FRACTION) -> Holdout:
     """Return the fixed split of the items into training pool and test set.
 
     Test items whose words overlap with some training item's at a Jaccard index of 0.8 or more are left out of both: a
     map that has seen nearly the same text would be measured on memory.
     """
-    test_labels = held_out_labels(labels, fraction)
+    test_labels = check_labels(labels, fraction)
     in_test = np.array([label in test_labels for label in labels], dtype=bool)
     train, test = np.flatnonzero(~in_test), np.flatnonzero(in_test)
-    if len(train) == 0 or len(test) == 0:
-        raise CorpusError(
-            f"{len(set(labels))} label group(s) over {len(labels)} items cannot be split into training and test: "
-            "at least two groups are needed"
-        )
     near = _overlaps([texts[i] for i in test.tolist()], [texts[i] for i in train.tolist()])
     return Holdout(train=train, test=test[~near], near_duplicates=test[near])
 

@@ -23,7 +23,7 @@ from numpy.typing import NDArray
 
 from embalign.embeddings import Vectors
 from embalign.embeddings.corpus import Item, read_corpus
-from embalign.embeddings.holdout import Holdout, split_holdout
+from embalign.embeddings.holdout import Holdout, check_labels, split_holdout
 
 SOURCES = ("ollama", "openai", "sentence-transformers")
 POOLINGS = ("last", "mean", "cls", "unknown")
@@ -99,7 +99,7 @@ def read_config(folder: Path) -> PairConfig:
     path = folder / "pair.toml"
     try:
         raw = tomllib.loads(path.read_text(encoding="utf-8-sig"))
-    except tomllib.TOMLDecodeError as error:
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         raise PairError(f"{path}: not valid TOML ({error})") from None
     _check_keys(raw, {"draft", "teacher", "corpus"}, f"{path}")
     sides: dict[str, Model] = {}
@@ -144,7 +144,7 @@ def load_pair(folder: Path) -> Pair:
 def check_pair(folder: Path) -> None:
     """Check configuration, corpus and recorded digests without loading a vector; raise as `load_pair` would."""
     config = read_config(folder)
-    read_corpus(folder / config.corpus)
+    check_labels([item.label for item in read_corpus(folder / config.corpus) if item.style is None])
     provenance = read_provenance(folder)
     pair_digest(folder)
     _check_digest(folder / config.corpus, provenance.get("corpus_sha256"))
@@ -218,8 +218,10 @@ def _check_digest(path: Path, recorded: str | None) -> None:
 
 
 def _check_keys(table: Mapping[str, object], known: set[str], where: str) -> None:
-    for key in table:
+    for key, value in table.items():
         if key not in known:
             near = difflib.get_close_matches(key, known, n=1)
             hint = f"did you mean {near[0]!r}?" if near else f"known are {', '.join(sorted(known))}"
             raise PairError(f"{where}: unknown key {key!r}; {hint}")
+        if not isinstance(value, str) and key not in ("draft", "teacher"):
+            raise PairError(f"{where}: {key} is {value!r}; it must be a string in quotes")

@@ -2,14 +2,15 @@
 
 Thresholds are tested from the strictest on, each by a Clopper-Pearson bound on the risk among the accepted, until one
 fails (fixed-sequence testing, Bauer 1991; Angelopoulos et al., *Learn then Test*, 2021): no correction is needed for
-their number. The sequence starts at the fewest accepts that could pass and follows the scores alone, not the outcomes.
+their number. The sequence starts at the first threshold that could pass and follows the scores.
 
 Outputs of one label group succeed and fail together, so their number says too much. With `groups`, Clopper-Pearson
 takes an effective number instead, as Korn and Graubard (1998) do: the accepted over their design effect. That is the
 larger of Kish's 1 + rho (m - 1), rho being the intraclass correlation of errors over all outputs and m the mean group
 size that an accepted output sees, and the linearised variance of the accepted outputs' risk over the binomial one. It
 is kept from falling along the sequence, and raised by the squared ratio of Student's to normal quantiles for the few
-groups it is known from. The promise then covers queries on other topics; without groups, only queries like these.
+groups it is known from. The promise then covers queries on other topics; without groups, only queries like these. Where
+the sequence starts then depends on the outcomes a little; how often the promise breaks all the same is measured.
 """
 
 from __future__ import annotations
@@ -80,10 +81,10 @@ def certify(
     thresholds, accepted, wrong, effect = (values[last_of_tie] for values in (scores[order], accepted, wrong, effect))
     effective = accepted / effect
     bound = risk_bound(wrong / accepted, effective, confidence)
-    possible = effective >= fewest_accepts(risk_target, confidence)
-    passed = possible & (bound <= risk_target)
-    failed = np.flatnonzero(possible & ~passed)
-    run = np.flatnonzero(passed[: failed[0]] if len(failed) else passed)
+    passed = bound <= risk_target
+    tested = np.maximum.accumulate(effective >= fewest_accepts(risk_target, confidence))
+    failed = np.flatnonzero(tested & ~passed)
+    run = np.flatnonzero((tested & passed)[: failed[0]] if len(failed) else tested & passed)
     if len(run) == 0:
         return Certificate(
             risk_target, confidence, None, lacking=_lacking(wrong, accepted, effect, risk_target, confidence)

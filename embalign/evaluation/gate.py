@@ -12,6 +12,7 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
+from sklearn.preprocessing import normalize
 
 from embalign.evaluation.retrieval import Labels
 
@@ -29,25 +30,27 @@ class Answers:
     margin: Scores
 
 
-def answer(queries: NDArray[np.floating], pool: NDArray[np.floating], own: NDArray[np.int64] | None = None) -> Answers:
-    """Return what the nearest neighbours of `queries` (n, d) in `pool` (m, d) by cosine say.
+def similarities(queries: NDArray[np.floating], pool: NDArray[np.floating], own: NDArray[np.int64]) -> Scores:
+    """Return the cosine of each of `queries` (n, d) to each row of `pool` (m, d), -inf to its `own` row (n,)."""
+    similarity = np.asarray(normalize(np.asarray(queries, np.float64)) @ normalize(np.asarray(pool, np.float64)).T)
+    similarity[np.arange(len(similarity)), own] = -np.inf
+    return similarity
 
-    `own` (n,) is a row of the pool that a query may not find, as itself in leave-one-out. Raises ValueError for a pool
-    in which a query has fewer than two neighbours.
+
+def answer(similarity: Scores) -> Answers:
+    """Return what the nearest neighbours say by similarity (n, m), of which one a query is -inf: itself.
+
+    Raises ValueError for fewer than two neighbours.
     """
-    neighbours = len(pool) - (own is not None)
-    if neighbours < 2:
-        raise ValueError(f"a margin needs two neighbours, found {neighbours} (at least 3 items in leave-one-out)")
-    similarity = _unit(queries) @ _unit(pool).T
-    if own is not None:
-        similarity[np.arange(len(similarity)), own] = -np.inf
+    if similarity.shape[1] < 3:
+        raise ValueError(f"a margin needs two neighbours besides the query itself, found {similarity.shape[1]} items")
     second, first = np.partition(similarity, -2, axis=1)[:, -2:].T
     return Answers(similarity.argmax(axis=1), first, first - second)
 
 
 def leave_one_out(embeddings: NDArray[np.floating], labels: Labels) -> tuple[Answers, Outcomes]:
     """Return what each of the embeddings (n, d) finds among the others, and whether that shares its label (n,)."""
-    found = answer(embeddings, embeddings, np.arange(len(embeddings)))
+    found = answer(similarities(embeddings, embeddings, np.arange(len(embeddings))))
     names = np.asarray(labels)
     return found, names[found.nearest] == names
 
@@ -96,8 +99,3 @@ def accept_rate(scores: Scores, correct: Outcomes, risk_target: float = RISK_TAR
     coverage, risk = risk_coverage(scores, correct)
     within = risk <= risk_target * coverage + 1e-12
     return float(coverage[within].max())
-
-
-def _unit(vectors: NDArray[np.floating]) -> NDArray[np.float64]:
-    wide = np.asarray(vectors, dtype=np.float64)
-    return np.asarray(wide / np.maximum(np.linalg.norm(wide, axis=1, keepdims=True), np.finfo(np.float64).tiny))

@@ -31,14 +31,10 @@ def pairwise_spearman(mapped: Vectors, teacher: Vectors) -> float:
     NaN where one space gives every pair the same similarity, as a constant predictor does.
     """
     from scipy.stats import rankdata
+    from sklearn.preprocessing import normalize
 
     rows, columns = np.triu_indices(len(mapped), k=1)
-    left, right = ((unit @ unit.T)[rows, columns] for unit in (_unit(mapped), _unit(teacher)))
+    left, right = ((unit @ unit.T)[rows, columns] for unit in (normalize(mapped), normalize(teacher)))
     if np.ptp(left) < 1e-6 or np.ptp(right) < 1e-6:
         return float("nan")
     return float(np.corrcoef(rankdata(left), rankdata(right))[0, 1])
-
-
-def _unit(vectors: Vectors) -> Vectors:
-    lengths = np.linalg.norm(vectors, axis=1, keepdims=True)
-    return np.asarray(np.divide(vectors, lengths, out=np.zeros_like(vectors), where=lengths > 0))

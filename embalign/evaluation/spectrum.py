@@ -18,9 +18,9 @@ from embalign.evaluation.similarity import cosines
 
 def amplitude_spectra(vectors: Vectors) -> NDArray[np.float64]:
     """Return |RFFT| of each row, (n, floor(d/2)+1), scaled to length 1; a zero row stays zero."""
-    amplitude = np.abs(np.fft.rfft(vectors.astype(np.float64), axis=1))
-    lengths = np.linalg.norm(amplitude, axis=1, keepdims=True)
-    return np.asarray(np.divide(amplitude, lengths, out=np.zeros_like(amplitude), where=lengths > 0))
+    from sklearn.preprocessing import normalize
+
+    return np.asarray(normalize(np.abs(np.fft.rfft(vectors.astype(np.float64), axis=1))))
 
 
 def in_bands(amplitude: NDArray[np.float64], bands: int) -> NDArray[np.float64]:

@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from embalign.evaluation.by_label import label_values, pack
-from embalign.evaluation.gate import Scores, answer
+from embalign.evaluation.gate import Scores, answer, similarities
 
 PLAIN = "plain"
 METRICS = ("recall_at_1", "mrr", "accept_top1", "accept_margin")
@@ -37,12 +37,7 @@ def style_outcomes(
 
     Ranks are those of :func:`embalign.evaluation.retrieval.first_relevant_ranks`; every query needs a relevant item.
     """
-    unit_queries, unit_pool = (
-        x / np.maximum(np.linalg.norm(x, axis=1, keepdims=True), np.finfo(np.float64).tiny)
-        for x in (np.asarray(queries, dtype=np.float64), np.asarray(pool, dtype=np.float64))
-    )
-    similarity = unit_queries @ unit_pool.T
-    similarity[np.arange(len(own)), own] = -np.inf
+    similarity = similarities(queries, pool, own)
     relevant = groups[own][:, None] == groups[None, :]
     best = np.where(relevant, similarity, -np.inf).max(axis=1, keepdims=True)
     if not np.isfinite(best).all():
@@ -50,7 +45,7 @@ def style_outcomes(
     tie = 8 * np.finfo(np.float64).eps
     above = (~relevant & (similarity > best + tie)).sum(axis=1) + (~relevant & (similarity >= best - tie)).sum(axis=1)
     ranks = 1 + above / 2
-    found = answer(queries, pool, own)
+    found = answer(similarity)
     return StyleOutcomes((ranks <= 1).astype(np.float64), 1 / ranks, found.top1, found.margin)
 
 

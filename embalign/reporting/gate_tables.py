@@ -11,7 +11,6 @@ from embalign.reporting.tables import mean_with_interval, percent
 
 TARGETS = (5, 10, 20)  # percent
 SCORES = {"top1": "top-1 similarity", "margin": "margin", "oracle": "cosine to teacher (oracle)"}
-ARMS = {"none": "baseline", "amplitude": "spectral", "scrambled": "signed_permutation", "norm": "norm_only"}
 # Fixed before any run: differences of a spread over styles inside this do not matter.
 SPREADS = {f"spread_{name}": 0.005 for name in ("recall_at_1", "mrr", "accept_top1", "accept_margin")}
 SPREAD_NAMES = {
@@ -28,7 +27,7 @@ def named_maps(ratios: pd.DataFrame, arms: pd.DataFrame, deployed: pd.DataFrame)
     plain: dict[str, Any] = {"arm": "baseline", "convention": "none", "lambda": 0.0}
     return {
         "ratio": ratios.assign(map="ratio", **plain),
-        "arm": arms.assign(map="arm", ratio=1.0, arm=arms["term"].map(ARMS)).drop(columns="term"),
+        "arm": arms.assign(map="arm", ratio=1.0).drop(columns="term"),
         "exported": deployed.assign(map="exported", ratio=1.0, **plain),
     }
 

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from embalign.alignment.training import apply_map, train_map
 from embalign.embeddings import Vectors
+from embalign.embeddings.corpus import CorpusError
 from embalign.embeddings.pair import Pair
 from embalign.evaluation import gate
 from embalign.evaluation.certificate import CONFIDENCE, certify
@@ -42,10 +43,15 @@ def check_promise(
 ) -> tuple[int, NDArray[np.bool_]]:
     """Return in how many of five folds a threshold is certified on the other four, and which outputs (n,) it accepts.
 
-    Folds are of whole label groups, so no output is judged by a threshold that has seen its topic.
+    Folds are of whole label groups, so no output is judged by a threshold that has seen its topic. Raises CorpusError
+    for fewer label groups than folds.
     """
     from sklearn.model_selection import GroupKFold
 
+    if (groups := len(set(labels.tolist()))) < FOLDS:
+        raise CorpusError(
+            f"{groups} held-out label groups are too few to check a promise on; give at least {FOLDS * 5}"
+        )
     certified, accepted = 0, np.zeros(len(scores), dtype=bool)
     for rest, fold in GroupKFold(FOLDS).split(scores, groups=labels):
         certificate = certify(scores[rest], correct[rest], risk_target=risk_target, groups=labels[rest])

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
+from sklearn.preprocessing import normalize
 
 from embalign.alignment.config import DEFAULT
 from embalign.alignment.losses import Convention
@@ -113,8 +114,7 @@ def _alignment_of_constant(mapped: Vectors, teacher: Vectors) -> Row:
 
 
 def _bands(vectors: Vectors) -> NDArray[np.float64]:
-    unit = vectors / np.linalg.norm(vectors, axis=1, keepdims=True)
-    amplitude = np.abs(np.fft.rfft(unit.astype(np.float64), axis=1)).mean(axis=0)
+    amplitude = np.abs(np.fft.rfft(normalize(vectors.astype(np.float64)), axis=1)).mean(axis=0)
     return spectrum.in_bands(amplitude, BANDS)
 
 

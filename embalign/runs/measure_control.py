@@ -11,6 +11,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
+from sklearn.preprocessing import normalize
 
 from embalign.alignment.config import TrainingConfig
 from embalign.alignment.penalties import make_penalty
@@ -45,11 +46,11 @@ def make_task(seed: int) -> Task:
     noise[1 + BAND // 2 : 1 + BAND] = PHASE_NOISE
     phase = 2 * np.pi * rng.random(shape)
     teacher, observed = (
-        _unit(np.fft.irfft(amplitude * np.exp(1j * angle), n=DIMENSION, axis=1))
+        normalize(np.fft.irfft(amplitude * np.exp(1j * angle), n=DIMENSION, axis=1))
         for angle in (phase, phase + noise * rng.standard_normal(shape))
     )
-    mixed = _unit(teacher @ rng.standard_normal((DIMENSION, DIMENSION)))
-    draft = _unit(mixed + DRAFT_NOISE / np.sqrt(DIMENSION) * rng.standard_normal(mixed.shape))
+    mixed = normalize(teacher @ rng.standard_normal((DIMENSION, DIMENSION)))
+    draft = normalize(mixed + DRAFT_NOISE / np.sqrt(DIMENSION) * rng.standard_normal(mixed.shape))
     return Task(*(vectors.astype(np.float32) for vectors in (draft, observed, teacher)))
 
 
@@ -62,7 +63,3 @@ def measure_control(pair: Any, cell: Cell) -> Row:
     trained = train_map(task.draft[:TRAIN], task.observed[:TRAIN], seed=cell.seed, config=CONFIG, penalty=penalty)
     cosine = cosines(apply_map(trained.weights, task.draft[TRAIN:]), task.teacher[TRAIN:])
     return {"cosine_mean": float(cosine.mean()), "gradient_ratio": trained.gradient_ratio}
-
-
-def _unit(vectors: np.ndarray) -> np.ndarray:
-    return np.asarray(vectors / np.linalg.norm(vectors, axis=1, keepdims=True))

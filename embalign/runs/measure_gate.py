@@ -32,9 +32,13 @@ def measure_ratio_gate(pair: Pair, cell: Cell) -> Row:
 
 
 def measure_arm_gate(pair: Pair, cell: Cell) -> Row:
-    """Return the accept curve of a map trained with a loss term, and how steady it is over surface styles."""
-    trained, _ = train_arm(pair, ARM_OF[cell["term"]], cell["lambda"], cell["convention"], 0, cell.seed)
-    return _accept_curve(pair, trained.weights) | _over_styles(pair, trained.weights)
+    """Return the accept curve of a map trained with a loss term, and how steady it is over surface styles.
+
+    ``arm`` is what experiment 2 calls the term.
+    """
+    arm = ARM_OF[cell["term"]]
+    trained, _ = train_arm(pair, arm, cell["lambda"], cell["convention"], 0, cell.seed)
+    return {"arm": arm, **_accept_curve(pair, trained.weights), **_over_styles(pair, trained.weights)}
 
 
 def measure_deployed_gate(pair: Pair, cell: Cell) -> Row:
