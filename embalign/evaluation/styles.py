@@ -52,13 +52,15 @@ def style_outcomes(
 def score_styles(outcomes: Mapping[str, StyleOutcomes], labels: NDArray[np.str_]) -> dict[str, float | str]:
     """Return each metric by style, and its spread and range over styles; `outcomes` are of the same n contents.
 
+    ``styled_items`` and ``styled_groups`` count the contents and their label groups.
+
     Accept rates are at the threshold that accepts half of the plain queries. The spread comes with its values by label
     group, linearised: d spread / d mean of a style is (mean - grand mean) / ((S - 1) spread).
     """
     thresholds = {
         score: float(np.quantile(getattr(outcomes[PLAIN], score), 1 - PLAIN_COVERAGE)) for score in ("top1", "margin")
     }
-    row: dict[str, float | str] = {}
+    row: dict[str, float | str] = {"styled_items": len(labels), "styled_groups": len(set(labels.tolist()))}
     for metric in METRICS:
         values = {style: _values(found, metric, thresholds) for style, found in outcomes.items()}
         means = np.array([value.mean() for value in values.values()])
