@@ -1,15 +1,17 @@
-"""The command-line options that the plugin adds to pytest, and what their values may be."""
+"""The command-line options that the plugin adds to pytest, what their values may be, and which go together."""
 
 from __future__ import annotations
 
 import argparse
+import os
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from embalign.runs.experiment import PROFILES
-from embalign.runs.session import RESULTS
+from embalign.runs.session import RESULTS, Options
 
 DEFAULT_PAIR = "qwen-sentence-align"
 
@@ -83,6 +85,46 @@ def add_options(parser: pytest.Parser) -> None:
     group.addoption(
         "--dask", metavar="ADDRESS", help="measure on an existing Dask cluster, for instance tcp://host:8786"
     )
+
+
+def read_options(config: pytest.Config, *, worker: bool) -> Options:
+    """Return what the user chose; an xdist worker measures in its own process. Raises UsageError for what clashes."""
+    chosen = config.getoption
+    if clash := _clash(chosen):
+        raise pytest.UsageError(clash)
+    return Options(
+        root=config.rootpath,
+        pairs=chosen("pair") or [DEFAULT_PAIR],
+        profile=chosen("profile"),
+        seeds=chosen("seeds"),
+        results=chosen("results"),
+        reports_dir=chosen("reports_dir"),
+        workers=0 if worker else chosen("workers"),
+        dask=None if worker else chosen("dask"),
+        refresh=chosen("refresh"),
+        regression=chosen("regression"),
+        update_baseline=chosen("update_baseline"),
+        promote=chosen("promote"),
+    )
+
+
+def _clash(chosen: Callable[..., Any]) -> str | None:
+    if chosen("refresh") and not chosen("pair"):
+        return "--refresh needs --pair: it replaces the embeddings of the pairs named there"
+    if chosen("workers") and chosen("dask"):
+        return "--workers and --dask exclude each other: cells run in one place or the other"
+    if chosen("numprocesses", None) and (chosen("workers") or chosen("dask")):
+        return "-n spreads the cases over processes of its own: leave it out with --workers or --dask"
+    if chosen("update_baseline"):
+        if os.environ.get("CI", "").lower() in ("1", "true"):
+            return "--update-baseline while CI is set: a baseline is updated by hand and reviewed like any change"
+        if chosen("profile") != "gate":
+            return "--update-baseline: a baseline holds the small grid of the merge gate; add --profile gate"
+        if chosen("seeds") is not None:
+            return "--update-baseline: a baseline holds every seed of its grid; leave --seeds out"
+    if chosen("promote") and chosen("profile") == "gate":
+        return "--promote: the merge gate's small grid is too small for a conclusion; choose another --profile"
+    return None
 
 
 def _at_least(smallest: int) -> Callable[[str], int]:

@@ -22,11 +22,11 @@ from embalign import fixtures
 from embalign.embeddings.corpus import CorpusError
 from embalign.embeddings.pair import PairError
 from embalign.fixtures import ROW_PROPERTY, SESSION, declared
-from embalign.options import DEFAULT_PAIR, add_options
+from embalign.options import add_options, read_options
 from embalign.runs.baseline import BaselineError
 from embalign.runs.executor import ExecutorError
 from embalign.runs.experiment import Cell, Experiment, Row, Table
-from embalign.runs.session import Options, Session
+from embalign.runs.session import Session
 from embalign.runs.store import StoreError
 
 PROGRESS_SECONDS = 30
@@ -42,25 +42,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 def pytest_configure(config: pytest.Config) -> None:
     """Register the marker and the session's state; refuse unknown pairs before anything runs."""
     config.addinivalue_line("markers", "cells(experiment, table): run the case once for every cell of the table")
-    options = Options(
-        root=config.rootpath,
-        pairs=config.getoption("pair") or [DEFAULT_PAIR],
-        profile=config.getoption("profile"),
-        seeds=config.getoption("seeds"),
-        results=config.getoption("results"),
-        reports_dir=config.getoption("reports_dir"),
-        # Under xdist the cases themselves are spread over processes.
-        workers=0 if _is_worker(config) else config.getoption("workers"),
-        dask=None if _is_worker(config) else config.getoption("dask"),
-        refresh=config.getoption("refresh"),
-        regression=config.getoption("regression"),
-        update_baseline=config.getoption("update_baseline"),
-    )
-    if config.getoption("refresh") and not config.getoption("pair"):
-        raise pytest.UsageError("--refresh needs --pair: it replaces the embeddings of the pairs named there")
-    if config.getoption("workers") and config.getoption("dask"):
-        raise pytest.UsageError("--workers and --dask exclude each other: cells run in one place or the other")
-    session = config.stash[SESSION] = Session(options)
+    session = config.stash[SESSION] = Session(read_options(config, worker=_is_worker(config)))
     if config.getoption("pair"):
         _or_usage_error(session.folders)
     config.pluginmanager.register(fixtures)
@@ -153,10 +135,9 @@ class Hooks:
         if not _is_worker(self.config) and selected:
             if not self.config.getoption("pair"):  # those were checked before anything was collected
                 _or_usage_error(self.session.check)
-            if self.session.options.regression == "strict" and not self.session.options.update_baseline:
-                from embalign.runs.outcome import check_baselines
+            from embalign.runs.outcome import check_start
 
-                _or_usage_error(lambda: check_baselines(self.session))
+            _or_usage_error(lambda: check_start(self.session))
             _or_usage_error(lambda: self.session.start(selected))
 
     @pytest.hookimpl(tryfirst=True)
@@ -232,7 +213,7 @@ class Hooks:
             self.update_baselines(session, passed=passed)
         known = {cell.experiment for cell in self.session.rows} <= set(self.session.experiments)
         published = self.publish(session) if self.session.rows and known else True
-        if at_its_end and published and self.config.getoption("promote"):
+        if at_its_end and published and self.session.options.promote:
             self.promote(session, passed=passed)
 
     def judge(self, session: pytest.Session) -> None:

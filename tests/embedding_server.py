@@ -35,12 +35,13 @@ class EmbeddingServer:
         self.asked = []
         self.fault = lambda texts: None
         self.models = [{"name": "little:latest", "digest": MANIFEST}]
+        self.listed = [{"id": "little"}]
         self.show = {"modelfile": f"FROM /models/blobs/sha256-{WEIGHTS}\n", "model_info": {"llama.pooling_type": 1}}
         for path, answer in (
             ("/api/version", lambda: {"version": "0.24.0"}),
             ("/api/tags", lambda: {"models": self.models}),
             ("/api/show", lambda: self.show),
-            ("/v1/models", lambda: {"data": [{"id": "little"}]}),
+            ("/v1/models", lambda: {"data": self.listed}),
         ):
             httpserver.expect_request(path).respond_with_handler(lambda _, answer=answer: as_json(answer()))
         httpserver.expect_request("/api/embed").respond_with_handler(self.embed)

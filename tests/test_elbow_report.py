@@ -5,7 +5,7 @@ import pandas as pd
 import pytest
 
 from embalign.evaluation.by_label import pack
-from embalign.reporting.elbow_answers import answer
+from embalign.reporting.elbow_answers import answer, beside_ridge
 from embalign.reporting.elbow_verdicts import claim_answer, compare_density, judge_all, long_frame
 from embalign.verdicts.worlds import TEN_RATIOS, broken_stick, scaled_log
 
@@ -85,6 +85,30 @@ def test_a_straight_curve_is_answered_with_no():
     first, second = answer(next(found for found in judged if (found.policy, found.metric) == ("random", "mrr")))
     assert first.startswith("There is no elbow: more data goes on helping")
     assert "100 %, not saturated" in second
+
+
+def test_smaller_ratios_are_called_worse_only_if_each_is_shown_to_be():
+    wide = rows()
+    few = (wide["ratio"] <= 0.02) & (wide["policy"] == "random")
+    noise = np.random.default_rng(1).normal(0, 2.0, few.sum())
+    for metric in METRICS:
+        wide.loc[few, metric] += noise
+        if metric != "spearman":
+            wide.loc[few, f"{metric}_by_label"] = [pack(np.full(LABELS, value)) for value in wide.loc[few, metric]]
+    told = {}
+    for name, frame in (("sure", rows()), ("wide", wide)):
+        judged = judge_all(frame, references())
+        told[name] = answer(next(f for f in judged if (f.policy, f.metric) == ("random", "mrr")))[1]
+    assert "every smaller one is shown to be worse" in told["sure"]
+    assert "the next smaller one, 15 %, is shown to be worse" in told["wide"]
+
+
+def test_ridge_speaks_beside_the_curve_of_fixed_steps():
+    both = pd.concat([rows(elbow=1.0), rows().assign(budget="closed_form")])
+    judged = judge_all(both, references())
+    primary = next(f for f in judged if (f.policy, f.budget, f.metric) == ("random", "steps", "cosine_mean"))
+    assert "ridge on the same ones, which has none, has an elbow at " in beside_ridge(judged, primary)
+    assert beside_ridge([primary], primary) == ""
 
 
 def test_values_by_label_become_items_of_their_row():

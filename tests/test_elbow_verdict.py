@@ -107,6 +107,27 @@ def test_a_flat_curve_is_flat_and_the_smallest_ratio_is_enough():
     assert verdict.minimum_detectable_effect < 0.02
 
 
+def test_the_detectable_effect_is_found_with_its_power_among_ten_ratios():
+    """One ratio off by that much, whichever way, is seen in at least four fifths of runs: the adjustment is counted."""
+    runs, seen = 120, 0
+    for rng in range(runs):
+        flat = judge_elbow(curve([0.5] * 10, noise=0.01, seeds=10, rng=rng, ratios=TEN_RATIOS), margin=0.01)
+        values = [0.5] * 10
+        values[3] += (-1) ** rng * flat.minimum_detectable_effect
+        off = judge_elbow(curve(values, noise=0.01, seeds=10, rng=1000 + rng, ratios=TEN_RATIOS), margin=0.01)
+        seen += off.kind != "flat"
+    assert seen / runs > 0.7
+
+
+def test_the_ratio_that_beats_all_of_it_is_one_that_is_shown_to():
+    """The highest mean may be chance: here one seed makes it."""
+    frame = curve([0.2, 0.5, 0.7, 0.9, 0.9, 0.8], noise=0.001)
+    lucky = (frame["ratio"] == SIX_RATIOS[2]) & (frame["seed"] == 0)
+    verdict = judge_elbow(frame.assign(value=frame["value"] + 2.0 * lucky), margin=0.01)
+    assert verdict.kind == "declining"
+    assert verdict.best_ratio in SIX_RATIOS[3:5]
+
+
 def test_a_curve_that_falls_is_declining():
     verdict = judge_elbow(curve([0.2, 0.5, 0.7, 0.9, 0.9, 0.8]), margin=0.01)
     assert verdict.kind == "declining"

@@ -165,6 +165,7 @@ def unused_tcp_port():
         (["--dask", "nonsense://x"], "--dask nonsense://x: "),
         (["--workers", "0"], "'0' is not a whole number of at least 1"),
         (["--workers", "2", "--dask", "tcp://127.0.0.1:1"], "exclude each other"),
+        (["--workers", "2", "-n", "2"], "leave it out with --workers"),
     ],
 )
 def test_executors_that_cannot_be_used_are_usage_errors(light_pair_root, options, message):

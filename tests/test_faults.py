@@ -628,6 +628,21 @@ def test_credentials_are_neither_shown_nor_stored(bench, server):
     assert b"secret" not in bench.cache.read_bytes()
 
 
+def test_a_models_identity_is_its_own_and_no_other_models(bench, server):
+    """What else a server has loaded, and in which order it lists it, changes no key of the cache."""
+    from embalign.embeddings.pair import Model
+    from embalign.embeddings.source import open_source
+
+    own, other = {"id": "little", "meta": {"n_params": 7}}, {"id": "large", "meta": {"n_params": 70}}
+    found = []
+    for server.listed in ([own], [other, own], [own, other]):
+        found.append(open_source(Model("openai", "little", "mean", server.url)).identify())
+    assert found[0].weights == "n_params=7"
+    assert found == [found[0]] * 3
+    server.listed = [other]  # llama.cpp lists the one model it has by its path
+    assert open_source(Model("openai", "little", "mean", server.url)).identify().weights == "n_params=70"
+
+
 def test_one_model_name_on_two_servers_is_two_models(bench, server):
     """Neither says more of itself than the name: only the address tells whose vectors the cache has."""
     from embalign.embeddings.pair import Model

@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 from scipy import stats
 from strategies import gate_outcomes, tied_retrieval
 
+from embalign.embeddings.corpus import CorpusError
 from embalign.evaluation import gate, styles
 from embalign.evaluation.certificate import (
     certify,
@@ -18,6 +19,7 @@ from embalign.evaluation.certificate import (
     risk_bound,
 )
 from embalign.evaluation.retrieval import leave_one_out
+from embalign.runs.deployed_gate import check_promise
 
 pytestmark = pytest.mark.instrument
 
@@ -106,6 +108,12 @@ def test_the_sequence_also_stops_where_groups_take_it_below_the_fewest_accepts()
     assert effective[19] < fewest_accepts(0.2, 0.95) <= effective[18]
     assert bound[67] <= 0.2 < bound[19]
     assert certify(-np.arange(n), correct, risk_target=0.2, groups=groups).accepted == 19
+
+
+def test_a_promise_is_not_checked_on_fewer_topics_than_folds():
+    labels = np.repeat(["a", "b", "c"], 10)
+    with pytest.raises(CorpusError, match="3 held-out label groups are too few"):
+        check_promise(np.arange(30.0), np.ones(30, dtype=bool), labels, 0.2)
 
 
 def test_tied_outputs_are_accepted_together():

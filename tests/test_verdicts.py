@@ -43,6 +43,17 @@ def test_detectable_effect_is_found_with_its_power():
     assert power == pytest.approx(0.8, abs=0.05)
 
 
+def test_detectable_difference_counts_the_family_and_is_never_inside_the_margin():
+    control = frame([0.0, 0.0, 0.0, 0.0])
+    treatment = frame([0.1, 0.3, 0.2, 0.5])
+    alone, of_many = (judge_ab(treatment, control, margin=0.05, family=count) for count in (1, 24))
+    assert alone.minimum_detectable_effect == pytest.approx(
+        student_t([0.1, 0.3, 0.2, 0.5]).minimum_detectable_effect(0.025)
+    )
+    assert of_many.minimum_detectable_effect > 1.5 * alone.minimum_detectable_effect
+    assert judge_ab(treatment, control, margin=3.0).minimum_detectable_effect == 3.0
+
+
 def test_holm_by_hand():
     assert holm([0.01, 0.04, 0.03]) == pytest.approx([0.03, 0.06, 0.06])
     assert holm([]) == []

@@ -36,9 +36,8 @@ class OpenAISource:
     def identify(self) -> Identity:
         """Return what the server says of itself: llama.cpp's build and the model's size, where it says so."""
         listed = self._optional("/v1/models")
-        entries = listed.get("data") if isinstance(listed, dict) else None
-        ids = [str(entry.get("id")) for entry in entries or () if isinstance(entry, dict)]
-        meta = next((entry.get("meta") for entry in entries or () if isinstance(entry, dict)), None)
+        entry = self._entry(listed.get("data") if isinstance(listed, dict) else None)
+        meta = entry.get("meta")
         about = self._optional("/props")
         build = about.get("build_info") if isinstance(about, dict) else None
         return Identity(
@@ -48,7 +47,7 @@ class OpenAISource:
             weights=" ".join(f"{k}={shown(v)}" for k, v in sorted(meta.items()) if k != "n_ctx")
             if isinstance(meta, dict)
             else "",
-            manifest=",".join(sorted(shown(name.rpartition("/")[2]) for name in ids)),
+            manifest=shown(str(entry.get("id", "")).rpartition("/")[2]),
             pooling=self.model.pooling,
             # Two servers may say the same of two models, or nothing at all: the address tells them apart.
             options={"endpoint": self._client.address},
@@ -68,6 +67,12 @@ class OpenAISource:
         if sorted(places, key=str) != sorted(range(len(entries)), key=str):
             raise SourceError(f"{self.name} numbered its vectors {shown(places)}; they cannot be told apart")
         return [entry.get("embedding") for _, entry in sorted(zip(places, entries, strict=True), key=lambda p: p[0])]
+
+    def _entry(self, listed: Any) -> dict[str, Any]:
+        """The model's own entry in a server's list, or the only one: llama.cpp lists its model by a path."""
+        entries = [entry for entry in listed if isinstance(entry, dict)] if isinstance(listed, list) else []
+        named = [entry for entry in entries if entry.get("id") == self.model.model]
+        return (named or (entries if len(entries) == 1 else [{}]))[0]
 
     def _optional(self, path: str) -> Any:
         """What not every server has; some answer with a page for people."""

@@ -10,10 +10,10 @@ from typing import Any
 from embalign.reporting.tables import NAMES
 from embalign.research.claims import bind
 
-ALPHA = 0.05
 CURVES = "data_ratio_vs_metrics.csv"
 ARMS = "spectral_ab.csv"
-WORDS = {"cosine_mean": "mean cosine", "recall_at_1": "Recall@1"}
+RIDGE = ("cosine_mean", "closed_form")
+SHOWN = ("cosine_mean", "recall_at_1")
 
 Written = tuple[str, str, Sequence[str]]
 
@@ -21,8 +21,9 @@ Written = tuple[str, str, Sequence[str]]
 def elbow(folder: Path, provenance: Mapping[str, Any]) -> Written:
     """Return title, text and names with digits of experiment 1's conclusion."""
     verdict = json.loads((folder / "verdict.json").read_text(encoding="utf-8"))
-    lines = [f"- **By {WORDS[metric]}:** {_elbow_verdict(folder, verdict, metric)}" for metric in WORDS]
-    lines += [f"- **Densest items first, {WORDS[m]}:** {_density(folder, verdict, m)}" for m in WORDS]
+    lines = [f"- **By {NAMES[metric]}:** {_elbow_verdict(folder, verdict, metric)}" for metric in SHOWN]
+    lines.append(f"- **By mean cosine, ridge on the same subsets:** {_elbow_verdict(folder, verdict, *RIDGE)}")
+    lines += [f"- **Densest items first, {NAMES[metric]}:** {_density(verdict, metric)}" for metric in SHOWN]
     ratios = sorted({entry["ratio"] for entry in verdict["density_minus_random"]} | {1.0})
     seeds = bind(folder, file="verdict.json", path="primary/seeds", format=".0f")
     items = bind(folder, file="verdict.json", path="primary/items", format=".0f")
@@ -38,7 +39,8 @@ def elbow(folder: Path, provenance: Mapping[str, Any]) -> Written:
             _elbow_table(folder, ratios),
             "![Held-out cosine along training](trajectory.png)",
             "## Limits",
-            "One corpus of short glosses, linear maps, one training length. A verdict is a test with the error rates "
+            "One corpus of short glosses, linear maps, one training length, which may be too long for small subsets: "
+            "ridge stands beside it. A verdict is a test with the error rates "
             "of [its calibration](../../calibration/elbow.md); what it could not see is in the column on detectable "
             "effects of `verdict.json`. The share is of a seed's pool, not of all data there could be.",
             "## Data",
@@ -88,8 +90,8 @@ def spectral(folder: Path, provenance: Mapping[str, Any]) -> Written:
     return f"Does the spectral loss help? {provenance['pair']}", text, _names(provenance)
 
 
-def _elbow_verdict(folder: Path, verdict: Mapping[str, Any], metric: str) -> str:
-    wanted = ("random", "steps", metric)
+def _elbow_verdict(folder: Path, verdict: Mapping[str, Any], metric: str, budget: str = "steps") -> str:
+    wanted = ("random", budget, metric)
     place = next(i for i, c in enumerate(verdict["curves"]) if (c["policy"], c["budget"], c["metric"]) == wanted)
     curve, path = verdict["curves"][place], f"curves/{place}"
 
@@ -106,9 +108,11 @@ def _elbow_verdict(folder: Path, verdict: Mapping[str, Any], metric: str) -> str
             words = "more data is shown to do harm"
         case "unidentifiable":
             words = "whether there is an elbow cannot be told"
+        case None:
+            return "no verdict: the curve could not be judged."
         case _:
-            words = "no elbow; no bend towards diminishing returns is shown"
-    if curve["recommended_ratio"] is None:
+            words = f"no elbow; more data goes on helping, and {curve['reason']}"
+    if not curve["saturated"]:
         return f"{words}; no share below all of it is shown to be enough."
     return (
         f"{words}; {number('recommended_ratio', '100')} % of the data is enough to lose no more than "
@@ -116,16 +120,12 @@ def _elbow_verdict(folder: Path, verdict: Mapping[str, Any], metric: str) -> str
     )
 
 
-def _density(folder: Path, verdict: Mapping[str, Any], metric: str) -> str:
-    entries = [entry for entry in verdict["density_minus_random"] if entry["metric"] == metric]
-    better = sum(entry["p_better"] <= ALPHA for entry in entries)
-    worse = sum(entry["p_worse"] <= ALPHA for entry in entries)
-    if better > len(entries) / 2 and not worse:
-        return "supported: better than random ones at most shares."
-    if worse > len(entries) / 2 and not better:
-        every = "all" if worse == len(entries) else "most"
-        return f"refuted: worse than random ones at {every} shares below the whole."
-    return "not settled."
+def _density(verdict: Mapping[str, Any], metric: str) -> str:
+    return {
+        "supported": "supported: better than random ones at most shares, worse at none.",
+        "refuted": "refuted: worse than random ones at most shares below the whole, better at none.",
+        "not settled": "not settled.",
+    }[verdict["density_first"][metric]]
 
 
 def _elbow_table(folder: Path, ratios: Sequence[float]) -> str:
@@ -136,7 +136,7 @@ def _elbow_table(folder: Path, ratios: Sequence[float]) -> str:
     for ratio in ratios:
         where = {policy: f"policy:{policy},budget:steps,ratio:{ratio:g}" for policy in ("random", "density")}
         cells = [bind(folder, file=CURVES, where=where["random"], col="ratio", fn="mean", scale="100", format=".3g")]
-        for metric in WORDS:
+        for metric in SHOWN:
             shared = {"file": CURVES, "col": metric, "fn": "mean"}
             cells.append(bind(folder, **shared, where=where["random"], format=".4f"))
             cells.append(bind(folder, **shared, where=where["density"], minus=where["random"], format="+.4f"))
@@ -163,11 +163,15 @@ def _spectral_verdict(verdict: Mapping[str, Any]) -> str:
     if gains:
         return "it helps, and the effect is spectral; see the table."
     every = "every comparison is equivalent" if set(memo) == {"equivalent"} else "not every comparison is equivalent"
-    harm = any(c["kind"] == "worse" for c in tested)
-    more = "stronger, it does harm that its controls share" if harm else "stronger, it changes nothing either"
-    spectral_harm = any(c["kind"] == "worse" and c["put_down_to"] == "spectral" for c in tested)
-    if spectral_harm:
+    changes = [c for c in tested if c["kind"] in ("better", "worse")]
+    if any(c["put_down_to"] == "spectral" for c in changes):
         more = "stronger, it does harm, some of it spectral"
+    elif changes:
+        more = "stronger, what it changes is shared with its controls or not settled; see the table"
+    elif any(c["kind"] == "inconclusive" for c in tested):
+        more = "stronger, it is not shown to change anything, and not every comparison settles that"
+    else:
+        more = "stronger, it changes nothing either"
     return f"it is not shown to help. At the memo's λ {every} with no such term; {more}."
 
 

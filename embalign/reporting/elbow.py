@@ -11,7 +11,7 @@ from typing import Any
 
 import pandas as pd
 
-from embalign.reporting.elbow_answers import answer, by_metric, plain_words
+from embalign.reporting.elbow_answers import answer, beside_ridge, by_metric, plain_words
 from embalign.reporting.elbow_figure import draw, draw_trajectory
 from embalign.reporting.elbow_tables import (
     claim_table,
@@ -24,10 +24,12 @@ from embalign.reporting.elbow_tables import (
 )
 from embalign.reporting.elbow_verdicts import (
     BUDGETS,
+    CLAIM_METRICS,
     MARGIN_SHARE,
     PRIMARY,
     Comparison,
     Judged,
+    claim_answer,
     compare_density,
     judge_all,
 )
@@ -62,6 +64,7 @@ def write_report(frames: Mapping[str, pd.DataFrame], about: Mapping[str, Any], f
     verdict = {
         "primary": _machine_readable(primary),
         "curves": [_machine_readable(found) for found in judged],
+        "density_first": {metric: claim_answer([c for c in claim if c.metric == metric]) for metric in CLAIM_METRICS},
         "density_minus_random": [_plain(dataclasses.asdict(comparison)) for comparison in claim],
     }
     (folder / "verdict.json").write_text(json.dumps(verdict, indent=2, allow_nan=False) + "\n", encoding="ascii")
@@ -84,7 +87,7 @@ def _report(
     dimension = about["data"]["draft"]["dimension"]
     parts = [
         f"# Data-efficiency elbow: {about['pair']}",
-        f"**{first}** {second}",
+        f"**{first}** {second} {beside_ridge(judged, primary)}".strip(),
         *(
             f"Judged by {NAMES[found.metric]} instead: {' '.join(answer(found))}"
             for found in judged

@@ -14,7 +14,7 @@ from embalign.reporting.elbow_verdicts import (
     claim_answer,
 )
 from embalign.reporting.tables import NAMES, percent, span
-from embalign.verdicts.elbow import ElbowVerdict
+from embalign.verdicts.elbow import MOST_SEEDS, ElbowVerdict
 
 OPEN = f"open at {percent(MARGIN_SHARE)}"
 
@@ -54,7 +54,15 @@ def recommendation(found: Judged) -> str:
     within = f"within {percent(MARGIN_SHARE)} of the whole gain ({verdict.margin:.4f})"
     if not verdict.saturated:
         return f"Recommended ratio: 100 %, not saturated; no smaller ratio is shown to stay {within}."
-    rest = f"the data do not rule out {percent(low)}" if low < high else "every smaller one is shown to be worse"
+    smaller = [ratio for ratio in verdict.loss if ratio < high]
+    if low < high:
+        rest = f"the data do not rule out {percent(low)}"
+    elif not smaller:
+        rest = "no smaller one was measured"
+    elif all(verdict.loss[ratio].lower_bound() > verdict.margin for ratio in smaller):
+        rest = "every smaller one is shown to be worse"
+    else:
+        rest = f"the next smaller one, {percent(max(smaller))}, is shown to be worse"
     return f"Recommended ratio: {percent(high)}, the smallest shown to stay {within} of 100 %; {rest}."
 
 
@@ -72,10 +80,23 @@ def by_metric(judged: list[Judged]) -> pd.DataFrame:
         line |= {f"at {percent(share)}": percent(ratio) for share, ratio in found.recommended.items()}
         line[OPEN] = "nothing"
         if low < high:
-            needed = f"about {verdict.seeds_needed} seeds" if verdict.seeds_needed else "more test items"
-            line[OPEN] = f"{percent(low)} to {percent(high)}: {needed} would settle it"
+            line[OPEN] = f"{percent(low)} to {percent(high)}: {_what_settles(verdict)} would settle it"
         lines.append(line | {"unseen below": f"{verdict.minimum_detectable_effect:.4f}"})
     return pd.DataFrame(lines).fillna("")
+
+
+def beside_ridge(judged: list[Judged], primary: Judged) -> str:
+    """Return what ridge says on the same subsets, in a sentence, or nothing where it was not measured."""
+    wanted = (primary.policy, "closed_form", primary.metric)
+    ridge = next((found for found in judged if (found.policy, found.budget, found.metric) == wanted), None)
+    if ridge is None or ridge.verdict is None or primary.budget == "closed_form":
+        return ""
+    verdict = ridge.verdict
+    kind = f"has an elbow at {percent(verdict.elbow)}" if verdict.elbow else f"is {verdict.kind}"
+    return (
+        f"Fixed steps may be too many for a small subset; ridge on the same ones, which has none, {kind}: "
+        f"{verdict.reason}; enough: {percent(verdict.recommended_ratio)}."
+    )
 
 
 def plain_words(
@@ -95,6 +116,12 @@ def plain_words(
 
 def _main(judged: list[Judged]) -> list[Judged]:
     return [found for found in judged if (found.policy, found.budget) == (PRIMARY["policy"], PRIMARY["budget"])]
+
+
+def _what_settles(verdict: ElbowVerdict) -> str:
+    if verdict.seeds_needed:
+        return f"about {verdict.seeds_needed} seeds"
+    return "more test items" if verdict.items else f"no number of seeds up to {MOST_SEEDS}"
 
 
 def _at_most(slope_ratio: float | None) -> str:

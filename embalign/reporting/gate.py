@@ -192,7 +192,9 @@ def _style_parts(contrasts: list[Contrast], baseline: pd.DataFrame, seeds: int) 
         shown = f"{found.verdict.difference:+.4f} ({low:+.4f}, {high:+.4f}) {found.kind}"
         line[SPREAD_NAMES[found.metric]] = shown
     return [
-        "The memo hopes so. Every content of the table is asked in each style, of the plain items; accept rates are at "
+        "The memo hopes so. Every held-out content that has all styles and another item of its label "
+        f"({baseline['styled_items'].iloc[0]:.0f} in {baseline['styled_groups'].iloc[0]:.0f} label groups) is asked in "
+        "each style, of the plain items, so the figures for `plain` are those of these contents; accept rates are at "
         "the threshold that accepts half of the plain queries. Baseline:",
         markdown(style_table(baseline)),
         f"Difference of the standard deviation over styles, paired over {seeds} seeds and the label groups, 95 % "

@@ -115,8 +115,8 @@ def _report(
         "`docs/calibration/ab.md`.\n"
         "- The positive control is synthetic and judged by cosine; it shows that an order effect can be found, not how "
         "large one in real embeddings would be.\n"
-        "- One corpus, linear maps, 400 steps, amplitude only. Arms that train longer or on other data were not "
-        "measured.",
+        f"- One corpus, linear maps, {about['config']['steps']} steps, amplitude only. Arms that train longer or on "
+        "other data were not measured.",
     ]
     failed = rows[rows["status"] != "ok"]
     if len(failed):
@@ -216,8 +216,9 @@ def _detectable(contrasts: list[Contrast]) -> str:
         metric: max((c.verdict.minimum_detectable_effect for c in primary if c.metric == metric), default=math.nan)
         for metric in MARGINS
     }
-    return "Smallest difference between spectral and scrambled found with power 0.8, at its noisiest: " + ", ".join(
-        f"{value:.5f} {NAMES[metric]}" for metric, value in worst.items()
+    found = ", ".join(f"{value:.5f} {NAMES[metric]}" for metric, value in worst.items())
+    return (
+        f"Smallest difference between spectral and scrambled found with power 0.8 after Holm, at its noisiest: {found}"
     )
 
 

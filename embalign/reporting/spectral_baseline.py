@@ -80,7 +80,7 @@ def _report(samples: pd.DataFrame, dimension: int, pair: str, which: str) -> str
         ]
     )
     headline = (
-        "Without a spectral loss, spectral cosine is what the cosine predicts."
+        "Without a spectral loss, spectral cosine is not shown to differ from what the cosine predicts."
         if low <= 0 <= high
         else f"Spectral cosine is {'above' if low > 0 else 'below'} what the cosine predicts."
     )

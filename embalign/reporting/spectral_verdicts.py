@@ -67,12 +67,12 @@ def judge_contrasts(
     contrasts: list[Contrast] = []
     for family in dict.fromkeys((arm, control) for arm, control, _, _ in planned):
         tested = []
-        for arm, control, convention, weight in planned:
-            if (arm, control) != family:
-                continue
+        settings = [plan for plan in planned if plan[:2] == family]
+        for arm, control, convention, weight in settings:
             treated, against = (_arm(measured, name, convention, weight) for name in (arm, control))
             for metric, margin in margins.items():
-                verdict = _compare(treated, against, metric, margin, higher_is_better)
+                tests = len(settings) * len(margins)
+                verdict = _compare(treated, against, metric, margin, higher_is_better, tests)
                 if verdict is not None:
                     tested.append((convention, weight, metric, verdict))
         adjusted = holm([verdict.p_value for *_, verdict in tested])
@@ -184,15 +184,18 @@ def _larger(contrasts: list[Contrast]) -> str:
     ]
     if not found:
         return ""
+    ratios = sorted({c.weight for c in found})
+    where = f"With λ set by gradient ratio ({ratios[0]:g} to {ratios[-1]:g})"
     changed = [c for c in found if c.kind in ("better", "worse")]
     if not changed:
-        return "Nor does it change anything when its gradient is as large as the cosine loss's."
+        open_ones = sum(c.kind == "inconclusive" for c in found)
+        return f"{where} it is not shown to change anything; {open_ones} of {len(found)} comparisons are inconclusive."
     listed = "; ".join(
         f"{NAMES[c.metric]} {c.verdict.difference:+.4f} at ratio {c.weight:g}, {c.convention.partition('_')[0]} "
         f"({cause(contrasts, c.convention, c.weight, c.metric)})"
         for c in changed
     )
-    return f"With λ set by gradient ratio (0.01 to 1) it changes {listed}."
+    return f"{where} it changes {listed}."
 
 
 def _listed(settings: list[tuple[str, float, str]]) -> str:
@@ -200,13 +203,18 @@ def _listed(settings: list[tuple[str, float, str]]) -> str:
 
 
 def _compare(
-    treated: pd.DataFrame, against: pd.DataFrame, metric: str, margin: float, higher_is_better: bool = True
+    treated: pd.DataFrame,
+    against: pd.DataFrame,
+    metric: str,
+    margin: float,
+    higher_is_better: bool = True,
+    family: int = 1,
 ) -> ABVerdict | None:
     if treated.empty or against.empty:
         return None
     try:
         pairs = _over_draws(treated, metric), _over_draws(against, metric)
-        return judge_ab(*pairs, margin=margin, higher_is_better=higher_is_better)
+        return judge_ab(*pairs, margin=margin, higher_is_better=higher_is_better, family=family)
     except ValueError:
         return None
 

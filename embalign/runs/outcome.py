@@ -17,6 +17,7 @@ from embalign.runs.baseline import (
     read_baseline,
     update_baseline,
 )
+from embalign.runs.provenance import id_if_clean
 from embalign.runs.session import Session
 from embalign.verdicts.regression import RegressionVerdict
 
@@ -43,13 +44,26 @@ def publish(session: Session, arguments: Sequence[str]) -> list[str]:
     return messages
 
 
-def check_baselines(session: Session) -> None:
-    """Raise BaselineError if the merge gate cannot compare what is about to be measured."""
+def check_start(session: Session) -> None:
+    """Raise BaselineError if it is plain before the first cell that its purpose cannot come about."""
+    options = session.options
+    if (options.update_baseline or options.promote) and id_if_clean(session.checkout.begin()) is None:
+        raise BaselineError("the tree differs from its commit (or git is missing): commit first, then run again")
+    if options.regression == "strict" and not options.update_baseline:
+        _check_baselines(session)
+
+
+def _check_baselines(session: Session) -> None:
     for pair in session.folders():
         for name in session.run_experiments():
             path = baseline_path(session.options.root, pair, name)
             current = fingerprints(session.options.profile, session.digest(pair))
-            if unequal := difference(read_baseline(path), current):
+            unequal = difference(read_baseline(path), current)
+            if "profile" in unequal:
+                raise BaselineError(
+                    f"{path} holds another grid than --profile {session.options.profile}: add --profile gate"
+                )
+            if unequal:
                 raise BaselineError(
                     f"{path}: {unequal} differ from the baseline's, so nothing can be compared; if that is meant, "
                     "run with --profile gate --update-baseline and commit"
@@ -77,12 +91,10 @@ def update_baselines(session: Session, *, passed: bool) -> list[str]:
     """Write the baselines of what was measured; return what changed. Raises BaselineError before any is written."""
     if not passed:
         raise BaselineError("a baseline is made only from a run of which every case passes")
-    if session.options.seeds is not None:
-        raise BaselineError("a baseline holds every seed of its grid: leave --seeds out")
     root, profile = session.options.root, session.options.profile
     measured = list(session.measured())
     commits = [
-        check_update(session.checkout.state(experiment.measures()), profile, rows, declared)
+        check_update(session.checkout.state(experiment.measures()), rows, declared)
         for _, experiment, rows, declared in measured
     ]
     messages = []
@@ -100,8 +112,8 @@ def promote_reports(session: Session, *, passed: bool) -> list[str]:
     for pair, experiment, rows, declared in session.measured():
         missing = sum(cell not in rows for cell in declared)
         failed = sum(row["status"] != "ok" for row in rows.values())
-        if missing or failed or options.profile == "gate" or not experiment.conclusion:
-            found = f"{missing} cells missing, {failed} failed, profile {options.profile}"
+        if missing or failed or not experiment.conclusion:
+            found = f"{missing} cells missing, {failed} failed" if missing or failed else "it declares no conclusion"
             raise ConclusionError(
                 f"not promoted: {experiment.name} on {pair} is no complete run for a conclusion ({found})"
             )

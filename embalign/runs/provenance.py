@@ -68,14 +68,15 @@ class Checkout:
         self._root = root
         self._began: Mapping[str, str | bool | None] | None = None
 
-    def begin(self) -> None:
-        """Note the state that the first cell will be measured from."""
+    def begin(self) -> Mapping[str, str | bool | None]:
+        """Note the state that the first cell will be measured from, and return it."""
         if self._began is None:
             self._began = commit(self._root)
+        return self._began
 
     def state(self, measures: Mapping[str, str]) -> dict[str, str | bool | None]:
         """Return the commit, and as `dirty` whether the tree, or what measured, has differed from it or does so now."""
-        began = self._began or commit(self._root)
+        began = self.begin()
         modules = {measure.partition(":")[0] for measure in measures.values()}
         now = commit(self._root, sorted({path for module in modules for path in source_files(module)}))
         if now["id"] is None:

@@ -43,6 +43,7 @@ class Options:
     refresh: bool = False
     regression: str = "off"
     update_baseline: bool = False
+    promote: bool = False
 
 
 class Session:

@@ -16,7 +16,10 @@ ABKind = Literal["better", "worse", "equivalent", "inconclusive"]
 
 @dataclass(frozen=True)
 class ABVerdict:
-    """The judgement of one contrast; `difference` is treatment minus control, `items` 0 without items."""
+    """The judgement of one contrast; `difference` is treatment minus control, `items` 0 without items.
+
+    `minimum_detectable_effect` is the smallest difference that is called better or worse with power 0.8.
+    """
 
     kind: ABKind
     difference: float
@@ -42,13 +45,15 @@ def judge_ab(
     margin: float,
     alpha: float = 0.05,
     higher_is_better: bool = True,
+    family: int = 1,
 ) -> ABVerdict:
     """Return the verdict on two frames with columns seed and value, and optionally item, paired on seed (and item).
 
     A difference within `margin` on both sides by two one-sided tests at alpha (TOST, Schuirmann 1987) is `equivalent`,
     whether or not it differs from zero: the margin says what would matter. Else a two-sided p-value at most alpha makes
     `better` or `worse`; anything else is `inconclusive`. The standard error is over seeds, with items over seeds and
-    items (:mod:`embalign.verdicts.replicates`). Raises ValueError for seeds or items that do not pair one to one, for
+    items (:mod:`embalign.verdicts.replicates`). `family` is the number of contrasts that the caller adjusts for, which
+    the detectable effect takes into account. Raises ValueError for seeds or items that do not pair one to one, for
     repeated or non-finite values, fewer than two seeds, and a margin not above 0.
     """
     import pandas as pd
@@ -76,7 +81,7 @@ def judge_ab(
         interval=found.interval(1 - alpha),
         p_value=p_value,
         equivalence_p_value=equivalence,
-        minimum_detectable_effect=found.minimum_detectable_effect(alpha / 2),
+        minimum_detectable_effect=max(margin, found.minimum_detectable_effect(alpha / (2 * family))),
         seeds=measured.seeds,
         items=measured.items,
     )

@@ -43,10 +43,12 @@ class ElbowVerdict:
     `recommended_interval` holds the ratios that may be the smallest sufficient one: below it a ratio is shown to be
     worse than the margin allows, from its upper end on every ratio is shown not to be. `loss` maps each ratio to the
     paired difference value(1) - value(ratio), positive where less data is worse. `minimum_detectable_effect` is the
-    largest such loss that may pass unseen: the one found with power 0.8 at the noisiest ratio. `seeds_needed` settles
-    every ratio that is neither shown to be within the margin nor shown to be outside, if the means stay as they are;
-    None where no number up to 1000 does. `bend` is where the slope changes most, given if a straight line is rejected;
-    it is called an elbow only under the further conditions. `slope_ratio` is the slope after it over that before.
+    largest loss or gain that may pass unseen: what the tests for an effect, adjusted for the number of ratios, find
+    with power 0.8 at the noisiest one. `seeds_needed` settles every ratio that is neither shown to be within the margin
+    nor shown to be outside, if the means stay as they are; None where no number up to 1000 does. `best_ratio` has the
+    best mean, of a declining curve among the ratios that are shown to beat 100 %. `bend` is where the slope changes
+    most, given if a straight line is rejected; it is called an elbow only under the further conditions. `slope_ratio`
+    is the slope after it over that before.
     """
 
     kind: Kind
@@ -95,6 +97,7 @@ def judge_elbow(
     shown_worse = [ratio for ratio in ratios[:-1] if loss[ratio].lower_bound(alpha) > margin]
     lowest = min(ratio for ratio in ratios if ratio > max(shown_worse, default=0.0))
 
+    beating = _significant({ratio: -found for ratio, found in loss.items()}, alpha)
     p_value, kink = None, None
     if len(ratios) < FEWEST_RATIOS or measured.seeds < FEWEST_SEEDS:
         kind: Kind = "unidentifiable"
@@ -102,7 +105,7 @@ def judge_elbow(
     else:
         p_value = straight_line_p_value(measured, x)
         kink = find_kink(measured, x, alpha) if p_value <= alpha else None
-        kind, reason = _kind(loss, x, kink, alpha)
+        kind, reason = _kind(loss, beating, x, kink, alpha)
     bend = _as_ratio(kink.position, x, ratios) if kink else None
     bend_interval = None
     if kink and kink.interval:
@@ -116,11 +119,11 @@ def judge_elbow(
         recommended_interval=(min(lowest, recommended), recommended),
         saturated=recommended < 1,
         margin=margin,
-        minimum_detectable_effect=max(found.minimum_detectable_effect(alpha) for found in loss.values()),
+        minimum_detectable_effect=max(found.minimum_detectable_effect(alpha / len(loss)) for found in loss.values()),
         seeds=measured.seeds,
         items=measured.items,
         seeds_needed=_seeds_needed(measured, loss, margin, alpha),
-        best_ratio=ratios[int(np.argmax(measured.mean))],
+        best_ratio=max(beating or ratios, key=lambda ratio: measured.mean[ratios.index(ratio)]),
         straight_line_p_value=p_value,
         bend=bend,
         bend_interval=bend_interval,
@@ -144,10 +147,18 @@ def smallest_sufficient(loss: dict[float, StudentT], margin: float, alpha: float
     return smallest
 
 
-def _kind(loss: dict[float, StudentT], x: Array, kink: Kink | None, alpha: float) -> tuple[Kind, str]:
-    if min(holm([(-found).p_greater() for found in loss.values()])) <= alpha:
+def _significant(differences: dict[float, StudentT], alpha: float) -> list[float]:
+    """The ratios whose difference is shown to be above 0, Holm over the ratios."""
+    adjusted = holm([found.p_greater() for found in differences.values()])
+    return [ratio for ratio, p in zip(differences, adjusted, strict=True) if p <= alpha]
+
+
+def _kind(
+    loss: dict[float, StudentT], beating: list[float], x: Array, kink: Kink | None, alpha: float
+) -> tuple[Kind, str]:
+    if beating:
         return "declining", "a smaller ratio beats 100 %"
-    if min(holm([found.p_greater() for found in loss.values()])) > alpha:
+    if not _significant(loss, alpha):
         return "flat", "no ratio is shown to be worse than 100 %"
     if kink is None:
         return "gradual", "no bend towards diminishing returns is shown"
