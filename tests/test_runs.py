@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 
 from embalign.embeddings.pair import load_pair
+from embalign.reporting.tables import rerun_command
 from embalign.runs import export, provenance
 from embalign.runs.experiment import Cell, Experiment, Table, grid
 from embalign.runs.source import source_digest, source_files
@@ -173,3 +174,10 @@ def test_provenance_without_git_says_so(tmp_path, monkeypatch):
     assert provenance.commit(tmp_path) == {"id": None, "dirty": None}
     monkeypatch.setenv("PATH", "")
     assert provenance.commit(tmp_path) == {"id": None, "dirty": None}
+
+
+@pytest.mark.parametrize(("folder", "named"), [("benchmark/small", "small"), ("elsewhere/small", "elsewhere/small")])
+def test_the_command_to_run_again_finds_the_pair(folder, named):
+    about = {"pair": "small", "folder": folder, "profile": "full", "seeds": [0, 1, 2]}
+    expected = f"pytest benchmark/ -k elbow --pair {named} --profile full --seeds 3 --results always"
+    assert rerun_command("elbow", about) == expected

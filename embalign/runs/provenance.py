@@ -39,6 +39,7 @@ def describe_run(
     return {
         "experiment": experiment,
         "pair": folder.name,
+        "folder": _relative(str(folder), root),
         "command": shlex.join(_relative(word, root) for word in command),
         "profile": profile,
         "seeds": list(seeds),
