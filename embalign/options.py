@@ -30,8 +30,8 @@ def add_options(parser: pytest.Parser) -> None:
         "--profile",
         choices=PROFILES,
         default="quick",
-        help="quick: six ratios, five seeds; full: more ratios and ten seeds; gate: the merge gate's small grid, no "
-        "reports (default: %(default)s)",
+        help="quick: six ratios, five seeds; full: more ratios and ten seeds; gate: the merge gate's small grid, "
+        "seven seeds, no reports (default: %(default)s)",
     )
     group.addoption("--seeds", type=_at_least(2), metavar="N", help="number of seeds, at least 2 (default: by profile)")
     group.addoption(

@@ -16,6 +16,7 @@ GATED = Experiment(
     name="gated",
     report="gated:write_report",
     conclusion="gated:conclude",
+    gate_seeds=5,
     tables=(Table("gated", measure="gated:measure", quick=grid(setting=[0]), gate=grid(setting=[0, 1, 2])),),
 )
 

@@ -256,7 +256,7 @@ def test_a_baseline_is_not_updated_from_a_dirty_tree(gated_checkout):
 def test_a_baseline_of_nothing_gated_or_of_too_few_seeds_is_refused(checkout):
     path = checkout.root / "benchmark" / "test_gated.py"
     text = path.read_text()
-    path.write_text(text.replace("    name=", "    quick_seeds=2,\n    name="))
+    path.write_text(text.replace("gate_seeds=5", "gate_seeds=2"))
     checkout.commit()
     assert "2 seeds cannot show a regression" in checkout.run("--update-baseline").stdout
     path.write_text(text.replace('measure="gated:measure"', 'measure="gated:measure_one"'))

@@ -95,6 +95,7 @@ class Experiment:
     tables: tuple[Table, ...]
     quick_seeds: int = 5
     full_seeds: int = 10
+    gate_seeds: int = 7  # a loss of twice what matters is then seen in at least 95 %: docs/calibration/regression.md
     conclusion: str = ""  # "module:function" that writes the text of a promoted run
 
     def table(self, name: str) -> Table:
@@ -111,7 +112,8 @@ class Experiment:
 
     def table_cells(self, table: Table, pair: str, profile: str, seeds: int | None = None) -> Iterable[Cell]:
         """Yield one table's cells, seed by seed."""
-        count = seeds if seeds is not None else self.full_seeds if profile == "full" else self.quick_seeds
+        usual = {"quick": self.quick_seeds, "full": self.full_seeds, "gate": self.gate_seeds}[profile]
+        count = usual if seeds is None else seeds
         chosen = {"quick": table.quick, "full": table.full or table.quick, "gate": table.gate}[profile]
         for seed in range(min(count, table.seeds or count)):
             for settings in chosen:
