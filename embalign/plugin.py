@@ -135,7 +135,7 @@ class Hooks:
         if not _is_worker(self.config) and selected:
             if not self.config.getoption("pair"):  # those were checked before anything was collected
                 _or_usage_error(self.session.check)
-            from embalign.runs.outcome import check_start
+            from embalign.outcome import check_start
 
             _or_usage_error(lambda: check_start(self.session))
             _or_usage_error(lambda: self.session.start(selected))
@@ -218,15 +218,15 @@ class Hooks:
 
     def judge(self, session: pytest.Session) -> None:
         """Hold what was measured to its baselines: each verdict is a test result."""
+        from embalign.outcome import judge
         from embalign.regression_results import report_verdicts
-        from embalign.runs.outcome import judge
 
         strict = self.session.options.regression == "strict"
         self.messages += report_verdicts(session, judge(self.session), strict=strict)
 
     def update_baselines(self, session: pytest.Session, *, passed: bool) -> None:
         """Make what was measured the new baselines, or say why not."""
-        from embalign.runs.outcome import update_baselines
+        from embalign.outcome import update_baselines
 
         try:
             self.messages += update_baselines(self.session, passed=passed)
@@ -236,7 +236,7 @@ class Hooks:
 
     def publish(self, session: pytest.Session) -> bool:
         """Draw the reports of what was measured; return whether that could be done."""
-        from embalign.runs.outcome import publish
+        from embalign.outcome import publish
 
         try:
             self.messages += publish(self.session, self.config.invocation_params.args)
@@ -248,8 +248,8 @@ class Hooks:
 
     def promote(self, session: pytest.Session, *, passed: bool) -> None:
         """Promote what this run has measured and published, or say why not."""
+        from embalign.outcome import promote_reports
         from embalign.research.conclusion import ConclusionError
-        from embalign.runs.outcome import promote_reports
 
         try:
             self.messages += promote_reports(self.session, passed=passed)

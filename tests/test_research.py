@@ -50,6 +50,18 @@ def promoted(root):
     return folders
 
 
+def check_conclusions(root):
+    """Run the checks of every conclusion, as a user does."""
+    return subprocess.run(
+        [sys.executable, "-m", "pytest", "docs/research", "-q", "-p", "no:randomly"],
+        cwd=root,
+        env=light.environment(),
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+
+
 @pytest.mark.parametrize("experiment", EXPERIMENTS)
 def test_a_promoted_run_is_copied_byte_for_byte_and_verifies(root, promoted, experiment):
     folder = promoted[experiment]
@@ -78,14 +90,7 @@ def test_a_failing_conclusion_names_what_differs_without_a_traceback(root, promo
     text = path.read_text(encoding="utf-8")
     try:
         path.write_text(text + "\nAn improvement of 12 points.\n", encoding="utf-8")
-        done = subprocess.run(
-            [sys.executable, "-m", "pytest", "docs/research", "-q", "-p", "no:randomly"],
-            cwd=root,
-            env=light.environment(),
-            capture_output=True,
-            text=True,
-            check=False,
-        )
+        done = check_conclusions(root)
     finally:
         path.write_text(text, encoding="utf-8")
     assert done.returncode == pytest.ExitCode.TESTS_FAILED
@@ -193,14 +198,7 @@ def test_a_text_that_is_no_conclusion_fails(root, promoted, name):
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_text("A gain of 42 points.\n", encoding="utf-8")
     try:
-        done = subprocess.run(
-            [sys.executable, "-m", "pytest", "docs/research", "-q", "-p", "no:randomly"],
-            cwd=root,
-            env=light.environment(),
-            capture_output=True,
-            text=True,
-            check=False,
-        )
+        done = check_conclusions(root)
     finally:
         path.unlink()
     assert done.returncode == pytest.ExitCode.TESTS_FAILED, done.stdout
