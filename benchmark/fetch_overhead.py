@@ -28,9 +28,9 @@ import numpy as np
 import requests
 
 from embalign.embeddings.cache import VectorCache
-from embalign.embeddings.fetch import batches, fetch
+from embalign.embeddings.fetch import batches, fetch, open_source
 from embalign.embeddings.pair import Model
-from embalign.embeddings.source import open_source, preflight
+from embalign.embeddings.source import preflight
 
 
 def serve(dimension: int, seconds: float) -> str:

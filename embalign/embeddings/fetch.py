@@ -23,7 +23,7 @@ from embalign.embeddings.corpus import read_corpus
 from embalign.embeddings.holdout import check_labels
 from embalign.embeddings.http import without_credentials
 from embalign.embeddings.pair import Model, file_digest, read_config
-from embalign.embeddings.source import Identity, Source, embed_or_name, open_source, preflight
+from embalign.embeddings.source import Identity, Source, embed_or_name, preflight
 
 BATCH_TEXTS, BATCH_CHARACTERS = 16, 16_000
 ROLES = ("draft", "teacher")
@@ -34,6 +34,23 @@ def is_embedded(folder: Path) -> bool:
     """Return whether a pair's folder has embeddings at all; whether they fit is for `check_pair` to say."""
     names = ("provenance.json", *(f"{role}.safetensors" for role in ROLES))
     return all((folder / "embeddings" / name).is_file() for name in names)
+
+
+def open_source(model: Model) -> Source:
+    """Return the source that a side of pair.toml names. Raises SourceError for an address that cannot be used."""
+    match model.source:
+        case "ollama":
+            from embalign.embeddings.ollama import OllamaSource
+
+            return OllamaSource(model)
+        case "openai":
+            from embalign.embeddings.openai import OpenAISource
+
+            return OpenAISource(model)
+        case _:
+            from embalign.embeddings.local import LocalSource
+
+            return LocalSource(model)
 
 
 def embed_pair(folder: Path, cache: VectorCache, *, refresh: bool = False, quiet: bool = False) -> None:

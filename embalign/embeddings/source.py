@@ -11,7 +11,6 @@ import numpy as np
 
 from embalign.embeddings import Vectors
 from embalign.embeddings.http import SourceError, StatusError, shown
-from embalign.embeddings.pair import Model
 
 UNIT_TOLERANCE = 0.01
 # Of different length and subject: mean pooling over several texts goes wrong where their lengths differ.
@@ -53,23 +52,6 @@ class Source(Protocol):
     def embed(self, texts: Sequence[str]) -> list[Any]:
         """Return what the model gives for each text, unchecked. Raises SourceError."""
         ...
-
-
-def open_source(model: Model) -> Source:
-    """Return the source that a side of pair.toml names. Raises SourceError for an address that cannot be used."""
-    match model.source:
-        case "ollama":
-            from embalign.embeddings.ollama import OllamaSource
-
-            return OllamaSource(model)
-        case "openai":
-            from embalign.embeddings.openai import OpenAISource
-
-            return OpenAISource(model)
-        case _:
-            from embalign.embeddings.local import LocalSource
-
-            return LocalSource(model)
 
 
 def preflight(source: Source) -> Identity:
