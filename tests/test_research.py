@@ -255,11 +255,19 @@ def test_a_dirty_or_changed_run_is_not_promoted(root, promoted):
 
 
 def test_partial_runs_and_the_gates_small_grid_are_not_promoted(tmp_path, small_pair):
-    light.build_root(tmp_path / "checkout", small_pair)
-    done = light.run(tmp_path / "checkout", "--promote", "-k", "seed00")
-    assert done.returncode != 0
-    assert re.search(r"not promoted: light on small is no complete run", done.stdout)
-    assert not (tmp_path / "checkout" / "docs").exists()
+    root = tmp_path / "checkout"
+    light.build_root(root, small_pair)
+    (root / ".gitignore").write_text(".pytest_cache/\n__pycache__/\n")
+    git(root, "init", "-q")
+    git(root, "add", "-A")
+    git(root, "commit", "-qm", "state")
+    partial = light.run(root, "--promote", "-k", "seed00")
+    assert partial.returncode != 0
+    assert re.search(r"not promoted: light on small is no complete run .* cells missing", partial.stdout)
+    small = light.run(root, "--promote", "--profile", "gate")
+    assert small.returncode == pytest.ExitCode.USAGE_ERROR
+    assert "too small for a conclusion" in small.stderr
+    assert not (root / "docs").exists()
 
 
 @pytest.fixture

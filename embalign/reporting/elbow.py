@@ -101,8 +101,8 @@ def _report(
         "## In plain words",
         f"For {primary.policy} selection and {BUDGETS[primary.budget]}. Elbow: what a doubling of the data brings at "
         "least halves there; the curve need not be sharp. Enough: the smallest ratio from which on no loss exceeds "
-        f"{percent(MARGIN_SHARE)} of the whole gain, and the same at two other margins. Unseen below: the loss against "
-        "100 % that is found with power 0.8.",
+        f"{percent(MARGIN_SHARE)} of the whole gain, and the same at two other margins. Unseen below: the loss or gain "
+        "against 100 % that is found with power 0.8, after Holm over the ratios.",
         markdown(by_metric(judged)),
         "\n".join(plain_words(judged, claim, measured, references)),
         "## The curve",
@@ -122,7 +122,8 @@ def _report(
         "slope halves where fewer than two ratios lie on one side. Bend: where the slope falls most, with interval.",
         f"Margin for the recommended ratio: {percent(MARGIN_SHARE)} of the gain from no data (constant vector for "
         "cosine and Spearman, chance for retrieval) to all of it. The interval holds the ratios that may be the "
-        "smallest sufficient one. Detectable: the loss against 100 % found with power 0.8 at the noisiest ratio.",
+        "smallest sufficient one. Detectable: the loss or gain against 100 % found with power 0.8 at the noisiest "
+        "ratio, after Holm over the ratios.",
         markdown(verdict_table(judged)),
         "## Along training",
         "![Held-out mean cosine along training](trajectory.png)",
