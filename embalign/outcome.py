@@ -1,4 +1,4 @@
-"""What becomes of a run that has ended: reports, the merge gate's verdicts, new baselines, a promoted conclusion."""
+"""What a run is to bring, checked before its first cell and done after its last: reports, verdicts, what is kept."""
 
 from __future__ import annotations
 
