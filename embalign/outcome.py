@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 
 from embalign.research.conclusion import ConclusionError
 from embalign.research.promote import promote
@@ -17,6 +17,7 @@ from embalign.runs.baseline import (
     read_baseline,
     update_baseline,
 )
+from embalign.runs.experiment import Cell
 from embalign.runs.provenance import id_if_clean
 from embalign.runs.session import Session
 from embalign.verdicts.regression import RegressionVerdict
@@ -44,11 +45,18 @@ def publish(session: Session, arguments: Sequence[str]) -> list[str]:
     return messages
 
 
-def check_start(session: Session) -> None:
-    """Raise BaselineError if it is plain before the first cell that its purpose cannot come about."""
+def check_start(session: Session, selected: Collection[Cell]) -> None:
+    """Raise BaselineError if it is plain before the first cell that the purpose of a run cannot come about."""
     options = session.options
-    if (options.update_baseline or options.promote) and id_if_clean(session.checkout.begin()) is None:
-        raise BaselineError("the tree differs from its commit (or git is missing): commit first, then run again")
+    if options.update_baseline or options.promote:
+        if id_if_clean(session.checkout.begin()) is None:
+            raise BaselineError("the tree differs from its commit (or git is missing): commit first, then run again")
+        for _, _, _, declared in session.measured():
+            if missing := [cell for cell in declared if cell not in selected]:
+                raise BaselineError(
+                    f"{len(missing)} of {len(declared)} cells are not selected, for instance {missing[0].id}; a part "
+                    "is neither promoted nor a baseline: widen -k"
+                )
     if options.regression == "strict" and not options.update_baseline:
         _check_baselines(session)
 
@@ -119,6 +127,7 @@ def promote_reports(session: Session, *, passed: bool) -> list[str]:
             )
         folder = session.folders()[pair]
         base = options.reports_dir / folder.name if options.reports_dir else folder / "reports"
-        target = promote(base / experiment.name, options.root, experiment.conclusion)
+        source = artifacts.report_folder(base, experiment.name, options.profile)
+        target = promote(source, options.root, experiment.conclusion)
         messages.append(f"{experiment.name} on {pair}: promoted to {target.relative_to(options.root)}")
     return messages

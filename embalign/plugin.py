@@ -137,7 +137,7 @@ class Hooks:
                 _or_usage_error(self.session.check)
             from embalign.outcome import check_start
 
-            _or_usage_error(lambda: check_start(self.session))
+            _or_usage_error(lambda: check_start(self.session, {cell for _, cell in selected}))
             _or_usage_error(lambda: self.session.start(selected))
 
     @pytest.hookimpl(tryfirst=True)

@@ -227,7 +227,8 @@ def test_another_profile_is_another_grid(gated_checkout):
 @pytest.mark.parametrize(
     ("options", "environment", "shift", "message"),
     [
-        (["-k", "not 2-seed00"], {}, {}, "1 of 15 cells have no row"),
+        (["-k", "not 2-seed00"], {}, {}, "1 of 15 cells are not selected"),
+        (["-n", "2", "-k", "not 2-seed00"], {}, {}, "1 of 15 cells have no row"),
         ([], {"CI": "true"}, {}, "CI is set"),
         (["--profile", "quick"], {}, {}, "add --profile gate"),
         (["--seeds", "2"], {}, {}, "leave --seeds out"),
@@ -235,7 +236,7 @@ def test_another_profile_is_another_grid(gated_checkout):
         (["-n", "2"], {}, {"mrr": -2}, "only from a run of which every case passes"),
         ([], {}, {"spearman": float("nan")}, "15 cells have a gated metric that is no finite number"),
     ],
-    ids=["partial", "CI", "profile", "seeds", "failing", "failing-xdist", "NaN"],
+    ids=["partial", "partial-xdist", "CI", "profile", "seeds", "failing", "failing-xdist", "NaN"],
 )
 def test_a_baseline_is_not_updated_from_what_does_not_support_it(gated_checkout, options, environment, shift, message):
     before = gated_checkout.baseline.read_bytes()

@@ -263,6 +263,8 @@ def test_partial_runs_and_the_gates_small_grid_are_not_promoted(tmp_path, small_
     git(root, "commit", "-qm", "state")
     partial = light.run(root, "--promote", "-k", "seed00")
     assert partial.returncode != 0
+    assert re.search(r"cells are not selected, for instance .*; a part is neither promoted", partial.stderr)
+    partial = light.run(root, "--promote", "-k", "seed00", "-n", "2")
     assert re.search(r"not promoted: light on small is no complete run .* cells missing", partial.stdout)
     small = light.run(root, "--promote", "--profile", "gate")
     assert small.returncode == pytest.ExitCode.USAGE_ERROR

@@ -9,6 +9,7 @@ import pytest
 from embalign.embeddings.pair import load_pair
 from embalign.reporting.tables import rerun_command
 from embalign.runs import export, provenance
+from embalign.runs.artifacts import report_folder
 from embalign.runs.experiment import Cell, Experiment, Table, grid
 from embalign.runs.source import source_digest, source_files
 from embalign.runs.store import Store, cell_key
@@ -181,3 +182,20 @@ def test_the_command_to_run_again_finds_the_pair(folder, named):
     about = {"pair": "small", "folder": folder, "profile": "full", "seeds": [0, 1, 2]}
     expected = f"pytest benchmark/ -k elbow --pair {named} --profile full --seeds 3 --results always"
     assert rerun_command("elbow", about) == expected
+
+
+@pytest.mark.parametrize(
+    ("profile", "there", "place"),
+    [
+        ("quick", "full", "quick/elbow"),
+        ("quick", "quick", "elbow"),
+        ("quick", None, "elbow"),
+        ("full", "full", "elbow"),
+        ("full", "quick", "elbow"),
+    ],
+)
+def test_a_quick_run_never_replaces_a_full_report(tmp_path, profile, there, place):
+    if there:
+        (tmp_path / "elbow").mkdir()
+        (tmp_path / "elbow" / "provenance.json").write_text(json.dumps({"profile": there}))
+    assert report_folder(tmp_path, "elbow", profile) == tmp_path / place

@@ -35,7 +35,8 @@ def elbow(folder: Path, provenance: Mapping[str, Any]) -> Written:
             "\n".join(lines),
             "## Evidence",
             "![Metrics over the share of training data](data_ratio_vs_metrics.png)",
-            f"Means over {seeds} seeds, {items} held-out label groups. Difference: densest minus random.",
+            f"Means over {seeds} seeds, {items} held-out label groups. Difference: densest minus random. Gains count "
+            f"from no data at all: a constant vector, and chance. {_untrained(folder)}",
             _elbow_table(folder, ratios),
             "![Held-out cosine along training](trajectory.png)",
             "## Limits",
@@ -118,6 +119,13 @@ def _elbow_verdict(folder: Path, verdict: Mapping[str, Any], metric: str, budget
         f"{words}; {number('recommended_ratio', '100')} % of the data is enough to lose no more than "
         f"{number('margin', form='.4f')} of a gain of {number('gain', form='.4f')}."
     )
+
+
+def _untrained(folder: Path) -> str:
+    shared = {"col": "recall_at_1", "fn": "mean", "format": ".4f"}
+    untrained = bind(folder, file="references.csv", where="reference:untrained", **shared)
+    trained = bind(folder, file=CURVES, where="policy:random,budget:steps,ratio:1", **shared)
+    return f"Recall@1 of the map before training: {untrained}; trained on all of the data: {trained}."
 
 
 def _density(verdict: Mapping[str, Any], metric: str) -> str:

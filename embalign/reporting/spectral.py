@@ -84,8 +84,9 @@ def _report(
         "## In plain words",
         f"What the spectral loss changes against the baseline, and what that is put down to. Equivalent: within "
         f"{margins}, by two one-sided tests; better, worse: not zero after Holm, and not shown to be within; "
-        "inconclusive: neither. Spectral: it also differs from the same loss on scrambled dimensions and from a "
-        "penalty on the norm alone. Gradient: the term's gradient over the cosine loss's, as measured after warm-up.",
+        "inconclusive: neither. Spectral: it also differs, in the same direction, from the same loss on scrambled "
+        "dimensions and from a penalty on the norm alone. Gradient: the term's gradient over the cosine loss's, as "
+        "measured after warm-up.",
         markdown(_answers(contrasts, measured)),
         "`raw`: loss and λ as the memo writes them, on the map's own output, FFT unscaled. `unit`: "
         "both vectors at length 1, orthonormal FFT. `..._gradient_ratio`: λ set to give the term's gradient "
@@ -108,7 +109,8 @@ def _report(
         _law(measured),
         "## Every arm",
         f"Mean over {seeds} seeds ± half the 95 % t interval over seeds. Gradient ratio: norm of the added term's "
-        "gradient over that of the cosine loss, in W, on the first batch after warm-up.",
+        "gradient over that of the cosine loss, in W, on the first batch after warm-up. Rotation: the spectral loss "
+        "after a random rotation of both sides; phase: what the mean squared error has beyond the amplitudes.",
         markdown(_arm_table(measured)),
         "## What this rests on",
         "- Margins and contrasts were fixed before any run. Error rates of the verdict are measured in "

@@ -94,8 +94,9 @@ def _report(samples: pd.DataFrame, dimension: int, pair: str, which: str) -> str
                 f"![Spectra, and spectral cosine against cosine]({NAME}.png)",
                 "## This run beside the memo's",
                 markdown(table),
-                f"Map: {which}. Samples: the first {n} held-out items. The two runs differ in models, texts and map, "
-                "so the columns are not a comparison of methods.",
+                f"Map: {which}. Samples: the first {n} held-out items, which are of few label groups: the excess over "
+                "all held-out items is in `report.md` beside this. The two runs differ in models, texts and map, so "
+                "the columns are not a comparison of methods.",
                 "## What the numbers mean",
                 f"- spec_mse is spec_cosine in other units: 2 (1 - spec_cosine) / K. The memo's line gives "
                 f"{identity:.8f} for K = {MEMO_BINS}, its own spec_mse; here K = {dimension // 2 + 1}.\n"

@@ -44,7 +44,7 @@ def publish(
     from embalign.reporting.tables import write_csv
 
     base = reports_dir / folder.name if reports_dir else folder / "reports"
-    canonical, partial = base / experiment.name, base / ".partial" / experiment.name
+    canonical, partial = report_folder(base, experiment.name, profile), base / ".partial" / experiment.name
     frames = collect_frames(experiment, rows, declared)
     missing = [cell for cell in declared if cell not in rows]
     if missing:
@@ -75,6 +75,9 @@ def publish(
         seeds=sorted({cell.seed for cell in declared}),
         state=state,
     )
+    aside = canonical.parent != base
+    if aside:
+        own_folder(canonical.parent)
     canonical.mkdir(parents=True, exist_ok=True)
     write_report: Callable[[Mapping[str, pd.DataFrame], Mapping[str, Any], Path], str]
     write_report = pkgutil.resolve_name(experiment.report)
@@ -93,9 +96,19 @@ def publish(
     return [
         f"{experiment.name} on {folder.name}: {headline}",
         f"  {len(declared)} cells, report: {_shown(canonical / 'report.md', root)}{note}",
+        *([f"  the full report in {_shown(base / experiment.name, root)} is left as it was"] if aside else []),
         *([f"  {unverified}"] if unverified else []),
         *([f"  removed what an earlier partial run had left in {_shown(partial, root)}"] if stale else []),
     ]
+
+
+def report_folder(base: Path, experiment: str, profile: str) -> Path:
+    """Return where the artifacts of a complete run belong: a quick one never replaces what a full one has given."""
+    try:
+        there = json.loads((base / experiment / "provenance.json").read_text(encoding="utf-8"))["profile"]
+    except (OSError, ValueError, KeyError, TypeError):
+        there = profile
+    return base / "quick" / experiment if (profile, there) == ("quick", "full") else base / experiment
 
 
 def collect_frames(

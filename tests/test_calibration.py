@@ -1,0 +1,28 @@
+"""The committed calibration texts say what the tables beside them hold."""
+
+import re
+
+import pandas as pd
+import pytest
+from pair_folders import ROOT
+
+from embalign.reporting.calibration import ab_tables, elbow_tables
+from embalign.reporting.calibration_gates import gate_tables, regression_tables
+
+FOLDER = ROOT / "docs" / "calibration"
+
+
+def ab_text(table):
+    experiments, found = re.search(
+        r"Of (\d+) experiments.*? found in (\d+) ", (FOLDER / "ab.md").read_text(encoding="utf-8")
+    ).groups()
+    return ab_tables(table, int(found), int(experiments))
+
+
+@pytest.mark.parametrize(
+    ("name", "write"),
+    [("elbow", elbow_tables), ("ab", ab_text), ("gate", gate_tables), ("regression", regression_tables)],
+)
+def test_a_calibrations_text_is_that_of_its_table(name, write):
+    table = pd.read_csv(FOLDER / f"{name}.csv", keep_default_na=name != "ab")
+    assert write(table) == (FOLDER / f"{name}.md").read_text(encoding="utf-8")
