@@ -14,13 +14,14 @@ import threading
 import time
 from collections import deque
 from collections.abc import Callable
-from concurrent.futures import FIRST_COMPLETED, Future, wait
+from concurrent.futures import FIRST_COMPLETED, CancelledError, Future, wait
 from pathlib import Path
 from typing import Any, Protocol
 
 from embalign.runs.experiment import Cell, Row, Table
 
 ATTEMPTS = 2
+LOOK_SECONDS = 1.0  # between two looks at whether the cluster is still there
 
 
 class ExecutorError(RuntimeError):
@@ -32,6 +33,9 @@ class CellExecutor(Protocol):
 
     def submit(self, table: Table, cell: Cell) -> Future[Row]:
         """Start measuring a cell and return its future."""
+
+    def result(self, future: Future[Row]) -> Row:
+        """Wait for a cell's row. Raises CancelledError for one that will not come, or what the cell raised."""
 
     def shutdown(self) -> None:
         """Stop at once; cells that have not finished are dropped."""
@@ -102,6 +106,10 @@ class LocalExecutor:
         if not self._thread.is_alive() and not self._stopped:
             self._thread.start()
         return job.future
+
+    def result(self, future: Future[Row]) -> Row:
+        """Wait for a cell's row; a worker that dies settles its cells' futures."""
+        return future.result()
 
     def shutdown(self) -> None:
         """Kill the workers; futures that have not finished are cancelled."""
@@ -211,6 +219,14 @@ class DaskExecutor:
         """Send a cell; its pair is on the cluster once and moves to a worker when that needs it."""
         future: Future[Row] = self._executor.submit(measure_from_value, table, cell, self._pair(cell.pair))
         return future
+
+    def result(self, future: Future[Row]) -> Row:
+        """Wait for a cell's row, as long as there is a cluster."""
+        # A future whose result is under way when the scheduler dies may stay pending for ever.
+        while not wait([future], timeout=LOOK_SECONDS).done:
+            if self._client.status != "running":
+                raise CancelledError
+        return future.result()
 
     def shutdown(self) -> None:
         """Drop what has not finished and leave the cluster as it was."""

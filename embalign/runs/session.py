@@ -144,8 +144,8 @@ class Session:
         if self.options.results == "only-cache":
             raise NotStoredError("no stored row; run without --results only-cache to measure it")
         try:
-            if cell in self._futures:
-                return self._futures[cell].result()
+            if cell in self._futures and self._executor is not None:
+                return self._executor.result(self._futures[cell])
             return table.run(self.pair(cell.pair), cell)
         except CancelledError:
             raise CellFailedError("the cluster went away before the cell was finished") from None
