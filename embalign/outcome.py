@@ -15,10 +15,10 @@ from embalign.runs.baseline import (
     difference,
     fingerprints,
     read_baseline,
+    require_clean,
     update_baseline,
 )
 from embalign.runs.experiment import Cell
-from embalign.runs.provenance import id_if_clean
 from embalign.runs.session import Session
 from embalign.verdicts.regression import RegressionVerdict
 
@@ -49,8 +49,7 @@ def check_start(session: Session, selected: Collection[Cell]) -> None:
     """Raise BaselineError if it is plain before the first cell that the purpose of a run cannot come about."""
     options = session.options
     if options.update_baseline or options.promote:
-        if id_if_clean(session.checkout.begin()) is None:
-            raise BaselineError("the tree differs from its commit (or git is missing): commit first, then run again")
+        require_clean(session.checkout.begin())
         for _, _, _, declared in session.measured():
             if missing := [cell for cell in declared if cell not in selected]:
                 raise BaselineError(
@@ -125,8 +124,7 @@ def promote_reports(session: Session, *, passed: bool) -> list[str]:
             raise ConclusionError(
                 f"not promoted: {experiment.name} on {pair} is no complete run for a conclusion ({found})"
             )
-        folder = session.folders()[pair]
-        base = options.reports_dir / folder.name if options.reports_dir else folder / "reports"
+        base = artifacts.reports_base(session.folders()[pair], options.reports_dir)
         source = artifacts.report_folder(base, experiment.name, options.profile)
         target = promote(source, options.root, experiment.conclusion)
         messages.append(f"{experiment.name} on {pair}: promoted to {target.relative_to(options.root)}")

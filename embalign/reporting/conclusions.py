@@ -7,13 +7,13 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from embalign.reporting.elbow_verdicts import CLAIM_METRICS
 from embalign.reporting.tables import NAMES
 from embalign.research.claims import bind
 
 CURVES = "data_ratio_vs_metrics.csv"
 ARMS = "spectral_ab.csv"
 RIDGE = ("cosine_mean", "closed_form")
-SHOWN = ("cosine_mean", "recall_at_1")
 
 Written = tuple[str, str, Sequence[str]]
 
@@ -21,9 +21,9 @@ Written = tuple[str, str, Sequence[str]]
 def elbow(folder: Path, provenance: Mapping[str, Any]) -> Written:
     """Return title, text and names with digits of experiment 1's conclusion."""
     verdict = json.loads((folder / "verdict.json").read_text(encoding="utf-8"))
-    lines = [f"- **By {NAMES[metric]}:** {_elbow_verdict(folder, verdict, metric)}" for metric in SHOWN]
+    lines = [f"- **By {NAMES[metric]}:** {_elbow_verdict(folder, verdict, metric)}" for metric in CLAIM_METRICS]
     lines.append(f"- **By mean cosine, ridge on the same subsets:** {_elbow_verdict(folder, verdict, *RIDGE)}")
-    lines += [f"- **Densest items first, {NAMES[metric]}:** {_density(verdict, metric)}" for metric in SHOWN]
+    lines += [f"- **Densest items first, {NAMES[metric]}:** {_density(verdict, metric)}" for metric in CLAIM_METRICS]
     ratios = sorted({entry["ratio"] for entry in verdict["density_minus_random"]} | {1.0})
     seeds = bind(folder, file="verdict.json", path="primary/seeds", format=".0f")
     items = bind(folder, file="verdict.json", path="primary/items", format=".0f")
@@ -144,7 +144,7 @@ def _elbow_table(folder: Path, ratios: Sequence[float]) -> str:
     for ratio in ratios:
         where = {policy: f"policy:{policy},budget:steps,ratio:{ratio:g}" for policy in ("random", "density")}
         cells = [bind(folder, file=CURVES, where=where["random"], col="ratio", fn="mean", scale="100", format=".3g")]
-        for metric in SHOWN:
+        for metric in CLAIM_METRICS:
             shared = {"file": CURVES, "col": metric, "fn": "mean"}
             cells.append(bind(folder, **shared, where=where["random"], format=".4f"))
             cells.append(bind(folder, **shared, where=where["density"], minus=where["random"], format="+.4f"))

@@ -68,10 +68,10 @@ def judge_contrasts(
     for family in dict.fromkeys((arm, control) for arm, control, _, _ in planned):
         tested = []
         settings = [plan for plan in planned if plan[:2] == family]
+        tests = len(settings) * len(margins)
         for arm, control, convention, weight in settings:
             treated, against = (_arm(measured, name, convention, weight) for name in (arm, control))
             for metric, margin in margins.items():
-                tests = len(settings) * len(margins)
                 verdict = _compare(treated, against, metric, margin, higher_is_better, tests)
                 if verdict is not None:
                     tested.append((convention, weight, metric, verdict))

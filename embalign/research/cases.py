@@ -30,18 +30,6 @@ class StrayFile(pytest.File):
         yield StrayItem.from_parent(self, name="stray")
 
 
-class StrayItem(pytest.Item):
-    """The failure of a file that no conclusion answers for."""
-
-    def runtest(self) -> None:
-        """Raise ConclusionError."""
-        raise ConclusionError(f"{self.path.name}: belongs to no conclusion; here is only what --promote has written")
-
-    def repr_failure(self, excinfo: pytest.ExceptionInfo[BaseException], style: Any = None) -> Any:
-        """Show what is wrong, without a traceback."""
-        return str(excinfo.value)
-
-
 class ConclusionFile(pytest.File):
     """A promoted conclusion."""
 
@@ -69,3 +57,11 @@ class ConclusionItem(pytest.Item):
         if isinstance(excinfo.value, ConclusionError):
             return str(excinfo.value)
         return super().repr_failure(excinfo, style)
+
+
+class StrayItem(ConclusionItem):
+    """The failure of a file that no conclusion answers for."""
+
+    def runtest(self) -> None:
+        """Raise ConclusionError."""
+        raise ConclusionError(f"{self.path.name}: belongs to no conclusion; here is only what --promote has written")

@@ -180,6 +180,8 @@ def check_text(found: Conclusion) -> int:
     shown = IMAGE.findall(COMMENT.sub("", found.text))
     if sorted(shown) != sorted(found.about["figures"]):
         raise ConclusionError(f"figures: the text shows {shown}, the front matter names {found.about['figures']}")
+    if bare := [name for name in found.about["names"] if not re.search(r"[^\W\d]", name)]:
+        raise ConclusionError(f"names: {bare[0]!r} is a number, not a name with digits in it")
     for claim in claims_of(found.text):
         if claim.fields.get("file") not in found.about["raw"]:
             raise ConclusionError(f"{claim}: {claim.fields.get('file')!r} is not among the raw data")

@@ -43,7 +43,7 @@ def publish(
     """
     from embalign.reporting.tables import write_csv
 
-    base = reports_dir / folder.name if reports_dir else folder / "reports"
+    base = reports_base(folder, reports_dir)
     canonical, partial = report_folder(base, experiment.name, profile), base / ".partial" / experiment.name
     frames = collect_frames(experiment, rows, declared)
     missing = [cell for cell in declared if cell not in rows]
@@ -100,6 +100,11 @@ def publish(
         *([f"  {unverified}"] if unverified else []),
         *([f"  removed what an earlier partial run had left in {_shown(partial, root)}"] if stale else []),
     ]
+
+
+def reports_base(folder: Path, reports_dir: Path | None) -> Path:
+    """Return the folder of all reports on the pair in `folder`."""
+    return reports_dir / folder.name if reports_dir else folder / "reports"
 
 
 def report_folder(base: Path, experiment: str, profile: str) -> Path:

@@ -128,6 +128,11 @@ def check_update(state: Mapping[str, Any], rows: Mapping[Cell, Row], declared: S
         raise BaselineError(f"no cell has the gated metrics ({', '.join(MIN_EFFECTS)}): there is nothing to gate")
     if (seeds := len({cell.seed for cell in rows if _key(cell) in values})) < FEWEST_SEEDS:
         raise BaselineError(f"{seeds} seeds cannot show a regression; the grid needs at least {FEWEST_SEEDS}")
+    return require_clean(state)
+
+
+def require_clean(state: Mapping[str, Any]) -> str:
+    """Return the commit of a checkout's state. Raises BaselineError if the tree is not that commit."""
     commit = id_if_clean(state)
     if commit is None:
         raise BaselineError("the tree differs from its commit (or git is missing): commit first, then run again")

@@ -97,7 +97,7 @@ def commit(root: Path, sources: Sequence[Path] = ()) -> dict[str, str | bool | N
     if status is None or head is None:
         return {"id": None, "dirty": None}
     names = [str(path.relative_to(root)) for path in sources if path.is_relative_to(root)]
-    return {"id": head, "dirty": bool(status) or not all(_is_committed(root, name) for name in names)}
+    return {"id": head, "dirty": bool(status) or not _are_committed(root, names)}
 
 
 def clean_commit(root: Path) -> str | None:
@@ -110,8 +110,11 @@ def id_if_clean(state: Mapping[str, Any]) -> str | None:
     return str(state["id"]) if state["id"] is not None and state["dirty"] is False else None
 
 
-def _is_committed(root: Path, name: str) -> bool:
-    return _git(root, "rev-parse", f"HEAD:./{name}") == _git(root, "hash-object", "--", name) is not None
+def _are_committed(root: Path, names: Sequence[str]) -> bool:
+    if not names:
+        return True
+    held = _git(root, "rev-parse", *(f"HEAD:./{name}" for name in names))
+    return held is not None and held == _git(root, "hash-object", "--", *names)
 
 
 def _git(root: Path, *words: str) -> str | None:
