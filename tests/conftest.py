@@ -23,3 +23,19 @@ def smollm2():
 def small_pair(smollm2, tmp_path):
     """Return the folder of a pair with 240 items of the shipped pair's real embeddings."""
     return write_pair(tmp_path / "benchmark" / "small", smollm2, 240)
+
+
+def pytest_terminal_summary(terminalreporter, config):
+    """Where the merge gate's instrument fails, say what is wrong, by how much, and what to do."""
+    failed = terminalreporter.stats.get("failed", [])
+    if config.option.markexpr != "instrument" or not failed:
+        return
+    terminalreporter.section("merge gate")
+    for report in failed:
+        found = getattr(report.longrepr, "reprcrash", None)
+        said = " ".join((found.message if found else report.longreprtext).split())
+        terminalreporter.line(f"{report.nodeid}: {said[:300]}")
+    terminalreporter.line(
+        "What the gate measures with is wrong by these tests, so its metrics tell nothing: mend the code. "
+        "--update-baseline is no remedy for this."
+    )
