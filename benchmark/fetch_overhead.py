@@ -29,8 +29,8 @@ import requests
 
 from embalign.embeddings.cache import VectorCache
 from embalign.embeddings.fetch import batches, fetch, open_source
-from embalign.embeddings.pair import Model
 from embalign.embeddings.source import preflight
+from embalign.pairs.pair import Model
 
 
 def serve(dimension: int, seconds: float) -> str:

@@ -15,9 +15,9 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT))
 
-from embalign.embeddings.pair import find_pair, load_pair, pair_digest
+from embalign.experiments.grid import Cell, Table
+from embalign.pairs.pair import find_pair, load_pair, pair_digest
 from embalign.runs.executor import DaskExecutor, LocalExecutor
-from embalign.runs.experiment import Cell, Table
 
 WORKERS, PORT = 2, 18786
 TABLE = Table("overhead", "scheduling_overhead:one_second", quick=[])

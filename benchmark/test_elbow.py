@@ -7,7 +7,7 @@ import math
 
 import pytest
 
-from embalign.runs.experiment import Experiment, Table, grid
+from embalign.experiments.grid import Experiment, Table, grid
 
 QUICK_RATIOS = [0.01, 0.05, 0.10, 0.20, 0.50, 1.00]
 FULL_RATIOS = [0.01, 0.02, 0.05, 0.10, 0.15, 0.20, 0.30, 0.50, 0.70, 1.00]
@@ -17,12 +17,12 @@ BUDGETS = ["steps", "epochs", "closed_form"]
 
 ELBOW = Experiment(
     name="elbow",
-    report="embalign.reporting.elbow:write_report",
-    conclusion="embalign.reporting.conclusions:elbow",
+    report="embalign.experiments.elbow.report:write_report",
+    conclusion="embalign.experiments.conclusions:elbow",
     tables=(
         Table(
             name="data_ratio_vs_metrics",
-            measure="embalign.runs.measure_ratio:measure_ratio",
+            measure="embalign.experiments.elbow.cells:measure_ratio",
             quick=grid(policy=POLICIES, budget=BUDGETS, ratio=QUICK_RATIOS),
             full=[
                 *grid(policy=POLICIES, budget=BUDGETS, ratio=FULL_RATIOS),
@@ -36,14 +36,14 @@ ELBOW = Experiment(
         ),
         Table(
             name="trajectory",
-            measure="embalign.runs.measure_ratio:measure_trajectory",
+            measure="embalign.experiments.elbow.cells:measure_trajectory",
             seeds=3,
             quick=grid(policy=["random"], ratio=QUICK_RATIOS),
             full=grid(policy=["random"], ratio=FULL_RATIOS),
         ),
         Table(
             name="references",
-            measure="embalign.runs.measure_ratio:measure_reference",
+            measure="embalign.experiments.elbow.cells:measure_reference",
             quick=grid(reference=["mean_vector", "untrained", "chance", "draft", "teacher"]),
         ),
     ),

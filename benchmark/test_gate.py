@@ -7,7 +7,7 @@ import math
 
 import pytest
 
-from embalign.runs.experiment import Experiment, Table, grid
+from embalign.experiments.grid import Experiment, Table, grid
 
 QUICK_RATIOS = [0.01, 0.05, 0.10, 0.20, 0.50, 1.00]
 FULL_RATIOS = [0.01, 0.02, 0.05, 0.10, 0.15, 0.20, 0.30, 0.50, 0.70, 1.00]
@@ -30,23 +30,23 @@ def terms(lambdas, gradient_ratios):
 
 GATE = Experiment(
     name="gate",
-    report="embalign.reporting.gate:write_report",
+    report="embalign.experiments.gate.report:write_report",
     tables=(
         Table(
             name="gate_ratio",
-            measure="embalign.runs.measure_gate:measure_ratio_gate",
+            measure="embalign.experiments.gate.cells:measure_ratio_gate",
             quick=grid(ratio=QUICK_RATIOS),
             full=grid(ratio=FULL_RATIOS),
         ),
         Table(
             name="gate_arm",
-            measure="embalign.runs.measure_gate:measure_arm_gate",
+            measure="embalign.experiments.gate.cells:measure_arm_gate",
             quick=terms([0.05], [1.0]),
             full=terms([0.001, 0.01, 0.05], [0.01, 0.1, 1.0]),
         ),
         Table(
             name="gate_deployed",
-            measure="embalign.runs.measure_gate:measure_deployed_gate",
+            measure="embalign.experiments.gate.cells:measure_deployed_gate",
             seeds=1,
             quick=grid(map=["exported"]),
         ),

@@ -7,7 +7,7 @@ import math
 
 import pytest
 
-from embalign.runs.experiment import Experiment, Table, grid
+from embalign.experiments.grid import Experiment, Table, grid
 
 LAMBDAS = [0.001, 0.01, 0.05]  # as the memo writes them
 RATIOS = [0.01, 0.1, 1.0]  # gradient of the added term over that of the cosine loss
@@ -38,12 +38,12 @@ FULL = [*compared(memo_draws=1, ratio_draws=3), *arms(["rotation", "phase"], ["r
 
 SPECTRAL = Experiment(
     name="spectral",
-    report="embalign.reporting.spectral:write_report",
-    conclusion="embalign.reporting.conclusions:spectral",
+    report="embalign.experiments.spectral.report:write_report",
+    conclusion="embalign.experiments.conclusions:spectral",
     tables=(
         Table(
             name="spectral_ab",
-            measure="embalign.runs.measure_arm:measure_arm",
+            measure="embalign.experiments.spectral.cells:measure_arm",
             quick=QUICK,
             full=FULL,
             gate=[
@@ -54,7 +54,7 @@ SPECTRAL = Experiment(
         ),
         Table(
             name="positive_control",
-            measure="embalign.runs.measure_control:measure_control",
+            measure="embalign.experiments.spectral.control:measure_control",
             quick=[
                 *grid(arm=["baseline", "spectral"], draw=[0]),
                 *grid(arm=["signed_permutation"], draw=[0, 1]),
@@ -62,7 +62,7 @@ SPECTRAL = Experiment(
         ),
         Table(
             name="spectrum",
-            measure="embalign.runs.measure_arm:measure_spectrum",
+            measure="embalign.experiments.spectral.cells:measure_spectrum",
             seeds=1,
             quick=[
                 *grid(

@@ -24,7 +24,7 @@ def test_training_speed(benchmark, loop, d_draft, d_teacher, weight):
 
     from embalign.alignment.config import TrainingConfig
     from embalign.alignment.losses import cosine_loss, spectral_loss
-    from embalign.alignment.penalties import make_penalty
+    from embalign.alignment.terms import make_penalty
     from embalign.alignment.training import train_map
 
     draft, teacher = unit((2560, d_draft), 0), unit((2560, d_teacher), 1)

@@ -16,13 +16,13 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT))
 
+from embalign.alignment.closed_form import fit_ridge
 from embalign.alignment.config import TrainingConfig
-from embalign.alignment.reference import fit_ridge
 from embalign.alignment.training import apply_map, train_map
-from embalign.embeddings.holdout import split_holdout
-from embalign.embeddings.pair import find_pair, load_pair
 from embalign.evaluation.retrieval import leave_one_out
 from embalign.evaluation.similarity import cosines
+from embalign.pairs.holdout import split_holdout
+from embalign.pairs.pair import find_pair, load_pair
 
 BATCHES, RATES, DECAYS, STEPS = (32, 64, 256), (1e-4, 2e-4, 4e-4), (0.0, 10.0), (200, 400, 800)
 

@@ -10,7 +10,7 @@ from embalign.verdicts.regression import MIN_EFFECTS
 EXPERIMENT_FILE = """
 import pytest
 
-from embalign.runs.experiment import Experiment, Table, grid
+from embalign.experiments.grid import Experiment, Table, grid
 
 GATED = Experiment(
     name="gated",
@@ -43,8 +43,8 @@ def write_report(frames, about, folder):
     """A table, a figure and a line."""
     from matplotlib import pyplot
 
-    from embalign.reporting.style import figure_style, save
-    from embalign.reporting.tables import write_csv
+    from embalign.experiments.style import figure_style, save
+    from embalign.experiments.tables import write_csv
 
     write_csv(frames["gated"], folder / "gated.csv", ("pair", "setting", "seed"))
     with figure_style():

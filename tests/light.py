@@ -16,7 +16,7 @@ CELLS = 60
 EXPERIMENT_FILE = """
 import pytest
 
-from embalign.runs.experiment import Experiment, Table, grid
+from embalign.experiments.grid import Experiment, Table, grid
 
 LIGHT = Experiment(
     name="light",
@@ -57,7 +57,7 @@ def deadly(pair, cell):
 
 def write_report(frames, about, folder):
     """One CSV and a report of one line."""
-    from embalign.reporting.tables import write_csv
+    from embalign.experiments.tables import write_csv
 
     write_csv(frames["light"], folder / "light.csv")
     (folder / "report.md").write_text(f"{len(frames['light'])} cells\n")

@@ -91,13 +91,13 @@ FAULTS = (
     ),
     Fault(
         "pairing: the pool does not follow the seed",
-        "runs/held_out.py",
+        "experiments/fits.py",
         "draw_pool(pair.holdout.train, seed)",
         "draw_pool(pair.holdout.train, 0)",
     ),
     Fault(
         "leak: the map is trained on the test items",
-        "runs/held_out.py",
+        "experiments/fits.py",
         "draw_pool(pair.holdout.train, seed)",
         "draw_pool(pair.holdout.test, seed)",
     ),

@@ -5,9 +5,8 @@ import re
 import pandas as pd
 import pytest
 from pair_folders import ROOT
-
-from embalign.reporting.calibration import ab_tables, elbow_tables
-from embalign.reporting.calibration_gates import gate_tables, regression_tables
+from texts import ab_tables, elbow_tables
+from texts_gates import gate_tables, regression_tables
 
 FOLDER = ROOT / "docs" / "calibration"
 

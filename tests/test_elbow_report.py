@@ -5,8 +5,8 @@ import pandas as pd
 import pytest
 
 from embalign.evaluation.by_label import pack
-from embalign.reporting.elbow_answers import answer, beside_ridge
-from embalign.reporting.elbow_verdicts import claim_answer, compare_density, judge_all, long_frame
+from embalign.experiments.elbow.answers import answer, beside_ridge
+from embalign.experiments.elbow.judgement import claim_answer, compare_density, judge_all, long_frame
 from embalign.verdicts.worlds import TEN_RATIOS, broken_stick, scaled_log
 
 SEEDS, LABELS = 5, 20

@@ -1,4 +1,4 @@
-"""The elbow verdict on curves whose truth is known; `benchmark/calibrate_elbow.py` is its long form."""
+"""The elbow verdict on curves whose truth is known; `benchmark/calibration/elbow.py` is its long form."""
 
 import numpy as np
 import pandas as pd

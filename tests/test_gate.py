@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from scipy import stats
 from strategies import gate_outcomes, tied_retrieval
 
-from embalign.embeddings.corpus import CorpusError
+from embalign.deploy.thresholds import check_promise
 from embalign.evaluation import gate, styles
 from embalign.evaluation.certificate import (
     certify,
@@ -19,7 +19,7 @@ from embalign.evaluation.certificate import (
     risk_bound,
 )
 from embalign.evaluation.retrieval import leave_one_out
-from embalign.runs.deployed_gate import check_promise
+from embalign.pairs.corpus import CorpusError
 
 pytestmark = pytest.mark.instrument
 

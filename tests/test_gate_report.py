@@ -10,11 +10,11 @@ import pytest
 from pair_folders import ROOT
 from scipy import stats
 
-from embalign.embeddings.pair import find_pair
-from embalign.reporting.gate import write_report
-from embalign.runs import measure_gate
-from embalign.runs.experiment import Cell
-from embalign.runs.export import export_map
+from embalign.deploy.map import export_map
+from embalign.experiments.gate import cells as measure_gate
+from embalign.experiments.gate.report import write_report
+from embalign.experiments.grid import Cell
+from embalign.pairs.pair import find_pair
 
 
 def test_the_readmes_example_accepts_what_the_exported_threshold_accepts(smollm2, tmp_path, monkeypatch):
@@ -36,7 +36,7 @@ def test_the_readmes_example_accepts_what_the_exported_threshold_accepts(smollm2
 
 def test_over_many_draws_of_real_outputs_the_promise_breaks_as_rarely_as_promised(tmp_path):
     """A reduced form of the committed calibration: the documented command with fewer draws."""
-    script = ROOT / "benchmark" / "calibrate_gate.py"
+    script = ROOT / "benchmark" / "calibration" / "gate.py"
     command = [sys.executable, str(script), "--draws", "15", "--workers", "2", "--out", str(tmp_path)]
     done = subprocess.run(command, capture_output=True, text=True, check=True)
     table = pd.read_csv(tmp_path / "gate.csv")

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from embalign.runs.held_out import pool_of, score_map
+from embalign.experiments.fits import pool_of, score_map
 
 pytestmark = pytest.mark.instrument
 

@@ -11,7 +11,7 @@ from strategies import vector_pairs
 
 from embalign.alignment import gradients, losses
 from embalign.alignment.losses import cosine_loss, mse_loss, norm_loss, spectral_loss
-from embalign.alignment.penalties import make_penalty
+from embalign.alignment.terms import make_penalty
 
 pytestmark = pytest.mark.instrument
 

@@ -16,7 +16,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pair_folders import write_pair
 
-from embalign.runs.baseline import read_baseline
+from embalign.regression.baseline import read_baseline
 from embalign.verdicts.regression import LOWER_IS_BETTER, MIN_EFFECTS, judge_regression
 
 METRICS = list(MIN_EFFECTS)

@@ -6,16 +6,17 @@ import sqlite3
 import numpy as np
 import pytest
 
-from embalign.embeddings.pair import load_pair
-from embalign.reporting.tables import rerun_command
-from embalign.runs import export, provenance
+from embalign.deploy import map as export
+from embalign.experiments.grid import Cell, Experiment, Table, grid
+from embalign.experiments.tables import rerun_command
+from embalign.pairs.pair import load_pair
+from embalign.runs import provenance
 from embalign.runs.artifacts import report_folder
-from embalign.runs.experiment import Cell, Experiment, Table, grid
 from embalign.runs.source import source_digest, source_files
 from embalign.runs.store import Store, cell_key
 
 CELL = Cell("elbow", "data_ratio_vs_metrics", "small", (("policy", "density"), ("ratio", 0.1)), 3)
-MEASURE = "embalign.runs.measure_ratio:measure_ratio"
+MEASURE = "embalign.experiments.elbow.cells:measure_ratio"
 
 
 def test_case_ids_hold_no_equals_sign():
@@ -60,7 +61,7 @@ def test_a_key_depends_on_settings_seed_and_data():
     keys = {
         cell_key(CELL, MEASURE, "data"),
         cell_key(CELL, MEASURE, "other data"),
-        cell_key(CELL, MEASURE.replace("ratio", "arm", 1), "data"),
+        cell_key(CELL, MEASURE.replace("elbow.cells:measure_ratio", "spectral.cells:measure_arm"), "data"),
         cell_key(Cell(CELL.experiment, CELL.table, CELL.pair, CELL.settings, 4), MEASURE, "data"),
         cell_key(
             Cell(CELL.experiment, CELL.table, CELL.pair, (("policy", "random"), ("ratio", 0.1)), 3), MEASURE, "data"
@@ -72,9 +73,9 @@ def test_a_key_depends_on_settings_seed_and_data():
 
 
 def test_a_number_depends_on_what_its_measure_imports_and_on_nothing_else():
-    files = {path.name for path in source_files("embalign.runs.measure_ratio")}
-    assert {"measure_ratio.py", "held_out.py", "training.py", "retrieval.py", "pair.py", "seeds.py"} <= files
-    assert not files & {"penalties.py", "plugin.py", "artifacts.py", "measure_arm.py", "experiment.py", "elbow.py"}
+    files = {path.name for path in source_files("embalign.experiments.elbow.cells")}
+    assert {"cells.py", "fits.py", "training.py", "retrieval.py", "pair.py", "seeds.py"} <= files
+    assert not files & {"terms.py", "hooks.py", "artifacts.py", "control.py", "grid.py", "elbow.py"}
 
 
 def test_source_digest_follows_imports_of_imports_but_not_those_for_type_checkers(tmp_path, monkeypatch):

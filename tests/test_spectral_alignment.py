@@ -21,9 +21,9 @@ if __name__ == "__main__":
 def run_baseline(pair_name, n, map_path, folder=None):
     """Measure the first `n` held-out items of a pair, write the artifacts and return (samples, folder)."""
     from embalign.alignment.training import apply_map
-    from embalign.embeddings.pair import find_pair, load_pair
-    from embalign.reporting.spectral_baseline import NAME, measure_samples, write_report
-    from embalign.runs.export import load_map, train_pair_map
+    from embalign.deploy.map import load_map, train_pair_map
+    from embalign.experiments.spectral.baseline import NAME, measure_samples, write_report
+    from embalign.pairs.pair import find_pair, load_pair
     from embalign.runs.provenance import describe_run, digests
 
     location = find_pair(pair_name, ROOT)
@@ -42,7 +42,7 @@ def run_baseline(pair_name, n, map_path, folder=None):
         NAME,
         location,
         ROOT,
-        measures={NAME: "embalign.runs.export:train_pair_map"},
+        measures={NAME: "embalign.deploy.map:train_pair_map"},
         command=command,
         profile="none",
         seeds=[0],
@@ -54,10 +54,10 @@ def run_baseline(pair_name, n, map_path, folder=None):
 
 def main(arguments=None):
     """Command line of the baseline."""
-    from embalign.embeddings.corpus import CorpusError
-    from embalign.embeddings.pair import PairError
-    from embalign.reporting.spectral_baseline import NAME, summarize
-    from embalign.runs.export import MapError
+    from embalign.deploy.map import MapError
+    from embalign.experiments.spectral.baseline import NAME, summarize
+    from embalign.pairs.corpus import CorpusError
+    from embalign.pairs.pair import PairError
 
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--n", type=int, default=10, help="number of held-out items (default: %(default)s)")
@@ -90,7 +90,7 @@ def test_baseline_takes_a_given_map(tmp_path):
     import numpy as np
     import pytest
 
-    from embalign.embeddings.pair import find_pair, load_pair
+    from embalign.pairs.pair import find_pair, load_pair
 
     pair = load_pair(find_pair("smollm2-mpnet", ROOT))
     path = tmp_path / "W.npy"

@@ -4,7 +4,9 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from embalign.reporting.spectral_verdicts import (
+from embalign.experiments.grid import Cell
+from embalign.experiments.spectral.control import measure_control
+from embalign.experiments.spectral.judgement import (
     answer,
     cause,
     find,
@@ -12,8 +14,6 @@ from embalign.reporting.spectral_verdicts import (
     judge_controls,
     settings_of,
 )
-from embalign.runs.experiment import Cell
-from embalign.runs.measure_control import measure_control
 
 SEEDS = 5
 ARMS = ("baseline", "spectral", "signed_permutation", "norm_only")

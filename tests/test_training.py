@@ -4,11 +4,11 @@ import numpy as np
 import pytest
 import torch
 
+from embalign.alignment.closed_form import fit_procrustes, fit_ridge, mean_vector
 from embalign.alignment.config import TrainingConfig
 from embalign.alignment.gemm import LARGEST_RELATIVE_ERROR, probe_relative_error, use_fast_gemm
 from embalign.alignment.losses import cosine_loss, mse_loss, norm_loss, spectral_loss
-from embalign.alignment.penalties import ARMS, make_penalty
-from embalign.alignment.reference import fit_procrustes, fit_ridge, mean_vector
+from embalign.alignment.terms import ARMS, make_penalty
 from embalign.alignment.training import TrainingDivergedError, apply_map, initial_map, train_map
 
 pytestmark = pytest.mark.instrument

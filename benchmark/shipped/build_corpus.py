@@ -21,7 +21,7 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parents[2]
 sys.path.insert(0, str(ROOT))
 
-from embalign.embeddings.holdout import held_out_labels
+from embalign.pairs.holdout import held_out_labels
 
 PAIRS = ("qwen-sentence-align", "smollm2-mpnet")
 GROUPS, SMALLEST, LARGEST = 330, 8, 10

@@ -18,10 +18,10 @@ from embalign.alignment.config import DEFAULT, TrainingConfig
 from embalign.alignment.gemm import use_fast_gemm
 from embalign.alignment.gradients import cosine_gradient
 from embalign.alignment.seeds import Stream, generator
-from embalign.embeddings import Vectors
+from embalign.pairs import Vectors
 
 if TYPE_CHECKING:
-    from embalign.alignment.penalties import Penalty
+    from embalign.alignment.terms import Penalty
 
 INITIAL_SCALE = 0.01
 

@@ -1,7 +1,1 @@
-"""Text to vectors: pairs, corpora and the fixed held-out split."""
-
-import numpy as np
-from numpy.typing import NDArray
-
-# Embeddings, one row an item: (n, d).
-Vectors = NDArray[np.float32]
+"""Text to vectors: servers and local models, checks before anything is stored, cache and fetch."""

@@ -17,13 +17,13 @@ from typing import Any
 import numpy as np
 
 from embalign.durable import move_all
-from embalign.embeddings import Vectors
 from embalign.embeddings.cache import VectorCache, vector_key
-from embalign.embeddings.corpus import read_corpus
-from embalign.embeddings.holdout import check_labels
 from embalign.embeddings.http import without_credentials
-from embalign.embeddings.pair import Model, file_digest, read_config
 from embalign.embeddings.source import Identity, Source, embed_or_name, preflight
+from embalign.pairs import Vectors
+from embalign.pairs.corpus import read_corpus
+from embalign.pairs.holdout import check_labels
+from embalign.pairs.pair import Model, file_digest, read_config
 
 BATCH_TEXTS, BATCH_CHARACTERS = 16, 16_000
 ROLES = ("draft", "teacher")

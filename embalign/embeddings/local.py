@@ -9,8 +9,8 @@ from pathlib import Path
 from typing import Any
 
 from embalign.embeddings.http import SourceError, shown
-from embalign.embeddings.pair import Model, file_digest
 from embalign.embeddings.source import Identity
+from embalign.pairs.pair import Model, file_digest
 
 
 class LocalSource:

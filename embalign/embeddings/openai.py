@@ -10,8 +10,8 @@ from collections.abc import Sequence
 from typing import Any, NoReturn
 
 from embalign.embeddings.http import AnswerError, Client, SourceError, StatusError, shown
-from embalign.embeddings.pair import Model
 from embalign.embeddings.source import Identity
+from embalign.pairs.pair import Model
 
 KEY_VARIABLE = "EMBALIGN_API_KEY"
 PREFLIGHT_SECONDS = 3.0

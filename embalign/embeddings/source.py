@@ -9,8 +9,8 @@ from typing import Any, Protocol
 
 import numpy as np
 
-from embalign.embeddings import Vectors
 from embalign.embeddings.http import SourceError, StatusError, shown
+from embalign.pairs import Vectors
 
 UNIT_TOLERANCE = 0.01
 # Of different length and subject: mean pooling over several texts goes wrong where their lengths differ.

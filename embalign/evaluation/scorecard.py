@@ -9,10 +9,10 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from embalign.embeddings import Vectors
 from embalign.evaluation import gate, retrieval, similarity
 from embalign.evaluation.by_label import label_values, pack
 from embalign.evaluation.retrieval import Labels
+from embalign.pairs import Vectors
 
 
 def score(mapped: Vectors, teacher: Vectors, labels: Labels, constant: Vectors) -> dict[str, float | str]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from embalign.embeddings import Vectors
+from embalign.pairs import Vectors
 
 
 def cosines(mapped: Vectors, teacher: Vectors) -> NDArray[np.float64]:

@@ -12,8 +12,8 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from embalign.embeddings import Vectors
 from embalign.evaluation.similarity import cosines
+from embalign.pairs import Vectors
 
 
 def amplitude_spectra(vectors: Vectors) -> NDArray[np.float64]:

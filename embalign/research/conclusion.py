@@ -15,8 +15,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from embalign.embeddings.pair import PairError, file_digest, pair_digest
-from embalign.reporting.tables import rerun_command
+from embalign.experiments.tables import rerun_command
+from embalign.pairs.pair import PairError, file_digest, pair_digest
 from embalign.research.claims import ClaimError, check_numbers, claims_of
 
 NEEDED = {

@@ -16,8 +16,8 @@ from pathlib import Path
 from typing import Any
 
 from embalign.durable import move_all
-from embalign.embeddings.pair import file_digest
-from embalign.reporting.tables import rerun_command
+from embalign.experiments.tables import rerun_command
+from embalign.pairs.pair import file_digest
 from embalign.research.conclusion import Conclusion, ConclusionError, verify
 from embalign.runs.provenance import clean_commit, machine
 

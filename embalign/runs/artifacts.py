@@ -15,8 +15,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from embalign.durable import move_all, own_folder
+from embalign.experiments.grid import Cell, Experiment, Row
 from embalign.runs import provenance
-from embalign.runs.experiment import Cell, Experiment, Row
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -41,7 +41,7 @@ def publish(
     `state` is that of the checkout over the whole run, as :func:`embalign.runs.provenance.commit` tells it.
     Whether the run is complete is decided by the rows present against the declared grid alone.
     """
-    from embalign.reporting.tables import write_csv
+    from embalign.experiments.tables import write_csv
 
     base = reports_base(folder, reports_dir)
     canonical, partial = report_folder(base, experiment.name, profile), base / ".partial" / experiment.name

@@ -18,7 +18,7 @@ from concurrent.futures import FIRST_COMPLETED, CancelledError, Future, wait
 from pathlib import Path
 from typing import Any, Protocol
 
-from embalign.runs.experiment import Cell, Row, Table
+from embalign.experiments.grid import Cell, Row, Table
 
 ATTEMPTS = 2
 LOOK_SECONDS = 1.0  # between two looks at whether the cluster is still there
@@ -61,7 +61,7 @@ def identify_installation() -> tuple[str, dict[str, str]]:
 
 @functools.lru_cache(maxsize=2)
 def _pair_of(folder: str, digest: str) -> Any:
-    from embalign.embeddings.pair import load_pair
+    from embalign.pairs.pair import load_pair
 
     return load_pair(Path(folder))
 

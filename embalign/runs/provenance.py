@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from embalign.alignment.config import DEFAULT
-from embalign.embeddings.pair import file_digest, pair_digest, read_provenance
+from embalign.pairs.pair import file_digest, pair_digest, read_provenance
 from embalign.runs.source import source_digest, source_files
 from embalign.runs.store import library_versions
 

@@ -17,7 +17,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from embalign.durable import NewerSchemaError, open_database
-from embalign.runs.experiment import Cell, Row
+from embalign.experiments.grid import Cell, Row
 from embalign.runs.source import source_digest
 
 SCHEMA = 1

@@ -9,7 +9,7 @@
    the margin (fixed-sequence non-inferiority); the first that fails ends the walk.
 
 Rows with a column `item` give standard errors over seeds and items (:mod:`embalign.verdicts.replicates`), rows without
-over seeds alone. `python benchmark/calibrate_elbow.py` prints the error rates of all this in worlds of known truth.
+over seeds alone. `python benchmark/calibration/elbow.py` prints the error rates of all this in worlds of known truth.
 """
 
 from __future__ import annotations

@@ -1,0 +1,116 @@
+"""How often the two gates are right, as text and figure: the promise of the output gate, alarms of the merge gate."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+from texts import rarely, rate
+
+from embalign.experiments.style import BLUE, GREEN, GREY, ORANGE, figure_style, save
+from embalign.experiments.tables import markdown
+
+
+def gate_tables(table: pd.DataFrame) -> str:
+    """Return the calibration of the gate's promise as Markdown."""
+    lines = [
+        {
+            "outputs of": row["world"],
+            "calibration draws": row["calibration"],
+            "risk at most": f"{100 * row['target']:g} %",
+            "promise broken": rate(row, "broken"),
+            "certified": f"{row['certified']:.3f}",
+            "accepts, mean": f"{row['coverage']:.3f}",
+            "demand": "none" if row["calibration"] == "topics, blind" else rarely([row], "broken"),
+        }
+        for _, row in table.iterrows()
+    ]
+    parts = [
+        "# How often the gate's promise breaks",
+        f"{int(table['draws'].max())} calibration draws a row. The promise is broken where a threshold was certified "
+        "and the risk above it in the population drawn from is higher than the target. Demand: in at most 5 %. In "
+        "brackets: 95 % Clopper-Pearson intervals. Met: not shown to be violated, the interval reaches the demand.",
+        "```\npip install -c constraints.txt -e .\npython benchmark/calibration/gate.py\n```",
+        "- Shipped pairs: the population is every held-out output of the exported map, so its risk is known. "
+        "Simulated: new scores and topics each time, with a risk known at every threshold.\n"
+        "- `halves`: a random half of the outputs; `outputs`: outputs drawn with replacement. Both certify outputs as "
+        "independent, for queries on the same topics.\n"
+        "- `topics`: whole label groups drawn with replacement, certified with their groups: what the report and the "
+        "exported map do.\n"
+        "- `topics, blind`: the same draws certified as if outputs were independent: what leaving the groups out "
+        "would cost.",
+        markdown(pd.DataFrame(lines)),
+    ]
+    return "\n\n".join(parts) + "\n"
+
+
+def regression_tables(table: pd.DataFrame) -> str:
+    """Return the operating curve of the merge gate as Markdown."""
+    null = table[table["metric"] == "any"]
+    alarms = [
+        {
+            "experiment": row["experiment"],
+            "pair": row["pair"],
+            "false alarms": rate(row, "regressed"),
+            "demand": "met" if row["regressed low"] <= 0.01 else "not met",
+        }
+        for _, row in null.iterrows()
+    ]
+    lines = []
+    losses = table[table["metric"] != "any"]
+    for (experiment, pair, metric), group in losses.groupby(["experiment", "pair", "metric"], sort=False):
+        first = group.iloc[0]
+        line = {"experiment": experiment, "pair": pair, "metric": metric}
+        line |= {"repeatability": f"{first['repeatability']:.2g}", "spread over seeds": f"{first['spread']:.2g}"}
+        line["matters from"] = f"{first['min_effect']:g}"
+        line |= {f"{row['size']:g} times": f"{row['regressed']:.3f}" for _, row in group.iterrows()}
+        at_two = group[group["size"] == 2.0].iloc[0]
+        line["demand"] = "met" if at_two["regressed high"] >= 0.95 else "not met"
+        lines.append(line)
+    reruns, repeats = int(table["reruns"].max()), int(table["repeats"].max())
+    parts = [
+        "# How often the merge gate is right",
+        f"The gate's small grid, trained {repeats} times again on embeddings changed by a millionth, as another order "
+        f"of summation would change them; {reruns} re-runs drawn from these, seed by seed. In brackets: 95 % "
+        "Clopper-Pearson intervals. Met: not shown to be violated, the interval reaches the demand.",
+        "```\npip install -c constraints.txt -e .\npython benchmark/calibration/regression.py\n```",
+        "![Detection by size of the loss](regression.png)",
+        "## Nothing has changed: how often does it fail?",
+        "Demand: at most 1 %. On one machine type the numbers are equal to the byte and it cannot fail.",
+        markdown(pd.DataFrame(alarms)),
+        "## A loss: how often does it fail?",
+        "Share of re-runs that are called regressed, by the loss in units of the smallest effect that matters. Demand: "
+        "at least 95 % at twice that. Repeatability: standard deviation of a re-run's change, by seed. A loss differs "
+        "between seeds as real changes do, with their spread: the grid trained with batches of 8, with batches of 128, "
+        "and at ten times the learning rate, each less its mean.",
+        markdown(pd.DataFrame(lines)),
+        "## Faults planted in the code",
+        "`python tests/planted_faults.py` plants each of a list of faults in a copy of the package; "
+        "[which half of `tox -e gate` fails on it](planted-faults.md), the grid or a test of what it measures with.",
+    ]
+    return "\n\n".join(parts) + "\n"
+
+
+def draw_regression(table: pd.DataFrame, path: Path) -> None:
+    """Draw the share of re-runs called regressed over the size of the loss, a panel an experiment and pair."""
+    from matplotlib import pyplot
+
+    styles = (("o", BLUE), ("s", ORANGE), ("^", GREEN), ("D", GREY), ("v", "black"))
+    panels = list(table.groupby(["experiment", "pair"], sort=False))
+    with figure_style():
+        figure, axes = pyplot.subplots(1, len(panels), figsize=(8.3, 2.9), sharey=True, layout="constrained")
+        for axis, ((experiment, pair), group) in zip(np.atleast_1d(axes), panels, strict=True):
+            null = group.loc[group["metric"] == "any", "regressed"].iloc[0]
+            losses = group[group["metric"] != "any"]
+            for (metric, curve), (marker, color) in zip(losses.groupby("metric", sort=False), styles, strict=False):
+                sizes, rates = [0.0, *curve["size"]], [null, *curve["regressed"]]
+                axis.plot(sizes, rates, marker=marker, color=color, label=metric, linewidth=1.1)
+            axis.axhline(0.95, color=GREY, linewidth=0.8, linestyle="--")
+            axis.axvline(2, color=GREY, linewidth=0.8, linestyle="--")
+            axis.set_title(f"{experiment}\n{pair}", fontsize=8.5)
+            axis.set_xlabel("loss / smallest that matters", fontsize=8)
+        np.atleast_1d(axes)[0].set_ylabel("share called regressed")
+        handles, labels = np.atleast_1d(axes)[0].get_legend_handles_labels()
+        figure.legend(handles, labels, loc="outside lower center", ncols=5)
+        save(figure, path)

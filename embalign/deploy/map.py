@@ -1,0 +1,90 @@
+"""Train a pair's map on all its training items and write it: W.npy, and W.json with what it is and when to trust it.
+
+    python -m embalign.deploy.map --pair qwen-sentence-align --out maps/
+
+`W.npy` is float32 with one row a teacher dimension: mapped = draft @ W.T.
+"""
+
+from __future__ import annotations
+
+import argparse
+import dataclasses
+import json
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+
+from embalign.alignment.config import DEFAULT
+from embalign.deploy.thresholds import gate_of_map, train_pair_map
+from embalign.pairs import Vectors
+from embalign.pairs.corpus import CorpusError
+from embalign.pairs.pair import Pair, PairError, file_digest, find_pair, load_pair, pair_digest
+
+
+class MapError(ValueError):
+    """A map file that cannot be used; the message names the file and the remedy."""
+
+
+def load_map(path: Path, pair: Pair) -> Vectors:
+    """Return the map in an .npy file, checked against the pair's dimensions. Raises MapError."""
+    shape = (pair.teacher.shape[1], pair.draft.shape[1])
+    try:
+        weights = np.load(path, allow_pickle=False)
+    except (OSError, ValueError, EOFError) as error:
+        raise MapError(f"{path}: not a readable .npy file of numbers ({error})") from None
+    if not isinstance(weights, np.ndarray) or weights.shape != shape or weights.dtype.kind != "f":
+        found = getattr(weights, "shape", None)
+        hint = "; it is transposed: save W.T" if found == shape[::-1] and found != shape else ""
+        raise MapError(
+            f"{path}: shape {found} does not fit {pair.name}, which needs floats of shape {shape}, one row a teacher "
+            f"dimension{hint}"
+        )
+    if not np.isfinite(weights).all():
+        raise MapError(f"{path}: the map holds NaN or infinite values")
+    return weights.astype(np.float32)
+
+
+def export_map(folder: Path, out: Path, seed: int = 0) -> Path:
+    """Train the map of the pair in `folder`, write W.npy and W.json into `out` and return the map's path."""
+    pair = load_pair(folder)
+    weights = train_pair_map(pair, seed)
+    out.mkdir(parents=True, exist_ok=True)
+    path = out / "W.npy"
+    np.save(path, weights, allow_pickle=False)
+    about = {
+        "pair": pair.name,
+        "draft": dataclasses.asdict(pair.config.draft),
+        "teacher": dataclasses.asdict(pair.config.teacher),
+        "shape": list(weights.shape),
+        "rows": "teacher dimensions: mapped = draft @ W.T for unit-length draft vectors",
+        "trained_on": f"{len(pair.holdout.train)} training items; the held-out test items were not seen",
+        "seed": seed,
+        "config": dataclasses.asdict(DEFAULT),
+        "gate": gate_of_map(pair, weights),
+        "pair_sha256": pair_digest(folder),
+        "sha256": file_digest(path),
+    }
+    (out / "W.json").write_text(json.dumps(about, indent=2) + "\n", encoding="ascii")
+    return path
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Command line of this module."""
+    parser = argparse.ArgumentParser(prog="python -m embalign.deploy.map", description=__doc__.splitlines()[0])
+    parser.add_argument("--pair", default="qwen-sentence-align", help="pair folder or its name (default: %(default)s)")
+    parser.add_argument("--out", type=Path, default=Path("."), help="folder to write into (default: here)")
+    parser.add_argument("--seed", type=int, default=0, help="initial map and batch order (default: %(default)s)")
+    options = parser.parse_args(arguments)
+    if options.seed < 0:
+        parser.error(f"--seed must be at least 0, found {options.seed}")
+    try:
+        path = export_map(find_pair(options.pair, Path.cwd()), options.out, options.seed)
+    except (PairError, CorpusError, OSError) as error:
+        sys.exit(f"error: {error}")
+    print(f"{path} and {path.with_suffix('.json').name} written")
+
+
+if __name__ == "__main__":
+    main()

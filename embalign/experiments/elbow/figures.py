@@ -1,0 +1,182 @@
+"""data_ratio_vs_metrics.png, metrics over the share of training data, and trajectory.png, cosine along training."""
+
+from __future__ import annotations
+
+import itertools
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pandas as pd
+
+from embalign.experiments.elbow.judgement import held_out_by_step
+from embalign.experiments.style import BLUE, GREEN, GREY, ORANGE, PURPLE, SKY, figure_style, save
+from embalign.verdicts.statistics import student_t
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+
+    from embalign.experiments.elbow.judgement import Judged
+    from embalign.verdicts.elbow import ElbowVerdict
+
+LINES: dict[str, dict[str, Any]] = {
+    "random": {"color": BLUE, "marker": "o", "linestyle": "-"},
+    "density": {"color": ORANGE, "marker": "s", "linestyle": "-"},
+    "coverage": {"color": GREEN, "marker": "^", "linestyle": "-"},
+}
+MORE_LINES: dict[str, dict[str, Any]] = {
+    "sparse": {"color": PURPLE, "marker": "D", "linestyle": ":"},
+    "kcenter": {"color": SKY, "marker": "v", "linestyle": ":"},
+    "facility": {"color": "black", "marker": "x", "linestyle": ":"},
+}
+THIN: dict[str, Any] = {"linewidth": 1.0, "markersize": 3.0}
+RIDGE: dict[str, Any] = {"color": GREY, "marker": "", "linestyle": (0, (5, 2))}
+PANELS = {"cosine_mean": "Mean cosine to teacher", "recall_at_1": "Recall@1"}
+ROWS = {"steps": "fixed steps", "epochs": "fixed epochs"}
+
+
+def draw(measured: pd.DataFrame, references: pd.DataFrame, judged: list[Judged], path: Path) -> None:
+    """Draw the curves with 95 % t bands over seeds, ridge dashed, floor and ceiling.
+
+    Each panel shades its own verdict for random selection: the recommended ratio, and a bend hatched.
+    """
+    from matplotlib import pyplot
+    from matplotlib.ticker import FuncFormatter, NullLocator
+
+    verdicts = {(found.budget, found.metric): found.verdict for found in judged if found.policy == "random"}
+    levels = references.groupby("reference").mean(numeric_only=True)
+    ratios = sorted(measured["ratio"].unique())
+    with figure_style():
+        figure, axes = pyplot.subplots(2, 2, figsize=(8.3, 6.6), sharex=True, layout="constrained")
+        for panels, (budget, title) in zip(axes, ROWS.items(), strict=True):
+            for axis, (metric, label) in zip(panels, PANELS.items(), strict=True):
+                axis.set_xscale("log")
+                if (verdict := verdicts.get((budget, metric))) is not None:
+                    _shade(axis, verdict)
+                for policy, style in MORE_LINES.items():
+                    _curve(axis, measured, policy, budget, metric, style | THIN)
+                for policy, style in LINES.items():
+                    _curve(axis, measured, policy, budget, metric, style)
+                    _band(axis, measured, policy, budget, metric, style["color"])
+                _curve(axis, measured, "random", "closed_form", metric, RIDGE, "ridge (random)")
+                _levels(axis, levels, metric)
+                axis.set_title(f"{label}, {title}")
+                axis.set_xticks(ratios, [f"{100 * ratio:g}" for ratio in ratios], fontsize=8)
+                axis.xaxis.set_minor_locator(NullLocator())
+                axis.yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
+        for axis in axes[1]:
+            axis.set_xlabel("training data used (% of pool, log scale)")
+        handles, labels = axes[0, 0].get_legend_handles_labels()
+        order = [labels.index(name) for name in (*LINES, "ridge (random)", *MORE_LINES) if name in labels]
+        figure.legend([handles[i] for i in order], [labels[i] for i in order], loc="outside upper center", ncols=7)
+        save(figure, path)
+
+
+def draw_trajectory(trajectory: pd.DataFrame, path: Path) -> None:
+    """Draw the held-out mean cosine over training steps, one curve a ratio, its peak marked."""
+    from matplotlib import colormaps, pyplot
+
+    by_step = held_out_by_step(trajectory)
+    with figure_style():
+        figure, axis = pyplot.subplots(figsize=(8.3, 3.6), layout="constrained")
+        shades = colormaps["viridis"](np.linspace(0.85, 0.0, len(by_step)))
+        heights = _spread(by_step.iloc[:, -1].to_list())
+        for (ratio, mean), height, shade in zip(by_step.iterrows(), heights, shades, strict=True):
+            axis.plot(mean.index, mean, color=shade)
+            axis.plot(mean.idxmax(), mean.max(), color=shade, marker="o", markeredgecolor="white")
+            axis.annotate(
+                f"{100 * ratio:g} %",
+                (mean.index[-1], height),
+                (5, 0),
+                textcoords="offset points",
+                va="center",
+                fontsize=8,
+                color=shade,
+            )
+        axis.set_title("Held-out mean cosine along training, random selection (dot: highest)")
+        axis.set_xlabel("training step")
+        axis.set_ylabel("mean cosine to teacher")
+        save(figure, path)
+
+
+def _spread(heights: list[float]) -> list[float]:
+    """Move label heights apart so that neighbours do not overlap, keeping their order."""
+    least = 0.055 * (max(heights) - min(heights))
+    order = np.argsort(heights)
+    moved = np.array(heights)
+    for below, above in itertools.pairwise(order):
+        moved[above] = max(moved[above], moved[below] + least)
+    return [float(height) for height in moved]
+
+
+def _curve(
+    axis: Axes,
+    measured: pd.DataFrame,
+    policy: str,
+    budget: str,
+    metric: str,
+    style: dict[str, Any],
+    label: str | None = None,
+) -> None:
+    chosen = measured[(measured["policy"] == policy) & (measured["budget"] == budget)]
+    if not chosen.empty:
+        mean = chosen.groupby("ratio")[metric].mean()
+        axis.plot(mean.index, mean, label=label or policy, markeredgecolor="white", markeredgewidth=0.6, **style)
+
+
+def _band(axis: Axes, measured: pd.DataFrame, policy: str, budget: str, metric: str, color: str) -> None:
+    chosen = measured[(measured["policy"] == policy) & (measured["budget"] == budget)]
+    complete = chosen.pivot(index="seed", columns="ratio", values=metric).dropna()
+    if len(complete) > 1:
+        bounds = np.array([student_t(complete[ratio].to_numpy()).interval() for ratio in complete.columns]).T
+        axis.fill_between(complete.columns, *bounds, color=color, alpha=0.18, linewidth=0)
+
+
+def _levels(axis: Axes, levels: pd.DataFrame, metric: str) -> None:
+    lines = {
+        "cosine_mean": {"mean_vector": "constant vector"},
+        "recall_at_1": {"draft": "raw draft", "teacher": "teacher"},
+    }
+    for reference, label in lines[metric].items():
+        height = levels.loc[reference, metric]
+        axis.axhline(height, color=GREY, linewidth=0.9, linestyle=":")
+        axis.annotate(
+            label,
+            (0.995, height),
+            xycoords=("axes fraction", "data"),
+            xytext=(0, 2),
+            textcoords="offset points",
+            ha="right",
+            va="bottom",
+            fontsize=7.5,
+            color=GREY,
+        )
+
+
+def _shade(axis: Axes, verdict: ElbowVerdict) -> None:
+    """Shade the recommended ratio with its interval, and hatch the interval of an elbow or of a bend."""
+    low, high = verdict.recommended_interval
+    axis.axvspan(low * 0.93, high * 1.07, color="#BBBBBB", alpha=0.45, linewidth=0)
+    recommended = f"enough: {100 * high:g} %" if verdict.saturated else "not saturated\nat 100 %"
+    _note(axis, low * 0.93, 0.04, recommended, "right" if low > 0.03 else "left")
+    if verdict.bend is not None and verdict.bend_interval is not None:
+        start, end = verdict.bend_interval
+        axis.axvspan(start, max(end, start * 1.02), facecolor="none", edgecolor="#888888", hatch="////", linewidth=0)
+        name = {"elbow": "elbow", "unidentifiable": "bend, may lie\noutside the grid"}.get(
+            verdict.kind, "bend,\nno elbow"
+        )
+        _note(axis, start, 0.9, name, "right" if start > 0.03 else "left", "top")
+
+
+def _note(axis: Axes, x: float, y: float, text: str, ha: str, va: str = "bottom") -> None:
+    axis.annotate(
+        text,
+        (x, y),
+        xycoords=("data", "axes fraction"),
+        xytext=(-3 if ha == "right" else 3, 0),
+        textcoords="offset points",
+        ha=ha,
+        va=va,
+        fontsize=7.5,
+        color="black",
+    )

@@ -1,0 +1,149 @@
+"""spectral_ab.png and spectrum.png: what each arm changes, and what the spectra look like."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pandas as pd
+
+from embalign.experiments.spectral.judgement import MARGINS, Contrast
+from embalign.experiments.style import BLUE, GREEN, ORANGE, PURPLE, SKY, figure_style, save
+from embalign.experiments.tables import NAMES
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+
+ARMS: dict[str, dict[str, Any]] = {
+    "spectral": {"color": BLUE, "marker": "o"},
+    "signed_permutation": {"color": ORANGE, "marker": "s"},
+    "norm_only": {"color": GREEN, "marker": "^"},
+    "mse": {"color": PURPLE, "marker": "D"},
+}
+OFF_SCALE = 6.0
+STEP = 0.17  # between the arms of one setting
+
+
+def draw_differences(contrasts: list[Contrast], path: Path) -> None:
+    """Draw the arms' paired differences to the baseline, setting by setting, the equivalence band shaded."""
+    from matplotlib import pyplot
+    from matplotlib.lines import Line2D
+    from matplotlib.ticker import MaxNLocator
+
+    shown = [found for found in contrasts if found.control == "baseline" and found.treatment in ARMS]
+    settings = list(dict.fromkeys((found.convention, found.weight) for found in shown))
+    arms = [arm for arm in ARMS if any(found.treatment == arm for found in shown)]
+    with figure_style():
+        figure, axes = pyplot.subplots(
+            1, len(MARGINS), figsize=(8.3, 1.6 + 0.46 * len(settings)), sharey=True, layout="constrained"
+        )
+        for axis, (metric, margin) in zip(axes, MARGINS.items(), strict=True):
+            axis.axvspan(-margin, margin, color="#CCCCCC", alpha=0.5, linewidth=0)
+            axis.axvline(0, color="black", linewidth=0.8)
+            of_metric = [found for found in shown if found.metric == metric]
+            limit = _limit(of_metric, margin)
+            for found in of_metric:
+                row = settings.index((found.convention, found.weight))
+                place = STEP * (arms.index(found.treatment) - (len(arms) - 1) / 2)
+                _difference(axis, found, row + place, limit)
+            for row in range(1, len(settings)):
+                axis.axhline(row - 0.5, color="#E4E4E4", linewidth=0.8)
+            axis.grid(axis="y", visible=False)
+            axis.set_xlim(-limit, limit)
+            axis.xaxis.set_major_locator(MaxNLocator(5))
+            axis.set_title(f"{NAMES[metric]}: arm minus baseline")
+            axis.set_xlabel(f"difference (shaded: within ±{margin:g}, equivalent)")
+        axes[0].set_yticks(range(len(settings)), [_setting_label(*setting) for setting in settings], fontsize=8)
+        axes[0].set_ylim(len(settings) - 0.5, -0.5)
+        handles = [Line2D([], [], linestyle="", label=arm.replace("_", " "), **ARMS[arm]) for arm in arms]
+        figure.legend(handles=handles, loc="outside upper center", ncols=len(arms))
+        save(figure, path)
+
+
+def draw_spectrum(curves: pd.DataFrame, path: Path) -> None:
+    """Draw mean amplitude spectra with the band of signed-permuted teachers, and spectral cosine against the law."""
+    from matplotlib import pyplot
+
+    from embalign.evaluation.spectrum import rayleigh_law
+
+    curves = curves[curves["status"] == "ok"].set_index("curve")
+    bands = curves[[name for name in curves.columns if name.startswith("band_")]].astype(float)
+    position = (np.arange(bands.shape[1]) + 0.5) / bands.shape[1]
+    maps: dict[str, dict[str, Any]] = {
+        "spectral": {"color": BLUE, "linestyle": "-", "linewidth": 2.4, "marker": "o", "markersize": 8},
+        "baseline": {"color": ORANGE, "linestyle": (0, (4, 2)), "linewidth": 1.2, "marker": "s", "markersize": 3.5},
+    }
+    weight = curves.loc["spectral", "lambda"]
+    labels = {
+        "baseline": "baseline map",
+        "spectral": f"spectral map (λ {weight:g}, {curves.loc['spectral', 'convention']})",
+    }
+    with figure_style():
+        figure, (left, right) = pyplot.subplots(1, 2, figsize=(8.3, 3.6), layout="constrained")
+        left.fill_between(
+            position,
+            bands.loc["permuted_low"],
+            bands.loc["permuted_high"],
+            color=SKY,
+            alpha=0.45,
+            linewidth=0,
+            label="teacher, dimensions permuted\nand flipped (95 % of draws)",
+        )
+        left.plot(position, bands.loc["teacher"], color="black", linewidth=1.8, label="teacher")
+        for name, style in maps.items():
+            left.plot(position, bands.loc[name], **(style | {"marker": ""}), label=labels[name])
+        top, bottom = float(bands.to_numpy().max()), float(bands.to_numpy().min())
+        left.set_ylim(bottom - 0.1 * (top - bottom), top + 0.75 * (top - bottom))
+        left.set_title("Mean amplitude spectrum, held-out items")
+        left.set_xlabel("frequency over embedding dimensions (share of Nyquist)")
+        left.set_ylabel("mean |RFFT| of unit vectors")
+        left.legend(loc="upper center", ncols=1)
+
+        points = {name: _groups(curves.loc[name]) for name in maps}
+        low = min(cosine.min() for cosine, _ in points.values())
+        line = np.linspace(max(low - 0.05, -1), 1, 200)
+        right.plot(line, rayleigh_law(line), color="black", linewidth=1.2, label="Rayleigh law (no free parameter)")
+        for name, (cosine, spectral) in points.items():
+            style = maps[name] | {"linestyle": "", "markeredgecolor": "white"}
+            right.plot(cosine, spectral, label=labels[name], **style)
+        right.set_title("Spectral cosine against cosine")
+        right.set_xlabel("cosine to teacher (tenths of the test items)")
+        right.set_ylabel("spectral cosine")
+        right.legend(loc="upper left")
+        save(figure, path)
+
+
+def _difference(axis: Axes, found: Contrast, row: float, limit: float) -> None:
+    style = ARMS[found.treatment]
+    difference, (low, high) = found.verdict.difference, found.verdict.interval
+    if abs(difference) > limit:
+        edge = np.sign(difference) * limit * 0.97
+        axis.annotate(
+            f"{difference:+.3f} →" if difference > 0 else f"← {difference:+.3f}",
+            (edge, row),
+            ha="right" if difference > 0 else "left",
+            va="center",
+            fontsize=7.5,
+            color=style["color"],
+        )
+        return
+    errors = [[difference - low], [high - difference]]
+    axis.errorbar(difference, row, xerr=errors, capsize=2, elinewidth=1.2, linestyle="", **style)
+
+
+def _limit(shown: list[Contrast], margin: float) -> float:
+    """Half-width of the axis: room for all arms near the band; far ones are written at the edge instead."""
+    reach = [max(abs(bound) for bound in found.verdict.interval) for found in shown]
+    near = [value for value in reach if value <= OFF_SCALE * margin]
+    return 1.15 * max([*near, 1.5 * margin])
+
+
+def _setting_label(convention: str, weight: float) -> str:
+    kind, _, ratio = convention.partition("_")
+    return f"gradient ratio {weight:g}, {kind}" if ratio else f"λ {weight:g}, {kind}"
+
+
+def _groups(row: pd.Series) -> tuple[np.ndarray, np.ndarray]:
+    names = [name for name in row.index if name.startswith("cosine_")]
+    return row[names].to_numpy(dtype=float), row[[f"spec_{name}" for name in names]].to_numpy(dtype=float)

@@ -1,0 +1,82 @@
+"""The one held-out test set of a pair: whole label groups, chosen by content hash."""
+
+from __future__ import annotations
+
+import hashlib
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from embalign.pairs.corpus import CorpusError
+
+TEST_FRACTION = 0.2
+NEAR_DUPLICATE_JACCARD = 0.8
+
+
+@dataclass(frozen=True)
+class Holdout:
+    """Row numbers of the training items, of the test items, and of test items left out as near-duplicates."""
+
+    train: NDArray[np.int64]
+    test: NDArray[np.int64]
+    near_duplicates: NDArray[np.int64]
+
+
+def held_out_labels(labels: Sequence[str], fraction: float = TEST_FRACTION) -> set[str]:
+    """Return the labels of the test set: whole groups in the order of their SHA-256, up to `fraction` of the items.
+
+    A group's place depends on its name alone, so adding or removing other groups moves few items across the split, and
+    every pair over one corpus is tested on the same items.
+    """
+    sizes = Counter(labels)
+    wanted = fraction * len(labels)
+    chosen: set[str] = set()
+    taken = 0
+    for label in sorted(sizes, key=lambda name: hashlib.sha256(name.encode()).digest()):
+        if taken >= wanted:
+            break
+        chosen.add(label)
+        taken += sizes[label]
+    return chosen
+
+
+def check_labels(labels: Sequence[str], fraction: float = TEST_FRACTION) -> set[str]:
+    """Return the labels of the test set. Raises CorpusError for labels that no experiment can be made on."""
+    test = held_out_labels(labels, fraction)
+    if not 0 < len(test) < len(sizes := Counter(labels)):
+        raise CorpusError(
+            f"{len(sizes)} label group(s) over {len(labels)} items cannot be split into training and test: "
+            "at least two groups are needed"
+        )
+    if max(sizes[label] for label in test) < 2:
+        raise CorpusError(
+            f"none of the {len(test)} held-out label groups has a second item, so no query has anything to find: give "
+            "texts that should find each other the same label, in groups of five or more"
+        )
+    return test
+
+
+def split_holdout(texts: Sequence[str], labels: Sequence[str], fraction: float = TEST_FRACTION) -> Holdout:
+    """Return the fixed split of the items into training pool and test set.
+
+    Test items whose words overlap with some training item's at a Jaccard index of 0.8 or more are left out of both: a
+    map that has seen nearly the same text would be measured on memory.
+    """
+    test_labels = check_labels(labels, fraction)
+    in_test = np.array([label in test_labels for label in labels], dtype=bool)
+    train, test = np.flatnonzero(~in_test), np.flatnonzero(in_test)
+    near = _overlaps([texts[i] for i in test.tolist()], [texts[i] for i in train.tolist()])
+    return Holdout(train=train, test=test[~near], near_duplicates=test[near])
+
+
+def _overlaps(queries: list[str], pool: list[str]) -> NDArray[np.bool_]:
+    from sklearn.feature_extraction.text import CountVectorizer
+
+    vectorizer = CountVectorizer(binary=True, token_pattern=r"(?u)\w+").fit(queries + pool)
+    left, right = vectorizer.transform(queries), vectorizer.transform(pool)
+    shared = (left @ right.T).toarray()
+    union = left.sum(axis=1) + right.sum(axis=1).T - shared
+    return np.asarray((shared >= NEAR_DUPLICATE_JACCARD * np.maximum(union, 1)).any(axis=1)).ravel()

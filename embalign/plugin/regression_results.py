@@ -1,0 +1,53 @@
+"""The merge gate's verdicts as pytest's test results, and as GitHub Actions reads them."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Literal
+
+import pytest
+
+from embalign.regression.words import explain, summary
+from embalign.verdicts.regression import FAILURES, RegressionVerdict
+
+
+def report_verdicts(
+    session: pytest.Session, verdicts: Sequence[tuple[str, str, RegressionVerdict]], *, strict: bool
+) -> list[str]:
+    """Log one test result for each (pair, experiment, verdict) and return what to tell the user, line by line.
+
+    If `strict`, verdicts that fail the gate fail the session, and under GitHub Actions there is an ::error line each.
+    """
+    messages, annotations = [], []
+    several = len({pair for pair, _, _ in verdicts}) > 1
+    for pair, experiment, verdict in verdicts:
+        words = explain(pair, experiment, verdict)
+        failed = strict and verdict.kind in FAILURES
+        name = f"{experiment}-{verdict.metric}".replace("_", "-") + (f"-{pair}" if several else "")
+        _log_result(session.config, f"regression[{name}]", words if failed else None)
+        messages.append(words)
+        if failed:
+            session.testsfailed += 1
+            session.exitstatus = pytest.ExitCode.TESTS_FAILED
+            annotations.append(f"::error title=regression[{name}]::{words}")
+    if path := os.environ.get("GITHUB_STEP_SUMMARY"):
+        with Path(path).open("a", encoding="utf-8") as file:
+            file.write(summary(verdicts))
+    return messages + (annotations if os.environ.get("GITHUB_ACTIONS") == "true" else [])
+
+
+def _log_result(config: pytest.Config, nodeid: str, failure: str | None) -> None:
+    phases: tuple[Literal["setup", "call", "teardown"], ...] = ("setup", "call", "teardown")
+    for when in phases:
+        outcome: Literal["passed", "failed"] = "failed" if failure and when == "call" else "passed"
+        report = pytest.TestReport(
+            nodeid=nodeid,
+            location=(nodeid, None, nodeid),
+            keywords={},
+            outcome=outcome,
+            longrepr=failure if outcome == "failed" else None,
+            when=when,
+        )
+        config.hook.pytest_runtest_logreport(report=report)
