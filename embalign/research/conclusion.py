@@ -17,7 +17,8 @@ from typing import Any
 
 from embalign.errors import ClaimError, ConclusionError, PairError
 from embalign.experiments.tables import rerun_command
-from embalign.pairs.pair import file_digest, pair_digest
+from embalign.pairs.pair import pair_digest
+from embalign.pairs.provenance import file_digest
 from embalign.research.claims import check_numbers, claims_of
 
 NEEDED = {

@@ -18,7 +18,7 @@ from typing import Any
 from embalign.durable import move_all
 from embalign.errors import ConclusionError
 from embalign.experiments.tables import rerun_command
-from embalign.pairs.pair import file_digest
+from embalign.pairs.provenance import file_digest
 from embalign.research.conclusion import Conclusion, verify
 from embalign.runs.provenance import clean_commit, machine
 
