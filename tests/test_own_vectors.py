@@ -1,7 +1,10 @@
 """A fetch never overwrites vectors it did not make, and one that is killed resumes with the same command."""
 
+import contextlib
+import errno
 import json
 import os
+import stat
 import subprocess
 import sys
 from pathlib import Path
@@ -251,7 +254,27 @@ def test_a_move_that_fails_midway_says_so(folder, monkeypatch):
         replace(source, target)
 
     monkeypatch.setattr("os.replace", failing)
-    with pytest.raises(PairError, match=r"No space left.*incomplete: rerun the same command"):
+    with pytest.raises(PairError, match=r"No space left.*may be missing there: rerun the same command"):
+        embed(folder)
+    monkeypatch.undo()
+    embed(folder)
+    check_pair(folder)
+
+
+@pytest.mark.parametrize(
+    ("number", "message"), [(errno.EINVAL, None), (errno.EIO, r"Input/output error.*rerun the same command")]
+)
+def test_a_folder_that_cannot_be_synced_is_no_failure_and_a_failing_disk_is_one(folder, monkeypatch, number, message):
+    """Several network file systems answer EINVAL to the sync of a folder."""
+    sync = os.fsync
+
+    def failing(descriptor):
+        if stat.S_ISDIR(os.fstat(descriptor).st_mode):
+            raise OSError(number, os.strerror(number))
+        sync(descriptor)
+
+    monkeypatch.setattr("os.fsync", failing)
+    with pytest.raises(PairError, match=message) if message else contextlib.nullcontext():
         embed(folder)
     monkeypatch.undo()
     embed(folder)

@@ -25,7 +25,7 @@ from embalign.embeddings.http import without_credentials
 from embalign.embeddings.source import Identity, Source, embed_or_name, preflight
 from embalign.errors import PairError
 from embalign.pairs import Vectors
-from embalign.pairs.corpus import read_corpus
+from embalign.pairs.corpus import corpus_digest, read_corpus
 from embalign.pairs.holdout import check_labels
 from embalign.pairs.pair import Model, read_config
 from embalign.pairs.provenance import PROVENANCE, ROLES, check_vectors_are_own, file_digest, vectors_path
@@ -66,8 +66,8 @@ def embed_pair(folder: Path, cache: VectorCache, *, refresh: bool = False, quiet
     """
     config = read_config(folder)
     corpus = folder / config.corpus
+    corpus_sha256 = corpus_digest(corpus)
     items = read_corpus(corpus)
-    corpus_sha256 = file_digest(corpus)
     check_labels([item.label for item in items if item.style is None])
     check_vectors_are_own(folder, corpus_sha256, refresh=refresh)
     texts = {"draft": [item.text for item in items], "teacher": [item.text for item in items if item.style is None]}
@@ -176,7 +176,7 @@ def _move(building: Path, target: Path) -> None:
     except OSError as error:
         if (building / PROVENANCE).exists():
             raise
-        raise PairError(f"{target}: {error}; the files there are incomplete: rerun the same command") from None
+        raise PairError(f"{target}: {error}; some of the files may be missing there: rerun the same command") from None
 
 
 def _save(vectors: Vectors, path: Path) -> None:

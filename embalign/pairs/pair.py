@@ -22,7 +22,7 @@ from numpy.typing import NDArray
 
 from embalign.errors import PairError
 from embalign.pairs import Vectors
-from embalign.pairs.corpus import Item, read_corpus
+from embalign.pairs.corpus import Item, corpus_digest, read_corpus
 from embalign.pairs.holdout import Holdout, check_labels, split_holdout
 from embalign.pairs.provenance import ROLES, file_digest, read_provenance, vectors_path
 
@@ -122,7 +122,7 @@ def load_pair(folder: Path) -> Pair:
     config = read_config(folder)
     items = read_corpus(folder / config.corpus)
     provenance = read_provenance(folder)
-    _check_digest(folder / config.corpus, provenance["corpus_sha256"])
+    _check_corpus(folder / config.corpus, provenance["corpus_sha256"])
     styled_rows = np.array([item.style is not None for item in items])
     plain = tuple(item for item in items if item.style is None)
     draft = _read_vectors(folder, "draft", len(items), provenance)
@@ -144,18 +144,19 @@ def check_pair(folder: Path) -> None:
     check_labels([item.label for item in read_corpus(folder / config.corpus) if item.style is None])
     provenance = read_provenance(folder)
     pair_digest(folder)
-    _check_digest(folder / config.corpus, provenance["corpus_sha256"])
+    _check_corpus(folder / config.corpus, provenance["corpus_sha256"])
     for role in ROLES:
-        _check_digest(vectors_path(folder, role), provenance[role]["sha256"])
+        _check_vectors(vectors_path(folder, role), provenance[role]["sha256"])
 
 
 def pair_digest(folder: Path) -> str:
     """Return the SHA-256 over everything in the folder that a measured number depends on."""
     config = read_config(folder)
-    parts = [folder / config.corpus, *(vectors_path(folder, role) for role in ROLES)]
-    if missing := [path for path in parts if not path.is_file()]:
+    vectors = [vectors_path(folder, role) for role in ROLES]
+    if missing := [path for path in vectors if not path.is_file()]:
         raise PairError(f"{missing[0]}: no such file; this pair has not been embedded yet")
-    return hashlib.sha256("".join(file_digest(path) for path in parts).encode()).hexdigest()
+    parts = [corpus_digest(folder / config.corpus), *(file_digest(path) for path in vectors)]
+    return hashlib.sha256("".join(parts).encode()).hexdigest()
 
 
 def _read_vectors(folder: Path, role: str, count: int, provenance: Mapping[str, Any]) -> Vectors:
@@ -169,7 +170,7 @@ def _read_vectors(folder: Path, role: str, count: int, provenance: Mapping[str, 
         raise PairError(f"{path}: no such file; this pair has not been embedded yet") from None
     except (SafetensorError, KeyError) as error:
         raise PairError(f"{path}: not a safetensors file with a tensor 'embeddings' ({error})") from None
-    _check_digest(path, provenance[role]["sha256"])
+    _check_vectors(path, provenance[role]["sha256"])
     if vectors.ndim != 2 or len(vectors) != count:
         raise PairError(f"{path}: shape {vectors.shape} does not match the corpus, which has {count} such items")
     norms = np.linalg.norm(vectors, axis=1)
@@ -181,12 +182,22 @@ def _read_vectors(folder: Path, role: str, count: int, provenance: Mapping[str, 
     return scaled
 
 
-def _check_digest(path: Path, recorded: str) -> None:
+def _check_corpus(path: Path, recorded: str) -> None:
+    # Earlier versions recorded a corpus with CRLF or a byte order mark by its bytes.
+    if recorded not in (actual := corpus_digest(path), file_digest(path)):
+        raise PairError(_differs(path, actual, recorded))
+
+
+def _check_vectors(path: Path, recorded: str) -> None:
     if recorded != (actual := file_digest(path)):
-        raise PairError(
-            f"{path}: its SHA-256 is {actual}, but embeddings/provenance.json records {recorded}; the embeddings "
-            "were made from another corpus or have changed: embed the pair again; --refresh does it"
-        )
+        raise PairError(_differs(path, actual, recorded))
+
+
+def _differs(path: Path, actual: str, recorded: str) -> str:
+    return (
+        f"{path}: its SHA-256 is {actual}, but embeddings/provenance.json records {recorded}; the embeddings were made "
+        "from another corpus or have changed: embed the pair again; --refresh does it"
+    )
 
 
 def _check_keys(table: Mapping[str, object], known: set[str], where: str) -> None:

@@ -32,6 +32,18 @@ def file_digest(path: Path) -> str:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
+def line_ends_hint(path: Path, recorded: str) -> str:
+    """Return what to say of a text file that differs from its recorded SHA-256 in its line ends alone, else nothing."""
+    unix = path.read_bytes().replace(b"\r\n", b"\n")
+    for name, content in (("LF", unix.replace(b"\n", b"\r\n")), ("CRLF", unix)):
+        if hashlib.sha256(content).hexdigest() == recorded:
+            return (
+                f"; only its line ends differ: they were changed to {name}, as git's core.autocrlf does. Add the line "
+                f"'* -text' to .gitattributes, delete {path.name} and run git checkout on it"
+            )
+    return ""
+
+
 def read_provenance(folder: Path) -> dict[str, Any]:
     """Return the checked content of embeddings/provenance.json; raises PairError that names the missing key."""
     path = folder / "embeddings" / PROVENANCE

@@ -18,7 +18,7 @@ from typing import Any
 from embalign.errors import ClaimError, ConclusionError, PairError
 from embalign.experiments.tables import rerun_command
 from embalign.pairs.pair import pair_digest
-from embalign.pairs.provenance import file_digest
+from embalign.pairs.provenance import file_digest, line_ends_hint
 from embalign.research.claims import check_numbers, claims_of
 
 NEEDED = {
@@ -133,7 +133,8 @@ def check_files(found: Conclusion) -> None:
         raise ConclusionError(f"{stray[0]}: there, but not named in the front matter")
     for name, digest in digests.items():
         if (actual := file_digest(found.folder / name)) != digest:
-            raise ConclusionError(f"{name}: its SHA-256 is {actual}, the front matter says {digest}")
+            hint = line_ends_hint(found.folder / name, digest)
+            raise ConclusionError(f"{name}: its SHA-256 is {actual}, the front matter says {digest}{hint}")
     for role in ("raw", "figures"):
         if not found.about[role] or not set(found.about[role]) <= set(digests):
             raise ConclusionError(f"{role}: names no file, or one without a digest")
