@@ -25,9 +25,9 @@ from embalign.embeddings.http import without_credentials
 from embalign.embeddings.source import Identity, Source, embed_or_name, preflight
 from embalign.errors import PairError
 from embalign.pairs import Vectors
+from embalign.pairs.config import Model, read_config
 from embalign.pairs.corpus import corpus_digest, read_corpus
 from embalign.pairs.holdout import check_labels
-from embalign.pairs.pair import Model, read_config
 from embalign.pairs.provenance import PROVENANCE, ROLES, check_vectors_are_own, file_digest, vectors_path
 
 BATCH_TEXTS, BATCH_CHARACTERS = 16, 16_000
