@@ -290,6 +290,7 @@ UNUSABLE = {
     "none": (lambda texts: [], f"gave 0 vectors for {BATCH_TEXTS} texts"),
     "nan": (lambda texts: [[float("nan")] * DIMENSION for _ in texts], "NaN or infinite values for the text"),
     "infinite": (lambda texts: [[float("inf")] * DIMENSION for _ in texts], "NaN or infinite values for the text"),
+    "huge": (lambda texts: [[10**400] * DIMENSION for _ in texts], "NaN or infinite values for the text"),
     "null numbers": (lambda texts: [[None] * DIMENSION for _ in texts], "not a number"),
     "strings": (lambda texts: [["1.0"] * DIMENSION for _ in texts], "not a number"),
     "null": (lambda texts: [None for _ in texts], "None instead of a vector"),
