@@ -145,7 +145,7 @@ def test_wrong_mean_vectors_of_parallel_slots_are_recognised(llama):
 
 def test_a_server_started_without_embeddings_is_told_how(llama):
     source = open_source(Model("openai", MODEL, "mean", llama("--no-embeddings")))
-    with pytest.raises(SourceError, match=r"does not give embeddings.*--embeddings"):
+    with pytest.raises(SourceError, match=r"does not return embeddings.*--embeddings"):
         preflight(source)
 
 
