@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from embalign.alignment.config import DEFAULT, TrainingConfig
 from embalign.alignment.training import apply_map, train_map
 from embalign.evaluation import gate
 from embalign.evaluation.certificate import CONFIDENCE, certify
@@ -24,10 +25,10 @@ SCORES = ("margin", "top1")
 FOLDS = 5
 
 
-def train_pair_map(pair: Pair, seed: int = 0) -> Vectors:
+def train_pair_map(pair: Pair, seed: int = 0, config: TrainingConfig = DEFAULT) -> Vectors:
     """Return the map (d_teacher, d_draft) trained with the cosine loss on every training item of the pair."""
     rows = pair.holdout.train
-    return train_map(pair.draft[rows], pair.teacher[rows], seed=seed).weights
+    return train_map(pair.draft[rows], pair.teacher[rows], seed=seed, config=config).weights
 
 
 def choose_score(pair: Pair, weights: Vectors) -> str:
