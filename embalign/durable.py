@@ -7,11 +7,9 @@ import sqlite3
 import time
 from pathlib import Path
 
+from embalign.errors import NewerSchemaError
+
 BUSY_SECONDS = 60
-
-
-class NewerSchemaError(RuntimeError):
-    """A database that a newer version of this package has written."""
 
 
 def open_database(path: Path, schema: int, table: str) -> sqlite3.Connection:

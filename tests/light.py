@@ -8,7 +8,7 @@ import sys
 import time
 from pathlib import Path
 
-from embalign.alignment.selection import SelectionError
+from embalign.errors import SelectionError
 
 ROOT = Path(__file__).resolve().parents[1]
 CELLS = 60

@@ -10,9 +10,10 @@ from hypothesis import strategies as st
 
 from embalign.embeddings.cache import VectorCache, vector_key
 from embalign.embeddings.fetch import BATCH_CHARACTERS, BATCH_TEXTS, batches
-from embalign.embeddings.http import SourceError, checked_url, shown, without_credentials
+from embalign.embeddings.http import checked_url, shown, without_credentials
 from embalign.embeddings.ollama import address
 from embalign.embeddings.source import Identity, check_vectors
+from embalign.errors import SourceError
 
 PAIRS_OF_KEYS = 100_000
 

@@ -10,9 +10,10 @@ import pytest
 from pair_folders import write_pair
 from test_plugin import build_suite, canonical_bytes
 
+from embalign.errors import ExecutorError
 from embalign.experiments.grid import Cell, Table
 from embalign.pairs.pair import pair_digest
-from embalign.runs.executor import ExecutorError, LocalExecutor
+from embalign.runs.executor import LocalExecutor
 
 
 @pytest.fixture

@@ -10,6 +10,7 @@ from scipy import stats
 from strategies import gate_outcomes, tied_retrieval
 
 from embalign.deploy.thresholds import check_promise
+from embalign.errors import CorpusError
 from embalign.evaluation import gate, styles
 from embalign.evaluation.certificate import (
     certify,
@@ -19,7 +20,6 @@ from embalign.evaluation.certificate import (
     risk_bound,
 )
 from embalign.evaluation.retrieval import leave_one_out
-from embalign.pairs.corpus import CorpusError
 
 pytestmark = pytest.mark.instrument
 

@@ -6,9 +6,10 @@ import numpy as np
 import pytest
 from safetensors.numpy import save_file
 
-from embalign.pairs.corpus import CorpusError, read_corpus
+from embalign.errors import CorpusError, PairError
+from embalign.pairs.corpus import read_corpus
 from embalign.pairs.holdout import held_out_labels, split_holdout
-from embalign.pairs.pair import PairError, check_pair, file_digest, find_pair, load_pair, pair_digest, read_config
+from embalign.pairs.pair import check_pair, file_digest, find_pair, load_pair, pair_digest, read_config
 
 ITEM = '{"id": "a", "text": "one text", "label": "x"}'
 

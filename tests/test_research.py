@@ -11,8 +11,9 @@ import numpy as np
 import pytest
 from pair_folders import ROOT
 
-from embalign.research.claims import ClaimError, check_numbers, parse
-from embalign.research.conclusion import ConclusionError, read_conclusion, verify
+from embalign.errors import ClaimError, ConclusionError
+from embalign.research.claims import check_numbers, parse
+from embalign.research.conclusion import read_conclusion, verify
 from embalign.research.promote import promote
 
 MUTATIONS = 360

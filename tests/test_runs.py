@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 
 from embalign.deploy import map as export
+from embalign.errors import MapError
 from embalign.experiments.grid import Cell, Experiment, Table, grid
 from embalign.experiments.tables import rerun_command
 from embalign.pairs.pair import load_pair
@@ -158,7 +159,7 @@ def test_an_exported_map_is_what_its_json_says(small_pair, tmp_path, capsys, mon
 )
 def test_maps_that_do_not_fit_are_refused(small_pair, tmp_path, content, message):
     np.save(tmp_path / "W.npy", content, allow_pickle=True)
-    with pytest.raises(export.MapError, match=message):
+    with pytest.raises(MapError, match=message):
         export.load_map(tmp_path / "W.npy", load_pair(small_pair))
 
 

@@ -5,7 +5,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from embalign.alignment.selection import POLICIES, SelectionError, density, draw_pool, head, selection_order
+from embalign.alignment.selection import POLICIES, density, draw_pool, head, selection_order
+from embalign.errors import SelectionError
 
 pytestmark = pytest.mark.instrument
 

@@ -54,10 +54,8 @@ def run_baseline(pair_name, n, map_path, folder=None):
 
 def main(arguments=None):
     """Command line of the baseline."""
-    from embalign.deploy.map import MapError
+    from embalign.errors import CorpusError, MapError, PairError
     from embalign.experiments.spectral.baseline import NAME, summarize
-    from embalign.pairs.corpus import CorpusError
-    from embalign.pairs.pair import PairError
 
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--n", type=int, default=10, help="number of held-out items (default: %(default)s)")

@@ -9,7 +9,8 @@ from embalign.alignment.config import TrainingConfig
 from embalign.alignment.gemm import LARGEST_RELATIVE_ERROR, probe_relative_error, use_fast_gemm
 from embalign.alignment.losses import cosine_loss, mse_loss, norm_loss, spectral_loss
 from embalign.alignment.terms import ARMS, make_penalty
-from embalign.alignment.training import TrainingDivergedError, apply_map, initial_map, train_map
+from embalign.alignment.training import apply_map, initial_map, train_map
+from embalign.errors import TrainingDivergedError
 
 pytestmark = pytest.mark.instrument
 

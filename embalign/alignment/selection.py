@@ -19,16 +19,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from embalign.alignment.seeds import Stream, generator
+from embalign.errors import SelectionError
 
 POLICIES = ("random", "density", "sparse", "coverage", "kcenter", "facility")
 NEIGHBOURS = 10
 POOL_SHARE = 0.9
 
 Rows = NDArray[np.int64]
-
-
-class SelectionError(ValueError):
-    """A ratio or policy that selects nothing."""
 
 
 def draw_pool(train: Rows, seed: int) -> Rows:

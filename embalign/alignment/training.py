@@ -18,6 +18,7 @@ from embalign.alignment.config import DEFAULT, TrainingConfig
 from embalign.alignment.gemm import use_fast_gemm
 from embalign.alignment.gradients import cosine_gradient
 from embalign.alignment.seeds import Stream, generator
+from embalign.errors import TrainingDivergedError
 from embalign.pairs import Vectors
 
 if TYPE_CHECKING:
@@ -34,10 +35,6 @@ class TrainedMap:
     final_loss: float
     gradient_ratio: float
     checkpoints: dict[int, Vectors] = field(default_factory=dict)
-
-
-class TrainingDivergedError(RuntimeError):
-    """The loss became NaN or infinite."""
 
 
 def initial_map(d_teacher: int, d_draft: int, seed: int) -> Vectors:

@@ -18,13 +18,9 @@ import numpy as np
 
 from embalign.alignment.config import DEFAULT
 from embalign.deploy.thresholds import gate_of_map, train_pair_map
+from embalign.errors import CorpusError, MapError, PairError
 from embalign.pairs import Vectors
-from embalign.pairs.corpus import CorpusError
-from embalign.pairs.pair import Pair, PairError, file_digest, find_pair, load_pair, pair_digest
-
-
-class MapError(ValueError):
-    """A map file that cannot be used; the message names the file and the remedy."""
+from embalign.pairs.pair import Pair, file_digest, find_pair, load_pair, pair_digest
 
 
 def load_map(path: Path, pair: Pair) -> Vectors:

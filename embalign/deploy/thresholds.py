@@ -13,11 +13,11 @@ from numpy.typing import NDArray
 
 from embalign.alignment.config import DEFAULT, TrainingConfig
 from embalign.alignment.training import apply_map, train_map
+from embalign.errors import CorpusError
 from embalign.evaluation import gate
 from embalign.evaluation.certificate import CONFIDENCE, certify
 from embalign.evaluation.gate import Outcomes, Scores
 from embalign.pairs import Vectors
-from embalign.pairs.corpus import CorpusError
 from embalign.pairs.pair import Pair
 
 TARGETS = (0.05, 0.10, 0.20)

@@ -19,8 +19,9 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from embalign.durable import NewerSchemaError, open_database
+from embalign.durable import open_database
 from embalign.embeddings.source import Identity
+from embalign.errors import CacheError, NewerSchemaError
 
 SCHEMA = 1
 TABLE = (
@@ -28,10 +29,6 @@ TABLE = (
     "(key BLOB PRIMARY KEY, dimension INTEGER NOT NULL, vector BLOB NOT NULL, sha256 BLOB NOT NULL) STRICT"
 )
 ASKED_AT_ONCE = 500
-
-
-class CacheError(RuntimeError):
-    """A cache file that cannot be used; the message names it and the remedy."""
 
 
 def vector_key(identity: Identity, text: str) -> bytes:

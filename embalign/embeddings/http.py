@@ -21,36 +21,13 @@ from urllib.parse import urlsplit
 import orjson
 import requests
 
+from embalign.errors import AnswerError, SourceError, StatusError, TransientError
+
 DEADLINE_VARIABLE = "EMBALIGN_REQUEST_SECONDS"
 DEADLINE, CONNECT_SECONDS = 120.0, 3.0
 ATTEMPTS, FIRST_WAIT, LONGEST_WAIT = 5, 0.25, 20.0
 LARGEST_BODY = 64 * 2**20
 SHOWN = 200
-
-
-class SourceError(RuntimeError):
-    """A source of embeddings that cannot be used; the message names it, the cause and the remedy."""
-
-
-class TransientError(SourceError):
-    """A fault that may pass: worth another try after `retry_after` seconds."""
-
-    def __init__(self, message: str, retry_after: float = 0.0) -> None:
-        super().__init__(message)
-        self.retry_after = retry_after
-
-
-class AnswerError(SourceError):
-    """An answer that cannot be used: a redirect, something that is not JSON, a status that says no."""
-
-
-class StatusError(AnswerError):
-    """An answer with an HTTP status that says no; `detail` is the server's own text, shortened and escaped."""
-
-    def __init__(self, message: str, status: int, detail: str) -> None:
-        super().__init__(message)
-        self.status = status
-        self.detail = detail
 
 
 class Client:

@@ -8,8 +8,9 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from embalign.embeddings.http import SourceError, shown
+from embalign.embeddings.http import shown
 from embalign.embeddings.source import Identity
+from embalign.errors import SourceError
 from embalign.pairs.pair import Model, file_digest
 
 

@@ -9,8 +9,9 @@ import os
 from collections.abc import Sequence
 from typing import Any, NoReturn
 
-from embalign.embeddings.http import AnswerError, Client, SourceError, StatusError, shown
+from embalign.embeddings.http import Client, shown
 from embalign.embeddings.source import Identity
+from embalign.errors import AnswerError, SourceError, StatusError
 from embalign.pairs.pair import Model
 
 KEY_VARIABLE = "EMBALIGN_API_KEY"

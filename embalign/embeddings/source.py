@@ -9,7 +9,8 @@ from typing import Any, Protocol
 
 import numpy as np
 
-from embalign.embeddings.http import SourceError, StatusError, shown
+from embalign.embeddings.http import shown
+from embalign.errors import SourceError, StatusError
 from embalign.pairs import Vectors
 
 UNIT_TOLERANCE = 0.01

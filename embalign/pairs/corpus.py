@@ -6,11 +6,9 @@ import json
 from dataclasses import dataclass
 from pathlib import Path
 
+from embalign.errors import CorpusError
+
 REQUIRED, OPTIONAL = ("id", "text", "label"), ("style", "base")
-
-
-class CorpusError(ValueError):
-    """A corpus file that cannot be used; the message names the file, the line and the remedy."""
 
 
 @dataclass(frozen=True)

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from embalign.pairs.corpus import CorpusError
+from embalign.errors import CorpusError
 
 TEST_FRACTION = 0.2
 NEAR_DUPLICATE_JACCARD = 0.8

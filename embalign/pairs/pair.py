@@ -21,16 +21,13 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from embalign.errors import PairError
 from embalign.pairs import Vectors
 from embalign.pairs.corpus import Item, read_corpus
 from embalign.pairs.holdout import Holdout, check_labels, split_holdout
 
 SOURCES = ("ollama", "openai", "sentence-transformers")
 POOLINGS = ("last", "mean", "cls", "unknown")
-
-
-class PairError(ValueError):
-    """A pair folder that cannot be used; the message names the file and the remedy."""
 
 
 @dataclass(frozen=True)

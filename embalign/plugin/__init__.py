@@ -18,16 +18,12 @@ from typing import Any, TypeVar, cast
 
 import pytest
 
+from embalign.errors import BaselineError, ConclusionError, CorpusError, ExecutorError, PairError, StoreError
 from embalign.experiments.grid import Cell, Experiment, Row, Table
-from embalign.pairs.corpus import CorpusError
-from embalign.pairs.pair import PairError
 from embalign.plugin import fixtures
 from embalign.plugin.fixtures import ROW_PROPERTY, SESSION, declared
 from embalign.plugin.options import add_options, read_options
-from embalign.regression.baseline import BaselineError
-from embalign.runs.executor import ExecutorError
 from embalign.runs.runner import Session
-from embalign.runs.store import StoreError
 
 PROGRESS_SECONDS = 30
 T = TypeVar("T")
@@ -249,7 +245,6 @@ class Hooks:
     def promote(self, session: pytest.Session, *, passed: bool) -> None:
         """Promote what this run has measured and published, or say why not."""
         from embalign.regression.outcome import promote_reports
-        from embalign.research.conclusion import ConclusionError
 
         try:
             self.messages += promote_reports(self.session, passed=passed)

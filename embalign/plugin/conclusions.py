@@ -8,7 +8,8 @@ from typing import Any
 
 import pytest
 
-from embalign.research.conclusion import CHECKS, ConclusionError, read_conclusion
+from embalign.errors import ConclusionError
+from embalign.research.conclusion import CHECKS, read_conclusion
 
 
 def collect(path: Path, research: Path, parent: pytest.Collector) -> pytest.Collector | None:

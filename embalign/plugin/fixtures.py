@@ -8,9 +8,9 @@ from typing import Any
 
 import pytest
 
+from embalign.errors import CellFailedError, NotStoredError, StoreError
 from embalign.experiments.grid import Cell, Experiment, Row, Table
-from embalign.runs.runner import CellFailedError, NotStoredError, Session
-from embalign.runs.store import StoreError
+from embalign.runs.runner import Session
 
 ROW_PROPERTY = "embalign_row"
 SESSION = pytest.StashKey[Session]()

@@ -13,15 +13,12 @@ from typing import Any
 
 from embalign.alignment.config import DEFAULT
 from embalign.durable import move_all
+from embalign.errors import BaselineError
 from embalign.experiments.grid import Cell, Row
 from embalign.runs.provenance import id_if_clean
 from embalign.verdicts.regression import FEWEST_SEEDS, MIN_EFFECTS, RegressionVerdict, judge_regression
 
 SCHEMA = 1
-
-
-class BaselineError(RuntimeError):
-    """A baseline that cannot be read or must not be updated; the message names the remedy."""
 
 
 @dataclass(frozen=True)

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Collection, Sequence
 
+from embalign.errors import BaselineError, ConclusionError
 from embalign.experiments.grid import Cell
 from embalign.regression.baseline import (
-    BaselineError,
     baseline_path,
     check_update,
     compare,
@@ -16,7 +16,6 @@ from embalign.regression.baseline import (
     require_clean,
     update_baseline,
 )
-from embalign.research.conclusion import ConclusionError
 from embalign.research.promote import promote
 from embalign.runs import artifacts
 from embalign.runs.runner import Session

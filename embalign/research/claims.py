@@ -25,6 +25,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from embalign.errors import ClaimError
+
 COMMENT = re.compile(r"<!-- claim (.*?) -->")
 NUMBER = re.compile(r"[-+\u2212]?\d+(?:[.,]\d+)*(?:e[-+]?\d+)?")
 BEFORE = re.compile(r"(?:^|[\s(*])\Z")  # what may stand before a claim, and after its number: no sign and no unit
@@ -47,10 +49,6 @@ FUNCTIONS: Mapping[str, Callable[[Sequence[float]], float]] = {
 # Few formats, so that each number has one way to be printed: digits after the point, or three that count.
 FORMAT = re.compile(r"\+?\.[0-5]f|\.3g|g")
 KNOWN = {"file", "where", "minus", "over", "col", "fn", "path", "scale", "format"}
-
-
-class ClaimError(ValueError):
-    """A claim that its raw data do not support, or a number that no claim binds; the message quotes it."""
 
 
 @dataclass(frozen=True)

@@ -15,9 +15,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from embalign.errors import ClaimError, ConclusionError, PairError
 from embalign.experiments.tables import rerun_command
-from embalign.pairs.pair import PairError, file_digest, pair_digest
-from embalign.research.claims import ClaimError, check_numbers, claims_of
+from embalign.pairs.pair import file_digest, pair_digest
+from embalign.research.claims import check_numbers, claims_of
 
 NEEDED = {
     "title": str,
@@ -42,10 +43,6 @@ IMAGE = re.compile(r"!\[[^\]]*\]\(([^)]*)\)")
 LINK = re.compile(r"\]\(([^)#]+)\)")
 REFERENCE = re.compile(r"^ {0,3}\[[^\]]+\]:.*$", re.MULTILINE)
 CUT_OFF = re.compile(r"[A-Za-z]+@\d+")
-
-
-class ConclusionError(ValueError):
-    """A conclusion that does not hold; the message says what differs from what."""
 
 
 @dataclass(frozen=True)

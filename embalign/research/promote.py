@@ -16,9 +16,10 @@ from pathlib import Path
 from typing import Any
 
 from embalign.durable import move_all
+from embalign.errors import ConclusionError
 from embalign.experiments.tables import rerun_command
 from embalign.pairs.pair import file_digest
-from embalign.research.conclusion import Conclusion, ConclusionError, verify
+from embalign.research.conclusion import Conclusion, verify
 from embalign.runs.provenance import clean_commit, machine
 
 TOLERANCE = 1e-3  # of a number measured on another type of machine

@@ -18,14 +18,11 @@ from concurrent.futures import FIRST_COMPLETED, CancelledError, Future, wait
 from pathlib import Path
 from typing import Any, Protocol
 
+from embalign.errors import ExecutorError
 from embalign.experiments.grid import Cell, Row, Table
 
 ATTEMPTS = 2
 LOOK_SECONDS = 1.0  # between two looks at whether the cluster is still there
-
-
-class ExecutorError(RuntimeError):
-    """An executor that cannot be used, or a cell whose worker died twice."""
 
 
 class CellExecutor(Protocol):

@@ -10,22 +10,23 @@ from concurrent.futures import CancelledError, Future
 from dataclasses import dataclass
 from pathlib import Path
 
+from embalign.errors import (
+    CacheError,
+    CellError,
+    CellFailedError,
+    CorpusError,
+    NotStoredError,
+    PairError,
+    SourceError,
+    StoreError,
+)
 from embalign.experiments.grid import Cell, Experiment, Row, Table
-from embalign.pairs.corpus import CorpusError
-from embalign.pairs.pair import Pair, PairError, check_pair, find_pair, load_pair, pair_digest, read_config
-from embalign.runs.executor import CellExecutor, DaskExecutor, ExecutorError, LocalExecutor
+from embalign.pairs.pair import Pair, check_pair, find_pair, load_pair, pair_digest, read_config
+from embalign.runs.executor import CellExecutor, DaskExecutor, LocalExecutor
 from embalign.runs.provenance import Checkout
-from embalign.runs.store import Store, StoreError, cell_key
+from embalign.runs.store import Store, cell_key
 
 RESULTS = ("only-missing", "always", "only-cache")
-
-
-class CellFailedError(RuntimeError):
-    """A cell that cannot be measured; the grid goes on without it."""
-
-
-class NotStoredError(RuntimeError):
-    """A cell without a stored row in a run that measures nothing."""
 
 
 @dataclass(frozen=True)
@@ -78,12 +79,10 @@ class Session:
     def embed(self, *, quiet: bool) -> None:
         """Fetch the embeddings of pairs that have none, or of all if they are to be refreshed.
 
-        Raises PairError or CorpusError; sources and cache, and their errors, are imported only where something is
-        fetched.
+        Raises PairError or CorpusError; sources and cache are imported only where something is fetched.
         """
-        from embalign.embeddings.cache import CacheError, VectorCache
+        from embalign.embeddings.cache import VectorCache
         from embalign.embeddings.fetch import embed_pair, is_embedded
-        from embalign.embeddings.http import SourceError
 
         for folder in self.folders().values():
             if self.options.refresh or not is_embedded(folder):
@@ -197,10 +196,7 @@ class Session:
 
 def expected_failures() -> tuple[type[Exception], ...]:
     """Return the errors that make a cell fail while the grid goes on; anything else is a bug and stays loud."""
-    from embalign.alignment.selection import SelectionError
-    from embalign.alignment.training import TrainingDivergedError
-
-    expected = (SelectionError, TrainingDivergedError, PairError, CorpusError, ExecutorError)
+    expected = (CellError, PairError, CorpusError)
     if "distributed" in sys.modules:
         from distributed.scheduler import KilledWorker
 

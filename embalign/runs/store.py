@@ -16,17 +16,14 @@ import threading
 from collections.abc import Iterator
 from pathlib import Path
 
-from embalign.durable import NewerSchemaError, open_database
+from embalign.durable import open_database
+from embalign.errors import NewerSchemaError, StoreError
 from embalign.experiments.grid import Cell, Row
 from embalign.runs.source import source_digest
 
 SCHEMA = 1
 TABLE = "CREATE TABLE IF NOT EXISTS rows (key TEXT PRIMARY KEY, row TEXT NOT NULL, sha256 TEXT NOT NULL) STRICT"
 NUMERICAL_LIBRARIES = ("numpy", "scipy", "scikit-learn", "torch")
-
-
-class StoreError(RuntimeError):
-    """A store file that cannot be used; the message names it and the remedy."""
 
 
 class Store:

@@ -22,8 +22,8 @@ from pair_folders import ROOT
 
 from embalign.embeddings.cache import VectorCache
 from embalign.embeddings.fetch import fetch, open_source
-from embalign.embeddings.http import SourceError
 from embalign.embeddings.source import check_vectors, preflight
+from embalign.errors import SourceError
 from embalign.pairs.pair import Model
 
 MODEL = "smollm2-135m-instruct-q4_1"
