@@ -14,13 +14,13 @@ from numpy.typing import NDArray
 from embalign.alignment.config import DEFAULT, TrainingConfig
 from embalign.alignment.training import apply_map, train_map
 from embalign.errors import CorpusError
+from embalign.deploy import RISK_TARGETS
 from embalign.evaluation import gate
 from embalign.evaluation.certificate import CONFIDENCE, certify
 from embalign.evaluation.gate import Outcomes, Scores
 from embalign.pairs import Vectors
 from embalign.pairs.pair import Pair
 
-TARGETS = (0.05, 0.10, 0.20)
 SCORES = ("margin", "top1")
 FOLDS = 5
 
@@ -69,7 +69,7 @@ def gate_of_map(pair: Pair, weights: Vectors) -> dict[str, Any]:
     found, correct = gate.leave_one_out(mapped, labels)
     score = choose_score(pair, weights)
     targets = {}
-    for target in TARGETS:
+    for target in RISK_TARGETS:
         certificate = certify(getattr(found, score), correct, risk_target=target, groups=labels)
         targets[f"{target:.2f}"] = {
             "threshold": certificate.threshold,

@@ -16,7 +16,8 @@ if TYPE_CHECKING:
 Value = str | int | float | Reference
 Settings = dict[str, Value]
 
-PROFILES = ("quick", "full", "gate")
+PROFILES = ("quick", "full", "regression")
+ALIASES = {"gate": "regression"}  # of a profile's name, from before the output-level gate had the word for itself
 
 threadpool_limits = lazy("threadpoolctl").threadpool_limits
 
@@ -80,16 +81,16 @@ def _number(value: Any, digits: int) -> str:
 
 @dataclass(frozen=True)
 class Table:
-    """One CSV of an experiment: `measure` turns a pair and a cell into a :class:`Measurement`.
+    """One CSV of an experiment: `measure`, given as a function, turns a pair and a cell into a :class:`Measurement`.
 
-    `gate` is the small grid of the regression check; a table without one takes no part in it.
+    `regression` is the small grid of the regression check; a table without one takes no part in it.
     """
 
     name: str
-    measure: Callable[..., Any]
+    measure: Reference
     quick: Sequence[Settings]
     full: Sequence[Settings] = ()
-    gate: Sequence[Settings] = ()
+    regression: Sequence[Settings] = ()
     seeds: int | None = None
 
     def __post_init__(self) -> None:
@@ -111,12 +112,12 @@ class Experiment:
     """
 
     name: str
-    report: Callable[..., Any]
+    report: Reference
     tables: tuple[Table, ...]
     quick_seeds: int = 5
     full_seeds: int = 10
-    gate_seeds: int = 7  # a loss of twice what matters is then seen in at least 95 %: docs/calibration/regression.md
-    conclusion: Callable[..., Any] | None = None
+    regression_seeds: int = 7  # a loss of twice what matters is then seen in at least 95 %: docs/calibration/regression.md
+    conclusion: Reference | None = None
     training: TrainingConfig = DEFAULT
 
     def __post_init__(self) -> None:
@@ -130,7 +131,7 @@ class Experiment:
 
     def measures(self) -> Mapping[str, Reference]:
         """Return what measures each table, by the table's name."""
-        return {table.name: reference(table.measure) for table in self.tables}
+        return {table.name: table.measure for table in self.tables}
 
     def cells(self, pair: str, profile: str, seeds: int | None = None) -> list[Cell]:
         """Return the declared grid of one pair: a run is complete when every one of these has a row."""
@@ -138,9 +139,9 @@ class Experiment:
 
     def table_cells(self, table: Table, pair: str, profile: str, seeds: int | None = None) -> Iterable[Cell]:
         """Yield one table's cells, seed by seed."""
-        usual = {"quick": self.quick_seeds, "full": self.full_seeds, "gate": self.gate_seeds}[profile]
+        usual = {"quick": self.quick_seeds, "full": self.full_seeds, "regression": self.regression_seeds}[profile]
         count = usual if seeds is None else seeds
-        chosen = {"quick": table.quick, "full": table.full or table.quick, "gate": table.gate}[profile]
+        chosen = {"quick": table.quick, "full": table.full or table.quick, "regression": table.regression}[profile]
         for seed in range(min(count, table.seeds or count)):
             for settings in chosen:
                 yield Cell(self.name, table.name, pair, tuple(settings.items()), seed, self.training)

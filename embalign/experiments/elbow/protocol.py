@@ -41,6 +41,16 @@ class Judged:
     reason: str = ""
     recommended: dict[float, float] = field(default_factory=dict)
 
+    @property
+    def all_smaller_worse(self) -> bool:
+        """Whether every ratio below the recommended one is shown to lose more than the margin."""
+        verdict = self.verdict
+        return verdict is not None and all(
+            loss.lower_bound() > verdict.margin
+            for ratio, loss in verdict.loss.items()
+            if ratio < verdict.recommended_ratio
+        )
+
 
 @dataclass(frozen=True)
 class Comparison:

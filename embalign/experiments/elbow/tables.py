@@ -1,4 +1,4 @@
-"""The tables of experiment 1's report, as frames of strings, and the sentences that stand beside them."""
+"""The tables of experiment 1's report, as frames of strings."""
 
 from __future__ import annotations
 
@@ -6,12 +6,32 @@ import math
 
 import pandas as pd
 
-from embalign.experiments.elbow.judgement import BUDGETS, Comparison, Judged, held_out_by_step
-from embalign.experiments.tables import NAMES, mean_with_interval, percent, span
-from embalign.verdicts.elbow import ElbowVerdict
-from embalign.verdicts.statistics import student_t
+from embalign.experiments.elbow.protocol import BUDGETS, MARGIN_SHARE, Comparison, Judged
+from embalign.experiments.tables import mean_with_interval, percent, span
+from embalign.verdicts.elbow import MOST_SEEDS, ElbowVerdict
+from embalign.verdicts.metrics import JUDGED, label
 
 SHOWN_POLICIES = ("random", "density", "coverage")
+OPEN = f"open at {percent(MARGIN_SHARE)}"
+
+
+def by_metric(curves: list[Judged]) -> pd.DataFrame:
+    """Return a table of answers, one metric a row."""
+    lines = []
+    for found in curves:
+        line = {"metric": label(found.metric)}
+        verdict = found.verdict
+        if verdict is None:
+            lines.append(line | {"is there an elbow?": f"no verdict: {found.reason}"})
+            continue
+        low, high = verdict.recommended_interval
+        line |= {"is there an elbow?": _elbow(verdict), f"enough at {percent(MARGIN_SHARE)}": percent(high)}
+        line |= {f"at {percent(share)}": percent(ratio) for share, ratio in found.recommended.items()}
+        line[OPEN] = "nothing"
+        if low < high:
+            line[OPEN] = f"{percent(low)} to {percent(high)}: {_what_settles(verdict)} would settle it"
+        lines.append(line | {"undetected below": f"{verdict.minimum_detectable_effect:.4f}"})
+    return pd.DataFrame(lines).fillna("")
 
 
 def curve_table(measured: pd.DataFrame, budget: str) -> pd.DataFrame:
@@ -27,26 +47,9 @@ def curve_table(measured: pd.DataFrame, budget: str) -> pd.DataFrame:
             "n/d": f"{group['n_over_d'].iloc[0]:.2f}",
             "policy": "any" if ratio == 1 else policy,
         }
-        metrics = {**NAMES, "gate_augrc": "gate AUGRC"}
-        lines.append((ratio, line | {name: mean_with_interval(group[metric]) for metric, name in metrics.items()}))
+        lines.append((ratio, line | {label(name): mean_with_interval(group[name]) for name in (*JUDGED, "gate_augrc")}))
     lines.sort(key=lambda pair: pair[0])
     return pd.DataFrame([line for _, line in lines])
-
-
-def ridge_sentence(measured: pd.DataFrame) -> str:
-    """Return how far the trained maps are from ridge at 100 %."""
-    full = measured[(measured["ratio"] == 1) & (measured["policy"] == "random")].set_index(["budget", "seed"])[
-        "cosine_mean"
-    ]
-    try:
-        found = student_t((full["steps"] - full["closed_form"]).to_numpy())
-    except (KeyError, ValueError):
-        return "Ridge was not measured beside the trained maps."
-    low, high = found.interval()
-    return (
-        f"Trained maps against closed-form ridge at 100 %: {found.mean:+.4f} mean cosine (95 % interval {low:+.4f} to "
-        f"{high:+.4f})."
-    )
 
 
 def claim_table(claim: list[Comparison]) -> pd.DataFrame:
@@ -57,7 +60,7 @@ def claim_table(claim: list[Comparison]) -> pd.DataFrame:
         lines.append(
             {
                 "ratio": percent(found.ratio),
-                "metric": NAMES[found.metric],
+                "metric": label(found.metric),
                 "gain share, density": f"{found.share:.2f}",
                 "density - random": f"{found.difference.mean:+.3f}",
                 "95 % interval": f"{low:+.3f} to {high:+.3f}",
@@ -71,7 +74,7 @@ def verdict_table(judged: list[Judged]) -> pd.DataFrame:
     """Return the verdict on every curve."""
     lines = []
     for found in judged:
-        line = {"metric": NAMES[found.metric], "policy": found.policy, "budget": BUDGETS[found.budget]}
+        line = {"metric": label(found.metric), "policy": found.policy, "budget": BUDGETS[found.budget]}
         line["gain"] = f"{found.gain:+.4f}"
         if found.verdict is None:
             lines.append(line | {"verdict": f"none: {found.reason}"})
@@ -92,28 +95,15 @@ def verdict_table(judged: list[Judged]) -> pd.DataFrame:
     return pd.DataFrame(lines).fillna("")
 
 
-def _slopes(verdict: ElbowVerdict) -> str:
-    if verdict.slope_ratio is None or verdict.slope_ratio_upper is None:
-        return ""
-    upper = f"{verdict.slope_ratio_upper:.2f}" if math.isfinite(verdict.slope_ratio_upper) else "above 1"
-    return f"{verdict.slope_ratio:.2f} ({upper})"
+def by_step(trajectory: pd.DataFrame) -> pd.DataFrame:
+    """Return the held-out mean cosine over seeds, one row per ratio and one column per training step."""
+    if trajectory.empty:
+        return pd.DataFrame()
+    return trajectory.pivot_table(index="ratio", columns="step", values="cosine_mean")
 
 
-def stopping_earlier(trajectory: pd.DataFrame) -> str:
-    """Return what the most over-fitted ratio loses between its best step and its last, as a list item."""
-    by_step = held_out_by_step(trajectory)
-    if by_step.empty:
-        return ""
-    lost = by_step.max(axis=1) - by_step.iloc[:, -1]
-    ratio = float(lost.idxmax())
-    return (
-        f"- **Stopping earlier**: small subsets over-fit with these steps; {percent(ratio)} loses {lost[ratio]:.4f} "
-        "mean cosine between its best step and its last, which bends the curve of fixed steps.\n"
-    )
-
-
-def trajectory_table(trajectory: pd.DataFrame) -> pd.DataFrame:
-    """Return where the held-out cosine of each ratio is highest, and what it is there and at the end."""
+def peak_table(followed: pd.DataFrame) -> pd.DataFrame:
+    """Return where the held-out cosine of each ratio is highest, and its value there and at the end."""
     return pd.DataFrame(
         [
             {
@@ -122,7 +112,7 @@ def trajectory_table(trajectory: pd.DataFrame) -> pd.DataFrame:
                 "mean cosine there": f"{steps.max():.4f}",
                 "at the end": f"{steps.iloc[-1]:.4f}",
             }
-            for ratio, steps in held_out_by_step(trajectory).iterrows()
+            for ratio, steps in followed.iterrows()
         ]
     )
 
@@ -131,6 +121,30 @@ def reference_table(references: pd.DataFrame) -> pd.DataFrame:
     """Return the metrics of what maps are held against."""
     lines = []
     for reference, group in references.groupby("reference", sort=False):
-        metrics = {name: mean_with_interval(group[metric]) for metric, name in NAMES.items()}
+        metrics = {label(name): mean_with_interval(group[name]) for name in JUDGED}
         lines.append({"reference": str(reference).replace("_", " ")} | metrics)
     return pd.DataFrame(lines)
+
+
+def _elbow(verdict: ElbowVerdict) -> str:
+    place = f" ({span(verdict.bend_interval)})" if verdict.bend_interval else ""
+    return {
+        "elbow": f"yes, at {percent(verdict.elbow)}{place}",
+        "unidentifiable": f"inconclusive: {verdict.reason}{place}",
+        "gradual": f"no: {verdict.reason}",
+        "flat": "no: the amount of data has no effect that was found",
+        "declining": f"no: {percent(verdict.best_ratio)} beats 100 %",
+    }[verdict.kind]
+
+
+def _what_settles(verdict: ElbowVerdict) -> str:
+    if verdict.seeds_needed:
+        return f"about {verdict.seeds_needed} seeds"
+    return "more test items" if verdict.items else f"no number of seeds up to {MOST_SEEDS}"
+
+
+def _slopes(verdict: ElbowVerdict) -> str:
+    if verdict.slope_ratio is None or verdict.slope_ratio_upper is None:
+        return ""
+    upper = f"{verdict.slope_ratio_upper:.2f}" if math.isfinite(verdict.slope_ratio_upper) else "above 1"
+    return f"{verdict.slope_ratio:.2f} ({upper})"

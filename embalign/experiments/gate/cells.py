@@ -8,7 +8,8 @@ import numpy as np
 import pandas as pd
 
 from embalign.alignment.training import apply_map
-from embalign.deploy.thresholds import TARGETS, check_promise, choose_score, train_pair_map
+from embalign.deploy import RISK_TARGETS
+from embalign.deploy.thresholds import check_promise, choose_score, train_pair_map
 from embalign.evaluation import gate, styles
 from embalign.evaluation.certificate import certify
 from embalign.evaluation.measurement import Measurement
@@ -48,7 +49,7 @@ def measure_deployed_gate(pair: Pair, cell: Cell) -> Measurement:
     found, correct = gate.leave_one_out(mapped, labels)
     score = choose_score(pair, weights)
     checks = []
-    for target in TARGETS:
+    for target in RISK_TARGETS:
         folds, accepted = check_promise(getattr(found, score), correct, labels, target)
         checks.append((target, folds, int(accepted.sum()), int((accepted & ~correct).sum())))
     outputs = {
@@ -85,7 +86,7 @@ def _accept_curve(pair: Pair, weights: Vectors) -> Measurement:
         curves.append(pd.DataFrame({"score": name, "coverage": coverage, "threshold": thresholds, "risk": risks}))
     certificates = []
     for name in ("top1", "margin"):
-        for target in TARGETS:
+        for target in RISK_TARGETS:
             found_at = certify(getattr(found, name), correct, risk_target=target, groups=labels)
             certificates.append(
                 {

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
+from embalign.deploy import RISK_TARGETS
 from embalign.verdicts.metrics import RETRIEVAL
 
-# Deploy: the highest share of wrong outputs among the accepted that a certified threshold may have.
-RISK_TARGETS = (0.05, 0.10, 0.20)
-CONFIDENCE = 0.95
+__all__ = ["ARM_OF", "RISK_TARGETS", "SCORES", "SPREADS"]
+
 # What orders outputs. The oracle needs the teacher: it is shown, never deployed.
 SCORES = {"top1": "top-1 similarity", "margin": "margin", "oracle": "cosine to teacher (oracle)"}
 # The gate's name of a loss term -> experiment 2's arm. `amplitude` is the memo's; the others are its controls.

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
+from matplotlib import pyplot
 
 from embalign.evaluation import spectrum
 from embalign.evaluation.similarity import cosines
@@ -115,8 +116,6 @@ def _report(samples: pd.DataFrame, dimension: int, pair: str, which: str) -> str
 
 
 def _draw(samples: pd.DataFrame, mapped: Vectors, teacher: Vectors, path: Path) -> None:
-    from matplotlib import pyplot
-
     curves = [spectrum.in_bands(spectrum.amplitude_spectra(side).mean(axis=0), BANDS) for side in (teacher, mapped)]
     position = (np.arange(len(curves[0])) + 0.5) / len(curves[0])
     with figure_style():
