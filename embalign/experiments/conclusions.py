@@ -3,30 +3,30 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from embalign.experiments.elbow.judgement import CLAIM_METRICS
 from embalign.experiments.tables import NAMES
-from embalign.research.claims import bind
 
 CURVES = "data_ratio_vs_metrics.csv"
 ARMS = "spectral_ab.csv"
 RIDGE = ("cosine_mean", "closed_form")
 
+Bind = Callable[..., str]
 Written = tuple[str, str, Sequence[str]]
 
 
-def elbow(folder: Path, provenance: Mapping[str, Any]) -> Written:
+def elbow(folder: Path, provenance: Mapping[str, Any], bind: Bind) -> Written:
     """Return title, text and names with digits of experiment 1's conclusion."""
     verdict = json.loads((folder / "verdict.json").read_text(encoding="utf-8"))
-    lines = [f"- **By {NAMES[metric]}:** {_elbow_verdict(folder, verdict, metric)}" for metric in CLAIM_METRICS]
-    lines.append(f"- **By mean cosine, ridge on the same subsets:** {_elbow_verdict(folder, verdict, *RIDGE)}")
+    lines = [f"- **By {NAMES[metric]}:** {_elbow_verdict(bind, verdict, metric)}" for metric in CLAIM_METRICS]
+    lines.append(f"- **By mean cosine, ridge on the same subsets:** {_elbow_verdict(bind, verdict, *RIDGE)}")
     lines += [f"- **Densest items first, {NAMES[metric]}:** {_density(verdict, metric)}" for metric in CLAIM_METRICS]
     ratios = sorted({entry["ratio"] for entry in verdict["density_minus_random"]} | {1.0})
-    seeds = bind(folder, file="verdict.json", path="primary/seeds", format=".0f")
-    items = bind(folder, file="verdict.json", path="primary/items", format=".0f")
+    seeds = bind(file="verdict.json", path="primary/seeds", format=".0f")
+    items = bind(file="verdict.json", path="primary/items", format=".0f")
     text = "\n\n".join(
         [
             '**The memo\'s claim.** The top p % "high-density" samples bring most of the gain of alignment; later data '
@@ -36,8 +36,8 @@ def elbow(folder: Path, provenance: Mapping[str, Any]) -> Written:
             "## Evidence",
             "![Metrics over the share of training data](data_ratio_vs_metrics.png)",
             f"Means over {seeds} seeds, {items} held-out label groups. Difference: densest minus random. Gains count "
-            f"from no data at all: a constant vector, and chance. {_untrained(folder)}",
-            _elbow_table(folder, ratios),
+            f"from no data at all: a constant vector, and chance. {_untrained(bind)}",
+            _elbow_table(bind, ratios),
             "![Held-out cosine along training](trajectory.png)",
             "## Limits",
             "One corpus of short glosses, linear maps, one training length, which may be too long for small subsets: "
@@ -51,15 +51,15 @@ def elbow(folder: Path, provenance: Mapping[str, Any]) -> Written:
     return f"How much alignment data is enough? {provenance['pair']}", text, _names(provenance)
 
 
-def spectral(folder: Path, provenance: Mapping[str, Any]) -> Written:
+def spectral(folder: Path, provenance: Mapping[str, Any], bind: Bind) -> Written:
     """Return title, text and names with digits of experiment 2's conclusion."""
     verdict = json.loads((folder / "verdict.json").read_text(encoding="utf-8"))
     found = verdict["controls"]["positive"]["kind"] == "better"
     lines = []
     for i, contrast in enumerate(verdict["contrasts"]):
         if (contrast["treatment"], contrast["control"]) == ("spectral", "baseline"):
-            lines.append(_contrast_row(folder, i, contrast))
-    control = bind(folder, file="verdict.json", path="controls/positive/difference", format="+.4f")
+            lines.append(_contrast_row(bind, i, contrast))
+    control = bind(file="verdict.json", path="controls/positive/difference", format="+.4f")
     text = "\n\n".join(
         [
             "**The memo's claim.** Adding λ·MSE(|RFFT(z_s)|, |RFFT(z_t)|) to the cosine loss helps alignment or "
@@ -91,18 +91,18 @@ def spectral(folder: Path, provenance: Mapping[str, Any]) -> Written:
     return f"Does the spectral loss help? {provenance['pair']}", text, _names(provenance)
 
 
-def _elbow_verdict(folder: Path, verdict: Mapping[str, Any], metric: str, budget: str = "steps") -> str:
+def _elbow_verdict(bind: Bind, verdict: Mapping[str, Any], metric: str, budget: str = "steps") -> str:
     wanted = ("random", budget, metric)
     place = next(i for i, c in enumerate(verdict["curves"]) if (c["policy"], c["budget"], c["metric"]) == wanted)
     curve, path = verdict["curves"][place], f"curves/{place}"
 
-    def number(name: str, scale: str = "1", form: str = ".3g") -> str:
-        return bind(folder, file="verdict.json", path=f"{path}/{name}", scale=scale, format=form)
+    def number(name: str, scale: int = 1, form: str = ".3g") -> str:
+        return bind(file="verdict.json", path=f"{path}/{name}", scale=scale, format=form)
 
     match curve["kind"]:
         case "elbow":
-            low, high = number("elbow_interval/0", "100"), number("elbow_interval/1", "100")
-            words = f"there is an elbow at {number('elbow', '100')} % of the data (interval {low} to {high} %)"
+            at, low, high = (number(name, 100) for name in ("elbow", "elbow_interval/0", "elbow_interval/1"))
+            words = f"there is an elbow at {at} % of the data (interval {low} to {high} %)"
         case "flat":
             words = "no share of the data is shown to be better than the smallest"
         case "declining":
@@ -116,15 +116,15 @@ def _elbow_verdict(folder: Path, verdict: Mapping[str, Any], metric: str, budget
     if not curve["saturated"]:
         return f"{words}; no share below all of it is shown to be enough."
     return (
-        f"{words}; {number('recommended_ratio', '100')} % of the data is enough to lose no more than "
+        f"{words}; {number('recommended_ratio', 100)} % of the data is enough to lose no more than "
         f"{number('margin', form='.4f')} of a gain of {number('gain', form='.4f')}."
     )
 
 
-def _untrained(folder: Path) -> str:
+def _untrained(bind: Bind) -> str:
     shared = {"col": "recall_at_1", "fn": "mean", "format": ".4f"}
-    untrained = bind(folder, file="references.csv", where="reference:untrained", **shared)
-    trained = bind(folder, file=CURVES, where="policy:random,budget:steps,ratio:1", **shared)
+    untrained = bind(file="references.csv", where="reference:untrained", **shared)
+    trained = bind(file=CURVES, where="policy:random,budget:steps,ratio:1", **shared)
     return f"Recall@1 of the map before training: {untrained}; trained on all of the data: {trained}."
 
 
@@ -136,31 +136,32 @@ def _density(verdict: Mapping[str, Any], metric: str) -> str:
     }[verdict["density_first"][metric]]
 
 
-def _elbow_table(folder: Path, ratios: Sequence[float]) -> str:
+def _elbow_table(bind: Bind, ratios: Sequence[float]) -> str:
     lines = [
         "| share of data (%) | cosine, random | cosine, difference | Recall@1, random | Recall@1, difference |",
         "|--:|--:|--:|--:|--:|",
     ]
     for ratio in ratios:
         where = {policy: f"policy:{policy},budget:steps,ratio:{ratio:g}" for policy in ("random", "density")}
-        cells = [bind(folder, file=CURVES, where=where["random"], col="ratio", fn="mean", scale="100", format=".3g")]
+        cells = [bind(file=CURVES, where=where["random"], col="ratio", fn="mean", scale=100, format=".3g")]
         for metric in CLAIM_METRICS:
             shared = {"file": CURVES, "col": metric, "fn": "mean"}
-            cells.append(bind(folder, **shared, where=where["random"], format=".4f"))
-            cells.append(bind(folder, **shared, where=where["density"], minus=where["random"], format="+.4f"))
+            cells.append(bind(**shared, where=where["random"], format=".4f"))
+            cells.append(bind(**shared, where=where["density"], minus=where["random"], format="+.4f"))
         lines.append(f"| {' | '.join(cells)} |")
     return "\n".join(lines)
 
 
-def _contrast_row(folder: Path, place: int, contrast: Mapping[str, Any]) -> str:
+def _contrast_row(bind: Bind, place: int, contrast: Mapping[str, Any]) -> str:
     digits = "+.5f" if contrast["metric"] == "cosine_mean" else "+.4f"
 
     def number(name: str, form: str) -> str:
-        return bind(folder, file="verdict.json", path=f"contrasts/{place}/{name}", format=form)
+        return bind(file="verdict.json", path=f"contrasts/{place}/{name}", format=form)
 
+    weight = number("weight", "g")
     numbers = [number(f"verdict/{name}", digits) for name in ("difference", "interval/0", "interval/1")]
     setting = contrast["convention"].replace("_", " ")
-    cells = [setting, number("weight", "g"), NAMES[contrast["metric"]], *numbers, contrast["kind"]]
+    cells = [setting, weight, NAMES[contrast["metric"]], *numbers, contrast["kind"]]
     return f"| {' | '.join([*cells, contrast.get('put_down_to', '')])} |"
 
 
