@@ -11,7 +11,7 @@ import jinja2
 from embalign.experiments.tables import markdown, percent, span
 from embalign.verdicts.metrics import label
 
-STARTS_A_LINE = re.compile(r"^(?:[-*|#>+]|\d+\. )")
+STARTS_A_LINE = re.compile(r"^(?:[-*+] |[|#>]|\d+\. )")
 
 
 def render(template: str, **context: Any) -> str:

@@ -6,7 +6,6 @@ import csv
 import datetime
 import json
 import math
-import pkgutil
 import re
 import shutil
 import subprocess
@@ -22,7 +21,9 @@ from embalign.experiments.tables import rerun_command
 from embalign.pairs.pair import file_digest
 from embalign.research.claims import Binder, Claim
 from embalign.research.conclusion import MACHINE_READABLE, TEXT, Conclusion, verify
+from embalign.runs.artifacts import report_folder
 from embalign.runs.provenance import clean_commit, machine
+from embalign.runs.run import Run
 
 TOLERANCE = 1e-3  # of a number measured on another type of machine
 LEFT_OUT = ("report.md", TEXT, MACHINE_READABLE)
@@ -30,11 +31,30 @@ LEFT_OUT = ("report.md", TEXT, MACHINE_READABLE)
 Conclude = Callable[[Path, Mapping[str, Any], Callable[..., str]], tuple[str, str, Sequence[str]]]
 
 
-def promote(source: Path, root: Path, conclusion: str) -> Path:
+def promote_runs(runs: Sequence[Run], *, passed: bool) -> list[str]:
+    """Promote the published reports of runs into docs/research/; return where to. Raises ConclusionError.
+
+    `passed` is whether every case of the session passed.
+    """
+    if not passed:
+        raise ConclusionError("not promoted: a conclusion is made only from a run of which every case passes")
+    messages = []
+    for run in runs:
+        name = f"{run.experiment.name} on {run.pair}"
+        if not run.complete:
+            found = f"{len(run.missing)} cells missing, {len(run.failed)} failed"
+            raise ConclusionError(f"not promoted: {name} is not a complete run ({found})")
+        if run.experiment.conclusion is None:
+            raise ConclusionError(f"not promoted: {name}: the experiment declares no conclusion")
+        target = promote(report_folder(run), run.root, run.experiment.conclusion)
+        messages.append(f"{name}: promoted to {target.relative_to(run.root)}")
+    return messages
+
+
+def promote(source: Path, root: Path, conclude: Conclude) -> Path:
     """Copy the artifacts in `source` to docs/research/<date>-<experiment>-<pair>/ with a conclusion; return the folder.
 
-    `conclusion` ("module:function") writes title, text and names from the copied files. Raises ConclusionError for a
-    run from a dirty tree or in one, for artifacts that have changed since, and where the text does not hold.
+    `conclude` writes title, text and names from the copied files.XX
     """
     provenance = json.loads((source / "provenance.json").read_text(encoding="utf-8"))
     if clean_commit(root) is None or provenance["commit"]["dirty"] is not False:
@@ -49,7 +69,7 @@ def promote(source: Path, root: Path, conclusion: str) -> Path:
         building = Path(name)
         copy_artifacts(source, building, provenance["artifacts"])
         try:
-            write_conclusion(building, provenance, date, conclusion)
+            write_conclusion(building, provenance, date, conclude)
         except ClaimError as error:
             raise ConclusionError(f"not promoted: {error}") from None
         verify(building, root)
@@ -72,10 +92,9 @@ def copy_artifacts(source: Path, folder: Path, artifacts: Mapping[str, str]) -> 
     shutil.copyfile(source / "provenance.json", folder / "provenance.json")
 
 
-def write_conclusion(folder: Path, provenance: Mapping[str, Any], date: str, conclusion: str) -> None:
+def write_conclusion(folder: Path, provenance: Mapping[str, Any], date: str, conclude: Conclude) -> None:
     """Write README.md and conclusion.toml beside the raw data in `folder`. Raises ClaimError."""
     digests = {path.name: file_digest(path) for path in sorted(folder.iterdir())}
-    conclude: Conclude = pkgutil.resolve_name(conclusion)
     bind = Binder(folder)
     title, text, names = conclude(folder, provenance, bind)
     about = {

@@ -19,7 +19,8 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from embalign.errors import ExecutorError
-from embalign.experiments.grid import Cell, Row, Table
+from embalign.evaluation.measurement import Measurement
+from embalign.experiments.grid import Cell, Table
 
 ATTEMPTS = 2
 LOOK_SECONDS = 1.0  # between two looks at whether the cluster is still there
@@ -28,22 +29,22 @@ LOOK_SECONDS = 1.0  # between two looks at whether the cluster is still there
 class CellExecutor(Protocol):
     """What the session needs of an executor."""
 
-    def submit(self, table: Table, cell: Cell) -> Future[Row]:
+    def submit(self, table: Table, cell: Cell) -> Future[Measurement]:
         """Start measuring a cell and return its future."""
 
-    def result(self, future: Future[Row]) -> Row:
+    def result(self, future: Future[Measurement]) -> Measurement:
         """Wait for a cell's row. Raises CancelledError for one that will not come, or what the cell raised."""
 
     def shutdown(self) -> None:
         """Stop at once; cells that have not finished are dropped."""
 
 
-def measure_from_folder(table: Table, cell: Cell, folder: str, digest: str) -> Row:
+def measure_from_folder(table: Table, cell: Cell, folder: str, digest: str) -> Measurement:
     """Measure a cell in a worker process, which loads the pair once."""
     return table.run(_pair_of(folder, digest), cell)
 
 
-def measure_from_value(table: Table, cell: Cell, pair: Any) -> Row:
+def measure_from_value(table: Table, cell: Cell, pair: Any) -> Measurement:
     """Measure a cell on a pair that was sent along."""
     return table.run(pair, cell)
 
@@ -94,7 +95,7 @@ class LocalExecutor:
         self._pool: Any = None
         self._thread = threading.Thread(target=self._drive, name="embalign-executor", daemon=True)
 
-    def submit(self, table: Table, cell: Cell) -> Future[Row]:
+    def submit(self, table: Table, cell: Cell) -> Future[Measurement]:
         """Queue a cell; it starts as soon as a worker is free."""
         job = _Job((table, cell, *self._source(cell.pair)))
         with self._wake:
@@ -104,7 +105,7 @@ class LocalExecutor:
             self._thread.start()
         return job.future
 
-    def result(self, future: Future[Row]) -> Row:
+    def result(self, future: Future[Measurement]) -> Measurement:
         """Wait for a cell's row; a worker that dies settles its cells' futures."""
         return future.result()
 
@@ -119,7 +120,7 @@ class LocalExecutor:
             self._thread.join(timeout=5)
 
     def _drive(self) -> None:
-        running: dict[Future[Row], _Job] = {}
+        running: dict[Future[Measurement], _Job] = {}
         while not self._stopped:
             self._start_jobs(running)
             if not running:
@@ -132,7 +133,7 @@ class LocalExecutor:
         for job in [*running.values(), *self._waiting, *self._suspects]:
             job.future.cancel()
 
-    def _start_jobs(self, running: dict[Future[Row], _Job]) -> None:
+    def _start_jobs(self, running: dict[Future[Measurement], _Job]) -> None:
         with self._wake:
             suspect_runs = any(job.attempts > 1 for job in running.values())
             while len(running) < self._workers and not suspect_runs and not self._stopped:
@@ -147,7 +148,7 @@ class LocalExecutor:
                     return
                 running[inner] = job
 
-    def _send(self, job: _Job, running: dict[Future[Row], _Job]) -> Future[Row] | None:
+    def _send(self, job: _Job, running: dict[Future[Measurement], _Job]) -> Future[Measurement] | None:
         """Start a job, or return None if a worker has died since: what was running then settles first."""
         from loky import ProcessPoolExecutor
         from loky.process_executor import BrokenProcessPool
@@ -157,7 +158,7 @@ class LocalExecutor:
                 max_workers=self._workers, initializer=_prepare_worker, initargs=(os.getpid(),)
             )
         try:
-            inner: Future[Row] = self._pool.submit(measure_from_folder, *job.arguments)
+            inner: Future[Measurement] = self._pool.submit(measure_from_folder, *job.arguments)
         except BrokenProcessPool:
             if not running:
                 self._pool = None
@@ -165,7 +166,7 @@ class LocalExecutor:
         job.attempts += 1
         return inner
 
-    def _settle(self, job: _Job, inner: Future[Row]) -> None:
+    def _settle(self, job: _Job, inner: Future[Measurement]) -> None:
         from loky.process_executor import BrokenProcessPool
 
         if self._stopped:
@@ -190,7 +191,7 @@ class _Job:
     def __init__(self, arguments: tuple[Any, ...]) -> None:
         self.arguments = arguments
         self.attempts = 0
-        self.future: Future[Row] = Future()
+        self.future: Future[Measurement] = Future()
 
 
 class DaskExecutor:
@@ -212,12 +213,12 @@ class DaskExecutor:
         self._executor = self._client.get_executor(retries=1, pure=False)
         self._pair = functools.cache(lambda name: self._client.scatter(pair(name), hash=True))
 
-    def submit(self, table: Table, cell: Cell) -> Future[Row]:
+    def submit(self, table: Table, cell: Cell) -> Future[Measurement]:
         """Send a cell; its pair is on the cluster once and moves to a worker when that needs it."""
-        future: Future[Row] = self._executor.submit(measure_from_value, table, cell, self._pair(cell.pair))
+        future: Future[Measurement] = self._executor.submit(measure_from_value, table, cell, self._pair(cell.pair))
         return future
 
-    def result(self, future: Future[Row]) -> Row:
+    def result(self, future: Future[Measurement]) -> Measurement:
         """Wait for a cell's row, as long as there is a cluster."""
         # A future whose result is under way when the scheduler dies may stay pending for ever.
         while not wait([future], timeout=LOOK_SECONDS).done:
