@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import sqlite3
 import time
@@ -53,17 +54,34 @@ def own_folder(path: Path) -> None:
         ignore.write_text("*\n", encoding="ascii")
 
 
-def move_all(source: Path, target: Path) -> None:
-    """Move every file of `source` into `target`, each in one step, once all of them are on disk."""
-    paths = sorted(source.iterdir())
+def move_all(source: Path, target: Path, first: str | None = None) -> None:
+    """Move every file of `source` into `target`, each in one step, once all of them are on disk.
+
+    The file named `first` is in place, and on disk, before any other is moved. It is the one that vouches for them: a
+    kill between two moves then leaves a record that lacks files, never files that lack a record.
+    """
+    paths = sorted(source.iterdir(), key=lambda path: (path.name != first, path.name))
     for path in paths:
         with path.open("rb") as file:
             os.fsync(file.fileno())
         path.chmod(0o644)
     for path in paths:
         os.replace(path, target / path.name)
-    descriptor = os.open(target, os.O_RDONLY)
+        if path.name == first:
+            _sync_folder(target)
+    _sync_folder(target)
+
+
+def _sync_folder(path: Path) -> None:
+    """Have the names in a folder on disk, where that can be asked for: some file systems and Windows cannot do it."""
+    try:
+        descriptor = os.open(path, os.O_RDONLY)
+    except PermissionError:
+        return
     try:
         os.fsync(descriptor)
+    except OSError as error:
+        if error.errno not in (errno.EINVAL, errno.ENOTSUP):
+            raise
     finally:
         os.close(descriptor)

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import numpy as np
 
-from embalign.pairs.pair import file_digest
+from embalign.pairs.provenance import file_digest
 
 ROOT = Path(__file__).resolve().parents[1]
 

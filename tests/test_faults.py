@@ -166,7 +166,7 @@ def test_proxy_variables_are_ignored_for_this_machine(bench, server):
 def test_ollama_host_is_used_where_pair_toml_names_no_endpoint(bench, server):
     bench.use("")
     bench.finished(OLLAMA_HOST=server.url.removeprefix("http://"))
-    bench.folder.joinpath("embeddings", "provenance.json").unlink()
+    bench.folder.joinpath("embeddings", "draft.safetensors").unlink()
     done = bench.run(OLLAMA_HOST="127.0.0.1:1")
     assert re.search(r"http://127.0.0.1:1 \(from OLLAMA_HOST\) refused the connection", done.stderr)
 
@@ -400,7 +400,7 @@ def test_damaged_cache_rows_are_fetched_again(bench, server):
 
     bench.use(server.url)
     bench.finished()
-    (bench.folder / "embeddings" / "provenance.json").unlink()
+    (bench.folder / "embeddings" / "draft.safetensors").unlink()
     with sqlite3.connect(bench.cache) as connection:
         connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
         key, blob = connection.execute("SELECT key, vector FROM vectors LIMIT 1").fetchone()
@@ -419,7 +419,7 @@ def test_damaged_cache_rows_are_fetched_again(bench, server):
 def test_a_cache_that_is_no_database_is_set_aside_and_fetched_anew(bench, server, content):
     bench.use(server.url)
     bench.finished()
-    (bench.folder / "embeddings" / "provenance.json").unlink()
+    (bench.folder / "embeddings" / "draft.safetensors").unlink()
     with sqlite3.connect(bench.cache) as connection:
         connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
     connection.close()

@@ -9,7 +9,8 @@ from safetensors.numpy import save_file
 from embalign.errors import CorpusError, PairError
 from embalign.pairs.corpus import read_corpus
 from embalign.pairs.holdout import held_out_labels, split_holdout
-from embalign.pairs.pair import check_pair, file_digest, find_pair, load_pair, pair_digest, read_config
+from embalign.pairs.pair import check_pair, find_pair, load_pair, pair_digest, read_config
+from embalign.pairs.provenance import file_digest
 
 ITEM = '{"id": "a", "text": "one text", "label": "x"}'
 

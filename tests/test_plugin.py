@@ -15,7 +15,7 @@ import pandas as pd
 import pytest
 from pair_folders import ROOT, write_pair
 
-from embalign.pairs.pair import file_digest
+from embalign.pairs.provenance import file_digest
 
 ELBOW_COLUMNS = (
     "pair,policy,budget,ratio,n_train,seed,cosine_mean,cosine_p05,cosine_p50,cosine_p95,skill,spearman,recall_at_1,"

@@ -6,10 +6,13 @@ files are written once both sides are complete.
 
 from __future__ import annotations
 
+import contextlib
 import datetime
 import json
+import shutil
 import sys
 import tempfile
+import time
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
@@ -20,20 +23,22 @@ from embalign.durable import move_all
 from embalign.embeddings.cache import VectorCache, vector_key
 from embalign.embeddings.http import without_credentials
 from embalign.embeddings.source import Identity, Source, embed_or_name, preflight
+from embalign.errors import PairError
 from embalign.pairs import Vectors
-from embalign.pairs.corpus import read_corpus
+from embalign.pairs.corpus import corpus_digest, read_corpus
 from embalign.pairs.holdout import check_labels
-from embalign.pairs.pair import Model, file_digest, read_config
+from embalign.pairs.pair import Model, read_config
+from embalign.pairs.provenance import PROVENANCE, ROLES, check_vectors_are_own, file_digest, vectors_path
 
 BATCH_TEXTS, BATCH_CHARACTERS = 16, 16_000
-ROLES = ("draft", "teacher")
+BUILDING, LEFTOVER_SECONDS = ".building-", 3600
 LINE_SECONDS = 15  # between lines of progress where there is no terminal
 
 
 def is_embedded(folder: Path) -> bool:
     """Return whether a pair's folder has embeddings at all; whether they fit is for `check_pair` to say."""
-    names = ("provenance.json", *(f"{role}.safetensors" for role in ROLES))
-    return all((folder / "embeddings" / name).is_file() for name in names)
+    paths = (folder / "embeddings" / PROVENANCE, *(vectors_path(folder, role) for role in ROLES))
+    return all(path.is_file() for path in paths)
 
 
 def open_source(model: Model) -> Source:
@@ -57,32 +62,36 @@ def embed_pair(folder: Path, cache: VectorCache, *, refresh: bool = False, quiet
     """Embed the corpus of the pair in `folder` with both its models and write embeddings/ there.
 
     With `refresh`, vectors of sources whose weights cannot be verified are fetched again though the cache has them.
-    Raises SourceError, CacheError, PairError or CorpusError; nothing in the folder has changed then.
+    Raises SourceError, CacheError, PairError or CorpusError; vectors that no fetch made are never overwritten.
     """
     config = read_config(folder)
     corpus = folder / config.corpus
+    corpus_sha256 = corpus_digest(corpus)
     items = read_corpus(corpus)
     check_labels([item.label for item in items if item.style is None])
+    check_vectors_are_own(folder, corpus_sha256, refresh=refresh)
     texts = {"draft": [item.text for item in items], "teacher": [item.text for item in items if item.style is None]}
-    sides = {
-        role: (model, open_source(model)) for role, model in (("draft", config.draft), ("teacher", config.teacher))
-    }
+    models = {"draft": config.draft, "teacher": config.teacher}
+    sources = {role: open_source(models[role]) for role in ROLES}
     # Both before any fetching: a trap of the second model must not show only after an hour of the first.
-    identities = {role: preflight(source) for role, (_, source) in sides.items()}
-    provenance: dict[str, Any] = {"corpus_sha256": file_digest(corpus)}
-    (folder / "embeddings").mkdir(exist_ok=True)
-    with tempfile.TemporaryDirectory(dir=folder / "embeddings", prefix=".building-") as name:
-        building = Path(name)
-        for role, (model, source) in sides.items():
-            use_cache = identities[role].verified or not refresh
-            vectors = fetch(
-                source, identities[role], texts[role], cache, use_cache=use_cache, label=None if quiet else role
-            )
+    identities = {role: preflight(source) for role, source in sources.items()}
+    with _building(folder):
+        pass  # nor a folder that cannot be written
+    vectors: dict[str, Vectors] = {}
+    for role, source in sources.items():
+        use_cache = identities[role].verified or not refresh
+        label = None if quiet else role
+        vectors[role] = fetch(source, identities[role], texts[role], cache, use_cache=use_cache, label=label)
+    provenance: dict[str, Any] = {"corpus_sha256": corpus_sha256}
+    with _building(folder) as building:
+        for role in ROLES:
             path = building / f"{role}.safetensors"
-            _save(vectors, path)
-            provenance[role] = _record(model, identities[role], vectors, texts[role], file_digest(path))
-        (building / "provenance.json").write_text(json.dumps(provenance, indent=2) + "\n", encoding="ascii")
-        move_all(building, folder / "embeddings")
+            _save(vectors[role], path)
+            provenance[role] = _record(models[role], identities[role], vectors[role], texts[role], file_digest(path))
+        (building / PROVENANCE).write_text(json.dumps(provenance, indent=2) + "\n", encoding="ascii")
+        # Once more: a fetch may take an hour, and vectors may have been copied here meanwhile.
+        check_vectors_are_own(folder, corpus_sha256, refresh=refresh)
+        _move(building, folder / "embeddings")
 
 
 def fetch(
@@ -137,6 +146,37 @@ def batches(texts: Sequence[str]) -> Iterator[list[str]]:
         size += len(text)
     if batch:
         yield batch
+
+
+@contextlib.contextmanager
+def _building(folder: Path) -> Iterator[Path]:
+    """A folder beside the pair's vectors for files that are moved there once they are complete."""
+    target = folder / "embeddings"
+    try:
+        target.mkdir(exist_ok=True)
+        _sweep(target)
+        with tempfile.TemporaryDirectory(dir=target, prefix=BUILDING) as name:
+            yield Path(name)
+    except OSError as error:
+        raise PairError(f"{target}: {error}; no embeddings were written or changed") from None
+
+
+def _sweep(target: Path) -> None:
+    """Remove what killed fetches have left; a living one needs its folder for seconds."""
+    for left in target.glob(f"{BUILDING}*"):
+        with contextlib.suppress(OSError):
+            if time.time() - left.stat().st_mtime > LEFTOVER_SECONDS:
+                shutil.rmtree(left, ignore_errors=True)
+
+
+def _move(building: Path, target: Path) -> None:
+    """Move the files to their place: the record first, so that vectors without one are never a fetch's."""
+    try:
+        move_all(building, target, first=PROVENANCE)
+    except OSError as error:
+        if (building / PROVENANCE).exists():
+            raise
+        raise PairError(f"{target}: {error}; some of the files may be missing there: rerun the same command") from None
 
 
 def _save(vectors: Vectors, path: Path) -> None:

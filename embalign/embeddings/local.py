@@ -11,7 +11,8 @@ from typing import Any
 from embalign.embeddings.http import shown
 from embalign.embeddings.source import Identity
 from embalign.errors import SourceError
-from embalign.pairs.pair import Model, file_digest
+from embalign.pairs.pair import Model
+from embalign.pairs.provenance import file_digest
 
 
 class LocalSource:

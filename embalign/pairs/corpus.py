@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import codecs
+import hashlib
 import json
 from dataclasses import dataclass
 from pathlib import Path
@@ -28,12 +30,11 @@ def read_corpus(path: Path) -> list[Item]:
     Text and label are free strings, not blank; ids are unique. A byte order mark and CRLF line ends are accepted.
     Raises CorpusError naming the first offending line.
     """
+    raw = _content(path)
     try:
-        content = path.read_bytes().decode("utf-8-sig")
-    except FileNotFoundError:
-        raise CorpusError(f"{path}: no such file; a pair needs a corpus of one JSON object a line") from None
+        content = raw.decode("utf-8-sig")
     except UnicodeDecodeError as error:
-        bad = path.read_bytes()[: error.start].count(b"\n") + 1
+        bad = raw[: error.start].count(b"\n") + 1
         raise CorpusError(f"{path}, line {bad}: not UTF-8; save the file as UTF-8") from None
     items: list[Item] = []
     line_of: dict[str, int] = {}
@@ -57,11 +58,30 @@ def read_corpus(path: Path) -> list[Item]:
     return items
 
 
+def corpus_digest(path: Path) -> str:
+    """Return the hex SHA-256 of a corpus as it is read: CRLF counts as LF, and a byte order mark does not count.
+
+    Git and editors change both without a word, and `read_corpus` accepts both. Raises CorpusError for a missing file.
+    """
+    return hashlib.sha256(_content(path).removeprefix(codecs.BOM_UTF8).replace(b"\r\n", b"\n")).hexdigest()
+
+
+def _content(path: Path) -> bytes:
+    try:
+        return path.read_bytes()
+    except FileNotFoundError:
+        raise CorpusError(f"{path}: no such file; a pair needs a corpus of one JSON object a line") from None
+    except OSError as error:
+        raise CorpusError(f"{path}: cannot be read ({error.strerror}); correct its permissions") from None
+
+
 def _parse(line: str, where: str) -> Item:
     try:
         fields = json.loads(line)
     except json.JSONDecodeError as error:
         raise CorpusError(f"{where}: not a JSON object ({error.msg} at column {error.colno})") from None
+    except (ValueError, RecursionError) as error:  # a number of thousands of digits, lists in lists in lists
+        raise CorpusError(f"{where}: not a JSON object ({error})") from None
     if not isinstance(fields, dict):
         raise CorpusError(f"{where}: expected a JSON object, found {line.strip()[:60]!r}")
     if missing := [name for name in REQUIRED if name not in fields]:
@@ -71,6 +91,8 @@ def _parse(line: str, where: str) -> Item:
     for name, value in fields.items():
         if not isinstance(value, str) or not value.strip():
             raise CorpusError(f"{where}: {name} must be a string that is not blank, found {value!r}")
+        if any("\ud800" <= character <= "\udfff" for character in value):
+            raise CorpusError(f"{where}: {name} holds half of a surrogate pair, which is no character: {value!r}")
     if ("style" in fields) != ("base" in fields):
         raise CorpusError(f"{where}: style and base go together; a style variant needs both")
     return Item(**fields)

@@ -11,7 +11,6 @@ from __future__ import annotations
 import difflib
 import functools
 import hashlib
-import json
 import tomllib
 from collections.abc import Mapping
 from dataclasses import dataclass, fields
@@ -23,8 +22,9 @@ from numpy.typing import NDArray
 
 from embalign.errors import PairError
 from embalign.pairs import Vectors
-from embalign.pairs.corpus import Item, read_corpus
+from embalign.pairs.corpus import Item, corpus_digest, read_corpus
 from embalign.pairs.holdout import Holdout, check_labels, split_holdout
+from embalign.pairs.provenance import ROLES, file_digest, read_provenance, vectors_path
 
 SOURCES = ("ollama", "openai", "sentence-transformers")
 POOLINGS = ("last", "mean", "cls", "unknown")
@@ -100,7 +100,7 @@ def read_config(folder: Path) -> PairConfig:
         raise PairError(f"{path}: not valid TOML ({error})") from None
     _check_keys(raw, {"draft", "teacher", "corpus"}, f"{path}")
     sides: dict[str, Model] = {}
-    for role in ("draft", "teacher"):
+    for role in ROLES:
         table = raw.get(role)
         if not isinstance(table, dict):
             raise PairError(f"{path}: no [{role}] table; a pair names its draft and its teacher")
@@ -122,7 +122,7 @@ def load_pair(folder: Path) -> Pair:
     config = read_config(folder)
     items = read_corpus(folder / config.corpus)
     provenance = read_provenance(folder)
-    _check_digest(folder / config.corpus, provenance.get("corpus_sha256"))
+    _check_corpus(folder / config.corpus, provenance["corpus_sha256"])
     styled_rows = np.array([item.style is not None for item in items])
     plain = tuple(item for item in items if item.style is None)
     draft = _read_vectors(folder, "draft", len(items), provenance)
@@ -144,52 +144,33 @@ def check_pair(folder: Path) -> None:
     check_labels([item.label for item in read_corpus(folder / config.corpus) if item.style is None])
     provenance = read_provenance(folder)
     pair_digest(folder)
-    _check_digest(folder / config.corpus, provenance.get("corpus_sha256"))
-    for role in ("draft", "teacher"):
-        _check_digest(folder / "embeddings" / f"{role}.safetensors", _recorded(provenance, role))
+    _check_corpus(folder / config.corpus, provenance["corpus_sha256"])
+    for role in ROLES:
+        _check_vectors(vectors_path(folder, role), provenance[role]["sha256"])
 
 
 def pair_digest(folder: Path) -> str:
     """Return the SHA-256 over everything in the folder that a measured number depends on."""
     config = read_config(folder)
-    parts = [folder / config.corpus, *(folder / "embeddings" / f"{role}.safetensors" for role in ("draft", "teacher"))]
-    if missing := [path for path in parts if not path.is_file()]:
+    vectors = [vectors_path(folder, role) for role in ROLES]
+    if missing := [path for path in vectors if not path.is_file()]:
         raise PairError(f"{missing[0]}: no such file; this pair has not been embedded yet")
-    return hashlib.sha256("".join(file_digest(path) for path in parts).encode()).hexdigest()
-
-
-def read_provenance(folder: Path) -> dict[str, Any]:
-    """Return embeddings/provenance.json: who made the vectors, from which weights, for which corpus."""
-    path = folder / "embeddings" / "provenance.json"
-    try:
-        content = json.loads(path.read_text(encoding="utf-8"))
-    except FileNotFoundError:
-        raise PairError(f"{path}: no such file; this pair has not been embedded yet") from None
-    except ValueError as error:
-        raise PairError(f"{path}: not valid JSON ({error})") from None
-    if not isinstance(content, dict):
-        raise PairError(f"{path}: expected a JSON object")
-    return content
-
-
-def file_digest(path: Path) -> str:
-    """Return the hex SHA-256 of a file."""
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
+    parts = [corpus_digest(folder / config.corpus), *(file_digest(path) for path in vectors)]
+    return hashlib.sha256("".join(parts).encode()).hexdigest()
 
 
 def _read_vectors(folder: Path, role: str, count: int, provenance: Mapping[str, Any]) -> Vectors:
     from safetensors import SafetensorError
     from safetensors.numpy import load_file
 
-    path = folder / "embeddings" / f"{role}.safetensors"
+    path = vectors_path(folder, role)
     try:
         vectors = load_file(path)["embeddings"].astype(np.float32)
     except FileNotFoundError:
         raise PairError(f"{path}: no such file; this pair has not been embedded yet") from None
     except (SafetensorError, KeyError) as error:
         raise PairError(f"{path}: not a safetensors file with a tensor 'embeddings' ({error})") from None
-    _check_digest(path, _recorded(provenance, role))
+    _check_vectors(path, provenance[role]["sha256"])
     if vectors.ndim != 2 or len(vectors) != count:
         raise PairError(f"{path}: shape {vectors.shape} does not match the corpus, which has {count} such items")
     norms = np.linalg.norm(vectors, axis=1)
@@ -201,17 +182,22 @@ def _read_vectors(folder: Path, role: str, count: int, provenance: Mapping[str, 
     return scaled
 
 
-def _recorded(provenance: Mapping[str, Any], role: str) -> str | None:
-    side = provenance.get(role)
-    return side.get("sha256") if isinstance(side, dict) else None
+def _check_corpus(path: Path, recorded: str) -> None:
+    # Earlier versions recorded a corpus with CRLF or a byte order mark by its bytes.
+    if recorded not in (actual := corpus_digest(path), file_digest(path)):
+        raise PairError(_differs(path, actual, recorded))
 
 
-def _check_digest(path: Path, recorded: str | None) -> None:
+def _check_vectors(path: Path, recorded: str) -> None:
     if recorded != (actual := file_digest(path)):
-        raise PairError(
-            f"{path}: its SHA-256 is {actual}, but embeddings/provenance.json records {recorded}; the embeddings "
-            "were made from another corpus or have changed: embed the pair again; --refresh does it"
-        )
+        raise PairError(_differs(path, actual, recorded))
+
+
+def _differs(path: Path, actual: str, recorded: str) -> str:
+    return (
+        f"{path}: its SHA-256 is {actual}, but embeddings/provenance.json records {recorded}; the embeddings were made "
+        "from another corpus or have changed: embed the pair again; --refresh does it"
+    )
 
 
 def _check_keys(table: Mapping[str, object], known: set[str], where: str) -> None:

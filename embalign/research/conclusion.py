@@ -16,9 +16,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from embalign.experiments.tables import rerun_command
 from embalign.errors import ClaimError, ConclusionError, PairError
-from embalign.pairs.pair import file_digest, pair_digest
+from embalign.experiments.tables import rerun_command
+from embalign.pairs.pair import pair_digest
+from embalign.pairs.provenance import file_digest, line_ends_hint
 from embalign.research.claims import Claim, parse
 from embalign.research.numbers import check_numbers
 
@@ -141,7 +142,8 @@ def check_files(found: Conclusion) -> None:
         raise ConclusionError(f"{stray[0]}: there, but not named in conclusion.toml")
     for name, digest in digests.items():
         if (actual := file_digest(found.folder / name)) != digest:
-            raise ConclusionError(f"{name}: its SHA-256 is {actual}, conclusion.toml says {digest}")
+            hint = line_ends_hint(found.folder / name, digest)
+            raise ConclusionError(f"{name}: its SHA-256 is {actual}, conclusion.toml says {digest}{hint}")
     for role in ("raw", "figures"):
         if not found.about[role] or not set(found.about[role]) <= set(digests):
             raise ConclusionError(f"{role}: names no file, or one without a digest")

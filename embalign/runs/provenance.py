@@ -15,7 +15,8 @@ from typing import Any
 
 from embalign.alignment.config import DEFAULT, TrainingConfig
 from embalign.lazy import Reference
-from embalign.pairs.pair import file_digest, pair_digest, read_provenance
+from embalign.pairs.pair import pair_digest
+from embalign.pairs.provenance import file_digest, read_provenance
 from embalign.runs.source import source_digest, source_files
 from embalign.runs.store import library_versions
 

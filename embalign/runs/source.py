@@ -16,7 +16,7 @@ from importlib.machinery import PathFinder
 from pathlib import Path
 
 import embalign
-from embalign.pairs.pair import file_digest
+from embalign.pairs.provenance import file_digest
 
 
 @functools.cache
