@@ -18,7 +18,7 @@ BUDGETS = ["steps", "epochs", "closed_form"]
 ELBOW = Experiment(
     name="elbow",
     report="embalign.experiments.elbow.report:write_report",
-    conclusion="embalign.experiments.conclusions:elbow",
+    conclusion="embalign.experiments.elbow.conclusion:conclude",
     tables=(
         Table(
             name="data_ratio_vs_metrics",

@@ -39,7 +39,7 @@ FULL = [*compared(memo_draws=1, ratio_draws=3), *arms(["rotation", "phase"], ["r
 SPECTRAL = Experiment(
     name="spectral",
     report="embalign.experiments.spectral.report:write_report",
-    conclusion="embalign.experiments.conclusions:spectral",
+    conclusion="embalign.experiments.spectral.conclusion:conclude",
     tables=(
         Table(
             name="spectral_ab",

@@ -56,8 +56,22 @@ def check_start(session: Session, selected: Collection[Cell]) -> None:
                     f"{len(missing)} of {len(declared)} cells are not selected, for instance {missing[0].id}; a part "
                     "is neither promoted nor a baseline: widen -k"
                 )
+    if options.promote:
+        _check_promotable(session)
     if options.regression == "strict" and not options.update_baseline:
         _check_baselines(session)
+
+
+def _check_promotable(session: Session) -> None:
+    for pair, folder in session.folders().items():
+        if not folder.is_relative_to(session.options.root.resolve()):
+            raise BaselineError(
+                f"--promote: the pair {pair} lies outside the repository, where its conclusion cannot be verified; move "
+                f"{folder} into benchmark/ and commit"
+            )
+    for name, experiment in session.run_experiments().items():
+        if not experiment.conclusion:
+            raise BaselineError(f"--promote: {name} declares no conclusion; leave it out with -k, or give it one")
 
 
 def _check_baselines(session: Session) -> None:

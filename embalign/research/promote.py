@@ -21,6 +21,7 @@ from embalign.experiments.tables import rerun_command
 from embalign.pairs.pair import file_digest
 from embalign.research.claims import Binder, Claim, ClaimError
 from embalign.research.conclusion import MACHINE_READABLE, TEXT, Conclusion, ConclusionError, verify
+from embalign.research.numbers import reads_as_number
 from embalign.runs.provenance import clean_commit, machine
 
 TOLERANCE = 1e-3  # of a number measured on another type of machine
@@ -77,6 +78,8 @@ def write_conclusion(folder: Path, provenance: Mapping[str, Any], date: str, con
     conclude: Conclude = pkgutil.resolve_name(conclusion)
     bind = Binder(folder)
     title, text, names = conclude(folder, provenance, bind)
+    named = [provenance["pair"], *((provenance["data"].get(role) or {}).get("model") for role in ("draft", "teacher"))]
+    names = [*(name for name in named if name and name in f"{title} {text}" and reads_as_number(name)), *names]
     about = {
         "title": title,
         "date": date,
@@ -85,13 +88,13 @@ def write_conclusion(folder: Path, provenance: Mapping[str, Any], date: str, con
         "profile": provenance["profile"],
         "seeds": provenance["seeds"],
         "commit": provenance["commit"]["id"],
-        "data": f"benchmark/{provenance['pair']}",
+        "data": provenance.get("folder", f"benchmark/{provenance['pair']}"),
         "pair_sha256": provenance["data"]["pair_sha256"],
         "raw": [file for file in digests if not file.endswith(".png") and file != "provenance.json"],
         "figures": [file for file in digests if file.endswith(".png")],
-        "names": list(names),
+        "names": list(dict.fromkeys(names)),
+        "command": rerun_command(provenance["experiment"], provenance),
     }
-    about["command"] = rerun_command(about["experiment"], about)
     machine_readable = _toml(about, {"config": provenance["config"], "sha256": digests}, bind.claims)
     (folder / MACHINE_READABLE).write_text(machine_readable, encoding="utf-8")
     again = f"## Run it again\n\n```\n{about['command']}\n```"
