@@ -19,7 +19,7 @@ BUDGETS = ["steps", "epochs", "closed_form"]
 ELBOW = Experiment(
     name="elbow",
     report=elbow.report.write_report,
-    
+    conclusion=elbow.conclusion.conclude,
     tables=(
         Table(
             name="data_ratio_vs_metrics",

@@ -40,7 +40,7 @@ FULL = [*compared(memo_draws=1, ratio_draws=3), *arms(["rotation", "phase"], ["r
 SPECTRAL = Experiment(
     name="spectral",
     report=spectral.report.write_report,
-    
+    conclusion=spectral.conclusion.conclude,
     tables=(
         Table(
             name="spectral_ab",

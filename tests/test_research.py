@@ -18,6 +18,7 @@ from embalign.research.promote import promote
 MUTATIONS = 30  # of each kind
 PAIR = "smollm2-mpnet"
 EXPERIMENTS = ("elbow", "spectral")
+CONCLUSIONS = {name: f"embalign.experiments.{name}.conclusion:conclude" for name in EXPERIMENTS}
 
 
 def git(root, *words):
@@ -46,7 +47,7 @@ def promoted(root):
     folders = {}
     for name in EXPERIMENTS:
         reports = root / "benchmark" / PAIR / "reports" / name
-        folders[name] = promote(reports, root, f"embalign.experiments.conclusions:{name}")
+        folders[name] = promote(reports, root, CONCLUSIONS[name])
     return folders
 
 
@@ -153,11 +154,11 @@ def test_a_conclusion_written_by_hand_is_not_overwritten(root, promoted):
     path = promoted["elbow"] / "README.md"
     text = path.read_text(encoding="utf-8")
     reports = root / "benchmark" / PAIR / "reports" / "elbow"
-    assert promote(reports, root, "embalign.experiments.conclusions:elbow") == promoted["elbow"]
+    assert promote(reports, root, CONCLUSIONS["elbow"]) == promoted["elbow"]
     try:
         path.write_text(text + "\nA thought.\n", encoding="utf-8")
         with pytest.raises(ConclusionError, match="holds another conclusion of today"):
-            promote(reports, root, "embalign.experiments.conclusions:elbow")
+            promote(reports, root, CONCLUSIONS["elbow"])
         assert "A thought." in path.read_text(encoding="utf-8")
     finally:
         path.write_text(text, encoding="utf-8")
@@ -169,13 +170,13 @@ def test_a_dirty_or_changed_run_is_not_promoted(root, promoted):
     clean = marker.read_text()
     marker.write_text(clean + "# changed\n")
     with pytest.raises(ConclusionError, match="the tree differs from its commit"):
-        promote(reports, root, "embalign.experiments.conclusions:elbow")
+        promote(reports, root, CONCLUSIONS["elbow"])
     marker.write_text(clean)
     table = reports / "references.csv"
     content = table.read_bytes()
     table.write_bytes(content + b"\n")
     with pytest.raises(ConclusionError, match=r"references\.csv has changed since the run"):
-        promote(reports, root, "embalign.experiments.conclusions:elbow")
+        promote(reports, root, CONCLUSIONS["elbow"])
     table.write_bytes(content)
 
 

@@ -94,6 +94,7 @@ def check_provenance(found: Conclusion, root: Path) -> None:
             "seeds": provenance["seeds"],
             "config": provenance["config"],
             "commit": provenance["commit"]["id"],
+            "data": provenance.get("folder", f"benchmark/{provenance['pair']}"),
             "pair_sha256": provenance["data"]["pair_sha256"],
         }
         models = [(provenance["data"].get(role) or {}).get("model") for role in ("draft", "teacher")]
@@ -106,7 +107,7 @@ def check_provenance(found: Conclusion, root: Path) -> None:
             raise ConclusionError(f"{name}: conclusion.toml says {about[name]!r}, provenance.json {value!r}")
     if not clean:
         raise ConclusionError("the run was made from a tree that differed from its commit")
-    if about["command"] != (command := rerun_command(about["experiment"], about)):
+    if about["command"] != (command := rerun_command(provenance["experiment"], provenance)):
         raise ConclusionError(f"command: conclusion.toml says {about['command']!r}, the run was {command!r}")
     known = {about["pair"], *models}
     if unknown := [name for name in about["names"] if name not in known and not CUT_OFF.fullmatch(name)]:

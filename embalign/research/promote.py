@@ -97,6 +97,8 @@ def write_conclusion(folder: Path, provenance: Mapping[str, Any], date: str, con
     digests = {path.name: file_digest(path) for path in sorted(folder.iterdir())}
     bind = Binder(folder)
     title, text, names = conclude(folder, provenance, bind)
+    named = [provenance["pair"], *((provenance["data"].get(role) or {}).get("model") for role in ("draft", "teacher"))]
+    names = [*(name for name in named if name and name in f"{title} {text}" and reads_as_number(name)), *names]
     about = {
         "title": title,
         "date": date,
@@ -105,13 +107,13 @@ def write_conclusion(folder: Path, provenance: Mapping[str, Any], date: str, con
         "profile": provenance["profile"],
         "seeds": provenance["seeds"],
         "commit": provenance["commit"]["id"],
-        "data": f"benchmark/{provenance['pair']}",
+        "data": provenance.get("folder", f"benchmark/{provenance['pair']}"),
         "pair_sha256": provenance["data"]["pair_sha256"],
         "raw": [file for file in digests if not file.endswith(".png") and file != "provenance.json"],
         "figures": [file for file in digests if file.endswith(".png")],
-        "names": list(names),
+        "names": list(dict.fromkeys(names)),
+        "command": rerun_command(provenance["experiment"], provenance),
     }
-    about["command"] = rerun_command(about["experiment"], about)
     machine_readable = _toml(about, {"config": provenance["config"], "sha256": digests}, bind.claims)
     (folder / MACHINE_READABLE).write_text(machine_readable, encoding="utf-8")
     again = f"## Run it again\n\n```\n{about['command']}\n```"
