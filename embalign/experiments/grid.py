@@ -15,8 +15,11 @@ Row = dict[str, Value]
 PROFILES = ("quick", "full", "gate")
 
 
-def grid(**axes: Sequence[Value]) -> list[Settings]:
+def grid(**axes: Sequence[Value | Callable[..., Any]]) -> list[Settings]:
     """Return every combination of the axes' values, the last axis changing fastest.
+
+    A function stands in the settings by its "module:function" name, which keys, workers and tables can carry. Raises
+    ValueError for an axis without values or with one twice, and for a function that has no such name.
 
     >>> grid(policy=["random"], ratio=[0.1, 1.0])
     [{'policy': 'random', 'ratio': 0.1}, {'policy': 'random', 'ratio': 1.0}]
@@ -24,7 +27,17 @@ def grid(**axes: Sequence[Value]) -> list[Settings]:
     for axis, values in axes.items():
         if not values or len(set(values)) != len(values):
             raise ValueError(f"axis {axis!r} needs distinct values, found {list(values)}")
-    return [dict(zip(axes, values, strict=True)) for values in itertools.product(*axes.values())]
+    named = [[_function_name(value) if callable(value) else value for value in values] for values in axes.values()]
+    return [dict(zip(axes, values, strict=True)) for values in itertools.product(*named)]
+
+
+def _function_name(function: Callable[..., Any]) -> str:
+    module, name = getattr(function, "__module__", None), getattr(function, "__qualname__", "<none>")
+    if module is None or "<" in name:
+        raise ValueError(
+            f"{function!r} has no name that a worker could import: define it with def at the top of a module"
+        )
+    return f"{module}:{name}"
 
 
 @dataclass(frozen=True)
@@ -48,6 +61,11 @@ class Cell:
             f"{name}{_number(settings.pop(name), digits)}" for name, digits in _NUMBERS.items() if name in settings
         ]
         return "-".join([*first, *(str(value) for value in settings.values()), f"seed{self.seed:02d}"])
+
+    @property
+    def functions(self) -> list[str]:
+        """The functions among the settings ("module:function"): source that the row depends on beside its measure."""
+        return [value for _, value in self.settings if isinstance(value, str) and ":" in value]
 
     def identity(self) -> Row:
         """The columns that name this cell in its table."""

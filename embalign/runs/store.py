@@ -88,9 +88,13 @@ def _digest(text: str) -> str:
 
 
 def cell_key(cell: Cell, measure: str, data_digest: str) -> str:
-    """Return the key of a cell that `measure` ("module:function") measures on a pair with that data digest."""
+    """Return the key of a cell that `measure` ("module:function") measures on a pair with that data digest.
+
+    The functions among its settings count with their source, as the measure does.
+    """
     identity = [SCHEMA, cell.experiment, cell.table, dict(cell.settings), cell.seed, data_digest]
-    canonical = json.dumps([*identity, source_digest(measure), library_versions()], sort_keys=True)
+    sources = [source_digest(function) for function in (measure, *cell.functions)]
+    canonical = json.dumps([*identity, *sources, library_versions()], sort_keys=True)
     return hashlib.sha256(canonical.encode()).hexdigest()
 
 

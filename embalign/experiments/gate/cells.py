@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from embalign.alignment.terms import Setting
 from embalign.alignment.training import apply_map
 from embalign.deploy.thresholds import TARGETS, check_promise, choose_score, train_pair_map
 from embalign.evaluation import gate, styles
@@ -37,7 +38,7 @@ def measure_arm_gate(pair: Pair, cell: Cell) -> Row:
     ``arm`` is what experiment 2 calls the term.
     """
     arm = ARM_OF[cell["term"]]
-    trained, _ = train_arm(pair, arm, cell["lambda"], cell["convention"], 0, cell.seed)
+    trained, _ = train_arm(pair, arm, Setting.named(cell["convention"], cell["lambda"]), 0, cell.seed)
     return {"arm": arm, **_accept_curve(pair, trained.weights), **_over_styles(pair, trained.weights)}
 
 

@@ -12,9 +12,9 @@ from sklearn.preprocessing import normalize
 
 from embalign.alignment.closed_form import fit_procrustes, fit_ridge, mean_vector
 from embalign.alignment.config import DEFAULT
-from embalign.alignment.losses import Convention
+from embalign.alignment.losses import Scale
 from embalign.alignment.seeds import Stream, generator
-from embalign.alignment.terms import make_penalty
+from embalign.alignment.terms import Setting, make_term
 from embalign.alignment.training import TrainedMap, apply_map, train_map
 from embalign.evaluation import spectrum
 from embalign.evaluation.similarity import cosines
@@ -27,6 +27,7 @@ if TYPE_CHECKING:
 
 BANDS, GROUPS, PERMUTATIONS = 48, 10, 40
 NO_WEIGHT = 1e-6  # of a term that is measured but must not steer
+NO_RATIO = 1e-10  # rounding alone gives no larger gradient
 
 
 def measure_arm(pair: Pair, cell: Cell) -> Row:
@@ -47,7 +48,8 @@ def measure_arm(pair: Pair, cell: Cell) -> Row:
         case "procrustes":
             weights = fit_procrustes(pair.draft[pool], pair.teacher[pool])
         case arm:
-            trained, weight = train_arm(pair, arm, cell["lambda"], cell["convention"], cell["draw"], cell.seed)
+            setting = Setting.named(cell["convention"], cell["lambda"])
+            trained, weight = train_arm(pair, arm, setting, cell["draw"], cell.seed)
             weights = trained.weights
             details = {"weight": weight, "gradient_ratio": trained.gradient_ratio}
     mapped = apply_map(weights, pair.draft[pair.holdout.test])
@@ -70,7 +72,7 @@ def measure_spectrum(pair: Pair, cell: Cell) -> Row:
         return _numbered("band", np.quantile(draws, quantile, axis=0))
     if curve == "teacher":
         return _numbered("band", _bands(teacher))
-    trained, _ = train_arm(pair, curve, cell["lambda"], cell["convention"], 0, cell.seed)
+    trained, _ = train_arm(pair, curve, Setting.named(cell["convention"], cell["lambda"]), 0, cell.seed)
     mapped = apply_map(trained.weights, pair.draft[test])
     cosine = cosines(mapped, teacher)
     groups = np.array_split(np.argsort(cosine, kind="stable"), GROUPS)
@@ -83,27 +85,32 @@ def measure_spectrum(pair: Pair, cell: Cell) -> Row:
 
 
 @functools.lru_cache(maxsize=4)
-def train_arm(pair: Pair, arm: str, strength: float, convention: str, draw: int, seed: int) -> tuple[TrainedMap, float]:
+def train_arm(pair: Pair, arm: str, setting: Setting, draw: int, seed: int) -> tuple[TrainedMap, float]:
     """Return the map of an arm, trained on a seed's whole pool, and the weight of its term."""
     pool = pool_of(pair, seed)
     draft, teacher = pair.draft[pool], pair.teacher[pool]
-    kind: Convention = "unit" if convention.startswith("unit") else "raw"
-    penalty = make_penalty(arm, strength, dimension=teacher.shape[1], convention=kind, seed=seed, draw=draw)
-    if penalty is not None and convention.endswith("gradient_ratio"):
-        penalty = dataclasses.replace(penalty, weight=strength / _ratio_of_one(pair, arm, kind, draw, seed))
-    return train_map(draft, teacher, seed=seed, penalty=penalty), penalty.weight if penalty else 0.0
+    weight = setting.strength
+    if arm != "baseline" and setting.by == "gradient_ratio":
+        weight /= _ratio_of_one(pair, arm, setting.scale, draw, seed)
+    term = make_term(arm, weight, dimension=teacher.shape[1], scale=setting.scale, seed=seed, draw=draw)
+    return train_map(draft, teacher, seed=seed, term=term), term.weight if term else 0.0
 
 
 @functools.lru_cache(maxsize=16)
-def _ratio_of_one(pair: Pair, arm: str, convention: Convention, draw: int, seed: int) -> float:
-    """Gradient ratio of an arm's term for each unit of weight, where the cosine loss alone has led after warm-up."""
+def _ratio_of_one(pair: Pair, arm: str, scale: Scale, draw: int, seed: int) -> float:
+    """Gradient ratio of an arm's term for each unit of weight, where the cosine loss alone has led after warm-up.
+
+    Raises ValueError for a term without a gradient there, to which no weight gives a share.
+    """
     pool = pool_of(pair, seed)
     warmup = round(DEFAULT.warmup_share * DEFAULT.steps)
     config = dataclasses.replace(DEFAULT, steps=warmup + 1, warmup_share=warmup / (warmup + 1))  # and no step further
-    dimension = pair.teacher.shape[1]
-    penalty = make_penalty(arm, NO_WEIGHT, dimension=dimension, convention=convention, seed=seed, draw=draw)
-    trained = train_map(pair.draft[pool], pair.teacher[pool], seed=seed, config=config, penalty=penalty)
-    return trained.gradient_ratio / NO_WEIGHT
+    term = make_term(arm, NO_WEIGHT, dimension=pair.teacher.shape[1], scale=scale, seed=seed, draw=draw)
+    trained = train_map(pair.draft[pool], pair.teacher[pool], seed=seed, config=config, term=term)
+    ratio = trained.gradient_ratio / NO_WEIGHT
+    if ratio < NO_RATIO:
+        raise ValueError(f"arm {arm!r} has no gradient on {scale} vectors: give its strength as lambda, or drop it")
+    return ratio
 
 
 def _alignment_of_constant(mapped: Vectors, teacher: Vectors) -> Row:
