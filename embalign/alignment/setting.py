@@ -6,12 +6,12 @@ from dataclasses import dataclass
 from typing import Literal
 
 Scale = Literal["raw", "unit"]
-By = Literal["lambda", "gradient_ratio"]
+By = Literal["none", "lambda", "gradient_ratio"]
 FFTNorm = Literal["backward", "ortho"]
 
-# The names that grids, case ids and CSVs have for them.
-_CONVENTIONS: dict[str, tuple[Scale, By]] = {
-    "none": ("raw", "lambda"),  # no term at all
+# The names that grids, case ids and CSVs have for scale and kind of strength.
+CONVENTIONS: dict[str, tuple[Scale, By]] = {
+    "none": ("raw", "none"),
     "raw": ("raw", "lambda"),
     "unit": ("unit", "lambda"),
     "raw_gradient_ratio": ("raw", "gradient_ratio"),
@@ -21,11 +21,13 @@ _CONVENTIONS: dict[str, tuple[Scale, By]] = {
 
 @dataclass(frozen=True)
 class Setting:
-    """A loss term's scale and strength.
+    """What a term sees, and how strongly it counts.
 
-    `scale`: the term sees the map's output as it is (``raw``, as the memo writes it, FFT unscaled), or both sides at
-    length 1 (``unit``, orthonormal FFT). `by`: `strength` is lambda itself, or the norm of the term's gradient over
-    that of the cosine loss's after warm-up.
+    Attributes:
+        scale: ``raw`` vectors, or both sides at length 1 (``unit``).
+        by: what `strength` is: the weight (``lambda``), or the ratio of the term's gradient to the cosine loss's after
+            warm-up (``gradient_ratio``); ``none`` where there is no term.
+        strength: lambda or gradient ratio; 0 where there is no term.
     """
 
     scale: Scale
@@ -34,16 +36,20 @@ class Setting:
 
     @classmethod
     def named(cls, convention: str, strength: float) -> Setting:
-        """Return the setting of a published convention. Raises ValueError naming those that exist."""
-        if convention not in _CONVENTIONS:
-            raise ValueError(f"convention {convention!r} is unknown: choose one of {', '.join(_CONVENTIONS)}")
-        scale, by = _CONVENTIONS[convention]
-        return cls(scale, by, strength)
+        """Return the setting of a convention's published name. Raises ValueError for an unknown name."""
+        if convention not in CONVENTIONS:
+            raise ValueError(f"convention {convention!r} is unknown: choose one of {', '.join(CONVENTIONS)}")
+        return cls(*CONVENTIONS[convention], strength)
+
+    @property
+    def convention(self) -> str:
+        """The name under which tables publish scale and kind of strength."""
+        return next(name for name, parts in CONVENTIONS.items() if parts == (self.scale, self.by))
 
     @property
     def fft_norm(self) -> FFTNorm:
-        """The scaling of the FFT."""
-        return "backward" if self.scale == "raw" else "ortho"
+        """The scaling of the FFT in spectral terms."""
+        return fft_norm(self.scale)
 
     @property
     def sees_norm(self) -> bool:
@@ -52,5 +58,10 @@ class Setting:
 
     @property
     def label(self) -> str:
-        """Return the setting in words, for instance ``λ 0.05, raw``."""
-        return f"{'λ' if self.by == 'lambda' else 'gradient ratio'} {self.strength:g}, {self.scale}"
+        """The setting in words, for instance ``λ 0.05, raw``."""
+        return f"{'gradient ratio' if self.by == 'gradient_ratio' else 'λ'} {self.strength:g}, {self.scale}"
+
+
+def fft_norm(scale: Scale) -> FFTNorm:
+    """Return the scaling of the FFT that goes with vectors as they are or at length 1."""
+    return "ortho" if scale == "unit" else "backward"

@@ -13,8 +13,8 @@ from numpy.typing import NDArray
 
 from embalign.alignment.config import DEFAULT, TrainingConfig
 from embalign.alignment.training import apply_map, train_map
-from embalign.errors import CorpusError
 from embalign.deploy import RISK_TARGETS
+from embalign.errors import CorpusError
 from embalign.evaluation import gate
 from embalign.evaluation.certificate import CONFIDENCE, certify
 from embalign.evaluation.gate import Outcomes, Scores

@@ -74,9 +74,7 @@ def score_styles(outcomes: Mapping[str, StyleOutcomes], labels: NDArray[np.str_]
     return Measurement(metrics, spreads, {"styles": pd.DataFrame(rows, columns=["metric", "style", "value"])})
 
 
-def _values(
-    outcomes: Mapping[str, StyleOutcomes], least_top1: float, least_margin: float
-) -> dict[str, list[Scores]]:
+def _values(outcomes: Mapping[str, StyleOutcomes], least_top1: float, least_margin: float) -> dict[str, list[Scores]]:
     """The values (n,) of each metric, one array a style."""
     found = outcomes.values()
     return {

@@ -12,16 +12,19 @@ from dataclasses import dataclass
 
 from embalign.alignment.closed_form import fit_ridge, mean_vector
 from embalign.alignment.config import TrainingConfig
-from embalign.alignment.losses import Convention
 from embalign.alignment.selection import Rows, draw_pool, head, selection_order
-from embalign.alignment.terms import make_penalty
+from embalign.alignment.setting import Setting
+from embalign.alignment.terms import Term, make_term
 from embalign.alignment.training import TrainedMap, apply_map, train_map
+from embalign.errors import CellError
 from embalign.evaluation import scorecard
 from embalign.evaluation.measurement import Measurement
+from embalign.lazy import Reference
 from embalign.pairs import Vectors
 from embalign.pairs.pair import Pair
 
 NO_WEIGHT = 1e-6  # of a term that is measured but must not steer
+NO_RATIO = 1e-10  # rounding alone gives no larger gradient
 
 
 @dataclass(frozen=True)
@@ -35,12 +38,19 @@ class Share:
 
 @dataclass(frozen=True)
 class Arm:
-    """A loss term that is added to the cosine loss, by its name, how it is set, and which random draw of it."""
+    """A loss term that is added to the cosine loss: which, how it is set, and which random draw of it."""
 
-    name: str
-    convention: str
-    strength: float
+    name: str | Reference
+    setting: Setting
     draw: int = 0
+
+    def term(self, dimension: int, seed: int, weight: float) -> Term | None:
+        """Return the term with that weight, for teachers of that dimension; None for no term."""
+        return make_term(self.name, weight, dimension=dimension, scale=self.setting.scale, seed=seed, draw=self.draw)
+
+    def unset(self) -> Arm:
+        """Return the arm without its strength: arms that differ in it alone share what does not depend on it."""
+        return dataclasses.replace(self, setting=dataclasses.replace(self.setting, strength=0.0))
 
 
 @functools.lru_cache(maxsize=32)
@@ -83,17 +93,13 @@ def _order(pair: Pair, policy: str, seed: int) -> Rows:
 
 
 @functools.lru_cache(maxsize=4)
-def _fit_whole_pool(
-    pair: Pair, budget: str, seed: int, config: TrainingConfig
-) -> tuple[Vectors, dict[str, float]]:
+def _fit_whole_pool(pair: Pair, budget: str, seed: int, config: TrainingConfig) -> tuple[Vectors, dict[str, float]]:
     if budget == "epochs":
         return _fit_whole_pool(pair, "steps", seed, config)
     return _fit(pair, pool_of(pair, seed), budget, seed, config)
 
 
-def _fit(
-    pair: Pair, rows: Rows, budget: str, seed: int, config: TrainingConfig
-) -> tuple[Vectors, dict[str, float]]:
+def _fit(pair: Pair, rows: Rows, budget: str, seed: int, config: TrainingConfig) -> tuple[Vectors, dict[str, float]]:
     draft, teacher = pair.draft[rows], pair.teacher[rows]
     if budget == "closed_form":
         ridge = fit_ridge(draft, teacher)
@@ -104,20 +110,17 @@ def _fit(
 
 
 @functools.lru_cache(maxsize=4)
-def train_arm(
-    pair: Pair, arm: Arm, seed: int, config: TrainingConfig
-) -> tuple[TrainedMap, float]:
-    """Return the map of an arm, trained on a seed's whole pool, and the weight of its term."""
+def train_arm(pair: Pair, arm: Arm, seed: int, config: TrainingConfig) -> tuple[TrainedMap, float]:
+    """Return the map of an arm, trained on a seed's whole pool, and the weight of its term.
+
+    Raises CellError where a gradient ratio is asked of a term that has no gradient.
+    """
     pool = pool_of(pair, seed)
-    draft, teacher = pair.draft[pool], pair.teacher[pool]
-    kind: Convention = "unit" if arm.convention.startswith("unit") else "raw"
-    penalty = make_penalty(
-        arm.name, arm.strength, dimension=teacher.shape[1], convention=kind, seed=seed, draw=arm.draw
-    )
-    if penalty is not None and arm.convention.endswith("gradient_ratio"):
-        weight = arm.strength / _ratio_of_one(pair, dataclasses.replace(arm, strength=NO_WEIGHT), seed, config)
-        penalty = dataclasses.replace(penalty, weight=weight)
-    return train_map(draft, teacher, seed=seed, config=config, penalty=penalty), penalty.weight if penalty else 0.0
+    term = arm.term(pair.teacher.shape[1], seed, arm.setting.strength)
+    if term is not None and arm.setting.by == "gradient_ratio":
+        term = dataclasses.replace(term, weight=arm.setting.strength / _ratio_of_one(pair, arm.unset(), seed, config))
+    trained = train_map(pair.draft[pool], pair.teacher[pool], seed=seed, config=config, term=term)
+    return trained, term.weight if term else 0.0
 
 
 @functools.lru_cache(maxsize=16)
@@ -126,9 +129,9 @@ def _ratio_of_one(pair: Pair, arm: Arm, seed: int, config: TrainingConfig) -> fl
     pool = pool_of(pair, seed)
     warmup = round(config.warmup_share * config.steps)
     short = dataclasses.replace(config, steps=warmup + 1, warmup_share=warmup / (warmup + 1))  # and no step further
-    kind: Convention = "unit" if arm.convention.startswith("unit") else "raw"
-    penalty = make_penalty(
-        arm.name, NO_WEIGHT, dimension=pair.teacher.shape[1], convention=kind, seed=seed, draw=arm.draw
-    )
-    trained = train_map(pair.draft[pool], pair.teacher[pool], seed=seed, config=short, penalty=penalty)
-    return trained.gradient_ratio / NO_WEIGHT
+    term = arm.term(pair.teacher.shape[1], seed, NO_WEIGHT)
+    trained = train_map(pair.draft[pool], pair.teacher[pool], seed=seed, config=short, term=term)
+    ratio = trained.gradient_ratio / NO_WEIGHT
+    if ratio < NO_RATIO:
+        raise CellError(f"arm {arm.name} has no gradient on {arm.setting.scale} vectors: give its strength as lambda")
+    return ratio

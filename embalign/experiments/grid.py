@@ -25,7 +25,8 @@ threadpool_limits = lazy("threadpoolctl").threadpool_limits
 def grid(**axes: Sequence[Value | Callable[..., Any]]) -> list[Settings]:
     """Return every combination of the axes' values, the last axis changing fastest.
 
-    A value is a string, a number, or a function, which is known by its name.
+    A value is a string, a number, or a function, which is known by its name. Raises ValueError for an axis without
+    values or with one twice, and for a function that has no name to import it by.
 
     >>> grid(policy=["random"], ratio=[0.1, 1.0])
     [{'policy': 'random', 'ratio': 0.1}, {'policy': 'random', 'ratio': 1.0}]
@@ -116,7 +117,9 @@ class Experiment:
     tables: tuple[Table, ...]
     quick_seeds: int = 5
     full_seeds: int = 10
-    regression_seeds: int = 7  # a loss of twice what matters is then seen in at least 95 %: docs/calibration/regression.md
+    regression_seeds: int = (
+        7  # a loss of twice what matters is then seen in at least 95 %: docs/calibration/regression.md
+    )
     conclusion: Reference | None = None
     training: TrainingConfig = DEFAULT
 

@@ -107,9 +107,7 @@ class Hooks:
                 check.check_start(run)
 
     @pytest.hookimpl(wrapper=True)
-    def pytest_runtest_makereport(
-        self, item: pytest.Item
-    ) -> Generator[None, pytest.TestReport, pytest.TestReport]:
+    def pytest_runtest_makereport(self, item: pytest.Item) -> Generator[None, pytest.TestReport, pytest.TestReport]:
         """Put the outcome of a case into its report, which xdist carries between processes."""
         report = yield
         if report.when == "call" and OUTCOME in item.stash:
@@ -194,7 +192,9 @@ class Hooks:
 
     def publish(self, session: pytest.Session) -> bool:
         """Draw the reports of what was measured; return whether that could be done."""
-        if self.runner.options.profile == "regression":  # the small grid of the regression check is too small for a report
+        if (
+            self.runner.options.profile == "regression"
+        ):  # the small grid of the regression check is too small for a report
             return True
         try:
             for run in self.runner.runs():

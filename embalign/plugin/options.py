@@ -137,11 +137,15 @@ def _clash(chosen: Callable[..., Any], profile: str) -> str | None:
         if os.environ.get("CI", "").lower() in ("1", "true"):
             return "--update-baseline while CI is set: a baseline is updated by hand and reviewed like any change"
         if profile != "regression":
-            return "--update-baseline: a baseline holds the small grid of the regression check; add --profile regression"
+            return (
+                "--update-baseline: a baseline holds the small grid of the regression check; add --profile regression"
+            )
         if chosen("seeds") is not None:
             return "--update-baseline: a baseline holds every seed of its grid; leave --seeds out"
     if chosen("promote") and profile == "regression":
-        return "--promote: the small grid of the regression check is too small for a conclusion; choose another --profile"
+        return (
+            "--promote: the small grid of the regression check is too small for a conclusion; choose another --profile"
+        )
     return None
 
 

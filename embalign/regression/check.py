@@ -7,6 +7,8 @@ from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
 from embalign.errors import BaselineError
+from embalign.evaluation.measurement import Measurement
+from embalign.experiments.grid import Cell
 from embalign.regression.baseline import (
     Baseline,
     checked_values,
@@ -16,10 +18,8 @@ from embalign.regression.baseline import (
     read_baseline,
     update_baseline,
 )
-from embalign.experiments.grid import Cell
 from embalign.runs.provenance import id_if_clean
 from embalign.runs.run import Run
-from embalign.evaluation.measurement import Measurement
 from embalign.verdicts.metrics import SMALLEST_EFFECTS
 from embalign.verdicts.regression import FEWEST_SEEDS, RegressionVerdict, judge_regression
 

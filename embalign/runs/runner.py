@@ -10,7 +10,15 @@ from concurrent.futures import CancelledError, Future
 from dataclasses import dataclass
 from pathlib import Path
 
-from embalign.errors import CacheError, CellFailedError, EmbalignError, NotStoredError, PairError, SourceError, StoreError
+from embalign.errors import (
+    CacheError,
+    CellFailedError,
+    EmbalignError,
+    NotStoredError,
+    PairError,
+    SourceError,
+    StoreError,
+)
 from embalign.evaluation.measurement import Measurement, Outcome
 from embalign.experiments.grid import Cell, Experiment, Table
 from embalign.lazy import Reference, lazy

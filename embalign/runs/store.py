@@ -25,7 +25,9 @@ from embalign.lazy import Reference
 from embalign.runs.source import source_digest
 
 SCHEMA = 2
-TABLE = "CREATE TABLE IF NOT EXISTS measurements (key TEXT PRIMARY KEY, content BLOB NOT NULL, sha256 TEXT NOT NULL) STRICT"
+TABLE = (
+    "CREATE TABLE IF NOT EXISTS measurements (key TEXT PRIMARY KEY, content BLOB NOT NULL, sha256 TEXT NOT NULL) STRICT"
+)
 NUMERICAL_LIBRARIES = ("numpy", "scipy", "scikit-learn", "torch")
 
 

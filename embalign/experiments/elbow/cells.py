@@ -34,9 +34,7 @@ def measure_trajectory(pair: Pair, cell: Cell) -> Measurement:
     rows = rows_of(pair, Share(cell["policy"], cell["ratio"]), cell.seed)
     test = pair.holdout.test
     at = [round(cell.training.steps * (i + 1) / CHECKPOINTS) for i in range(CHECKPOINTS)]
-    trained = train_map(
-        pair.draft[rows], pair.teacher[rows], seed=cell.seed, config=cell.training, checkpoints=at
-    )
+    trained = train_map(pair.draft[rows], pair.teacher[rows], seed=cell.seed, config=cell.training, checkpoints=at)
     followed = pd.DataFrame(
         [
             {"step": step, "cosine_mean": float(cosines(apply_map(w, pair.draft[test]), pair.teacher[test]).mean())}

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pandas as pd
 
+from embalign.alignment.setting import Setting
 from embalign.alignment.training import apply_map
 from embalign.deploy import RISK_TARGETS
 from embalign.deploy.thresholds import check_promise, choose_score, train_pair_map
@@ -33,7 +34,7 @@ def measure_ratio_gate(pair: Pair, cell: Cell) -> Measurement:
 
 def measure_arm_gate(pair: Pair, cell: Cell) -> Measurement:
     """Return the accept curve of a map trained with a loss term, and how steady it is over surface styles."""
-    arm = Arm(ARM_OF[cell["term"]], cell["convention"], cell["lambda"])
+    arm = Arm(ARM_OF[cell["term"]], Setting.named(cell["convention"], cell["lambda"]))
     trained, _ = train_arm(pair, arm, cell.seed, cell.training)
     return _accept_curve(pair, trained.weights) | _over_styles(pair, trained.weights)
 

@@ -33,9 +33,7 @@ STEP = 0.2
 CLEAR: dict[str, Any] = {"facecolor": "white", "edgecolor": "none", "pad": 1, "alpha": 0.8}
 
 
-def draw(
-    curves: pd.DataFrame, certificates: list[dict[str, Any]], contrasts: list[Contrast], path: Path
-) -> None:
+def draw(curves: pd.DataFrame, certificates: list[dict[str, Any]], contrasts: list[Contrast], path: Path) -> None:
     """Draw the four panels; curves are means over seeds, the exported map's are its own."""
     score = certificates[0]["score"]
     own = curves[curves["map"] == "exported"]
@@ -91,9 +89,7 @@ def _mark_certified(risk: Axes, rate: Axes, curve: pd.DataFrame, certificates: l
         star: dict[str, Any] = {"marker": "*", "markersize": 12, "color": PURPLE, "markeredgecolor": "white"}
         for axis, point, offset in ((risk, (coverage, at), (9, -12)), (rate, (threshold, coverage), (8, 6))):
             axis.plot(*point, linestyle="", zorder=5, **star)
-            axis.annotate(
-                words, point, offset, textcoords="offset points", fontsize=8, color=PURPLE, bbox=CLEAR
-            )
+            axis.annotate(words, point, offset, textcoords="offset points", fontsize=8, color=PURPLE, bbox=CLEAR)
 
 
 def _spreads(axis: Axes, contrasts: list[Contrast]) -> None:

@@ -11,6 +11,7 @@ from sklearn.preprocessing import normalize
 
 from embalign.alignment.closed_form import fit_procrustes, fit_ridge, mean_vector
 from embalign.alignment.seeds import Stream, generator
+from embalign.alignment.setting import Setting
 from embalign.alignment.training import apply_map
 from embalign.evaluation import spectrum
 from embalign.evaluation.measurement import Measurement
@@ -42,7 +43,7 @@ def measure_arm(pair: Pair, cell: Cell) -> Measurement:
         case "procrustes":
             weights = fit_procrustes(pair.draft[pool], pair.teacher[pool])
         case name:
-            arm = Arm(name, cell["convention"], cell["lambda"], cell["draw"])
+            arm = Arm(name, Setting.named(cell["convention"], cell["lambda"]), cell["draw"])
             trained, weight = train_arm(pair, arm, cell.seed, cell.training)
             weights = trained.weights
             details = {"gradient_ratio": trained.gradient_ratio, "weight": weight}
@@ -62,10 +63,14 @@ def measure_spectrum(pair: Pair, cell: Cell) -> Measurement:
     if curve in QUANTILES:
         rng = generator(cell.seed, Stream.PERMUTED_TEACHERS)
         draws = [_bands(_signed_permutation(teacher, rng)) for _ in range(PERMUTATIONS)]
-        return Measurement({}, tables={"bands": _numbered("band", amplitude=np.quantile(draws, QUANTILES[curve], axis=0))})
+        return Measurement(
+            {}, tables={"bands": _numbered("band", amplitude=np.quantile(draws, QUANTILES[curve], axis=0))}
+        )
     if curve == "teacher":
         return Measurement({}, tables={"bands": _numbered("band", amplitude=_bands(teacher))})
-    trained, _ = train_arm(pair, Arm(curve, cell["convention"], cell["lambda"]), cell.seed, cell.training)
+    trained, _ = train_arm(
+        pair, Arm(curve, Setting.named(cell["convention"], cell["lambda"])), cell.seed, cell.training
+    )
     mapped = apply_map(trained.weights, pair.draft[test])
     cosine = cosines(mapped, teacher)
     groups = np.array_split(np.argsort(cosine, kind="stable"), GROUPS)
