@@ -30,7 +30,7 @@ import requests
 from embalign.embeddings.cache import VectorCache
 from embalign.embeddings.fetch import batches, fetch, open_source
 from embalign.embeddings.source import preflight
-from embalign.pairs.pair import Model
+from embalign.pairs.config import Model
 
 
 def serve(dimension: int, seconds: float) -> str:

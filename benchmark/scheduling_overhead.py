@@ -16,7 +16,8 @@ ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT))
 
 from embalign.experiments.grid import Cell, Table
-from embalign.pairs.pair import find_pair, load_pair, pair_digest
+from embalign.pairs.config import find_pair
+from embalign.pairs.pair import load_pair, pair_digest
 from embalign.runs.executor import DaskExecutor, LocalExecutor
 
 WORKERS, PORT = 2, 18786

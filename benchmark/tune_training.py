@@ -21,8 +21,9 @@ from embalign.alignment.config import TrainingConfig
 from embalign.alignment.training import apply_map, train_map
 from embalign.evaluation.retrieval import leave_one_out
 from embalign.evaluation.similarity import cosines
+from embalign.pairs.config import find_pair
 from embalign.pairs.holdout import split_holdout
-from embalign.pairs.pair import find_pair, load_pair
+from embalign.pairs.pair import load_pair
 
 BATCHES, RATES, DECAYS, STEPS = (32, 64, 256), (1e-4, 2e-4, 4e-4), (0.0, 10.0), (200, 400, 800)
 

@@ -4,7 +4,8 @@ import hypothesis
 import pytest
 from pair_folders import ROOT, write_pair
 
-from embalign.pairs.pair import find_pair, load_pair
+from embalign.pairs.config import find_pair
+from embalign.pairs.pair import load_pair
 
 pytest_plugins = ["pytester"]
 

@@ -130,7 +130,8 @@ def main():
     """Command line of the campaign."""
     from pair_folders import write_pair
 
-    from embalign.pairs.pair import find_pair, load_pair
+    from embalign.pairs.config import find_pair
+    from embalign.pairs.pair import load_pair
 
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--kills", type=int, default=2000)

@@ -1,12 +1,16 @@
 """Cache keys, damaged rows, Ollama's address rules, batches and a model in this process."""
 
 import dataclasses
+import os
 import sqlite3
+import subprocess
+import sys
 
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from pair_folders import ROOT
 
 from embalign.embeddings.cache import VectorCache, vector_key
 from embalign.embeddings.fetch import BATCH_CHARACTERS, BATCH_TEXTS, batches
@@ -164,6 +168,24 @@ def test_what_a_server_says_is_cut_and_escaped():
     assert shown("a\x1b[31m\nb") == "a\\x1b[31m\\nb"
     assert len(shown("x" * 1000)) == 203
     assert shown("") == "(nothing)"
+
+
+@pytest.mark.parametrize("value", [10**400, float("nan"), float("inf")])
+def test_numbers_that_no_vector_can_hold_are_named(value):
+    with pytest.raises(SourceError, match="a vector with NaN or infinite values for the text 'text'"):
+        check_vectors("it", [[0.6, value]], ["text"])
+
+
+def test_what_only_a_fetch_or_a_split_needs_is_imported_by_them_alone():
+    """Starting pytest and collecting cases must not wait for heavy libraries."""
+    heavy = ["torch", "pandas", "scipy", "sklearn", "matplotlib", "requests", "tqdm", "sentence_transformers"]
+    code = (
+        "import sys, embalign.embeddings.fetch, embalign.embeddings.pair\n"
+        f"print([name for name in {heavy} if name in sys.modules])"
+    )
+    environment = os.environ | {"PYTHONPATH": str(ROOT)}
+    done = subprocess.run([sys.executable, "-c", code], env=environment, capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "[]"
 
 
 @given(st.lists(st.floats(-1, 1), min_size=1, max_size=6))

@@ -290,6 +290,7 @@ UNUSABLE = {
     "none": (lambda texts: [], f"gave 0 vectors for {BATCH_TEXTS} texts"),
     "nan": (lambda texts: [[float("nan")] * DIMENSION for _ in texts], "NaN or infinite values for the text"),
     "infinite": (lambda texts: [[float("inf")] * DIMENSION for _ in texts], "NaN or infinite values for the text"),
+    "huge": (lambda texts: [[10**400] * DIMENSION for _ in texts], "NaN or infinite values for the text"),
     "null numbers": (lambda texts: [[None] * DIMENSION for _ in texts], "not a number"),
     "strings": (lambda texts: [["1.0"] * DIMENSION for _ in texts], "not a number"),
     "null": (lambda texts: [None for _ in texts], "None instead of a vector"),
@@ -631,7 +632,7 @@ def test_credentials_are_neither_shown_nor_stored(bench, server):
 def test_a_models_identity_is_its_own_and_no_other_models(bench, server):
     """What else a server has loaded, and in which order it lists it, changes no key of the cache."""
     from embalign.embeddings.fetch import open_source
-    from embalign.pairs.pair import Model
+    from embalign.pairs.config import Model
 
     own, other = {"id": "little", "meta": {"n_params": 7}}, {"id": "large", "meta": {"n_params": 70}}
     found = []
@@ -646,7 +647,7 @@ def test_a_models_identity_is_its_own_and_no_other_models(bench, server):
 def test_one_model_name_on_two_servers_is_two_models(bench, server):
     """Neither says more of itself than the name: only the address tells whose vectors the cache has."""
     from embalign.embeddings.fetch import open_source
-    from embalign.pairs.pair import Model
+    from embalign.pairs.config import Model
 
     addresses = (server.url, server.url.replace("localhost", "127.0.0.1"))
     assert addresses[0] != addresses[1]

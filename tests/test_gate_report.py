@@ -14,7 +14,7 @@ from embalign.deploy.map import export_map
 from embalign.experiments.gate import cells as measure_gate
 from embalign.experiments.gate.report import write_report
 from embalign.experiments.grid import Cell
-from embalign.pairs.pair import find_pair
+from embalign.pairs.config import find_pair
 
 
 def test_the_readmes_example_accepts_what_the_exported_threshold_accepts(smollm2, tmp_path, monkeypatch):

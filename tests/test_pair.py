@@ -1,15 +1,17 @@
 """Pair folders and corpora: what is accepted, and what each refusal says."""
 
 import json
+import pickle
 
 import numpy as np
 import pytest
 from safetensors.numpy import save_file
 
 from embalign.errors import CorpusError, PairError
+from embalign.pairs.config import find_pair, read_config
 from embalign.pairs.corpus import read_corpus
 from embalign.pairs.holdout import held_out_labels, split_holdout
-from embalign.pairs.pair import check_pair, find_pair, load_pair, pair_digest, read_config
+from embalign.pairs.pair import Pair, check_pair, load_pair, pair_digest
 from embalign.pairs.provenance import file_digest
 
 ITEM = '{"id": "a", "text": "one text", "label": "x"}'
@@ -52,6 +54,9 @@ def test_a_line_separator_inside_a_text_does_not_end_the_line(corpus):
         (ITEM + '\n{"id": "b", "text": "T", "label": "x", "style": "upper", "base": "c"}', "base 'c'"),
         ("\n", "no plain item"),
         (ITEM.encode() + b"\n\xff", "line 2: not UTF-8"),
+        ("[" * 100_000, "line 1: not a JSON object"),
+        ('{"id": ' + "1" * 5000 + "}", "line 1: not a JSON object"),
+        (ITEM.replace("one text", "\\ud800"), "text holds half of a surrogate pair"),
     ],
 )
 def test_corpus_errors_name_line_and_cause(corpus, content, message):
@@ -142,6 +147,36 @@ def test_a_pair_toml_that_is_not_utf8_is_refused(small_pair):
         read_config(small_pair)
 
 
+HOSTILE = {
+    "deeply nested": ("corpus = " + "[" * 5000, "not valid TOML"),
+    "many dots": (".".join("a" * 20_000) + " = 1", "bytes; a pair.toml has at most"),
+    "a NUL in a path": (
+        'corpus = "a\\u0000b"\n[draft]\nsource="openai"\nmodel="a"\n[teacher]\nsource="openai"\nmodel="a"',
+        "outside",
+    ),
+}
+
+
+@pytest.mark.parametrize("kind", HOSTILE)
+def test_a_hostile_pair_toml_is_refused_at_once(small_pair, kind):
+    content, message = HOSTILE[kind]
+    (small_pair / "pair.toml").write_text(content)
+    with pytest.raises(PairError, match=message):
+        read_config(small_pair)
+
+
+def test_a_pair_toml_that_cannot_be_read_is_named(small_pair):
+    (small_pair / "pair.toml").unlink()
+    with pytest.raises(PairError, match=r"pair\.toml: cannot be read \(No such file"):
+        read_config(small_pair)
+
+
+@pytest.mark.parametrize("name", ["x" * 5000, "a\0b", "/dev/null"])
+def test_names_that_no_file_system_takes_are_no_pairs(tmp_path, name):
+    with pytest.raises(PairError, match="no pair"):
+        find_pair(name, tmp_path)
+
+
 def test_unknown_pairs_suggest_the_near_name(small_pair, tmp_path):
     assert find_pair("small", tmp_path) == find_pair(str(small_pair), tmp_path) == small_pair
     with pytest.raises(PairError, match="did you mean 'small'"):
@@ -150,8 +185,13 @@ def test_unknown_pairs_suggest_the_near_name(small_pair, tmp_path):
 
 def rewrite_vectors(folder, vectors):
     """Replace the draft's vectors and record their digest, as a faulty source would leave them."""
+    save_file({"embeddings": vectors}, folder / "embeddings" / "draft.safetensors")
+    record_digest(folder)
+
+
+def record_digest(folder):
+    """Record the digest of the draft's file as it is now."""
     path = folder / "embeddings" / "draft.safetensors"
-    save_file({"embeddings": vectors}, path)
     record = folder / "embeddings" / "provenance.json"
     provenance = json.loads(record.read_text())
     provenance["draft"]["sha256"] = file_digest(path)
@@ -172,6 +212,94 @@ def test_faulty_vectors_are_refused(small_pair, change, message):
     rewrite_vectors(small_pair, change(vectors).astype(np.float16))
     with pytest.raises(PairError, match=message):
         load_pair(small_pair)
+
+
+def bfloat16(path):
+    """The tensor of a safetensors file as another type, by its header: NumPy has no such type."""
+    content = path.read_bytes()
+    assert content.count(b'"F16"') == 1
+    length = int.from_bytes(content[:8], "little")
+    header = content[8 : 8 + length].replace(b'"F16"', b'"BF16"').rstrip()
+    path.write_bytes(len(header).to_bytes(8, "little") + header + content[8 + length :])
+
+
+@pytest.mark.parametrize("check", [load_pair, check_pair])
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (bfloat16, "its values are BF16; save them as one of F16, F32, F64"),
+        (lambda path: save_file({"embeddings": np.ones((240, 48), np.int64)}, path), "its values are I64"),
+        (lambda path: save_file({"embeddings": np.eye(240, 49, dtype=np.float32)}, path), "dimension 49, but .* 48"),
+        (lambda path: save_file({"vectors": np.eye(240, 48, dtype=np.float32)}, path), "a tensor 'embeddings'"),
+        (lambda path: save_file({"embeddings": np.ones(240, np.float32)}, path), r"shape \(240,\) does not match"),
+        (lambda path: path.write_bytes(b""), "not a safetensors file"),
+        (lambda path: (path.unlink(), path.mkdir()), "cannot be read|not a safetensors file"),
+    ],
+)
+def test_files_of_another_shape_or_type_are_refused_before_the_first_cell(small_pair, check, change, message):
+    path = small_pair / "embeddings" / "draft.safetensors"
+    change(path)
+    if path.is_file():
+        record_digest(small_pair)
+    with pytest.raises(PairError, match=message):
+        check(small_pair)
+
+
+@pytest.mark.parametrize("kind", [np.float32, np.float64])
+def test_vectors_of_wider_types_load_as_float32(small_pair, kind):
+    before = load_pair(small_pair).draft
+    rewrite_vectors(small_pair, before.astype(kind))
+    after = load_pair(small_pair).draft
+    assert after.dtype == np.float32
+    np.testing.assert_allclose(after, before, atol=1e-6)
+
+
+def test_a_pair_reads_its_files_on_first_use_and_once(small_pair):
+    pair = Pair(small_pair)
+    moved = small_pair.rename(small_pair.with_name("elsewhere"))
+    assert (pair.name, pair.folder) == ("small", small_pair)
+    with pytest.raises(PairError, match=r"pair\.toml: cannot be read"):
+        _ = pair.items
+    moved.rename(small_pair)
+    draft, holdout = pair.draft, pair.holdout
+    small_pair.rename(moved)
+    assert pair.draft is draft
+    assert pair.holdout is holdout
+    assert (len(pair.items), pair.teacher.shape, pair.labels.shape) == (240, (240, 64), (240,))
+    assert (pair.styled, pair.styled_draft.shape, pair.config.corpus) == ((), (0, 48), "corpus.jsonl")
+
+
+def test_a_loaded_pair_goes_whole_to_where_its_folder_is_not(small_pair):
+    pair = load_pair(small_pair)
+    sent = pickle.dumps(pair)
+    small_pair.rename(small_pair.with_name("elsewhere"))
+    found = pickle.loads(sent)
+    assert (found.name, found.items, found.config) == (pair.name, pair.items, pair.config)
+    np.testing.assert_array_equal(found.draft, pair.draft)
+    np.testing.assert_array_equal(found.holdout.test, pair.holdout.test)
+
+
+def test_a_pair_that_is_not_read_is_pickled_as_its_place(small_pair):
+    assert len(pickle.dumps(Pair(small_pair))) < 1000
+    assert len(pickle.loads(pickle.dumps(Pair(small_pair))).items) == 240
+
+
+def test_pairs_are_told_apart_by_identity(small_pair):
+    """Caches keep what belongs to a pair under the pair itself."""
+    one, other = load_pair(small_pair), load_pair(small_pair)
+    assert one != other
+    assert len({one, other, one}) == 2
+
+
+def test_other_vectors_leave_the_pair_as_it_was(small_pair):
+    pair = load_pair(small_pair)
+    other = pair.with_vectors(draft=-pair.draft)
+    np.testing.assert_array_equal(other.draft, -pair.draft)
+    assert other.teacher is pair.teacher
+    assert other.items is pair.items
+    assert (pair.draft * other.draft).sum(axis=1).max() < 0
+    with pytest.raises(ValueError, match="teacher: 3 vectors for the 240 items of small"):
+        pair.with_vectors(teacher=pair.teacher[:3])
 
 
 @pytest.mark.parametrize("check", [load_pair, check_pair])

@@ -23,7 +23,8 @@ def run_baseline(pair_name, n, map_path, folder=None):
     from embalign.alignment.training import apply_map
     from embalign.deploy.map import load_map, train_pair_map
     from embalign.experiments.spectral.baseline import NAME, measure_samples, write_report
-    from embalign.pairs.pair import find_pair, load_pair
+    from embalign.pairs.config import find_pair
+    from embalign.pairs.pair import load_pair
     from embalign.runs.provenance import describe_run, digests
 
     location = find_pair(pair_name, ROOT)
@@ -88,7 +89,8 @@ def test_baseline_takes_a_given_map(tmp_path):
     import numpy as np
     import pytest
 
-    from embalign.pairs.pair import find_pair, load_pair
+    from embalign.pairs.config import find_pair
+    from embalign.pairs.pair import load_pair
 
     pair = load_pair(find_pair("smollm2-mpnet", ROOT))
     path = tmp_path / "W.npy"

@@ -40,7 +40,8 @@ from embalign.alignment.training import apply_map
 from embalign.deploy.thresholds import TARGETS, choose_score, train_pair_map
 from embalign.evaluation import gate
 from embalign.evaluation.certificate import certify
-from embalign.pairs.pair import find_pair, load_pair
+from embalign.pairs.config import find_pair
+from embalign.pairs.pair import load_pair
 
 PAIRS = ("qwen-sentence-align", "smollm2-mpnet")
 WAYS = ("halves", "outputs", "topics", "topics, blind")

@@ -16,7 +16,6 @@ change it. Their changes by seed, less their mean, are drawn and shifted by a lo
 from __future__ import annotations
 
 import argparse
-import dataclasses
 import json
 import os
 import sys
@@ -38,7 +37,8 @@ from texts_gates import draw_regression, regression_tables
 from embalign.alignment import training
 from embalign.alignment.config import DEFAULT, TrainingConfig
 from embalign.experiments.grid import Cell
-from embalign.pairs.pair import find_pair, load_pair
+from embalign.pairs.config import find_pair
+from embalign.pairs.pair import load_pair
 from embalign.regression.baseline import baseline_path, read_baseline, write_baseline
 from embalign.verdicts.regression import LOWER_IS_BETTER, MIN_EFFECTS, judge_regression
 
@@ -66,7 +66,7 @@ def measure_again(task: tuple[str, str, Cell, Run]) -> dict[str, float]:
             vectors * (1 + ROUNDING * rng.standard_normal(vectors.shape)).astype(np.float32)
             for vectors in (pair.draft, pair.teacher)
         )
-        pair = dataclasses.replace(pair, draft=draft, teacher=teacher)
+        pair = pair.with_vectors(draft=draft, teacher=teacher)
     training.train_map.__kwdefaults__["config"] = DEFAULT if isinstance(run, int) else run
     row = EXPERIMENTS[experiment].table(cell.table).run(pair, cell)
     return {metric: float(row[metric]) for metric in MIN_EFFECTS}

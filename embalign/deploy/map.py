@@ -20,7 +20,8 @@ from embalign.alignment.config import DEFAULT
 from embalign.deploy.thresholds import gate_of_map, train_pair_map
 from embalign.errors import CorpusError, MapError, PairError
 from embalign.pairs import Vectors
-from embalign.pairs.pair import Pair, find_pair, load_pair, pair_digest
+from embalign.pairs.config import find_pair
+from embalign.pairs.pair import Pair, load_pair, pair_digest
 from embalign.pairs.provenance import file_digest
 
 

@@ -13,23 +13,35 @@ import shutil
 import sys
 import tempfile
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+from safetensors.numpy import save_file
 
 from embalign.durable import move_all
 from embalign.embeddings.cache import VectorCache, vector_key
 from embalign.embeddings.http import without_credentials
+from embalign.embeddings.local import LocalSource
+from embalign.embeddings.ollama import OllamaSource
+from embalign.embeddings.openai import OpenAISource
 from embalign.embeddings.source import Identity, Source, embed_or_name, preflight
 from embalign.errors import PairError
+from embalign.lazy import lazy
 from embalign.pairs import Vectors
+from embalign.pairs.config import Model, read_config
 from embalign.pairs.corpus import corpus_digest, read_corpus
 from embalign.pairs.holdout import check_labels
-from embalign.pairs.pair import Model, read_config
 from embalign.pairs.provenance import PROVENANCE, ROLES, check_vectors_are_own, file_digest, vectors_path
 
+normalize = lazy("sklearn.preprocessing").normalize
+tqdm = lazy("tqdm").tqdm
+SOURCES: Mapping[str, Callable[[Model], Source]] = {
+    "ollama": OllamaSource,
+    "openai": OpenAISource,
+    "sentence-transformers": LocalSource,
+}
 BATCH_TEXTS, BATCH_CHARACTERS = 16, 16_000
 BUILDING, LEFTOVER_SECONDS = ".building-", 3600
 LINE_SECONDS = 15  # between lines of progress where there is no terminal
@@ -43,19 +55,7 @@ def is_embedded(folder: Path) -> bool:
 
 def open_source(model: Model) -> Source:
     """Return the source that a side of pair.toml names. Raises SourceError for an address that cannot be used."""
-    match model.source:
-        case "ollama":
-            from embalign.embeddings.ollama import OllamaSource
-
-            return OllamaSource(model)
-        case "openai":
-            from embalign.embeddings.openai import OpenAISource
-
-            return OpenAISource(model)
-        case _:
-            from embalign.embeddings.local import LocalSource
-
-            return LocalSource(model)
+    return SOURCES[model.source](model)
 
 
 def embed_pair(folder: Path, cache: VectorCache, *, refresh: bool = False, quiet: bool = False) -> None:
@@ -104,8 +104,6 @@ def fetch(
     label: str | None = None,
 ) -> Vectors:
     """Return the vectors (n, d) of `texts`, duplicates embedded once; progress is shown under `label`."""
-    from tqdm import tqdm
-
     keys = {text: vector_key(identity, text) for text in texts}
     found = cache.get(list(keys.values())) if use_cache else {}
     missing = [text for text, key in keys.items() if key not in found]
@@ -180,9 +178,6 @@ def _move(building: Path, target: Path) -> None:
 
 
 def _save(vectors: Vectors, path: Path) -> None:
-    from safetensors.numpy import save_file
-    from sklearn.preprocessing import normalize
-
     unit = normalize(vectors.astype(np.float64))
     save_file({"embeddings": unit.astype(np.float16)}, path)
 

@@ -15,13 +15,18 @@ import random
 import threading
 import time
 from collections.abc import Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
-import orjson
-import requests
+import msgspec
 
 from embalign.errors import AnswerError, SourceError, StatusError, TransientError
+from embalign.lazy import lazy
+
+if TYPE_CHECKING:
+    import requests
+else:
+    requests = lazy("requests")
 
 DEADLINE_VARIABLE = "EMBALIGN_REQUEST_SECONDS"
 DEADLINE, CONNECT_SECONDS = 120.0, 3.0
@@ -184,10 +189,10 @@ def shown(text: object) -> str:
 
 
 def _parsed(body: bytes) -> Any:
-    """What a body says. Numbers are most of a fetch's own time: orjson reads them several times as fast."""
+    """What a body says. Numbers are most of a fetch's own time: msgspec reads them several times as fast."""
     try:
-        return orjson.loads(body)
-    except orjson.JSONDecodeError:
+        return msgspec.json.decode(body)
+    except msgspec.DecodeError:
         return json.loads(body)  # takes NaN too: the check of the vectors can then name the text
 
 

@@ -11,8 +11,11 @@ from typing import Any
 from embalign.embeddings.http import shown
 from embalign.embeddings.source import Identity
 from embalign.errors import SourceError
-from embalign.pairs.pair import Model
+from embalign.lazy import lazy
+from embalign.pairs.config import Model
 from embalign.pairs.provenance import file_digest
+
+SentenceTransformer = lazy("sentence_transformers").SentenceTransformer
 
 
 class LocalSource:
@@ -50,13 +53,13 @@ class LocalSource:
     def _load(self) -> Any:
         if self._encoder is None:
             try:
-                from sentence_transformers import SentenceTransformer
+                model_class = SentenceTransformer.resolve()
             except ImportError:
                 raise SourceError(
                     f"{self.name} needs a library that is not installed: pip install 'embalign[sentence-transformers]'"
                 ) from None
             try:
-                self._encoder = SentenceTransformer(self.model.model, device="cpu")
+                self._encoder = model_class(self.model.model, device="cpu")
             except (OSError, ValueError) as error:
                 raise SourceError(f"{self.name} cannot be loaded: {shown(error)}") from None
         return self._encoder

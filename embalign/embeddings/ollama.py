@@ -10,7 +10,7 @@ from typing import Any, NoReturn
 from embalign.embeddings.http import Client
 from embalign.embeddings.source import Identity
 from embalign.errors import SourceError, StatusError
-from embalign.pairs.pair import Model
+from embalign.pairs.config import Model
 
 POOLING_TYPES = {0: "none", 1: "mean", 2: "cls", 3: "last", 4: "rank"}  # llama.cpp's, as a GGUF file holds them
 PREFLIGHT_SECONDS = 3.0

@@ -12,7 +12,7 @@ from typing import Any, NoReturn
 from embalign.embeddings.http import Client, shown
 from embalign.embeddings.source import Identity
 from embalign.errors import AnswerError, SourceError, StatusError
-from embalign.pairs.pair import Model
+from embalign.pairs.config import Model
 
 KEY_VARIABLE = "EMBALIGN_API_KEY"
 PREFLIGHT_SECONDS = 3.0

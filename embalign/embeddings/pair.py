@@ -1,6 +1,7 @@
 """The former place of :mod:`embalign.pairs.pair`."""
 
-from embalign.pairs.pair import Pair, check_pair, find_pair, load_pair, pair_digest, read_config
+from embalign.pairs.config import find_pair, read_config
+from embalign.pairs.pair import Pair, check_pair, load_pair, pair_digest
 from embalign.pairs.provenance import file_digest
 
 __all__ = ["Pair", "check_pair", "file_digest", "find_pair", "load_pair", "pair_digest", "read_config"]

@@ -135,7 +135,10 @@ def _plain_unit_vectors(found: Sequence[Any]) -> Vectors | None:
         return None
     if len({len(vector) for vector in found}) != 1:
         return None
-    vectors = np.array(found, dtype=np.float64)
+    try:
+        vectors = np.array(found, dtype=np.float64)
+    except OverflowError:  # a whole number of hundreds of digits
+        return None
     lengths = np.linalg.norm(vectors, axis=1)
     if vectors.size == 0 or not (np.abs(lengths - 1) <= UNIT_TOLERANCE).all():
         return None
@@ -150,8 +153,11 @@ def _problem(vector: Any) -> str:
         return "a vector a token instead of one a text (pooling none: start the server with --pooling mean or last)"
     if any(isinstance(x, bool) or not isinstance(x, int | float | np.floating) for x in vector):
         return f"something that is not a number ({shown(next(x for x in vector if not isinstance(x, int | float)))})"
-    length = math.sqrt(math.fsum(float(x) * float(x) for x in vector)) if all(map(math.isfinite, vector)) else math.nan
-    if math.isnan(length):
+    try:
+        length = math.hypot(*vector)
+    except OverflowError:
+        length = math.inf
+    if not math.isfinite(length):
         return "a vector with NaN or infinite values"
     if length == 0:
         return "an all-zero vector"

@@ -11,7 +11,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from embalign.errors import CorpusError
+from embalign.lazy import lazy
 
+CountVectorizer = lazy("sklearn.feature_extraction.text").CountVectorizer
 TEST_FRACTION = 0.2
 NEAR_DUPLICATE_JACCARD = 0.8
 
@@ -73,8 +75,6 @@ def split_holdout(texts: Sequence[str], labels: Sequence[str], fraction: float =
 
 
 def _overlaps(queries: list[str], pool: list[str]) -> NDArray[np.bool_]:
-    from sklearn.feature_extraction.text import CountVectorizer
-
     vectorizer = CountVectorizer(binary=True, token_pattern=r"(?u)\w+").fit(queries + pool)
     left, right = vectorizer.transform(queries), vectorizer.transform(pool)
     shared = (left @ right.T).toarray()

@@ -8,57 +8,28 @@ plain items in the same order. A folder from a stranger is data: nothing in it i
 
 from __future__ import annotations
 
-import difflib
+import dataclasses
 import functools
 import hashlib
-import tomllib
-from collections.abc import Mapping
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from embalign.errors import PairError
 from embalign.pairs import Vectors
+from embalign.pairs.config import PairConfig, read_config
 from embalign.pairs.corpus import Item, corpus_digest, read_corpus
 from embalign.pairs.holdout import Holdout, check_labels, split_holdout
 from embalign.pairs.provenance import ROLES, file_digest, read_provenance, vectors_path
-
-SOURCES = ("ollama", "openai", "sentence-transformers")
-POOLINGS = ("last", "mean", "cls", "unknown")
+from embalign.pairs.vectors import check_vectors_file, differs, read_vectors
 
 
 @dataclass(frozen=True)
-class Model:
-    """One side of a pair as pair.toml declares it."""
+class _Content:
+    """What the files of a pair hold."""
 
-    source: str
-    model: str
-    pooling: str = "unknown"
-    endpoint: str = ""
-    licence: str = ""
-    credit: str = ""
-
-
-@dataclass(frozen=True)
-class PairConfig:
-    """The content of pair.toml; `corpus` is relative to the pair's folder."""
-
-    draft: Model
-    teacher: Model
-    corpus: str = "corpus.jsonl"
-
-
-@dataclass(frozen=True, eq=False)
-class Pair:
-    """Plain items with float32 unit-length embeddings (n, d) by draft and teacher, and their fixed split.
-
-    `styled` are the style variants, embedded by the draft alone in `styled_draft`.
-    """
-
-    name: str
     config: PairConfig
     items: tuple[Item, ...]
     draft: Vectors
@@ -66,87 +37,94 @@ class Pair:
     styled: tuple[Item, ...]
     styled_draft: Vectors
 
+
+@dataclass(frozen=True, eq=False)
+class Pair:
+    """Plain items with float32 unit-length embeddings (n, d) by draft and teacher, and their fixed split.
+
+    Its files are read and checked on first use of what they hold, which raises PairError or CorpusError; `name` and
+    `folder` need none of them. Once read, a pair is pickled with all it holds, so it can go where its folder is not.
+    """
+
+    folder: Path
+
+    @property
+    def name(self) -> str:
+        """Name of the pair: that of its folder."""
+        return self.folder.name
+
+    @property
+    def config(self) -> PairConfig:
+        """Content of pair.toml."""
+        return self._content.config
+
+    @property
+    def items(self) -> tuple[Item, ...]:
+        """The n plain items, in the order of the corpus."""
+        return self._content.items
+
+    @property
+    def draft(self) -> Vectors:
+        """Embeddings (n, d_draft) of the plain items by the draft."""
+        return self._content.draft
+
+    @property
+    def teacher(self) -> Vectors:
+        """Embeddings (n, d_teacher) of the plain items by the teacher."""
+        return self._content.teacher
+
+    @property
+    def styled(self) -> tuple[Item, ...]:
+        """The m style variants, in the order of the corpus."""
+        return self._content.styled
+
+    @property
+    def styled_draft(self) -> Vectors:
+        """Embeddings (m, d_draft) of the style variants, by the draft alone."""
+        return self._content.styled_draft
+
+    @functools.cached_property
+    def labels(self) -> NDArray[np.str_]:
+        """Retrieval group of each plain item."""
+        return np.array([item.label for item in self.items])
+
     @functools.cached_property
     def holdout(self) -> Holdout:
         """The fixed split of the plain items into training pool and test set."""
         return split_holdout([item.text for item in self.items], [item.label for item in self.items])
 
-    @property
-    def labels(self) -> NDArray[np.str_]:
-        """Retrieval group of each plain item."""
-        return np.array([item.label for item in self.items])
+    def with_vectors(self, *, draft: Vectors | None = None, teacher: Vectors | None = None) -> Pair:
+        """Return a pair of the same items with other embeddings (n, d). Raises ValueError for another count."""
+        content = self._content
+        draft, teacher = content.draft if draft is None else draft, content.teacher if teacher is None else teacher
+        for name, vectors in (("draft", draft), ("teacher", teacher)):
+            if len(vectors) != len(content.items):
+                raise ValueError(f"{name}: {len(vectors)} vectors for the {len(content.items)} items of {self.name}")
+        return _holding(self.folder, dataclasses.replace(content, draft=draft, teacher=teacher))
 
-
-def find_pair(name: str, root: Path) -> Path:
-    """Return the folder of a pair named by a folder under `root`/benchmark or by a path to a folder anywhere."""
-    for folder in (root / "benchmark" / name, Path(name)):
-        if (folder / "pair.toml").is_file():
-            return folder.resolve()
-    known = sorted(path.parent.name for path in (root / "benchmark").glob("*/pair.toml"))
-    near = difflib.get_close_matches(name, known, n=1)
-    hint = f"; did you mean {near[0]!r}?" if near else ""
-    raise PairError(
-        f"no pair {name!r}: neither benchmark/{name}/pair.toml nor {name}/pair.toml exists (pairs here: "
-        f"{', '.join(known) or 'none'}){hint}"
-    )
-
-
-def read_config(folder: Path) -> PairConfig:
-    """Return the checked content of a folder's pair.toml."""
-    path = folder / "pair.toml"
-    try:
-        raw = tomllib.loads(path.read_text(encoding="utf-8-sig"))
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-        raise PairError(f"{path}: not valid TOML ({error})") from None
-    _check_keys(raw, {"draft", "teacher", "corpus"}, f"{path}")
-    sides: dict[str, Model] = {}
-    for role in ROLES:
-        table = raw.get(role)
-        if not isinstance(table, dict):
-            raise PairError(f"{path}: no [{role}] table; a pair names its draft and its teacher")
-        _check_keys(table, {field.name for field in fields(Model)}, f"{path}, [{role}]")
-        if missing := [key for key in ("source", "model") if not table.get(key)]:
-            raise PairError(f"{path}, [{role}]: {missing[0]} is missing")
-        for key, allowed in (("source", SOURCES), ("pooling", POOLINGS)):
-            if table.get(key, allowed[0]) not in allowed:
-                raise PairError(f"{path}, [{role}]: {key} is {table[key]!r}; choose one of {', '.join(allowed)}")
-        sides[role] = Model(**table)
-    corpus = raw.get("corpus", "corpus.jsonl")
-    if not (folder / corpus).resolve().is_relative_to(folder.resolve()):
-        raise PairError(f"{path}: corpus {corpus!r} lies outside the pair's folder; copy it into the folder")
-    return PairConfig(sides["draft"], sides["teacher"], corpus)
+    @functools.cached_property
+    def _content(self) -> _Content:
+        return _read(self.folder)
 
 
 def load_pair(folder: Path) -> Pair:
-    """Return the pair in `folder`, every file of it checked. Raises PairError or CorpusError."""
-    config = read_config(folder)
-    items = read_corpus(folder / config.corpus)
-    provenance = read_provenance(folder)
-    _check_corpus(folder / config.corpus, provenance["corpus_sha256"])
-    styled_rows = np.array([item.style is not None for item in items])
-    plain = tuple(item for item in items if item.style is None)
-    draft = _read_vectors(folder, "draft", len(items), provenance)
-    teacher = _read_vectors(folder, "teacher", len(plain), provenance)
-    return Pair(
-        name=folder.name,
-        config=config,
-        items=plain,
-        draft=np.ascontiguousarray(draft[~styled_rows]),
-        teacher=teacher,
-        styled=tuple(item for item in items if item.style is not None),
-        styled_draft=np.ascontiguousarray(draft[styled_rows]),
-    )
+    """Return the pair in `folder`, every file of it read and checked. Raises PairError or CorpusError."""
+    return _holding(folder, _read(folder))
 
 
 def check_pair(folder: Path) -> None:
-    """Check configuration, corpus and recorded digests without loading a vector; raise as `load_pair` would."""
+    """Check configuration, corpus, recorded digests and the vectors' shape without reading a vector.
+
+    Raises what `load_pair` would, and CorpusError for labels that no experiment can be made on.
+    """
     config = read_config(folder)
-    check_labels([item.label for item in read_corpus(folder / config.corpus) if item.style is None])
+    items = read_corpus(folder / config.corpus)
+    plain = [item.label for item in items if item.style is None]
+    check_labels(plain)
     provenance = read_provenance(folder)
-    pair_digest(folder)
     _check_corpus(folder / config.corpus, provenance["corpus_sha256"])
-    for role in ROLES:
-        _check_vectors(vectors_path(folder, role), provenance[role]["sha256"])
+    for role, count in zip(ROLES, (len(items), len(plain)), strict=True):
+        check_vectors_file(folder, role, count, provenance)
 
 
 def pair_digest(folder: Path) -> str:
@@ -159,52 +137,31 @@ def pair_digest(folder: Path) -> str:
     return hashlib.sha256("".join(parts).encode()).hexdigest()
 
 
-def _read_vectors(folder: Path, role: str, count: int, provenance: Mapping[str, Any]) -> Vectors:
-    from safetensors import SafetensorError
-    from safetensors.numpy import load_file
+def _holding(folder: Path, content: _Content) -> Pair:
+    pair = Pair(folder)
+    vars(pair)["_content"] = content  # where the cached property keeps it
+    return pair
 
-    path = vectors_path(folder, role)
-    try:
-        vectors = load_file(path)["embeddings"].astype(np.float32)
-    except FileNotFoundError:
-        raise PairError(f"{path}: no such file; this pair has not been embedded yet") from None
-    except (SafetensorError, KeyError) as error:
-        raise PairError(f"{path}: not a safetensors file with a tensor 'embeddings' ({error})") from None
-    _check_vectors(path, provenance[role]["sha256"])
-    if vectors.ndim != 2 or len(vectors) != count:
-        raise PairError(f"{path}: shape {vectors.shape} does not match the corpus, which has {count} such items")
-    norms = np.linalg.norm(vectors, axis=1)
-    bad = ~np.isfinite(norms) | (np.abs(norms - 1) > 0.01)
-    if bad.any():
-        row = int(bad.argmax())
-        raise PairError(f"{path}: row {row} has length {norms[row]:.4g}; embeddings must be finite and of length 1")
-    scaled: Vectors = vectors / norms[:, None]
-    return scaled
+
+def _read(folder: Path) -> _Content:
+    config = read_config(folder)
+    items = read_corpus(folder / config.corpus)
+    provenance = read_provenance(folder)
+    _check_corpus(folder / config.corpus, provenance["corpus_sha256"])
+    styled_rows = np.array([item.style is not None for item in items])
+    plain = tuple(item for item in items if item.style is None)
+    draft = read_vectors(folder, "draft", len(items), provenance)
+    return _Content(
+        config=config,
+        items=plain,
+        draft=np.ascontiguousarray(draft[~styled_rows]),
+        teacher=read_vectors(folder, "teacher", len(plain), provenance),
+        styled=tuple(item for item in items if item.style is not None),
+        styled_draft=np.ascontiguousarray(draft[styled_rows]),
+    )
 
 
 def _check_corpus(path: Path, recorded: str) -> None:
     # Earlier versions recorded a corpus with CRLF or a byte order mark by its bytes.
     if recorded not in (actual := corpus_digest(path), file_digest(path)):
-        raise PairError(_differs(path, actual, recorded))
-
-
-def _check_vectors(path: Path, recorded: str) -> None:
-    if recorded != (actual := file_digest(path)):
-        raise PairError(_differs(path, actual, recorded))
-
-
-def _differs(path: Path, actual: str, recorded: str) -> str:
-    return (
-        f"{path}: its SHA-256 is {actual}, but embeddings/provenance.json records {recorded}; the embeddings were made "
-        "from another corpus or have changed: embed the pair again; --refresh does it"
-    )
-
-
-def _check_keys(table: Mapping[str, object], known: set[str], where: str) -> None:
-    for key, value in table.items():
-        if key not in known:
-            near = difflib.get_close_matches(key, known, n=1)
-            hint = f"did you mean {near[0]!r}?" if near else f"known are {', '.join(sorted(known))}"
-            raise PairError(f"{where}: unknown key {key!r}; {hint}")
-        if not isinstance(value, str) and key not in ("draft", "teacher"):
-            raise PairError(f"{where}: {key} is {value!r}; it must be a string in quotes")
+        raise PairError(differs(path, actual, recorded))

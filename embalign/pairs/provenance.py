@@ -56,7 +56,7 @@ def read_provenance(folder: Path) -> dict[str, Any]:
     except (ValueError, RecursionError) as error:
         raise PairError(f"{path}: not valid JSON ({error}); {_REMEDY}") from None
     if not isinstance(content, dict):
-        raise PairError(f"{path}: expected a JSON object, found {str(content)[:60]!r}; {_REMEDY}")
+        raise PairError(f"{path}: expected a JSON object, found {repr(content)[:60]}; {_REMEDY}")
     _check_key(path, content, "corpus_sha256", str)
     for role in ROLES:
         _check_key(path, content, role, dict)
@@ -97,7 +97,7 @@ def check_vectors_are_own(folder: Path, corpus_sha256: str, *, refresh: bool) ->
 def _check_key(path: Path, table: dict[str, Any], key: str, kind: type, of: str = "") -> None:
     words = {str: "a string", int: "a whole number", dict: "a JSON object"}[kind]
     if not isinstance(table.get(key), kind) or isinstance(table[key], bool):
-        raise PairError(f"{path}: {of}{key} is {str(table.get(key))[:60]!r}; it must be {words}: {_REMEDY}")
+        raise PairError(f"{path}: {of}{key} is {repr(table.get(key))[:60]}; it must be {words}: {_REMEDY}")
 
 
 def _digest(path: Path) -> str:

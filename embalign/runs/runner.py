@@ -22,7 +22,8 @@ from embalign.errors import (
 from embalign.evaluation.measurement import Measurement, Outcome
 from embalign.experiments.grid import Cell, Experiment, Table
 from embalign.lazy import Reference, lazy
-from embalign.pairs.pair import Pair, check_pair, find_pair, load_pair, pair_digest, read_config
+from embalign.pairs.config import find_pair, read_config
+from embalign.pairs.pair import Pair, check_pair, load_pair, pair_digest
 from embalign.runs.executor import CellExecutor, DaskExecutor, LocalExecutor
 from embalign.runs.provenance import Checkout
 from embalign.runs.run import Run

@@ -24,7 +24,7 @@ from embalign.embeddings.cache import VectorCache
 from embalign.embeddings.fetch import fetch, open_source
 from embalign.embeddings.source import check_vectors, preflight
 from embalign.errors import SourceError
-from embalign.pairs.pair import Model
+from embalign.pairs.config import Model
 
 MODEL = "smollm2-135m-instruct-q4_1"
 TEXTS = 64
