@@ -66,8 +66,8 @@ def _check_promotable(session: Session) -> None:
     for pair, folder in session.folders().items():
         if not folder.is_relative_to(session.options.root.resolve()):
             raise BaselineError(
-                f"--promote: the pair {pair} lies outside the repository, where its conclusion cannot be verified; move "
-                f"{folder} into benchmark/ and commit"
+                f"--promote: the pair {pair} lies outside the repository, so its conclusion could not be verified; "
+                f"move {folder} into benchmark/ and commit"
             )
     for name, experiment in session.run_experiments().items():
         if not experiment.conclusion:
