@@ -15,7 +15,7 @@ from pair_folders import ROOT
 from embalign.research.conclusion import MACHINE_READABLE, TEXT, ConclusionError, read_conclusion, verify
 from embalign.research.promote import promote
 
-MUTATIONS = 30  # of each kind
+MUTATIONS = 16  # of each kind
 PAIR = "smollm2-mpnet"
 EXPERIMENTS = ("elbow", "spectral")
 CONCLUSIONS = {name: f"embalign.experiments.{name}.conclusion:conclude" for name in EXPERIMENTS}
