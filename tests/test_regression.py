@@ -297,6 +297,25 @@ def test_a_complete_clean_run_is_promoted_and_measured_again(checkout):
     assert "gated.csv: measured again" in wrong.stdout
 
 
+def test_what_cannot_be_promoted_is_refused_before_anything_is_measured(checkout, tmp_path):
+    pair = checkout.root / "benchmark" / "small"
+    pair.rename(tmp_path / "small")
+    pair.symlink_to(tmp_path / "small")
+    checkout.commit()
+    done = checkout.run("--promote", profile="quick")
+    assert done.returncode == pytest.ExitCode.USAGE_ERROR
+    assert re.search("the pair small lies outside the repository.*; move .*small into benchmark/", done.stderr)
+    pair.unlink()
+    (tmp_path / "small").rename(pair)
+    path = checkout.root / "benchmark" / "test_gated.py"
+    path.write_text(path.read_text().replace('    conclusion="gated:conclude",\n', ""))
+    checkout.commit()
+    done = checkout.run("--promote", profile="quick")
+    assert done.returncode == pytest.ExitCode.USAGE_ERROR
+    assert "gated declares no conclusion" in done.stderr
+    assert "passed" not in done.stdout
+
+
 def test_a_run_with_a_failing_case_is_not_promoted(checkout):
     done = checkout.run("--promote", profile="quick", shift={"mrr": -2})
     assert done.returncode != 0

@@ -1,5 +1,6 @@
 """The migration rule: what may be promoted, that a promoted conclusion verifies, and that no mutation of it escapes."""
 
+import json
 import re
 import shutil
 import subprocess
@@ -15,7 +16,7 @@ from embalign.errors import ConclusionError
 from embalign.research.conclusion import MACHINE_READABLE, TEXT, read_conclusion, verify
 from embalign.research.promote import promote
 
-MUTATIONS = 30  # of each kind
+MUTATIONS = 16  # of each kind
 PAIR = "smollm2-mpnet"
 EXPERIMENTS = ("elbow", "spectral")
 CONCLUSIONS = {name: f"embalign.experiments.{name}.conclusion:conclude" for name in EXPERIMENTS}
@@ -30,8 +31,13 @@ def git(root, *words):
 def root(tmp_path_factory):
     """A checkout with the shipped pair and its committed full-profile reports, under git."""
     root = tmp_path_factory.mktemp("checkout")
-    shutil.copytree(ROOT / "benchmark" / PAIR, root / "benchmark" / PAIR, ignore=shutil.ignore_patterns(".*"))
     shutil.copytree(ROOT / "docs" / "calibration", root / "docs" / "calibration")
+    return repository(root)
+
+
+def repository(root):
+    """Make a folder a repository with the shipped pair and its reports."""
+    shutil.copytree(ROOT / "benchmark" / PAIR, root / "benchmark" / PAIR, ignore=shutil.ignore_patterns(".*"))
     for name in ("conftest.py", "pytest.ini"):
         shutil.copy(ROOT / name, root / name)
     (root / ".gitignore").write_text(".embalign/\n.pytest_cache/\n__pycache__/\n")
@@ -178,6 +184,22 @@ def test_a_dirty_or_changed_run_is_not_promoted(root, promoted):
     with pytest.raises(ConclusionError, match=r"references\.csv has changed since the run"):
         promote(reports, root, CONCLUSIONS["elbow"])
     table.write_bytes(content)
+
+
+@pytest.mark.parametrize("experiment", EXPERIMENTS)
+def test_a_repository_of_ones_own_promotes_models_without_a_name(tmp_path, experiment):
+    """It has no docs/calibration, and its pair was embedded elsewhere."""
+    root = repository(tmp_path)
+    reports = root / "benchmark" / PAIR / "reports" / experiment
+    provenance = json.loads((reports / "provenance.json").read_text())
+    for role in ("draft", "teacher"):
+        del provenance["data"][role]["model"]
+    (reports / "provenance.json").write_text(json.dumps(provenance))
+    folder = promote(reports, root, CONCLUSIONS[experiment])
+    verify(folder, root)
+    text = read_conclusion(folder).text
+    assert f"on the draft model of {PAIR} to the teacher model of {PAIR}" in text
+    assert f"[The pair](../../../benchmark/{PAIR}/pair.toml)" in text
 
 
 def test_partial_runs_and_the_gates_small_grid_are_not_promoted(tmp_path, small_pair):

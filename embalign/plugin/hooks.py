@@ -29,7 +29,7 @@ from embalign.runs.runner import Runner
 PROGRESS_SECONDS = 30
 T = TypeVar("T")
 
-promote_runs = lazy("embalign.research.promote").promote_runs
+promote = lazy("embalign.research.promote")
 
 
 class Hooks:
@@ -98,9 +98,11 @@ class Hooks:
             or_usage_error(lambda: self.runner.start(selected))
 
     def check_purpose(self, selected: set[Cell]) -> None:
-        """Raise BaselineError if it is certain before the first cell that the run cannot serve its purpose."""
+        """Raise BaselineError or ConclusionError if it is certain that the run cannot serve its purpose."""
         options = self.runner.options
         for run in self.runner.runs():
+            if options.promote:
+                promote.check_promotable(run)
             if options.update_baseline or options.promote:
                 check.check_whole(run, selected)
             elif options.regression == "strict":
@@ -208,7 +210,7 @@ class Hooks:
     def promote(self, session: pytest.Session, *, passed: bool) -> None:
         """Promote what this run has measured and published, or say why not."""
         try:
-            self.messages += promote_runs(list(self.runner.runs()), passed=passed)
+            self.messages += promote.promote_runs(list(self.runner.runs()), passed=passed)
         except (ConclusionError, OSError) as error:
             self.messages.append(str(error))
             session.exitstatus = pytest.ExitCode.USAGE_ERROR

@@ -100,7 +100,7 @@ def _check_number(number: Number, claim: Claim, place: int, folder: Path) -> Non
 def _unbound(number: str, sentence: str) -> ClaimError:
     return ClaimError(
         f"README.md, {sentence!r}: {number!r} is bound to no raw data; remove it, or bind it with a claim in "
-        "conclusion.toml"
+        "conclusion.toml, where it stands in reading order"
     )
 
 

@@ -13,7 +13,7 @@ import sys
 import tempfile
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 from embalign.durable import move_all
 from embalign.errors import ClaimError, ConclusionError
@@ -31,6 +31,20 @@ LEFT_OUT = ("report.md", TEXT, MACHINE_READABLE)
 Conclude = Callable[[Path, Mapping[str, Any], Callable[..., str]], tuple[str, str, Sequence[str]]]
 
 
+def check_promotable(run: Run) -> None:
+    """Raise ConclusionError if it is certain before the first cell that a run cannot be promoted."""
+    if not run.folder.is_relative_to(run.root.resolve()):
+        raise ConclusionError(
+            f"--promote: the pair {run.pair} lies outside the repository, so its conclusion could not be verified; "
+            f"move {run.folder} into benchmark/ and commit"
+        )
+    if run.experiment.conclusion is None:
+        raise ConclusionError(
+            f"--promote: the experiment {run.experiment.name} declares no conclusion; give it one, "
+            "Experiment(conclusion=...), or select others with -k"
+        )
+
+
 def promote_runs(runs: Sequence[Run], *, passed: bool) -> list[str]:
     """Promote the published reports of runs into docs/research/; return where to. Raises ConclusionError.
 
@@ -44,9 +58,8 @@ def promote_runs(runs: Sequence[Run], *, passed: bool) -> list[str]:
         if not run.complete:
             found = f"{len(run.missing)} cells missing, {len(run.failed)} failed"
             raise ConclusionError(f"not promoted: {name} is not a complete run ({found})")
-        if run.experiment.conclusion is None:
-            raise ConclusionError(f"not promoted: {name}: the experiment declares no conclusion")
-        target = promote(report_folder(run), run.root, run.experiment.conclusion)
+        check_promotable(run)
+        target = promote(report_folder(run), run.root, cast(Conclude, run.experiment.conclusion))
         messages.append(f"{name}: promoted to {target.relative_to(run.root)}")
     return messages
 
