@@ -12,6 +12,8 @@ pytest_plugins = ["pytester"]
 # Machines are shared and first calls import libraries: time is for benchmarks, never for a test to fail on.
 hypothesis.settings.register_profile("untimed", deadline=None)
 hypothesis.settings.load_profile("untimed")
+# For `--hypothesis-profile mutation`: every mutant faces the same few examples.
+hypothesis.settings.register_profile("mutation", deadline=None, derandomize=True, max_examples=10)
 
 
 @pytest.fixture(scope="session")

@@ -17,6 +17,11 @@ pytestmark = pytest.mark.instrument
 CLOSE = {"rtol": 1e-9, "atol": 1e-9}
 
 
+def rounding(*sides):
+    """Tolerance for a difference of terms of degree two: they round in proportion to their own size, not to its."""
+    return {"rtol": 1e-9, "atol": 1e-14 * sum(side.shape[1] * side.square().sum().item() for side in sides)}
+
+
 def numpy_spectral(s, t, norm):
     magnitudes = [np.abs(np.fft.rfft(side.numpy(), axis=1, norm=norm)) for side in (s, t)]
     return ((magnitudes[0] - magnitudes[1]) ** 2).mean()
@@ -206,7 +211,7 @@ def test_eulers_identity_for_a_function_of_degree_two(pair):
     s, t = (side.clone().requires_grad_() for side in pair)
     loss = spectral_loss(s, t)
     loss.backward()
-    torch.testing.assert_close((s * s.grad).sum() + (t * t.grad).sum(), 2 * loss.detach(), **CLOSE)
+    torch.testing.assert_close((s * s.grad).sum() + (t * t.grad).sum(), 2 * loss.detach(), **rounding(*pair))
 
 
 @given(vector_pairs())
@@ -230,8 +235,8 @@ def test_one_objective_in_both_scalings_differs_by_the_dimension(pair):
 def test_phase_loss_sees_the_shift_that_the_spectral_loss_does_not(pair):
     """Of a vector against its own shift nothing but phase differs, so all of the squared error is phase."""
     s, _ = pair
-    torch.testing.assert_close(phase_loss(s, s.roll(1, dims=1)), mse_loss(s, s.roll(1, dims=1)), **CLOSE)
-    torch.testing.assert_close(phase_loss(s, s), torch.zeros((), dtype=torch.float64), **CLOSE)
+    torch.testing.assert_close(phase_loss(s, s.roll(1, dims=1)), mse_loss(s, s.roll(1, dims=1)), **rounding(s))
+    torch.testing.assert_close(phase_loss(s, s), torch.zeros((), dtype=torch.float64), **rounding(s))
 
 
 @given(vector_pairs(), st.floats(0.01, 100))
@@ -254,13 +259,29 @@ def test_cosine_loss_of_a_zero_vector_is_one():
     assert cosine_loss(torch.zeros(1, 3), torch.ones(1, 3)) == 1
 
 
+@pytest.mark.parametrize(("dtype", "exponents"), [(torch.float32, range(-44, 38)), (torch.float64, range(-322, 308))])
+def test_lengths_are_right_to_the_last_digits_over_the_whole_number_format(dtype, exponents):
+    legs = torch.tensor([[3.0, 4.0]], dtype=torch.float64)
+    rows = torch.cat([(legs * float(f"1e{exponent}")).to(dtype) for exponent in exponents])
+    expected = torch.tensor([math.hypot(*row) for row in rows.tolist()], dtype=torch.float64).to(dtype)
+    for found in (lengths.length(rows), lengths.scaled_length(rows)):
+        torch.testing.assert_close(found.squeeze(1), expected, rtol=4 * torch.finfo(dtype).eps, atol=0)
+
+
 def test_lengths_beside_extreme_ones_are_the_ordinary_lengths_to_the_bit():
     """What a batch holds besides a row must not change how the row trains."""
-    rows = torch.randn(6, 9, generator=torch.Generator().manual_seed(0))
-    rows[1], rows[3], rows[4] = 0.0, 1e-30, 1e30
-    found, plain = lengths.length(rows), torch.linalg.vector_norm(rows, dim=1, keepdim=True)
-    assert torch.equal(found[[0, 2, 5]], plain[[0, 2, 5]])
-    torch.testing.assert_close(found[[1, 3, 4], 0], torch.tensor([0.0, 3e-30, 3e30]))
+    rows = torch.randn(60, 9, generator=torch.Generator().manual_seed(0))
+    rows *= torch.tensor([1e-3, 1.0, 1e3]).repeat(20).unsqueeze(1)
+    plain = torch.linalg.vector_norm(rows, dim=1, keepdim=True)
+    for extreme in (0.0, 1e-30, 1e30):
+        assert torch.equal(lengths.length(torch.cat((rows, torch.full((1, 9), extreme))))[:-1], plain)
+    assert not torch.equal(lengths.scaled_length(rows), plain)
+
+
+def test_lengths_of_ordinary_vectors_are_found_the_fast_way(monkeypatch):
+    monkeypatch.setattr(lengths, "scaled_length", None)
+    rows = torch.tensor([[3e-3, 4e-3], [0.3, 0.4], [3e3, 4e3]])
+    torch.testing.assert_close(lengths.length(rows), torch.tensor([[5e-3], [0.5], [5e3]]))
 
 
 def test_vectors_are_normalized_over_their_last_dimension_whatever_comes_before():

@@ -85,6 +85,15 @@ def test_draws_and_seeds_scramble_differently_and_a_draw_repeats(arm):
         assert not any(torch.allclose(targets[i], targets[j]) for j in range(i))
 
 
+@pytest.mark.parametrize("arm", ["signed_permutation", "rotation"])
+def test_the_first_draw_of_seed_zero_is_the_default(arm):
+    teacher = vectors(4, 16)
+    given, default = (
+        make_term(arm, 1.0, dimension=16, **chosen).loss.prepare(teacher) for chosen in ({"seed": 0, "draw": 0}, {})
+    )
+    assert torch.equal(given, default)
+
+
 @pytest.mark.parametrize("scale", ["raw", "unit"])
 @pytest.mark.parametrize("arm", TERMS)
 def test_every_term_vanishes_on_the_teacher_itself(arm, scale):

@@ -212,8 +212,11 @@ def _bin_weights(z: Tensor, *, inner: float, single: float) -> Tensor:
 
 
 def _capped(ratio: Tensor) -> Tensor:
-    """Return the quotient held within the number format, in place, and 0 for 0/0: times its divisor it stays finite."""
-    return ratio.nan_to_num_(nan=0.0)
+    """Return the quotient, in place, with overflow capped at the largest number and 0 for 0/0.
+
+    Times its divisor it is then finite, and right up to rounding wherever it had not overflowed.
+    """
+    return ratio.nan_to_num_()
 
 
 COSINE = Loss(normalize, _cosine)
