@@ -139,6 +139,6 @@ def _at_least(smallest: int) -> Callable[[str], int]:
 def _workers(text: str) -> int:
     if text != "auto":
         return _at_least(1)(text)
-    from loky import cpu_count
+    from joblib import cpu_count  # knows processor affinity and the limits of containers
 
     return int(cpu_count())
