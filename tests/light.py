@@ -5,6 +5,7 @@ import os
 import signal
 import subprocess
 import sys
+import threading
 import time
 from pathlib import Path
 
@@ -43,6 +44,27 @@ def sleepy(pair, cell):
     """Take as long as the cell says."""
     time.sleep(cell["seconds"])
     return {"value": cell.seed}
+
+
+def process(pair, cell):
+    """Say which process measures."""
+    time.sleep(0.05)
+    return {"pid": os.getpid()}
+
+
+def refuse(pair, cell):
+    """Fail in an expected way."""
+    raise SelectionError("this cell was told to fail")
+
+
+def lock(pair, cell):
+    """Return what cannot be sent to another process."""
+    return threading.Lock()
+
+
+def large(pair, cell):
+    """Return five megabytes."""
+    return {"text": "x" * 5_000_000}
 
 
 def deadly(pair, cell):

@@ -12,10 +12,12 @@ its Davies test, where it gives a p-value, is below 5 %.
 from __future__ import annotations
 
 import argparse
+import multiprocessing
 import os
 import sys
 import warnings
 from collections.abc import Callable
+from concurrent.futures import ProcessPoolExecutor
 from pathlib import Path
 
 os.environ.setdefault("OMP_NUM_THREADS", "1")
@@ -24,7 +26,6 @@ sys.path.insert(0, str(ROOT))
 
 import numpy as np
 import pandas as pd
-from loky import get_reusable_executor
 from texts import draw_elbow, elbow_tables, share
 
 from embalign.verdicts.elbow import judge_elbow
@@ -183,7 +184,7 @@ def main() -> None:
         kept = known[~known["method"].str.startswith("embalign")]
         planned = [task for task in planned if task[0].startswith("embalign")]
     lines = []
-    pool = get_reusable_executor(arguments.workers)
+    pool = ProcessPoolExecutor(arguments.workers, multiprocessing.get_context("spawn"))
     for count, line in enumerate(pool.map(run, planned), 1):
         lines.append(line)
         print(f"{count} of {len(planned)}: {line['method']}, {line['world']}, {line['profile']}", file=sys.stderr)

@@ -16,7 +16,7 @@ from embalign.runs.runner import RESULTS, Options
 
 DEFAULT_PAIR = "qwen-sentence-align"
 
-cpu_count = lazy("loky").cpu_count
+cpu_count = lazy("joblib").cpu_count  # knows processor affinity and the limits of containers
 
 
 def add_options(parser: pytest.Parser) -> None:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import functools
-import sys
 from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import CancelledError, Future
 from dataclasses import dataclass
@@ -151,10 +150,8 @@ class Runner:
             return table.run(pair, cell)
         except CancelledError:
             raise CellFailedError("the cluster went away before the cell was finished") from None
-        except Exception as error:
-            if isinstance(error, expected_failures()):
-                raise CellFailedError(str(error) or type(error).__name__) from None
-            raise
+        except EmbalignError as error:  # the grid goes on without the cell; any other error is a bug and stays loud
+            raise CellFailedError(str(error)) from None
 
     def stored(self, table: Table, cell: Cell) -> Measurement | None:
         """Return the cell's measurement by an earlier run, unless every cell is to be measured again."""
@@ -208,10 +205,3 @@ class Runner:
 
     def _key(self, measure: Reference, cell: Cell) -> str:
         return cell_key(cell, measure, self.digest(cell.pair))
-
-
-def expected_failures() -> tuple[type[Exception], ...]:
-    """Return the errors that make a cell fail while the grid goes on; anything else is a bug and stays loud."""
-    if "distributed" in sys.modules:
-        return (EmbalignError, lazy("distributed.scheduler").KilledWorker.resolve())
-    return (EmbalignError,)
