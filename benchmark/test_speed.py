@@ -81,8 +81,9 @@ def test_leave_one_out_speed(benchmark, search):
 @pytest.mark.parametrize("method", ["suite", "kneed"])
 def test_verdict_speed(benchmark, method):
     """One verdict on 10 ratios and 10 seeds beside one knee of the mean curve."""
+    from worlds import ELBOW_WORLDS, TEN_RATIOS, simulate
+
     from embalign.verdicts.elbow import judge_elbow
-    from embalign.verdicts.worlds import ELBOW_WORLDS, TEN_RATIOS, simulate
 
     curve = simulate(ELBOW_WORLDS[2], TEN_RATIOS, 10, np.random.default_rng(0))
     benchmark.group = "elbow verdict, 10 ratios x 10 seeds"

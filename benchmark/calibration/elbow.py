@@ -27,10 +27,7 @@ sys.path.insert(0, str(ROOT))
 import numpy as np
 import pandas as pd
 from texts import draw_elbow, elbow_tables, share
-
-from embalign.verdicts.elbow import judge_elbow
-from embalign.verdicts.replicates import from_array
-from embalign.verdicts.worlds import (
+from worlds import (
     AT_MARGIN,
     DECLINE,
     ELBOW_WORLDS,
@@ -44,6 +41,9 @@ from embalign.verdicts.worlds import (
     simulate,
     simulate_items,
 )
+
+from embalign.verdicts.elbow import judge_elbow
+from embalign.verdicts.replicates import from_array
 
 PROFILES = {"quick": (SIX_RATIOS, 5), "full": (TEN_RATIOS, 10)}
 

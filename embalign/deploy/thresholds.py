@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+from sklearn.model_selection import GroupKFold
 
 from embalign.alignment.config import DEFAULT, TrainingConfig
 from embalign.alignment.training import apply_map, train_map
@@ -47,8 +48,6 @@ def check_promise(
     Folds are of whole label groups, so no output is judged by a threshold that has seen its topic. Raises CorpusError
     for fewer label groups than folds.
     """
-    from sklearn.model_selection import GroupKFold
-
     if (groups := len(set(labels.tolist()))) < FOLDS:
         raise CorpusError(
             f"{groups} held-out label groups are too few to check a promise on; give at least {FOLDS * 5}"

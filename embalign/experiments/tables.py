@@ -51,12 +51,6 @@ def widen(results: Results, table: str, column: str, names: Mapping[str, str]) -
     return wide
 
 
-def markdown(frame: pd.DataFrame) -> str:
-    """Return a Markdown table of a frame of strings."""
-    align = ["left" if i == 0 else "right" for i in range(len(frame.columns))]
-    return str(frame.to_markdown(index=False, colalign=align, disable_numparse=True))
-
-
 def mean_with_interval(values: pd.Series, digits: int = 4) -> str:
     """Return "mean +- half-width" of the 95 % t interval over seeds."""
     values = values.dropna()

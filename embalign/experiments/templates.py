@@ -8,7 +8,7 @@ from typing import Any
 
 import jinja2
 
-from embalign.experiments.tables import markdown, percent, span
+from embalign.experiments.tables import mean_with_interval, percent, span
 from embalign.verdicts.metrics import label
 
 STARTS_A_LINE = re.compile(r"^(?:[-*+] |[|#>]|\d+\. )")
@@ -59,9 +59,10 @@ def _environment() -> jinja2.Environment:
         "percent": percent,
         "span": span,
         "label": label,
-        "table": markdown,
+        "mean": mean_with_interval,
         "fixed": lambda value, digits=4: f"{value:.{digits}f}",
         "signed": lambda value, digits=4: f"{value:+.{digits}f}",
+        "rounded": lambda value: f"{value:.2g}",
         "short": lambda value: f"{value:g}",
     }
     return environment

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import pandas as pd
 
@@ -43,6 +45,11 @@ class Contrast:
     def kind(self) -> ABKind:
         """The verdict's kind after Holm's adjustment."""
         return after_holm(self.verdict, self.p_holm)
+
+    def as_record(self) -> dict[str, Any]:
+        """Return the contrast as verdict.json has it."""
+        fields = dataclasses.asdict(self) | {"kind": self.kind}
+        return {"weight" if name == "strength" else name: value for name, value in fields.items()}
 
 
 def judge_contrasts(measured: Results, planned: Sequence[Planned], margins: Mapping[str, float]) -> list[Contrast]:
@@ -98,3 +105,11 @@ def find(
     """Return that contrast, or None."""
     wanted = (treatment, control, *setting, metric)
     return next((c for c in contrasts if (c.treatment, c.control, c.convention, c.strength, c.metric) == wanted), None)
+
+
+def by_setting(contrasts: Sequence[Contrast]) -> list[list[Contrast]]:
+    """Return contrasts grouped by treatment, control and setting: the metrics of one comparison side by side."""
+    groups: dict[tuple[str, str, str, float], list[Contrast]] = {}
+    for found in contrasts:
+        groups.setdefault((found.treatment, found.control, found.convention, found.strength), []).append(found)
+    return list(groups.values())

@@ -12,14 +12,23 @@ from typing import Any
 import pandas as pd
 
 from embalign.evaluation.results import Results
-from embalign.experiments.elbow import protocol, tables
+from embalign.experiments.elbow import protocol
 from embalign.experiments.elbow.figures import draw, draw_trajectory
-from embalign.experiments.elbow.protocol import BUDGETS, MARGIN_SHARE, Comparison, Judged
-from embalign.experiments.tables import rerun_command, widen, write_by_label, write_csv
+from embalign.experiments.elbow.protocol import (
+    BUDGETS,
+    MARGIN_SHARE,
+    OTHER_SHARES,
+    SECOND_METRIC,
+    Comparison,
+    Judged,
+)
+from embalign.experiments.tables import percent, rerun_command, widen, write_by_label, write_csv
 from embalign.experiments.templates import render, sentence
-from embalign.verdicts.metrics import HEADLINES, JUDGED, PUBLISHED, RETRIEVAL
+from embalign.verdicts.elbow import MOST_SEEDS
+from embalign.verdicts.metrics import ALIGNMENT, HEADLINES, JUDGED, PUBLISHED, RETRIEVAL
 from embalign.verdicts.statistics import student_t
 
+SHOWN_POLICIES = ["random", "density", "coverage"]
 COLUMNS = ("pair", "policy", "budget", "ratio", "n_train", "seed", *PUBLISHED)
 
 
@@ -53,11 +62,11 @@ def write_report(results: Mapping[str, Results], about: Mapping[str, Any], folde
     judged = protocol.judge_curves(measured, references.frame)
     primary = protocol.primary_of(judged)
     claim = protocol.compare_density(measured, references.frame, primary.budget)
-    followed = trajectory.table("trajectory") if trajectory.tables else pd.DataFrame(columns=["ratio", "seed", "step"])
+    followed = trajectory.table("trajectory") if trajectory.tables else pd.DataFrame(columns=["seed"])
     found = Findings(measured, references.frame, followed, judged, primary, claim)
 
     draw(found.measured.frame, found.references, judged, folder / "data_ratio_vs_metrics.png")
-    draw_trajectory(tables.by_step(followed), folder / "trajectory.png")
+    draw_trajectory(_by_step(followed), folder / "trajectory.png")
     text = json.dumps(_verdict(found), indent=2, allow_nan=False) + "\n"
     (folder / "verdict.json").write_text(text, encoding="ascii")
     failed = rows.frame[rows.frame["status"] != "ok"].to_dict("records")
@@ -67,16 +76,20 @@ def write_report(results: Mapping[str, Results], about: Mapping[str, Any], folde
 
 
 def _context(found: Findings, about: Mapping[str, Any]) -> dict[str, Any]:
-    primary = found.primary
-    followed = tables.by_step(found.trajectory)
+    """What the template needs beside the findings themselves."""
+    primary, followed = found.primary, _by_step(found.trajectory)
     return {
+        **vars(found),
         "budgets": BUDGETS,
         "share": MARGIN_SHARE,
-        "open": tables.OPEN,
-        "primary": primary,
+        "other_shares": OTHER_SHARES,
+        "open": f"open at {percent(MARGIN_SHARE)}",
+        "most_seeds": MOST_SEEDS,
+        "main_metrics": JUDGED,
+        "shown": (*JUDGED, "gate_augrc"),
+        "main": _of(found, primary.budget),
         "beside": found.curve(primary.policy, "closed_form", primary.metric),
-        "second": found.curve(primary.policy, primary.budget, RETRIEVAL),
-        "by_metric": tables.by_metric(_of(found, primary.budget)),
+        "second": found.curve(primary.policy, primary.budget, SECOND_METRIC),
         "certainty": _certainty(_of(found, primary.budget)),
         "by_budget": {
             budget: [curve for curve in _of(found, budget) if curve.metric in HEADLINES and curve.verdict]
@@ -86,16 +99,34 @@ def _context(found: Findings, about: Mapping[str, Any]) -> dict[str, Any]:
         "later": _later(found),
         "trained": _trained(found),
         "added": _added(found),
-        "curve": tables.curve_table(found.measured.frame, primary.budget),
+        "curve": _curve_rows(found.measured.where(budget=primary.budget, policy=SHOWN_POLICIES).frame),
         "ridge_gap": _ridge_gap(found.measured.frame),
-        "claim_table": tables.claim_table(found.claim),
-        "every_curve": tables.verdict_table(found.judged),
+        "followed": followed,
         "followed_seeds": found.trajectory["seed"].nunique(),
-        "peaks": tables.peak_table(followed),
         "stopping": _stopping(followed),
-        "references": tables.reference_table(found.references),
         "command": rerun_command("elbow", about),
     }
+
+
+def _by_step(trajectory: pd.DataFrame) -> pd.DataFrame:
+    """The held-out mean cosine over seeds, one row per ratio and one column per training step."""
+    return trajectory.pivot_table(index="ratio", columns="step", values=ALIGNMENT) if len(trajectory) else trajectory
+
+
+def _curve_rows(measured: pd.DataFrame) -> list[dict[str, Any]]:
+    """The cells of each ratio and policy; at all of the data every policy trains on the same items."""
+    rows = [
+        {
+            "ratio": ratio,
+            "n": int(cells["n_train"].iloc[0]),
+            "n_over_d": cells["n_over_d"].iloc[0],
+            "policy": "any" if ratio == 1 else policy,
+            "cells": cells,
+        }
+        for (ratio, policy), cells in measured.groupby(["ratio", "policy"], sort=False)
+        if ratio < 1 or policy == protocol.PRIMARY["policy"]
+    ]
+    return sorted(rows, key=lambda row: row["ratio"])
 
 
 def _of(found: Findings, budget: str) -> list[Judged]:

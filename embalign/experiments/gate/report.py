@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 import json
 from collections.abc import Mapping
 from pathlib import Path
@@ -14,11 +13,11 @@ import pandas as pd
 from embalign.evaluation.results import Results
 from embalign.experiments.gate import tables
 from embalign.experiments.gate.figures import draw
-from embalign.experiments.gate.protocol import SCORES, SPREADS
+from embalign.experiments.gate.protocol import RISK_TARGETS, SCORES, SPREADS
 from embalign.experiments.spectral.protocol import BASELINE, TREATMENT, planned
 from embalign.experiments.tables import rerun_command, write_by_label, write_csv
 from embalign.experiments.templates import render, sentence
-from embalign.verdicts.contrasts import Contrast, judge_contrasts
+from embalign.verdicts.contrasts import Contrast, by_setting, judge_contrasts
 
 FIRST = ("pair", "ratio", "arm", "convention", "lambda", "seed", "accuracy", "teacher_agreement")
 SIGNIFICANT = 6  # digits of an accept curve's numbers
@@ -59,7 +58,7 @@ def write_report(results: Mapping[str, Results], about: Mapping[str, Any], folde
             }
             for found in certificates
         },
-        "styles": [_machine_readable(contrast) for contrast in contrasts],
+        "styles": [contrast.as_record() for contrast in contrasts],
     }
     (folder / "verdict.json").write_text(json.dumps(payload, indent=2) + "\n", encoding="ascii")
     baseline = measured["arm"].where(arm=BASELINE)
@@ -71,12 +70,15 @@ def write_report(results: Mapping[str, Results], about: Mapping[str, Any], folde
         score=score,
         certificates=certificates,
         steadiness=steadiness,
-        thresholds=tables.threshold_table(certificates, exported.tables["check"]),
+        targets=RISK_TARGETS,
+        check=exported.tables["check"].set_index("target").to_dict("index"),
         outputs=len(outputs),
         groups=outputs["label"].nunique(),
-        by_score=tables.score_table(exported.frame.iloc[0], baseline.frame),
-        by_ratio=tables.ratio_table(measured["ratio"], score),
-        by_arm=tables.arm_table(measured["arm"], score),
+        baseline=baseline,
+        by_ratio={
+            ratio: measured["ratio"].where(ratio=ratio) for ratio in sorted(set(measured["ratio"].frame["ratio"]))
+        },
+        by_arm=_by(measured["arm"], "arm", "convention", "lambda"),
         **_styles(baseline, contrasts),
     )
     (folder / "report.md").write_text(report, encoding="utf-8")
@@ -124,26 +126,21 @@ def _steadiness(contrasts: list[Contrast]) -> dict[str, Any] | None:
     }
 
 
+def _by(found: Results, *settings: str) -> dict[Any, Results]:
+    """The cells at each value of some settings, in the order of the grid."""
+    keys = found.frame[list(settings)].drop_duplicates().itertuples(index=False, name=None)
+    return {key if len(settings) > 1 else key[0]: found.where(**dict(zip(settings, key, strict=True))) for key in keys}
+
+
 def _styles(baseline: Results, contrasts: list[Contrast]) -> dict[str, Any]:
     if not contrasts:
         return {}
-    first = baseline.frame.iloc[0]
+    first, by_style = baseline.frame.iloc[0], baseline.table("styles")
     return {
         "styled": {"contents": int(first["styled_items"]), "groups": int(first["styled_groups"])},
-        "by_style": tables.style_table(baseline),
+        "styles": list(by_style["style"].unique()),
+        "by_style": {key: cells["value"] for key, cells in by_style.groupby(["metric", "style"])},
+        "spreads": {spread: spread.removeprefix("spread_") for spread in SPREADS},
         "margin": max(SPREADS.values()),
-        "contrasts": tables.contrast_table(contrasts),
-    }
-
-
-def _machine_readable(found: Contrast) -> dict[str, Any]:
-    return {
-        "treatment": found.treatment,
-        "control": found.control,
-        "convention": found.convention,
-        "weight": found.strength,
-        "metric": found.metric,
-        "verdict": dataclasses.asdict(found.verdict),
-        "p_holm": found.p_holm,
-        "kind": found.kind,
+        "contrasts": by_setting(contrasts),
     }

@@ -16,10 +16,10 @@ from embalign.evaluation.results import Results
 from embalign.experiments.spectral import protocol
 from embalign.experiments.spectral.figures import draw_differences, draw_spectrum
 from embalign.experiments.spectral.protocol import BASELINE, MARGINS, PRIMARY_CONTROL, TREATMENT, Controls, cause
-from embalign.experiments.tables import mean_with_interval, rerun_command, widen, write_by_label, write_csv
+from embalign.experiments.tables import rerun_command, widen, write_by_label, write_csv
 from embalign.experiments.templates import render, sentence
-from embalign.verdicts.contrasts import Contrast, find, judge_contrasts
-from embalign.verdicts.metrics import JUDGED, METRICS, PUBLISHED, label
+from embalign.verdicts.contrasts import Contrast, by_setting, find, judge_contrasts
+from embalign.verdicts.metrics import ALIGNMENT, JUDGED, METRICS, PUBLISHED
 from embalign.verdicts.statistics import student_t
 
 SPECTRAL = ("spec_cosine", "spec_mse", "spectral_excess", "gradient_ratio", "weight", "fft_norm", "draw")
@@ -56,15 +56,18 @@ def write_report(results: Mapping[str, Results], about: Mapping[str, Any], folde
         about=about,
         found=found,
         margins=MARGINS,
-        answers=_answer_table(contrasts, measured.frame),
+        answers=_answers(contrasts, measured.frame),
         controls=controls,
         control_means=control.ok().frame.groupby("arm")["cosine_mean"].mean().to_dict(),
         items=max((contrast.verdict.items for contrast in contrasts), default=0),
-        against_baseline=_contrast_table([c for c in contrasts if c.control == BASELINE]),
-        against_controls=_contrast_table([c for c in contrasts if c.control != BASELINE]),
+        against_baseline=by_setting([c for c in contrasts if c.control == BASELINE]),
+        against_controls=by_setting([c for c in contrasts if c.control != BASELINE]),
         detectable=_detectable(contrasts),
         law=_excess(measured),
-        arms=_arm_table(measured.frame),
+        arms=list(measured.frame.groupby(["arm", "convention", "lambda"], sort=False)),
+        shown=SHOWN,
+        main=ALIGNMENT,
+        digits={name: metric.digits for name, metric in METRICS.items()},
         failed=rows.frame[rows.frame["status"] != "ok"].to_dict("records"),
         command=rerun_command("spectral", about),
     )
@@ -111,41 +114,21 @@ def _summary(own: Sequence[Contrast], contrasts: Sequence[Contrast]) -> dict[str
     }
 
 
-def _answer_table(contrasts: Sequence[Contrast], measured: pd.DataFrame) -> pd.DataFrame:
-    spectral = measured[measured["arm"] == TREATMENT]
-    share = spectral.groupby(["convention", "lambda"])["gradient_ratio"].mean()
-    lines = []
-    for setting in protocol.settings_of(contrasts):
-        convention, strength = setting
-        line = {"convention": convention, "lambda or ratio": f"{strength:g}", "gradient": f"{share[setting]:.2g}"}
-        for metric in MARGINS:
-            contrast = find(contrasts, TREATMENT, BASELINE, setting, metric)
-            if contrast is not None:
-                line[label(metric)] = f"{contrast.kind} ({contrast.verdict.difference:+.4f})"
-                line[f"{label(metric)}: attributed to"] = cause(contrasts, setting, metric)
-        lines.append(line)
-    return pd.DataFrame(lines).fillna("")
-
-
-def _contrast_table(contrasts: Sequence[Contrast]) -> pd.DataFrame:
-    """One line per treatment, control and setting; difference, interval and verdict side by side for each metric."""
-    lines: dict[tuple[Any, ...], dict[str, str]] = {}
-    for found in contrasts:
-        low, high = found.verdict.interval
-        line = lines.setdefault(
-            (found.treatment, found.control, found.convention, found.strength),
-            {
-                "arm": found.treatment,
-                "against": found.control,
-                "convention": found.convention,
-                "lambda": f"{found.strength:g}",
+def _answers(contrasts: Sequence[Contrast], measured: pd.DataFrame) -> list[dict[str, Any]]:
+    """What the spectral loss changes at each setting, and what that is attributed to."""
+    share = measured[measured["arm"] == TREATMENT].groupby(["convention", "lambda"])["gradient_ratio"].mean()
+    return [
+        {
+            "convention": setting[0],
+            "strength": setting[1],
+            "gradient": share[setting],
+            "found": {
+                metric: (find(contrasts, TREATMENT, BASELINE, setting, metric), cause(contrasts, setting, metric))
+                for metric in MARGINS
             },
-        )
-        digits = 5 if found.metric == "cosine_mean" else 4
-        name = label(found.metric)
-        line[f"{name}: difference"] = f"{found.verdict.difference:+.{digits}f} ({low:+.{digits}f}, {high:+.{digits}f})"
-        line[f"{name}: verdict"] = found.kind
-    return pd.DataFrame(lines.values()).fillna("")
+        }
+        for setting in protocol.settings_of(contrasts)
+    ]
 
 
 def _detectable(contrasts: Sequence[Contrast]) -> dict[str, float]:
@@ -163,26 +146,8 @@ def _excess(measured: Results) -> dict[str, Any]:
     return {arm: student_t(rows["spectral_excess"].to_numpy()) for arm, rows in found.items() if len(rows) > 1}
 
 
-def _arm_table(measured: pd.DataFrame) -> pd.DataFrame:
-    lines = []
-    for (arm, convention, strength), group in measured.groupby(["arm", "convention", "lambda"], sort=False):
-        by_seed = group.groupby("seed").mean(numeric_only=True)
-        shown = {label(name): mean_with_interval(by_seed[name], METRICS[name].digits) for name in SHOWN}
-        lines.append({"arm": arm, "convention": convention, "lambda": f"{strength:g}"} | shown)
-    return pd.DataFrame(lines)
-
-
 def _machine_readable(found: Contrast, contrasts: Sequence[Contrast]) -> dict[str, Any]:
-    fields = {
-        "treatment": found.treatment,
-        "control": found.control,
-        "convention": found.convention,
-        "weight": found.strength,
-        "metric": found.metric,
-        "verdict": dataclasses.asdict(found.verdict),
-        "p_holm": found.p_holm,
-        "kind": found.kind,
-    }
+    fields = found.as_record()
     if (found.treatment, found.control) == (TREATMENT, BASELINE):
         fields["put_down_to"] = cause(contrasts, (found.convention, found.strength), found.metric)
     return fields
