@@ -10,8 +10,9 @@ from embalign.alignment.closed_form import fit_procrustes, fit_ridge, mean_vecto
 from embalign.alignment.config import TrainingConfig
 from embalign.alignment.gemm import LARGEST_RELATIVE_ERROR, probe_relative_error, use_fast_gemm
 from embalign.alignment.losses import cosine_loss, mse_loss, norm_loss, phase_loss, spectral_loss
-from embalign.alignment.terms import ARMS, make_term
+from embalign.alignment.terms import ARMS, Setting, make_term
 from embalign.alignment.training import TrainingDivergedError, apply_map, initial_map, train_map
+from embalign.experiments.spectral.cells import train_arm
 
 pytestmark = pytest.mark.instrument
 
@@ -103,6 +104,25 @@ def test_each_arm_trains_as_its_definition_says(task, arm, scale):
     expected = reference_loop(*task, 0, config, 40, lambda z, t: 0.3 * added(z, t))
     np.testing.assert_allclose(trained.weights, expected, atol=2e-4)
     assert (trained.gradient_ratio > 0) == (arm != "baseline")
+
+
+def test_a_gradient_ratio_is_the_share_of_the_terms_gradient_after_warm_up(smollm2):
+    """Its weight is found where the cosine loss alone has led, so with a strong term the share is only near."""
+    trained, weight = train_arm(smollm2, "mse", Setting.named("raw_gradient_ratio", 0.01), 0, 0)
+    assert trained.gradient_ratio == pytest.approx(0.01, rel=0.02)
+    by_lambda, same = train_arm(smollm2, "mse", Setting.named("raw", weight), 0, 0)
+    assert same == weight
+    assert by_lambda.weights.tobytes() == trained.weights.tobytes()
+
+
+def test_a_gradient_ratio_of_a_term_without_a_gradient_is_refused(smollm2):
+    with pytest.raises(ValueError, match=r"'norm_only' has no gradient on unit vectors"):
+        train_arm(smollm2, "norm_only", Setting.named("unit_gradient_ratio", 0.1), 0, 0)
+
+
+def test_the_baseline_trains_without_a_term(smollm2):
+    trained, weight = train_arm(smollm2, "baseline", Setting.named("none", 0.0), 0, 0)
+    assert (weight, trained.gradient_ratio) == (0.0, 0.0)
 
 
 def test_a_batch_is_full_however_few_the_items(task):
