@@ -6,12 +6,12 @@ import torch
 from plain_losses import PLAIN
 
 from embalign.alignment.closed_form import fit_procrustes, fit_ridge, mean_vector
-from embalign.alignment.config import TrainingConfig
+from embalign.alignment.config import DEFAULT, TrainingConfig
 from embalign.alignment.gemm import LARGEST_RELATIVE_ERROR, probe_relative_error, use_fast_gemm
 from embalign.alignment.setting import Setting
 from embalign.alignment.terms import ARMS, make_term
 from embalign.alignment.training import apply_map, initial_map, train_map
-from embalign.errors import TrainingDivergedError
+from embalign.errors import CellError, TrainingDivergedError
 from embalign.experiments.fits import Arm, train_arm
 
 pytestmark = pytest.mark.instrument
@@ -108,20 +108,20 @@ def test_each_arm_trains_as_its_definition_says(task, arm, scale):
 
 def test_a_gradient_ratio_is_the_share_of_the_terms_gradient_after_warm_up(smollm2):
     """Its weight is found where the cosine loss alone has led, so with a strong term the share is only near."""
-    trained, weight = train_arm(smollm2, "mse", Setting.named("raw_gradient_ratio", 0.01), 0, 0)
+    trained, weight = train_arm(smollm2, Arm("mse", Setting.named("raw_gradient_ratio", 0.01)), 0, DEFAULT)
     assert trained.gradient_ratio == pytest.approx(0.01, rel=0.02)
-    by_lambda, same = train_arm(smollm2, "mse", Setting.named("raw", weight), 0, 0)
+    by_lambda, same = train_arm(smollm2, Arm("mse", Setting.named("raw", weight)), 0, DEFAULT)
     assert same == weight
     assert by_lambda.weights.tobytes() == trained.weights.tobytes()
 
 
 def test_a_gradient_ratio_of_a_term_without_a_gradient_is_refused(smollm2):
-    with pytest.raises(ValueError, match=r"'norm_only' has no gradient on unit vectors"):
-        train_arm(smollm2, "norm_only", Setting.named("unit_gradient_ratio", 0.1), 0, 0)
+    with pytest.raises(CellError, match="norm_only has no gradient on unit vectors"):
+        train_arm(smollm2, Arm("norm_only", Setting.named("unit_gradient_ratio", 0.1)), 0, DEFAULT)
 
 
 def test_the_baseline_trains_without_a_term(smollm2):
-    trained, weight = train_arm(smollm2, "baseline", Setting.named("none", 0.0), 0, 0)
+    trained, weight = train_arm(smollm2, Arm("baseline", Setting.named("none", 0.0)), 0, DEFAULT)
     assert (weight, trained.gradient_ratio) == (0.0, 0.0)
 
 
