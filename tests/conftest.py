@@ -29,11 +29,11 @@ def small_pair(smollm2, tmp_path):
 
 
 def pytest_terminal_summary(terminalreporter, config):
-    """Where the merge gate's instrument fails, say what is wrong, by how much, and what to do."""
+    """Where the regression check's instrument fails, say what is wrong, by how much, and what to do."""
     failed = terminalreporter.stats.get("failed", [])
     if config.option.markexpr != "instrument" or not failed:
         return
-    terminalreporter.section("merge gate")
+    terminalreporter.section("regression check")
     for report in failed:
         found = getattr(report.longrepr, "reprcrash", None)
         said = " ".join((found.message if found else report.longreprtext).split())

@@ -1,4 +1,4 @@
-"""The merge gate: verdicts of known changes, and a run's exit code, results and refusals as its users meet them."""
+"""The regression check: verdicts of known changes, and a run's exit code, results and refusals as its users meet them."""
 
 import json
 import os
@@ -374,7 +374,7 @@ def test_a_run_from_a_dirty_tree_is_not_promoted(checkout):
     assert not list((checkout.root / "docs").rglob("README.md"))
 
 
-def test_the_readmes_lines_gate_a_repository_of_ones_own(tmp_path, smollm2):
+def test_the_readmes_lines_check_a_repository_of_ones_own(tmp_path, smollm2):
     """All but the installation, in an empty repository with a pair; what the runs leave behind is not in git's way."""
     readme = (light.ROOT / "README.md").read_text(encoding="utf-8")
     _, rest = readme.split("pip install ../embalign ", 1)
