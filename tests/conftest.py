@@ -39,6 +39,6 @@ def pytest_terminal_summary(terminalreporter, config):
         said = " ".join((found.message if found else report.longreprtext).split())
         terminalreporter.line(f"{report.nodeid}: {said[:300]}")
     terminalreporter.line(
-        "What the gate measures with is wrong by these tests, so its metrics tell nothing: mend the code. "
-        "--update-baseline is no remedy for this."
+        "The code that measures fails these tests, so its metrics mean nothing: fix the code. --update-baseline does "
+        "not help here."
     )

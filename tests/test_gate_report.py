@@ -18,7 +18,9 @@ from embalign.pairs.config import find_pair
 
 
 def test_the_documented_example_accepts_what_the_exported_threshold_accepts(smollm2, tmp_path, monkeypatch):
-    (example,) = re.findall(r"```python\n(.*?)```", (ROOT / "docs" / "deploying.md").read_text(encoding="utf-8"), re.DOTALL)
+    (example,) = re.findall(
+        r"```python\n(.*?)```", (ROOT / "docs" / "deploying.md").read_text(encoding="utf-8"), re.DOTALL
+    )
     export_map(find_pair("smollm2-mpnet", ROOT), tmp_path / "maps")
     monkeypatch.chdir(tmp_path)
     test = smollm2.holdout.test

@@ -1,4 +1,4 @@
-"""The regression check: verdicts of known changes, and a run's exit code, results and refusals as its users meet them."""
+"""The regression check: verdicts of known changes, and a run's exit code, results and refusals as users see them."""
 
 import json
 import os
