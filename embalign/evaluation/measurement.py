@@ -1,4 +1,4 @@
-"""What one cell gives: its metrics, their values by label group, and its tables; or the reason that there is nothing."""
+"""What one cell gives: metrics, their values by label group, and tables; or the reason that there is nothing."""
 
 from __future__ import annotations
 

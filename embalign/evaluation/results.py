@@ -63,7 +63,7 @@ class Results:
         return repeated.assign(item=items, value=values.ravel().astype(np.float64))
 
     def values_by_label(self, metric: str) -> ByLabel:
-        """Return the values by label group of a metric, (cells, groups), NaN for cells without; no groups if it has none."""
+        """Return a metric by label group, (cells, groups): NaN for cells without, no groups if it has none."""
         values = self.by_label.get(metric)
         return np.empty((len(self.frame), 0), np.float32) if values is None else values[self.frame.index]
 

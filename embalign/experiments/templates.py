@@ -1,4 +1,4 @@
-"""Texts as Jinja templates that lie beside their experiment: Python gives numbers and tables, the template the prose."""
+"""Texts as Jinja templates beside their experiment: Python gives numbers and tables, the template the prose."""
 
 from __future__ import annotations
 
@@ -25,10 +25,10 @@ def sentence(template: str, macro: str, *arguments: Any) -> str:
 
 
 def unwrap(text: str) -> str:
-    """Return Markdown with each paragraph and list item on one line and one blank line between blocks.
+    r"""Return Markdown with each paragraph and list item on one line and one blank line between blocks.
 
-    >>> unwrap("A line\\nand its rest.\\n\\n\\n- an item\\n  of a list\\n- another\\n")
-    'A line and its rest.\\n\\n- an item of a list\\n- another'
+    >>> unwrap("A line\nand its rest.\n\n\n- an item\n  of a list\n- another\n")
+    'A line and its rest.\n\n- an item of a list\n- another'
     """
     blocks = []
     for block in re.split(r"\n\s*\n", text.strip()):

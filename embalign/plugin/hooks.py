@@ -27,6 +27,7 @@ from embalign.runs.artifacts import publish
 from embalign.runs.runner import Runner
 
 PROGRESS_SECONDS = 30
+_OUTCOME = "embalign_outcome"  # attribute of a test report
 T = TypeVar("T")
 
 promote = lazy("embalign.research.promote")
@@ -113,7 +114,7 @@ class Hooks:
         """Put the outcome of a case into its report, which xdist carries between processes."""
         report = yield
         if report.when == "call" and OUTCOME in item.stash:
-            report.embalign = pickle.dumps(item.stash[OUTCOME])
+            setattr(report, _OUTCOME, pickle.dumps(item.stash[OUTCOME]))
         return report
 
     @pytest.hookimpl(tryfirst=True)
@@ -121,7 +122,7 @@ class Hooks:
         """Store the outcome of a case that has just ended; runs in the controlling process only."""
         if is_worker(self.config) or report.when != "call":
             return
-        if content := getattr(report, "embalign", None):
+        if content := getattr(report, _OUTCOME, None):
             self.accept(*pickle.loads(content))  # a report of this process, or of a worker that it has started
         self.show_progress()
 

@@ -21,6 +21,7 @@ from embalign.experiments.tables import rerun_command
 from embalign.pairs.provenance import file_digest
 from embalign.research.claims import Binder, Claim
 from embalign.research.conclusion import MACHINE_READABLE, TEXT, Conclusion, verify
+from embalign.research.numbers import reads_as_number
 from embalign.runs.artifacts import report_folder
 from embalign.runs.provenance import clean_commit, machine
 from embalign.runs.run import Run

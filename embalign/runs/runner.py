@@ -1,4 +1,4 @@
-"""What a pytest session runs: its pairs, its store, its executor and the outcomes it has so far. Knows nothing of pytest."""
+"""What a session runs: its pairs, its store, its executor and the outcomes so far. Knows nothing of pytest."""
 
 from __future__ import annotations
 

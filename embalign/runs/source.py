@@ -81,7 +81,7 @@ def imports(tree: ast.AST, package: str) -> Iterator[str]:
             yield from (f"{module}.{alias.name}" for alias in node.names)
         else:
             if isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id == "lazy":
-                yield from (word.value for word in node.args if isinstance(word, ast.Constant))
+                yield from (str(word.value) for word in node.args if isinstance(word, ast.Constant))
             yield from imports(node, package)
 
 

@@ -88,7 +88,8 @@ def judge_curves(measured: Results, references: pd.DataFrame) -> list[Judged]:
 
 def primary_of(judged: list[Judged]) -> Judged:
     """Return the curve of the headline."""
-    unmeasured = Judged(**PRIMARY, gain=0.0, verdict=None, reason="none of its cells could be measured")
+    policy, budget, metric = PRIMARY.values()
+    unmeasured = Judged(policy, budget, metric, 0.0, None, "none of its cells could be measured")
     return next((found for found in judged if vars(found).items() >= PRIMARY.items()), unmeasured)
 
 

@@ -48,7 +48,7 @@ def draw(curves: pd.DataFrame, certificates: list[dict[str, Any]], contrasts: li
         for name, style in SCORE_LINES.items():
             curve = own[own["score"] == name]
             scores.plot(curve["coverage"], curve["risk"], label=SCORES[name], **style)
-        scores.legend(loc="lower right")
+        scores.legend(loc="upper left")
         for axis in (risk, scores):
             for target in RISK_TARGETS:
                 axis.axhline(target, color="black", linewidth=0.6, linestyle=(0, (1, 2)))

@@ -129,7 +129,7 @@ def _styles(baseline: Results, contrasts: list[Contrast]) -> dict[str, Any]:
         return {}
     first = baseline.frame.iloc[0]
     return {
-        "styled": {"items": int(first["styled_items"]), "groups": int(first["styled_groups"])},
+        "styled": {"contents": int(first["styled_items"]), "groups": int(first["styled_groups"])},
         "by_style": tables.style_table(baseline),
         "margin": max(SPREADS.values()),
         "contrasts": tables.contrast_table(contrasts),

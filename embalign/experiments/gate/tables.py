@@ -172,7 +172,8 @@ def _gate_columns(group: Results, score: str) -> dict[str, str]:
 
 
 def _check(row: pd.Series) -> str:
-    if not row["folds"]:
+    folds, accepted, wrong = (int(row[name]) for name in ("folds", "accepted", "wrong"))
+    if not folds:
         return "not certifiable on four fifths"
-    share = f" ({percent(row['wrong'] / row['accepted'])})" if row["accepted"] else ""
-    return f"{row['wrong']} of {row['accepted']} wrong{share}, {row['folds']} of 5"
+    share = f" ({percent(wrong / accepted)})" if accepted else ""
+    return f"{wrong} of {accepted} wrong{share}, {folds} of 5"

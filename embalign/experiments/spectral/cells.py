@@ -1,4 +1,4 @@
-"""The cells of experiment 2, from pair to numbers: train with an arm's loss, map, score; and the spectra that are drawn."""
+"""The cells of experiment 2, from pair to numbers: train with an arm's loss, map, score; and the spectra drawn."""
 
 from __future__ import annotations
 
