@@ -7,6 +7,7 @@ import math
 
 import pytest
 
+from embalign.experiments import elbow
 from embalign.experiments.grid import Experiment, Table, grid
 
 QUICK_RATIOS = [0.01, 0.05, 0.10, 0.20, 0.50, 1.00]
@@ -17,18 +18,18 @@ BUDGETS = ["steps", "epochs", "closed_form"]
 
 ELBOW = Experiment(
     name="elbow",
-    report="embalign.experiments.elbow.report:write_report",
-    conclusion="embalign.experiments.conclusions:elbow",
+    report=elbow.report.write_report,
+    conclusion=elbow.conclusion.conclude,
     tables=(
         Table(
             name="data_ratio_vs_metrics",
-            measure="embalign.experiments.elbow.cells:measure_ratio",
+            measure=elbow.cells.measure_ratio,
             quick=grid(policy=POLICIES, budget=BUDGETS, ratio=QUICK_RATIOS),
             full=[
                 *grid(policy=POLICIES, budget=BUDGETS, ratio=FULL_RATIOS),
                 *grid(policy=MORE_POLICIES, budget=["steps"], ratio=FULL_RATIOS),
             ],
-            gate=[
+            regression=[
                 *grid(policy=["random"], budget=["steps"], ratio=[0.10, 1.00]),
                 *grid(policy=["density"], budget=["steps"], ratio=[0.10]),
                 *grid(policy=["random"], budget=["closed_form"], ratio=[0.10]),
@@ -36,14 +37,14 @@ ELBOW = Experiment(
         ),
         Table(
             name="trajectory",
-            measure="embalign.experiments.elbow.cells:measure_trajectory",
+            measure=elbow.cells.measure_trajectory,
             seeds=3,
             quick=grid(policy=["random"], ratio=QUICK_RATIOS),
             full=grid(policy=["random"], ratio=FULL_RATIOS),
         ),
         Table(
             name="references",
-            measure="embalign.experiments.elbow.cells:measure_reference",
+            measure=elbow.cells.measure_reference,
             quick=grid(reference=["mean_vector", "untrained", "chance", "draft", "teacher"]),
         ),
     ),
@@ -51,18 +52,18 @@ ELBOW = Experiment(
 
 
 @pytest.mark.cells(ELBOW, "data_ratio_vs_metrics")
-def test_elbow(cell, measure):
+def test_elbow(cell, embeddings, seed, measure):
     """A map fitted on a share of the pool can be scored on the held-out label groups."""
-    assert math.isfinite(measure(cell)["cosine_mean"])
+    assert math.isfinite(measure(cell, embeddings, seed).metrics["cosine_mean"])
 
 
 @pytest.mark.cells(ELBOW, "trajectory")
-def test_elbow_trajectory(cell, measure):
+def test_elbow_trajectory(cell, embeddings, seed, measure):
     """The held-out cosine can be followed from step to step."""
-    assert len(measure(cell)) > 2
+    assert len(measure(cell, embeddings, seed).tables["trajectory"]) > 2
 
 
 @pytest.mark.cells(ELBOW, "references")
-def test_elbow_reference(cell, measure):
+def test_elbow_reference(cell, embeddings, seed, measure):
     """What the maps are held against can be scored on the same items."""
-    assert len(measure(cell)) >= 3
+    assert len(measure(cell, embeddings, seed).metrics) >= 3

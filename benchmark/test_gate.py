@@ -7,6 +7,7 @@ import math
 
 import pytest
 
+from embalign.experiments import gate
 from embalign.experiments.grid import Experiment, Table, grid
 
 QUICK_RATIOS = [0.01, 0.05, 0.10, 0.20, 0.50, 1.00]
@@ -30,23 +31,23 @@ def terms(lambdas, gradient_ratios):
 
 GATE = Experiment(
     name="gate",
-    report="embalign.experiments.gate.report:write_report",
+    report=gate.report.write_report,
     tables=(
         Table(
             name="gate_ratio",
-            measure="embalign.experiments.gate.cells:measure_ratio_gate",
+            measure=gate.cells.measure_ratio_gate,
             quick=grid(ratio=QUICK_RATIOS),
             full=grid(ratio=FULL_RATIOS),
         ),
         Table(
             name="gate_arm",
-            measure="embalign.experiments.gate.cells:measure_arm_gate",
+            measure=gate.cells.measure_arm_gate,
             quick=terms([0.05], [1.0]),
             full=terms([0.001, 0.01, 0.05], [0.01, 0.1, 1.0]),
         ),
         Table(
             name="gate_deployed",
-            measure="embalign.experiments.gate.cells:measure_deployed_gate",
+            measure=gate.cells.measure_deployed_gate,
             seeds=1,
             quick=grid(map=["exported"]),
         ),
@@ -55,18 +56,18 @@ GATE = Experiment(
 
 
 @pytest.mark.cells(GATE, "gate_ratio")
-def test_gate_ratio(cell, measure):
+def test_gate_ratio(cell, embeddings, seed, measure):
     """The outputs of a map fitted on a share of the pool can be accepted or refused."""
-    assert math.isfinite(measure(cell)["top1_augrc"])
+    assert math.isfinite(measure(cell, embeddings, seed).metrics["accuracy"])
 
 
 @pytest.mark.cells(GATE, "gate_arm")
-def test_gate_arm(cell, measure):
+def test_gate_arm(cell, embeddings, seed, measure):
     """The outputs of a map trained with a loss term can be accepted or refused, style by style."""
-    assert math.isfinite(measure(cell)["top1_augrc"])
+    assert math.isfinite(measure(cell, embeddings, seed).metrics["accuracy"])
 
 
 @pytest.mark.cells(GATE, "gate_deployed")
-def test_gate_deployed(cell, measure):
+def test_gate_deployed(cell, embeddings, seed, measure):
     """The map that is exported has a score, and a threshold or what it lacks."""
-    assert measure(cell)["score"] in ("margin", "top1")
+    assert measure(cell, embeddings, seed).tables["choice"]["score"].item() in ("margin", "top1")

@@ -7,6 +7,7 @@ import math
 
 import pytest
 
+from embalign.experiments import spectral
 from embalign.experiments.grid import Experiment, Table, grid
 
 LAMBDAS = [0.001, 0.01, 0.05]  # as the memo writes them
@@ -38,15 +39,15 @@ FULL = [*compared(memo_draws=1, ratio_draws=3), *arms(["rotation", "phase"], ["r
 
 SPECTRAL = Experiment(
     name="spectral",
-    report="embalign.experiments.spectral.report:write_report",
-    conclusion="embalign.experiments.conclusions:spectral",
+    report=spectral.report.write_report,
+    conclusion=spectral.conclusion.conclude,
     tables=(
         Table(
             name="spectral_ab",
-            measure="embalign.experiments.spectral.cells:measure_arm",
+            measure=spectral.cells.measure_arm,
             quick=QUICK,
             full=FULL,
-            gate=[
+            regression=[
                 *arms(["baseline"], ["none"], [0.0]),
                 *arms(["spectral"], ["raw_gradient_ratio"], [0.1]),
                 *arms(["signed_permutation", "norm_only"], ["raw"], [0.05]),
@@ -54,7 +55,7 @@ SPECTRAL = Experiment(
         ),
         Table(
             name="positive_control",
-            measure="embalign.experiments.spectral.control:measure_control",
+            measure=spectral.control.measure_control,
             quick=[
                 *grid(arm=["baseline", "spectral"], draw=[0]),
                 *grid(arm=["signed_permutation"], draw=[0, 1]),
@@ -62,7 +63,7 @@ SPECTRAL = Experiment(
         ),
         Table(
             name="spectrum",
-            measure="embalign.experiments.spectral.cells:measure_spectrum",
+            measure=spectral.cells.measure_spectrum,
             seeds=1,
             quick=[
                 *grid(
@@ -78,18 +79,18 @@ SPECTRAL = Experiment(
 
 
 @pytest.mark.cells(SPECTRAL, "spectral_ab")
-def test_spectral(cell, measure):
+def test_spectral(cell, embeddings, seed, measure):
     """A map trained with the arm's loss can be scored on the held-out label groups."""
-    assert math.isfinite(measure(cell)["cosine_mean"])
+    assert math.isfinite(measure(cell, embeddings, seed).metrics["cosine_mean"])
 
 
 @pytest.mark.cells(SPECTRAL, "positive_control")
-def test_spectral_positive_control(cell, measure):
+def test_spectral_positive_control(cell, embeddings, seed, measure):
     """The arm can be trained on the synthetic task where the order of dimensions matters."""
-    assert math.isfinite(measure(cell)["cosine_mean"])
+    assert math.isfinite(measure(cell, embeddings, seed).metrics["cosine_mean"])
 
 
 @pytest.mark.cells(SPECTRAL, "spectrum")
-def test_spectral_spectrum(cell, measure):
+def test_spectral_spectrum(cell, embeddings, seed, measure):
     """The spectra that the report draws can be measured."""
-    assert math.isfinite(measure(cell)["band_00"])
+    assert measure(cell, embeddings, seed).tables["bands"]["amplitude"].notna().all()

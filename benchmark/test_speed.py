@@ -24,15 +24,15 @@ def test_training_speed(benchmark, loop, d_draft, d_teacher, weight):
 
     from embalign.alignment.config import TrainingConfig
     from embalign.alignment.losses import cosine_loss, spectral_loss
-    from embalign.alignment.terms import make_penalty
+    from embalign.alignment.terms import make_term
     from embalign.alignment.training import train_map
 
     draft, teacher = unit((2560, d_draft), 0), unit((2560, d_teacher), 1)
     config = TrainingConfig(steps=40, batch_size=256)
 
     def suite():
-        penalty = make_penalty("spectral", weight, dimension=d_teacher) if weight else None
-        train_map(draft, teacher, seed=0, config=config, penalty=penalty)
+        term = make_term("spectral", weight, dimension=d_teacher) if weight else None
+        train_map(draft, teacher, seed=0, config=config, term=term)
 
     def plain_script():
         data = torch.utils.data.TensorDataset(torch.from_numpy(draft), torch.from_numpy(teacher))
@@ -81,8 +81,9 @@ def test_leave_one_out_speed(benchmark, search):
 @pytest.mark.parametrize("method", ["suite", "kneed"])
 def test_verdict_speed(benchmark, method):
     """One verdict on 10 ratios and 10 seeds beside one knee of the mean curve."""
+    from worlds import ELBOW_WORLDS, TEN_RATIOS, simulate
+
     from embalign.verdicts.elbow import judge_elbow
-    from embalign.verdicts.worlds import ELBOW_WORLDS, TEN_RATIOS, simulate
 
     curve = simulate(ELBOW_WORLDS[2], TEN_RATIOS, 10, np.random.default_rng(0))
     benchmark.group = "elbow verdict, 10 ratios x 10 seeds"

@@ -35,6 +35,7 @@ class Reference:
         return reduce(getattr, self.name.split("."), importlib.import_module(self.module))
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
+        """Call it."""
         return self.resolve()(*args, **kwargs)
 
     def __getattr__(self, name: str) -> Any:
@@ -47,8 +48,15 @@ class Reference:
 
 
 def reference(function: Callable[..., Any]) -> Reference:
-    """Return the reference of a function, or the reference that it already is."""
-    return function if isinstance(function, Reference) else Reference(function.__module__, function.__qualname__)
+    """Return the reference of a function, or the one that it already is. Raises ValueError if it has no name."""
+    if isinstance(function, Reference):
+        return function
+    module, name = getattr(function, "__module__", None), getattr(function, "__qualname__", "<none>")
+    if module is None or "<" in name:
+        raise ValueError(
+            f"{function!r} has no name that a worker could import; define it with def at the top of a module"
+        )
+    return Reference(module, name)
 
 
 @dataclass(frozen=True)

@@ -1,6 +1,5 @@
 """Fixtures that several test modules share."""
 
-import hypothesis
 import pytest
 from pair_folders import ROOT, write_pair
 
@@ -9,9 +8,18 @@ from embalign.pairs.pair import load_pair
 
 pytest_plugins = ["pytester"]
 
-# Machines are shared and first calls import libraries: time is for benchmarks, never for a test to fail on.
-hypothesis.settings.register_profile("untimed", deadline=None)
-hypothesis.settings.load_profile("untimed")
+
+@pytest.hookimpl(tryfirst=True)  # before hypothesis looks for the profile that its option names
+def pytest_configure():
+    """Let no test fail on time: machines are shared, and first calls import libraries."""
+    try:
+        import hypothesis
+    except ModuleNotFoundError:  # as for `pytest --help` where the tests' dependencies are not installed
+        return
+    hypothesis.settings.register_profile("untimed", deadline=None)
+    hypothesis.settings.load_profile("untimed")
+    # For `--hypothesis-profile mutation`: every mutant faces the same few examples.
+    hypothesis.settings.register_profile("mutation", deadline=None, derandomize=True, max_examples=10)
 
 
 @pytest.fixture(scope="session")
@@ -27,16 +35,16 @@ def small_pair(smollm2, tmp_path):
 
 
 def pytest_terminal_summary(terminalreporter, config):
-    """Where the merge gate's instrument fails, say what is wrong, by how much, and what to do."""
+    """Where the regression check's instrument fails, say what is wrong, by how much, and what to do."""
     failed = terminalreporter.stats.get("failed", [])
     if config.option.markexpr != "instrument" or not failed:
         return
-    terminalreporter.section("merge gate")
+    terminalreporter.section("regression check")
     for report in failed:
         found = getattr(report.longrepr, "reprcrash", None)
         said = " ".join((found.message if found else report.longreprtext).split())
         terminalreporter.line(f"{report.nodeid}: {said[:300]}")
     terminalreporter.line(
-        "What the gate measures with is wrong by these tests, so its metrics tell nothing: mend the code. "
-        "--update-baseline is no remedy for this."
+        "The code that measures fails these tests, so its metrics mean nothing: fix the code. --update-baseline does "
+        "not help here."
     )

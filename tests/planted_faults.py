@@ -35,22 +35,22 @@ class Fault:
 FAULTS = (
     Fault(
         "loss: sign of the cosine gradient",
-        "alignment/gradients.py",
-        "inverse * (-1 / len(z))",
-        "inverse * (1 / len(z))",
+        "alignment/losses.py",
+        "inverse * (-1 / z.shape[-2])",
+        "inverse * (1 / z.shape[-2])",
     ),
     Fault(
         "loss: spectral term summed over bins, not averaged",
-        "alignment/gradients.py",
-        "/ (bins * len(z))",
-        "/ len(z)",
+        "alignment/losses.py",
+        "/ (bins * batch)",
+        "/ batch",
         "spectral",
     ),
     Fault(
         "loss: norm penalty forgets the teacher",
-        "alignment/gradients.py",
-        "error = length - target_length",
-        "error = length",
+        "alignment/losses.py",
+        "error = z_length - target_length",
+        "error = z_length",
         "spectral",
     ),
     Fault(

@@ -17,6 +17,15 @@ def vector_pairs(draw, max_batch=4, max_dimension=9, min_dimension=1):
 
 
 @st.composite
+def vector_stacks(draw, max_stack=3, max_batch=3, max_dimension=7):
+    """Two float64 tensors of one shape (..., batch, d) with one or two leading dimensions."""
+    stack = draw(st.lists(st.integers(1, max_stack), min_size=1, max_size=2))
+    shape = (*stack, draw(st.integers(1, max_batch)), draw(st.integers(1, max_dimension)))
+    left, right = (draw(hnp.arrays(np.float64, shape, elements=finite)) for _ in range(2))
+    return torch.from_numpy(left), torch.from_numpy(right)
+
+
+@st.composite
 def tied_retrieval(draw, max_items=24):
     """Small integer embeddings, so that many similarities are tied or negative, and labels with repeats."""
     count, dimension = draw(st.integers(4, max_items)), draw(st.integers(1, 3))

@@ -3,11 +3,11 @@
 import numpy as np
 import pandas as pd
 import pytest
-
-from embalign.evaluation.by_label import pack
 from embalign.experiments.elbow.answers import answer, beside_ridge
 from embalign.experiments.elbow.judgement import claim_answer, compare_density, judge_all, long_frame
-from embalign.verdicts.worlds import TEN_RATIOS, broken_stick, scaled_log
+from worlds import TEN_RATIOS, broken_stick, scaled_log
+
+from embalign.evaluation.by_label import pack
 
 SEEDS, LABELS = 5, 20
 METRICS = ("cosine_mean", "spearman", "recall_at_1", "mrr")

@@ -6,9 +6,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.stats import binom
-
-from embalign.verdicts.elbow import judge_elbow
-from embalign.verdicts.worlds import (
+from worlds import (
     AT_MARGIN,
     ELBOW_WORLDS,
     MARGIN,
@@ -21,6 +19,8 @@ from embalign.verdicts.worlds import (
     scaled_log,
     simulate,
 )
+
+from embalign.verdicts.elbow import judge_elbow
 
 RUNS = 200
 

@@ -1,6 +1,8 @@
 """Executors: worker deaths, interruption, and the same bytes wherever cells are measured."""
 
 import contextlib
+import os
+import signal
 import subprocess
 import sys
 import time
@@ -10,7 +12,7 @@ import pytest
 from pair_folders import write_pair
 from test_plugin import build_suite, canonical_bytes
 
-from embalign.errors import ExecutorError
+from embalign.errors import ExecutorError, SelectionError
 from embalign.experiments.grid import Cell, Table
 from embalign.pairs.pair import pair_digest
 from embalign.runs.executor import LocalExecutor
@@ -35,7 +37,7 @@ def test_a_worker_that_dies_costs_its_own_cells_which_are_tried_once_more(local,
     futures = [local.submit(table, deadly_cell(i, kind, tmp_path / f"{i}")) for i, kind in enumerate(kinds)]
     for i, (kind, future) in enumerate(zip(kinds, futures, strict=True)):
         if kind == "always":
-            with pytest.raises(ExecutorError, match="its worker process died 2 times"):
+            with pytest.raises(ExecutorError, match="its worker process died 2 times, last killed by SIGKILL"):
                 future.result(timeout=60)
         else:
             assert future.result(timeout=60) == {"value": i}
@@ -49,6 +51,48 @@ def test_shutdown_cancels_what_has_not_finished(local):
     local.shutdown()
     assert time.monotonic() - started < 10
     assert all(future.cancelled() for future in futures)
+
+
+def test_a_worker_that_dies_between_two_cells_costs_none(local):
+    table = Table("t", "light:process", quick=[])
+    first = local.submit(table, Cell("e", "t", "small", (), 0)).result(timeout=60)
+    os.kill(first["pid"], signal.SIGKILL)
+    futures = [local.submit(table, Cell("e", "t", "small", (), seed)) for seed in range(1, 9)]
+    assert first["pid"] not in {future.result(timeout=60)["pid"] for future in futures}
+
+
+def test_an_error_of_a_cell_keeps_its_type_and_its_traceback_in_the_worker(local):
+    for measure, kind, words in [("light:refuse", SelectionError, "in refuse"), ("light:lock", TypeError, "pickle")]:
+        with pytest.raises(kind) as caught:
+            local.submit(Table("t", measure, quick=[]), Cell("e", "t", "small", (), 0)).result(timeout=60)
+        assert words in caught.value.__notes__[0]
+
+
+def test_a_result_larger_than_a_pipe_arrives_whole(local):
+    table = Table("t", "light:large", quick=[])
+    assert local.submit(table, Cell("e", "t", "small", (), 0)).result(timeout=60) == {"text": "x" * 5_000_000}
+
+
+def test_workers_leave_at_once_when_the_controlling_process_is_killed(small_pair):
+    """They hold its output open: that it ends shows that they are gone, long before their cell is."""
+    script = (
+        "import sys\n"
+        "from embalign.experiments.grid import Cell, Table\n"
+        "from embalign.runs.executor import LocalExecutor\n"
+        "executor = LocalExecutor(1, lambda name: (sys.argv[1], 'digest'))\n"
+        "table = Table('t', 'light:sleepy', quick=[])\n"
+        "cells = [Cell('e', 't', 'small', (('seconds', seconds),), 0) for seconds in (0.0, 60.0)]\n"
+        "futures = [executor.submit(table, cell) for cell in cells]\n"
+        "print(futures[0].result(), flush=True)\n"
+        "futures[1].result()\n"
+    )
+    command = [sys.executable, "-c", script, str(small_pair)]
+    process = subprocess.Popen(command, env=light.environment(), stdout=subprocess.PIPE)
+    assert process.stdout.readline()
+    process.kill()
+    killed = time.monotonic()
+    process.communicate(timeout=30)
+    assert time.monotonic() - killed < 10
 
 
 @contextlib.contextmanager

@@ -518,7 +518,7 @@ def test_a_disk_that_fills_up_in_mid_run_ends_it_and_keeps_what_is_stored(bench,
     assert "Traceback" not in output
     assert "INTERNALERROR" not in output
     with sqlite3.connect(root / ".embalign" / "results.sqlite") as connection:
-        assert connection.execute("SELECT count(*) FROM rows").fetchone()[0] > 0
+        assert connection.execute("SELECT count(*) FROM measurements").fetchone()[0] > 0
     assert "60 cells measured" in light.run(root).stdout
 
 

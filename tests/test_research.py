@@ -7,18 +7,19 @@ import subprocess
 import sys
 
 import light
+import mutations
 import numpy as np
 import pytest
 from pair_folders import ROOT
 
-from embalign.errors import ClaimError, ConclusionError
-from embalign.research.claims import check_numbers, parse
-from embalign.research.conclusion import read_conclusion, verify
+from embalign.errors import ConclusionError
+from embalign.research.conclusion import MACHINE_READABLE, TEXT, read_conclusion, verify
 from embalign.research.promote import promote
 
-MUTATIONS = 360
+MUTATIONS = 16  # of each kind
 PAIR = "smollm2-mpnet"
 EXPERIMENTS = ("elbow", "spectral")
+CONCLUSIONS = {name: f"embalign.experiments.{name}.conclusion:conclude" for name in EXPERIMENTS}
 
 
 def git(root, *words):
@@ -30,8 +31,13 @@ def git(root, *words):
 def root(tmp_path_factory):
     """A checkout with the shipped pair and its committed full-profile reports, under git."""
     root = tmp_path_factory.mktemp("checkout")
-    shutil.copytree(ROOT / "benchmark" / PAIR, root / "benchmark" / PAIR, ignore=shutil.ignore_patterns(".*"))
     shutil.copytree(ROOT / "docs" / "calibration", root / "docs" / "calibration")
+    return repository(root)
+
+
+def repository(root):
+    """Make a folder a repository with the shipped pair and its reports."""
+    shutil.copytree(ROOT / "benchmark" / PAIR, root / "benchmark" / PAIR, ignore=shutil.ignore_patterns(".*"))
     for name in ("conftest.py", "pytest.ini"):
         shutil.copy(ROOT / name, root / name)
     (root / ".gitignore").write_text(".embalign/\n.pytest_cache/\n__pycache__/\n")
@@ -47,7 +53,7 @@ def promoted(root):
     folders = {}
     for name in EXPERIMENTS:
         reports = root / "benchmark" / PAIR / "reports" / name
-        folders[name] = promote(reports, root, f"embalign.experiments.conclusions:{name}")
+        folders[name] = promote(reports, root, CONCLUSIONS[name])
     return folders
 
 
@@ -69,11 +75,12 @@ def test_a_promoted_run_is_copied_byte_for_byte_and_verifies(root, promoted, exp
     verify(folder, root)
     source = root / "benchmark" / PAIR / "reports" / experiment
     for path in folder.iterdir():
-        if path.name != "README.md":
+        if path.name not in (TEXT, MACHINE_READABLE):
             assert path.read_bytes() == (source / path.name).read_bytes()
-    text = read_conclusion(folder).text
-    assert len(re.findall("<!-- claim", text)) > 20
-    assert "## Limits" in text
+    found = read_conclusion(folder)
+    assert len(found.claims) > 20
+    assert "## Limits" in found.text
+    assert "<!--" not in found.text
 
 
 def test_conclusions_are_test_cases_and_import_no_torch(root, promoted):
@@ -90,105 +97,30 @@ def test_a_failing_conclusion_names_what_differs_without_a_traceback(root, promo
     path = promoted["elbow"] / "README.md"
     text = path.read_text(encoding="utf-8")
     try:
-        path.write_text(text + "\nAn improvement of 12 points.\n", encoding="utf-8")
+        path.write_text(text + "\nIt helps. An improvement of 12 points. No more.\n", encoding="utf-8")
         done = check_conclusions(root)
     finally:
         path.write_text(text, encoding="utf-8")
     assert done.returncode == pytest.ExitCode.TESTS_FAILED
-    assert "'12' is bound to no raw data; bind it by a claim" in done.stdout
+    assert "README.md, 'An improvement of 12 points.': '12' is bound to no raw data; remove it, or bind" in done.stdout
     assert "Traceback" not in done.stdout
 
 
-def mutate(folder, generator):
-    """Change one thing in a conclusion's folder; return what was done and a function that undoes it."""
-    readme = folder / "README.md"
-    text = readme.read_text(encoding="utf-8")
-    body = text.index("+++", 3) + 4
-    raw = sorted(path for path in folder.iterdir() if path != readme)
-    kind = generator.integers(0, 13)
-
-    def write(new, what):
-        assert new != text
-        readme.write_text(new, encoding="utf-8")
-        return what, lambda: readme.write_text(text, encoding="utf-8")
-
-    def another_digit(match):
-        digit = int(match.group())
-        return str((digit + int(generator.integers(1, 10))) % 10)
-
-    if kind in (0, 1):  # a digit of the text, inside a claim, its number, a name, a link or the command
-        places = [i for i, c in enumerate(text) if c.isdigit() and i >= body]
-        at = places[generator.integers(len(places))]
-        return write(text[:at] + another_digit(re.match(r"\d", text[at])) + text[at + 1 :], f"digit at {at}")
-    if kind == 2:  # a value of the front matter
-        places = list(re.finditer(r"^\"?[\w.]+\"? = (.+)$", text[:body], re.MULTILINE))
-        chosen = places[generator.integers(len(places))]
-        value = chosen.group(1)
-        at = [i for i, c in enumerate(value) if c.isalnum()]
-        where = at[generator.integers(len(at))]
-        new = value[:where] + ("7" if value[where] != "7" else "3") + value[where + 1 :]
-        return write(text[: chosen.start(1)] + new + text[chosen.end(1) :], f"front matter {chosen.group(0)[:40]}")
-    if kind == 3:  # a claim removed, its number left
-        comments = list(re.finditer(r"<!-- claim .*? -->", text))
-        chosen = comments[generator.integers(len(comments))]
-        return write(text[: chosen.start()] + text[chosen.end() :], "claim removed")
-    if kind == 4:  # an unbound number
-        at = text.index("\n\n", body + int(generator.integers(0, (len(text) - body) // 2)))
-        return write(f"{text[:at]}\n\nIt gains {generator.integers(2, 99)} %.{text[at:]}", "number added")
-    if kind == 5:  # a seed left out, or another one
-        return write(re.sub(r"^seeds = \[0, ", f"seeds = [{generator.integers(0, 2) * 11}", text, flags=re.M), "seed")
-    if kind in (9, 10):  # a claim's number made another one: by a scale, or by what stands beside it
-        comments = list(re.finditer(r"(<!-- claim .*?) -->([-+\d.e]+)", text))
-        chosen = comments[generator.integers(len(comments))]
-        number, beside = chosen.group(2), str(generator.choice(["-", "\u2212", "\u00b1", "1/", "~10", "&minus;"]))
-        scaled = f"{chosen.group(1)} scale={generator.choice(['-1', '3.3', '1000'])} -->{number}"
-        new = scaled if kind == 9 else beside + chosen.group(0)
-        return write(text[: chosen.start()] + new + text[chosen.end() :], new[:40])
-    if kind == 11:  # a number in words, in other digits, or where none is looked for
-        wrong = ("forty-two", "\u00bd", "\u2163", "a tenfold", "[42](LICENSE at 42)", "```42 percent```")
-        at = text.index("\n\n", body + int(generator.integers(0, (len(text) - body) // 2)))
-        said = generator.choice(wrong)
-        return write(f"{text[:at]}\n\nIt gains {said}.{text[at:]}", f"{said} added")
-    if kind == 12:  # a figure not shown, shown in a comment only, or from elsewhere
-        images = list(re.finditer(r"!\[[^\]]*\]\(([^)]*)\)", text))
-        chosen = images[generator.integers(len(images))]
-        image = chosen.group(0)
-        other = image.replace(chosen.group(1), f"https://example.org/{chosen.group(1)}")
-        new = str(generator.choice([image[1:], f"<!-- {image} -->", other, f"{image} {image}", f"{image} {other}"]))
-        return write(text[: chosen.start()] + new + text[chosen.end() :], new)
-    victim = raw[generator.integers(len(raw))]
-    content = victim.read_bytes()
-
-    def restore():
-        victim.write_bytes(content)
-
-    if kind == 6:  # a byte of raw data, a figure or the provenance
-        at = int(generator.integers(len(content)))
-        victim.write_bytes(content[:at] + bytes([content[at] ^ (1 << int(generator.integers(8)))]) + content[at + 1 :])
-        return f"byte {at} of {victim.name}", restore
-    if kind == 7:
-        victim.unlink()
-        return f"{victim.name} removed", restore
-    other = victim.with_name(f"renamed-{victim.name}")
-    victim.rename(other)
-    return f"{victim.name} renamed", lambda: other.rename(victim)
-
-
+@pytest.mark.parametrize("kind", mutations.KINDS, ids=lambda kind: kind.__name__)
 @pytest.mark.parametrize("experiment", EXPERIMENTS)
-def test_no_generated_mutation_escapes(root, promoted, experiment):
-    """Edited numbers, claims, front matter, raw data, figures and names: each is caught."""
+def test_no_generated_mutation_escapes(root, promoted, experiment, kind):
+    """Edited numbers, claims, conclusion.toml, raw data, figures and names: each is caught."""
     folder = promoted[experiment]
-    generator = np.random.default_rng(EXPERIMENTS.index(experiment))
+    generator = np.random.default_rng([EXPERIMENTS.index(experiment), mutations.KINDS.index(kind)])
     escaped = []
-    for _ in range(MUTATIONS // 2):
-        what, undo = mutate(folder, generator)
-        try:
-            verify(folder, root)
-            escaped.append(what)
-        except ConclusionError:
-            pass
-        finally:
-            undo()
+    for _ in range(MUTATIONS):
+        with mutations.undone(folder):
+            what = kind(folder, generator)
+            try:
+                verify(folder, root)
+                escaped.append(what)
+            except ConclusionError:
+                pass
     verify(folder, root)
     assert escaped == []
 
@@ -207,33 +139,32 @@ def test_a_text_that_is_no_conclusion_fails(root, promoted, name):
 
 
 @pytest.mark.parametrize(
-    ("pattern", "new", "message"),
+    ("file", "pattern", "new", "message"),
     [
-        (r'names = \["', 'names = ["points", "', "'points' is neither the pair"),
-        (r'date = "\d+', 'date = "', "the folder is named"),
-        (r"\Z", "\n[1]: https://example.org\n", "write the link where it is used"),
+        (MACHINE_READABLE, r'names = \["', 'names = ["points", "', "'points' is neither the pair"),
+        (MACHINE_READABLE, r'date = "\d+', 'date = "', "the folder is named"),
+        (MACHINE_READABLE, r"\[\[claims\]\]", "[[claims]]\nrow = 3", "unknown 'row'"),
+        (TEXT, r"\Z", "\n[1]: https://example.org\n", "write the link where it is used"),
+        (TEXT, r"\Z", "\n<!-- a thought -->\n", "belongs into conclusion.toml"),
     ],
 )
-def test_front_matter_that_fits_no_run_is_refused(root, promoted, pattern, new, message):
-    path = promoted["elbow"] / "README.md"
-    text = path.read_text(encoding="utf-8")
-    try:
-        path.write_text(re.sub(pattern, new, text, count=1), encoding="utf-8")
+def test_what_fits_no_run_is_refused(root, promoted, file, pattern, new, message):
+    path = promoted["elbow"] / file
+    with mutations.undone(path.parent):
+        path.write_text(re.sub(pattern, new, path.read_text(encoding="utf-8"), count=1), encoding="utf-8")
         with pytest.raises(ConclusionError, match=message):
             verify(promoted["elbow"], root)
-    finally:
-        path.write_text(text, encoding="utf-8")
 
 
 def test_a_conclusion_written_by_hand_is_not_overwritten(root, promoted):
     path = promoted["elbow"] / "README.md"
     text = path.read_text(encoding="utf-8")
     reports = root / "benchmark" / PAIR / "reports" / "elbow"
-    assert promote(reports, root, "embalign.experiments.conclusions:elbow") == promoted["elbow"]
+    assert promote(reports, root, CONCLUSIONS["elbow"]) == promoted["elbow"]
     try:
         path.write_text(text + "\nA thought.\n", encoding="utf-8")
         with pytest.raises(ConclusionError, match="holds another conclusion of today"):
-            promote(reports, root, "embalign.experiments.conclusions:elbow")
+            promote(reports, root, CONCLUSIONS["elbow"])
         assert "A thought." in path.read_text(encoding="utf-8")
     finally:
         path.write_text(text, encoding="utf-8")
@@ -245,14 +176,30 @@ def test_a_dirty_or_changed_run_is_not_promoted(root, promoted):
     clean = marker.read_text()
     marker.write_text(clean + "# changed\n")
     with pytest.raises(ConclusionError, match="the tree differs from its commit"):
-        promote(reports, root, "embalign.experiments.conclusions:elbow")
+        promote(reports, root, CONCLUSIONS["elbow"])
     marker.write_text(clean)
     table = reports / "references.csv"
     content = table.read_bytes()
     table.write_bytes(content + b"\n")
     with pytest.raises(ConclusionError, match=r"references\.csv has changed since the run"):
-        promote(reports, root, "embalign.experiments.conclusions:elbow")
+        promote(reports, root, CONCLUSIONS["elbow"])
     table.write_bytes(content)
+
+
+@pytest.mark.parametrize("experiment", EXPERIMENTS)
+def test_a_repository_of_ones_own_promotes_models_without_a_name(tmp_path, experiment):
+    """It has no docs/calibration, and its pair was embedded elsewhere."""
+    root = repository(tmp_path)
+    reports = root / "benchmark" / PAIR / "reports" / experiment
+    provenance = json.loads((reports / "provenance.json").read_text())
+    for role in ("draft", "teacher"):
+        del provenance["data"][role]["model"]
+    (reports / "provenance.json").write_text(json.dumps(provenance))
+    folder = promote(reports, root, CONCLUSIONS[experiment])
+    verify(folder, root)
+    text = read_conclusion(folder).text
+    assert f"on the draft model of {PAIR} to the teacher model of {PAIR}" in text
+    assert f"[The pair](../../../benchmark/{PAIR}/pair.toml)" in text
 
 
 def test_partial_runs_and_the_gates_small_grid_are_not_promoted(tmp_path, small_pair):
@@ -271,57 +218,3 @@ def test_partial_runs_and_the_gates_small_grid_are_not_promoted(tmp_path, small_
     assert small.returncode == pytest.ExitCode.USAGE_ERROR
     assert "too small for a conclusion" in small.stderr
     assert not (root / "docs").exists()
-
-
-@pytest.fixture
-def table(tmp_path):
-    (tmp_path / "t.csv").write_text("arm,seed,x\na,0,1\na,1,3\nb,0,5\n")
-    (tmp_path / "v.json").write_text(json.dumps({"a": [{"0.5": 2.25}], "flag": True}))
-    return tmp_path
-
-
-@pytest.mark.parametrize(
-    ("claim", "value"),
-    [
-        ("file=t.csv where=arm:a col=x fn=mean format=.1f", "2.0"),
-        ("file=t.csv where=arm:a col=x fn=std format=.3f", "1.414"),
-        ("file=t.csv where=arm:a col=x fn=max minus=arm:b format=+.0f", "-2"),
-        ("file=t.csv where=arm:a,seed:1 col=x over=arm:b format=.2f", "0.60"),
-        ("file=t.csv where=arm:a fn=count format=.0f", "2"),
-        ("file=v.json path=a/0/0.5 scale=100 format=.3g", "225"),
-    ],
-)
-def test_claims_are_computed_from_raw_data(table, claim, value):
-    assert parse(claim).computed(table) == value
-    assert check_numbers(f"It is <!-- claim {claim} -->{value} here.", table, []) == 1
-
-
-@pytest.mark.parametrize(
-    ("text", "message"),
-    [
-        (
-            "<!-- claim file=t.csv where=arm:a col=x fn=mean format=.1f -->2.1",
-            "the text says 2.1, the raw data say 2.0",
-        ),
-        ("<!-- claim file=t.csv where=arm:a col=x format=.1f -->2", "fn=value needs one"),
-        ("<!-- claim file=t.csv where=arm:z col=x fn=mean format=.1f -->2", "no row has arm:z"),
-        ("<!-- claim file=../t.csv where=arm:a fn=count format=g -->2", "lies outside"),
-        ("<!-- claim file=v.json path=flag format=g -->1", "is True, no number"),
-        ("<!-- claim file=t.csv colour=x format=g -->1", "unknown 'colour'"),
-        ("<!-- claim file=t.csv where=arm:a fn=count format=g --> two", "no number follows"),
-        ("A gain of 3 points", "'3' is bound to no raw data"),
-        ("A gain of \u00bd a point", "'\u00bd' is bound to no raw data"),
-        ("A gain of forty-two per cent", "'forty' is bound to no raw data"),
-        ("It is a threefold gain", "'threefold' is bound to no raw data"),
-        ("[of size](https://example.org shows 42)", "'42)' is bound to no raw data"),
-        ("-<!-- claim file=v.json path=a/0/0.5 format=g -->2.25", "needs space around it"),
-        ("<!-- claim file=v.json path=a/0/0.5 format=g -->2.25\u00b2", "needs space around it"),
-        (2 * "<!-- claim file=v.json path=a/0/0.5 format=g -->2.25", "needs space around it"),
-        ("<!-- claim file=v.json path=a/0/0.5 scale=4 format=g -->9", "scale '4' is neither 1 nor 100"),
-        ("<!-- claim file=v.json path=a/0/0.5 format=.0f -->2", "2.25 is not whole"),
-        ("v2.1 is a name, 2.1 is not", "'2.1' is bound to no raw data"),
-    ],
-)
-def test_what_does_not_hold_is_quoted(table, text, message):
-    with pytest.raises(ClaimError, match=re.escape(message)):
-        check_numbers(text, table, ["v2.1"])

@@ -1,5 +1,6 @@
 """Cells, grids, the store and exported maps."""
 
+import functools
 import json
 import sqlite3
 
@@ -27,6 +28,20 @@ def test_case_ids_hold_no_equals_sign():
 
 def test_grid_is_every_combination():
     assert grid(a=[1, 2], b=["x"]) == [{"a": 1, "b": "x"}, {"a": 2, "b": "x"}]
+
+
+def test_a_function_stands_in_the_grid_by_its_name():
+    settings = grid(arm=["mse", export.load_map], draw=[0])
+    assert [each["arm"] for each in settings] == ["mse", "embalign.deploy.map:load_map"]
+    cell = Cell("s", "t", "p", tuple(settings[1].items()), 0)
+    assert cell.functions == ["embalign.deploy.map:load_map"]
+    assert CELL.functions == []
+
+
+@pytest.mark.parametrize("function", [lambda: None, functools.partial(print)])
+def test_a_function_that_no_worker_could_import_is_refused(function):
+    with pytest.raises(ValueError, match="define it with def at the top of a module"):
+        grid(arm=[function])
 
 
 @pytest.mark.parametrize("values", [[], [0.1, 0.1]])

@@ -3,9 +3,6 @@
 import numpy as np
 import pandas as pd
 import pytest
-
-from embalign.experiments.grid import Cell
-from embalign.experiments.spectral.control import measure_control
 from embalign.experiments.spectral.judgement import (
     answer,
     cause,
@@ -14,6 +11,9 @@ from embalign.experiments.spectral.judgement import (
     judge_controls,
     settings_of,
 )
+
+from embalign.experiments.grid import Cell
+from embalign.experiments.spectral.control import measure_control
 
 SEEDS = 5
 ARMS = ("baseline", "spectral", "signed_permutation", "norm_only")

@@ -10,8 +10,10 @@ Holm as the spectral report does. Differences, noise and margin are in units of 
 from __future__ import annotations
 
 import argparse
+import multiprocessing
 import os
 import sys
+from concurrent.futures import ProcessPoolExecutor
 from pathlib import Path
 
 os.environ.setdefault("OMP_NUM_THREADS", "1")
@@ -20,7 +22,6 @@ sys.path.insert(0, str(ROOT))
 
 import numpy as np
 import pandas as pd
-from loky import get_reusable_executor
 from texts import ab_tables, share
 
 from embalign.experiments.grid import Cell
@@ -101,7 +102,7 @@ def main() -> None:
         for seeds in (5, 10)
         for noise in NOISE
     ]
-    pool = get_reusable_executor(arguments.workers)
+    pool = ProcessPoolExecutor(arguments.workers, multiprocessing.get_context("spawn"))
     table = pd.DataFrame(list(pool.map(run, planned)))
     found = list(pool.map(positive_control, range(1000, 1000 + 5 * arguments.control_runs, 5)))
     pool.shutdown()

@@ -19,9 +19,11 @@ from __future__ import annotations
 
 import argparse
 import itertools
+import multiprocessing
 import os
 import sys
 from collections.abc import Callable
+from concurrent.futures import ProcessPoolExecutor
 from pathlib import Path
 
 os.environ.setdefault("OMP_NUM_THREADS", "1")
@@ -30,7 +32,6 @@ sys.path.insert(0, str(ROOT))
 
 import numpy as np
 import pandas as pd
-from loky import get_reusable_executor
 from numpy.typing import NDArray
 from scipy.stats import norm
 from texts import share
@@ -124,7 +125,7 @@ def main() -> None:
     parser.add_argument("--workers", type=int, default=os.cpu_count())
     parser.add_argument("--out", type=Path, default=ROOT / "docs" / "calibration")
     arguments = parser.parse_args()
-    pool = get_reusable_executor(arguments.workers)
+    pool = ProcessPoolExecutor(arguments.workers, multiprocessing.get_context("spawn"))
     outputs = dict(zip(PAIRS, pool.map(held_out_outputs, PAIRS), strict=True))
     tasks = [(name, outputs[name], way, arguments.draws) for name, way in itertools.product(PAIRS, WAYS)]
     tasks += [("simulated", None, way, arguments.draws) for way in ("topics", "topics, blind")]

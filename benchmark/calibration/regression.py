@@ -17,9 +17,11 @@ from __future__ import annotations
 
 import argparse
 import json
+import multiprocessing
 import os
 import sys
 from collections.abc import Sequence
+from concurrent.futures import ProcessPoolExecutor
 from pathlib import Path
 
 os.environ.setdefault("OMP_NUM_THREADS", "1")
@@ -28,7 +30,6 @@ sys.path[:0] = [str(ROOT), str(ROOT / "benchmark")]
 
 import numpy as np
 import pandas as pd
-from loky import get_reusable_executor
 from test_elbow import ELBOW
 from test_spectral import SPECTRAL
 from texts import share
@@ -72,7 +73,7 @@ def measure_again(task: tuple[str, str, Cell, Run]) -> dict[str, float]:
     return {metric: float(row[metric]) for metric in MIN_EFFECTS}
 
 
-def changes_of(pair: str, experiment: str, runs: Sequence[Run], pool: object) -> Changes:
+def changes_of(pair: str, experiment: str, runs: Sequence[Run], pool: ProcessPoolExecutor) -> Changes:
     """Return the changes against the baseline that measuring the grid again in these ways makes."""
     baseline = read_baseline(baseline_path(ROOT, pair, experiment))
     cells = EXPERIMENTS[experiment].cells(pair, "gate")
@@ -138,7 +139,7 @@ def main() -> None:
     parser.add_argument("--out", type=Path, default=ROOT / "docs" / "calibration")
     parser.add_argument("--write", action="store_true", help="put the repeatability into the baselines")
     arguments = parser.parse_args()
-    pool = get_reusable_executor(arguments.workers)
+    pool = ProcessPoolExecutor(arguments.workers, multiprocessing.get_context("spawn"))
     rows = []
     for pair in PAIRS:
         for experiment in EXPERIMENTS:

@@ -8,13 +8,18 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
+from worlds import AT_MARGIN, DECLINE, SMOOTH, STRAIGHT_WORLDS
 
 from embalign.experiments.style import BLUE, GREEN, GREY, ORANGE, figure_style, save
-from embalign.experiments.tables import markdown
-from embalign.verdicts.worlds import AT_MARGIN, DECLINE, SMOOTH, STRAIGHT_WORLDS
 
 NO_ELBOW = tuple(world.name for world in STRAIGHT_WORLDS)
 NOT_FOUND_HERE = {("quick", "broken stick at 5 %"), ("quick", "broken stick at 50 %")}
+
+
+def markdown(frame: pd.DataFrame) -> str:
+    """Return a Markdown table of a frame of strings."""
+    align = ["left" if i == 0 else "right" for i in range(len(frame.columns))]
+    return str(frame.to_markdown(index=False, colalign=align, disable_numparse=True))
 
 
 def share(name: str, count: int, runs: int) -> dict[str, float]:

@@ -6,10 +6,9 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
-from texts import rarely, rate
+from texts import markdown, rarely, rate
 
 from embalign.experiments.style import BLUE, GREEN, GREY, ORANGE, figure_style, save
-from embalign.experiments.tables import markdown
 
 
 def gate_tables(table: pd.DataFrame) -> str:

@@ -5,6 +5,8 @@ from __future__ import annotations
 from typing import NamedTuple
 
 import numpy as np
+from scipy.linalg import svd
+from sklearn.linear_model import RidgeCV
 
 from embalign.pairs import Vectors
 
@@ -31,8 +33,6 @@ def fit_ridge(draft: Vectors, teacher: Vectors) -> RidgeMap:
     Penalties run from 1e-4 to 100 for unit-length inputs. With fewer items than dimensions the penalty is what makes
     the map unique.
     """
-    from sklearn.linear_model import RidgeCV
-
     model = RidgeCV(alphas=PENALTIES, fit_intercept=False)
     model.fit(draft.astype(np.float64), teacher.astype(np.float64))
     return RidgeMap(np.asarray(model.coef_, dtype=np.float32), float(model.alpha_))
@@ -43,7 +43,5 @@ def fit_procrustes(draft: Vectors, teacher: Vectors) -> Vectors:
 
     W^T W = I where the teacher has at least as many dimensions, else W W^T = I.
     """
-    from scipy.linalg import svd
-
     left, _, right = svd(teacher.T.astype(np.float64) @ draft.astype(np.float64), full_matrices=False)
     return np.asarray(left @ right, dtype=np.float32)

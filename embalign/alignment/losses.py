@@ -1,141 +1,226 @@
-"""Losses between mapped and teacher vectors: pure, differentiable functions of two (batch, d) tensors.
+"""Losses between mapped and teacher vectors, each defined once: its value and its gradient in closed form.
 
     L = cosine_loss(z_s, z_t) + lambda * spectral_loss(z_s, z_t)
 
-Every function has a finite gradient wherever its inputs are finite, the zero vector included. Training uses the closed
-forms of :mod:`embalign.alignment.gradients`; these are the definitions that those are tested against.
+A :class:`Loss` holds both. The training loop calls them directly, which leaves a step of two matrix products and a few
+element-wise passes; the public functions below hand the same gradients to autograd. They take mapped vectors `z_s` and
+teacher vectors `z_t`, both (..., batch, d), and return a tensor (...), 0-d for (batch, d): leading dimensions are
+independent problems, such as runs trained side by side. All are means over the batch, and all raise what `Loss` raises.
+
+Gradients are finite for all finite inputs whose FFT or length does not overflow, the zero vector included.
 """
 
 from __future__ import annotations
 
-from typing import Any, Literal
+import functools
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
 
 import torch
 from torch import Tensor
 
-Convention = Literal["raw", "unit"]
-FFTNorm = Literal["backward", "ortho"]
+from embalign.alignment.lengths import length, normalize, polar, scaled_length, through_normalization
+from embalign.alignment.setting import FFTNorm, Scale
+
+
+@dataclass(frozen=True)
+class Loss:
+    """A loss that is symmetric in mapped and teacher vectors, and how to compute it.
+
+    Attributes:
+        prepare: teacher vectors (..., batch, d) to targets (..., batch, *): all that does not depend on the map.
+            Training calls it once.
+        value_and_gradient: mapped vectors (..., batch, d) and targets to the value (...), a mean over the batch, and
+            its gradient in the mapped vectors (..., batch, d). It changes neither argument.
+    """
+
+    prepare: Callable[[Tensor], Tensor]
+    value_and_gradient: Callable[[Tensor, Tensor], tuple[Tensor, Tensor]]
+
+    def __call__(self, z_s: Tensor, z_t: Tensor) -> Tensor:
+        """Return the value, (...), differentiable once in both arguments; half precision is computed in float32.
+
+        Raises ValueError for shapes that differ, have less than two dimensions or are empty.
+        """
+        if z_s.ndim < 2 or z_s.shape != z_t.shape or z_s.numel() == 0:
+            raise ValueError(
+                f"the loss needs two non-empty (..., batch, d) tensors of one shape, not {tuple(z_s.shape)} and "
+                f"{tuple(z_t.shape)}"
+            )
+        dtype = torch.promote_types(torch.promote_types(z_s.dtype, z_t.dtype), torch.float32)
+        value: Tensor = _Differentiable.apply(self, z_s.to(dtype), z_t.to(dtype))  # type: ignore[no-untyped-call]
+        return value
+
+
+class _Differentiable(torch.autograd.Function):
+    """A loss for autograd. By symmetry the gradient in the teacher vectors is the closed form with swapped sides."""
+
+    @staticmethod
+    def forward(ctx: Any, loss: Loss, z_s: Tensor, z_t: Tensor) -> Tensor:
+        value, of_mapped = loss.value_and_gradient(z_s, loss.prepare(z_t))
+        of_teacher = loss.value_and_gradient(z_t, loss.prepare(z_s))[1] if ctx.needs_input_grad[2] else None
+        ctx.save_for_backward(z_s, z_t, of_mapped, of_teacher)
+        return value
+
+    @staticmethod
+    def backward(ctx: Any, slope: Tensor) -> tuple[Tensor | None, ...]:
+        z_s, z_t, *gradients = ctx.saved_tensors
+        apply: Any = _Gradient.apply
+        return None, *(None if gradient is None else apply(gradient, slope, z_s, z_t) for gradient in gradients)
+
+
+class _Gradient(torch.autograd.Function):
+    """The gradient times the slope of what follows. It takes the inputs because a constant's derivative would be 0."""
+
+    @staticmethod
+    def forward(ctx: Any, gradient: Tensor, slope: Tensor, *inputs: Tensor) -> Tensor:
+        return slope[..., None, None] * gradient
+
+    @staticmethod
+    def backward(ctx: Any, *slopes: Tensor) -> Tensor:
+        raise NotImplementedError("the losses have no second derivative: write the loss in torch operations for one")
 
 
 def cosine_loss(z_s: Tensor, z_t: Tensor) -> Tensor:
-    """Return 1 minus the mean cosine, in [0, 2]; a zero vector has cosine 0 with everything and gradient 0."""
-    _check(z_s, z_t)
-    cosines: Tensor = (normalize(z_s) * normalize(z_t)).sum(dim=1)
-    return 1 - cosines.mean()
+    """Return 1 minus the mean cosine, in [0, 2]; a zero vector has cosine 0 with everything and gradient 0.
+
+    A row shorter than the square root of the smallest normal number counts as zero: the true gradient there is larger
+    than the number format holds.
+    """
+    return COSINE(z_s, z_t)
 
 
-def spectral_loss(z_s: Tensor, z_t: Tensor, *, convention: Convention = "raw", norm: FFTNorm = "backward") -> Tensor:
-    """Return MSE(|RFFT(z_s)|, |RFFT(z_t)|) over the floor(d/2)+1 bins and the batch, as a 0-d tensor.
+def spectral_loss(z_s: Tensor, z_t: Tensor, *, convention: Scale = "raw", norm: FFTNorm = "backward") -> Tensor:
+    """Return MSE(|RFFT(z_s)|, |RFFT(z_t)|) over the floor(d/2)+1 bins and the batch, (...): 0-d for (batch, d).
 
     Args:
-        z_s: mapped draft vectors, (batch, d).
-        z_t: teacher vectors, (batch, d).
+        z_s: mapped draft vectors, (..., batch, d).
+        z_t: teacher vectors, (..., batch, d).
         convention: ``raw`` takes both as they are; ``unit`` normalises both to length 1 first.
         norm: scaling of the FFT. One objective in both scalings needs lambda_ortho = d * lambda_backward.
 
-    Half precision is computed in float32, since the CPU has no half-precision FFT. Raises ValueError for shapes that
-    differ, are not two-dimensional or are empty, and for an unknown convention or norm.
+    The gradient at a zero bin is 0, the centre of the cone. Raises ValueError for shapes that differ, have less than
+    two dimensions or are empty, and for an unknown convention or norm.
     """
-    _check(z_s, z_t)
-    if convention not in ("raw", "unit"):
-        raise ValueError(f"convention {convention!r} is unknown: choose 'raw' or 'unit'")
-    if norm not in ("backward", "ortho"):
-        raise ValueError(f"FFT norm {norm!r} is unknown: choose 'backward' or 'ortho'")
-    if convention == "unit":
-        z_s, z_t = normalize(z_s), normalize(z_t)
-    return (amplitude(z_s, norm) - amplitude(z_t, norm)).square().mean()
+    return at_scale(spectral(norm), convention)(z_s, z_t)
 
 
 def norm_loss(z_s: Tensor, z_t: Tensor) -> Tensor:
     """Return the mean squared difference of the vectors' lengths: what a spectral loss does to the norm alone."""
-    _check(z_s, z_t)
-    return (length(z_s) - length(z_t)).square().mean()
+    return NORM(z_s, z_t)
 
 
 def mse_loss(z_s: Tensor, z_t: Tensor) -> Tensor:
     """Return the mean squared difference over dimensions and batch: amplitude and phase together."""
-    _check(z_s, z_t)
-    return (z_s - z_t).square().mean()
+    return MSE(z_s, z_t)
+
+
+def phase_loss(z_s: Tensor, z_t: Tensor) -> Tensor:
+    """Return what ``mse_loss`` has beyond amplitude: sum_k w_k 2 |S_k| |T_k| (1 - cos(phase difference)), batch mean.
+
+    S and T are orthonormal RFFTs. With the two-sided bin weights w = (1, 2, ..., 2, 1 for even d) / d the mean squared
+    difference splits exactly, bin by bin: 2 (|S| |T| - Re S conj(T)) = |S - T|^2 - (|S| - |T|)^2.
+    """
+    return PHASE(z_s, z_t)
+
+
+def spectral(norm: FFTNorm = "backward") -> Loss:
+    """Return ``spectral_loss`` of vectors as they are. Raises ValueError for an unknown FFT norm."""
+    if norm not in ("backward", "ortho"):
+        raise ValueError(f"FFT norm {norm!r} is unknown: choose 'backward' or 'ortho'")
+    return Loss(functools.partial(amplitude, norm=norm), functools.partial(_spectral, norm=norm))
+
+
+def at_scale(loss: Loss, scale: Scale) -> Loss:
+    """Return the loss on vectors as they are (``raw``) or at length 1 (``unit``). Raises ValueError for another."""
+    if scale not in ("raw", "unit"):
+        raise ValueError(f"convention {scale!r} is unknown: choose 'raw' or 'unit'")
+    if scale == "raw":
+        return loss
+
+    def value_and_gradient(z: Tensor, target: Tensor) -> tuple[Tensor, Tensor]:
+        value, gradient = loss.value_and_gradient(normalize(z), target)
+        return value, through_normalization(z, gradient)
+
+    return Loss(lambda teacher: loss.prepare(normalize(teacher)), value_and_gradient)
 
 
 def amplitude(z: Tensor, norm: FFTNorm = "backward") -> Tensor:
-    """Return |RFFT(z)| along the last dimension; its gradient at a zero bin is taken as 0, the centre of the cone."""
-    if z.dtype in (torch.float16, torch.bfloat16):
-        z = z.float()
-    spectrum = torch.view_as_real(torch.fft.rfft(z, dim=-1, norm=norm))
-    return length(spectrum)
+    """Return |RFFT(z)| along the last dimension, (..., floor(d/2)+1)."""
+    return scaled_length(torch.view_as_real(torch.fft.rfft(z, dim=-1, norm=norm))).squeeze(-1)
 
 
-def normalize(z: Tensor) -> Tensor:
-    """Return the rows of `z` at length 1.
+def _cosine(z: Tensor, unit_target: Tensor) -> tuple[Tensor, Tensor]:
+    """With u = z/|z|: dL/dz = -(t - (u.t) u) / (|z| batch)."""
+    u, inverse = polar(z)
+    cosine = (u * unit_target).sum(dim=-1, keepdim=True)
+    gradient = torch.addcmul(unit_target, u, cosine, value=-1)
+    gradient.mul_(inverse * (-1 / z.shape[-2]))
+    return 1 - cosine.mean(dim=(-2, -1)), gradient
 
-    A row shorter than the square root of the smallest normal number counts as zero, with direction and gradient 0: the
-    true gradient there is larger than the number format holds.
+
+def _spectral(z: Tensor, target_amplitude: Tensor, norm: FFTNorm) -> tuple[Tensor, Tensor]:
+    """With F = RFFT(z), e = |F| - |target| and K bins: dL/dz_n = sum_k Re(G_k exp(2 pi i k n / d)).
+
+    G = 2 e F / (|F| K batch). An inverse real FFT counts inner bins twice; the weights undo that.
     """
-    unit: Tensor = _Direction.apply(z)  # type: ignore[no-untyped-call]  # torch does not type apply
-    return unit
+    batch, d = z.shape[-2:]
+    spectrum = torch.fft.rfft(z, dim=-1, norm=norm)
+    magnitude = spectrum.abs()
+    error = magnitude - target_amplitude
+    bins = magnitude.shape[-1]
+    weight = (1.0 if norm == "ortho" else d) / (bins * batch)
+    slope = _capped((error / magnitude).mul_(_bin_weights(z, inner=weight, single=2 * weight)))
+    torch.view_as_real(spectrum).mul_(slope.unsqueeze(-1))  # a complex product would cost four times as much
+    return error.square().mean(dim=(-2, -1)), torch.fft.irfft(spectrum, n=d, dim=-1, norm=norm)
 
 
-def length(vectors: Tensor) -> Tensor:
-    """Return the Euclidean length over the last dimension; its gradient at the zero vector is 0."""
-    lengths: Tensor = _Length.apply(vectors)  # type: ignore[no-untyped-call]  # torch does not type apply
-    return lengths
+def _norm(z: Tensor, target_length: Tensor) -> tuple[Tensor, Tensor]:
+    """dL/dz = 2 (|z| - |t|) z / (|z| batch); `target_length` is (..., batch, 1)."""
+    z_length = length(z)
+    error = z_length - target_length
+    u = z * _capped(1 / z_length)
+    return error.square().mean(dim=(-2, -1)), u * (2 / z.shape[-2] * error)
 
 
-class _Length(torch.autograd.Function):
-    """Euclidean length over the last dimension, scaled so that neither tiny nor huge values leave the number range.
+def _mse(z: Tensor, target: Tensor) -> tuple[Tensor, Tensor]:
+    """dL/dz = 2 (z - t) / (batch d)."""
+    batch, d = z.shape[-2:]
+    error = z - target
+    return error.square().mean(dim=(-2, -1)), error * (2 / (batch * d))
 
-    `abs()` of a complex tensor has a NaN gradient at 1e-45 and sqrt(re^2 + im^2) at 0: hence an own backward.
+
+def _phase(z: Tensor, target: Tensor) -> tuple[Tensor, Tensor]:
+    """dL/dz = IRFFT(2/d (|T| S/|S| - T)) / batch; an inverse real FFT counts inner bins twice, as the weights do."""
+    batch, d = z.shape[-2:]
+    s, t = (torch.fft.rfft(side, dim=-1, norm="ortho") for side in (z, target))
+    magnitude, target_magnitude = s.abs(), t.abs()
+    phase = 2 * (magnitude * target_magnitude - (s * t.conj()).real)
+    value = (phase * _bin_weights(z, inner=2 / d, single=1 / d)).sum(dim=-1).mean(dim=-1)
+    slope = 2 / d * (_capped(target_magnitude / magnitude) * s - t)
+    return value, torch.fft.irfft(slope, n=d, dim=-1, norm="ortho") / batch
+
+
+def _bin_weights(z: Tensor, *, inner: float, single: float) -> Tensor:
+    """Return `inner` for each bin, and `single` for those without a twin: the constant and, for even d, the last."""
+    d = z.shape[-1]
+    weights = z.new_full((d // 2 + 1,), inner)
+    weights[0] = single
+    if d % 2 == 0:
+        weights[-1] = single
+    return weights
+
+
+def _capped(ratio: Tensor) -> Tensor:
+    """Return the quotient, in place, with overflow capped at the largest number and 0 for 0/0.
+
+    Times its divisor it is then finite, and right up to rounding wherever it had not overflowed.
     """
-
-    @staticmethod
-    def forward(ctx: Any, vectors: Tensor) -> Tensor:
-        scale = vectors.abs().amax(dim=-1, keepdim=True)
-        scale = torch.where(scale > 0, scale, torch.ones_like(scale))
-        scaled = vectors / scale
-        relative = scaled.square().sum(dim=-1, keepdim=True).sqrt()
-        ctx.save_for_backward(scaled / torch.where(relative > 0, relative, torch.ones_like(relative)))
-        return (relative * scale).squeeze(-1)
-
-    @staticmethod
-    def backward(ctx: Any, *grad_outputs: Tensor) -> Tensor:
-        (direction,) = ctx.saved_tensors
-        gradient: Tensor = grad_outputs[0].unsqueeze(-1) * direction
-        return gradient
+    return ratio.nan_to_num_()
 
 
-class _Direction(torch.autograd.Function):
-    """z/|z| with the gradient (g - (g.u) u) / |z|, and 0 where |z| is negligible."""
-
-    @staticmethod
-    def forward(ctx: Any, vectors: Tensor) -> Tensor:
-        lengths = length(vectors).unsqueeze(-1)
-        inverse = reciprocal(lengths)
-        unit = vectors * inverse
-        ctx.save_for_backward(unit, inverse)
-        return unit
-
-    @staticmethod
-    def backward(ctx: Any, *grad_outputs: Tensor) -> Tensor:
-        unit, inverse = ctx.saved_tensors
-        gradient = grad_outputs[0]
-        tangent: Tensor = (gradient - (gradient * unit).sum(dim=-1, keepdim=True) * unit) * inverse
-        return tangent
-
-
-def reciprocal(lengths: Tensor) -> Tensor:
-    """Return 1/length, and 0 for a negligible length."""
-    return torch.where(lengths > negligible(lengths.dtype), 1 / lengths, torch.zeros_like(lengths))
-
-
-def negligible(dtype: torch.dtype) -> float:
-    """Return the square root of the format's smallest normal number: gradients of shorter directions overflow."""
-    return float(torch.finfo(dtype).tiny ** 0.5)
-
-
-def _check(z_s: Tensor, z_t: Tensor) -> None:
-    if z_s.ndim != 2 or z_s.shape != z_t.shape or z_s.numel() == 0:
-        raise ValueError(
-            f"the loss needs two non-empty (batch, d) tensors of one shape, not {tuple(z_s.shape)} and "
-            f"{tuple(z_t.shape)}"
-        )
+COSINE = Loss(normalize, _cosine)
+NORM = Loss(length, _norm)
+MSE = Loss(lambda teacher: teacher, _mse)
+PHASE = Loss(lambda teacher: teacher, _phase)

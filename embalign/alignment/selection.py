@@ -17,6 +17,8 @@ import heapq
 
 import numpy as np
 from numpy.typing import NDArray
+from sklearn.cluster import KMeans
+from sklearn.neighbors import NearestNeighbors
 
 from embalign.alignment.seeds import Stream, generator
 from embalign.errors import SelectionError
@@ -68,8 +70,6 @@ def head(order: Rows, ratio: float) -> Rows:
 
 def density(draft: NDArray[np.float32], neighbours: int = NEIGHBOURS) -> NDArray[np.float64]:
     """Return the mean cosine of each row to its nearest other rows, in [-1, 1]."""
-    from sklearn.neighbors import NearestNeighbors
-
     count = min(neighbours, len(draft) - 1)
     if count < 1:
         return np.zeros(len(draft))
@@ -80,8 +80,6 @@ def density(draft: NDArray[np.float32], neighbours: int = NEIGHBOURS) -> NDArray
 
 def _round_robin(draft: NDArray[np.float32], seed: int) -> Rows:
     """One item from each of sqrt(n) k-means clusters in turn, each cluster's most central first."""
-    from sklearn.cluster import KMeans
-
     clusters = max(1, round(len(draft) ** 0.5))
     fitted = KMeans(n_clusters=clusters, n_init=1, random_state=seed).fit(draft)
     to_centre = np.linalg.norm(draft - fitted.cluster_centers_[fitted.labels_], axis=1)

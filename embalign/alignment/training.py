@@ -16,13 +16,13 @@ from torch import Tensor
 
 from embalign.alignment.config import DEFAULT, TrainingConfig
 from embalign.alignment.gemm import use_fast_gemm
-from embalign.alignment.gradients import cosine_gradient
+from embalign.alignment.losses import COSINE
 from embalign.alignment.seeds import Stream, generator
 from embalign.errors import TrainingDivergedError
 from embalign.pairs import Vectors
 
 if TYPE_CHECKING:
-    from embalign.alignment.terms import Penalty
+    from embalign.alignment.terms import Term
 
 INITIAL_SCALE = 0.01
 
@@ -54,7 +54,7 @@ def train_map(
     seed: int,
     config: TrainingConfig = DEFAULT,
     steps: int | None = None,
-    penalty: Penalty | None = None,
+    term: Term | None = None,
     checkpoints: Collection[int] = (),
 ) -> TrainedMap:
     """Return the map trained on `draft` (n, d_draft) and unit-length `teacher` (n, d_teacher).
@@ -67,7 +67,7 @@ def train_map(
     use_fast_gemm()
     steps = config.steps if steps is None else steps
     x, t = torch.from_numpy(draft), torch.from_numpy(teacher)
-    targets = penalty.prepare(t) if penalty else None
+    targets = term.loss.prepare(t) if term else None
     weights = torch.from_numpy(initial_map(t.shape[1], x.shape[1], seed))
     weights.grad = torch.zeros_like(weights)
     optimizer = torch.optim.AdamW([weights], lr=config.learning_rate, weight_decay=config.weight_decay, fused=True)
@@ -80,13 +80,13 @@ def train_map(
         rows = batches.next()
         batch = x[rows]
         z = batch @ weights.T
-        loss, gradient = cosine_gradient(z, t[rows])
-        if penalty is not None and targets is not None:
-            term, slope = penalty.gradient(z, targets[rows])
+        loss, gradient = COSINE.value_and_gradient(z, t[rows])  # of length 1, so prepared
+        if term is not None and targets is not None:
+            added, slope = term.loss.value_and_gradient(z, targets[rows])
             if step == measured_at:
-                gradient_ratio = penalty.weight * _norm_ratio(slope, gradient, batch)
-            loss = loss + penalty.weight * term
-            gradient.add_(slope, alpha=penalty.weight)
+                gradient_ratio = term.weight * _norm_ratio(slope, gradient, batch)
+            loss = loss + term.weight * added
+            gradient.add_(slope, alpha=term.weight)
         torch.mm(gradient.T, batch, out=weights.grad)
         optimizer.param_groups[0]["lr"] = config.learning_rate * _schedule(step, steps, config.warmup_share)
         optimizer.step()

@@ -1,26 +1,17 @@
-"""Train a pair's map on all its training items and write it: W.npy, and W.json with what it is and when to trust it.
-
-    python -m embalign.deploy.map --pair qwen-sentence-align --out maps/
-
-`W.npy` is float32 with one row a teacher dimension: mapped = draft @ W.T.
-"""
+"""The map of a pair as a file: W.npy, and W.json with what it is and when to trust it."""
 
 from __future__ import annotations
 
-import argparse
 import dataclasses
 import json
-import sys
-from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
 
 from embalign.alignment.config import DEFAULT
 from embalign.deploy.thresholds import gate_of_map, train_pair_map
-from embalign.errors import CorpusError, MapError, PairError
+from embalign.errors import MapError
 from embalign.pairs import Vectors
-from embalign.pairs.config import find_pair
 from embalign.pairs.pair import Pair, load_pair, pair_digest
 from embalign.pairs.provenance import file_digest
 
@@ -66,23 +57,3 @@ def export_map(folder: Path, out: Path, seed: int = 0) -> Path:
     }
     (out / "W.json").write_text(json.dumps(about, indent=2) + "\n", encoding="ascii")
     return path
-
-
-def main(arguments: Sequence[str] | None = None) -> None:
-    """Command line of this module."""
-    parser = argparse.ArgumentParser(prog="python -m embalign.deploy.map", description=__doc__.splitlines()[0])
-    parser.add_argument("--pair", default="qwen-sentence-align", help="pair folder or its name (default: %(default)s)")
-    parser.add_argument("--out", type=Path, default=Path("."), help="folder to write into (default: here)")
-    parser.add_argument("--seed", type=int, default=0, help="initial map and batch order (default: %(default)s)")
-    options = parser.parse_args(arguments)
-    if options.seed < 0:
-        parser.error(f"--seed must be at least 0, found {options.seed}")
-    try:
-        path = export_map(find_pair(options.pair, Path.cwd()), options.out, options.seed)
-    except (PairError, CorpusError, OSError) as error:
-        sys.exit(f"error: {error}")
-    print(f"{path} and {path.with_suffix('.json').name} written")
-
-
-if __name__ == "__main__":
-    main()

@@ -10,8 +10,11 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+from sklearn.model_selection import GroupKFold
 
+from embalign.alignment.config import DEFAULT, TrainingConfig
 from embalign.alignment.training import apply_map, train_map
+from embalign.deploy import RISK_TARGETS
 from embalign.errors import CorpusError
 from embalign.evaluation import gate
 from embalign.evaluation.certificate import CONFIDENCE, certify
@@ -19,15 +22,14 @@ from embalign.evaluation.gate import Outcomes, Scores
 from embalign.pairs import Vectors
 from embalign.pairs.pair import Pair
 
-TARGETS = (0.05, 0.10, 0.20)
 SCORES = ("margin", "top1")
 FOLDS = 5
 
 
-def train_pair_map(pair: Pair, seed: int = 0) -> Vectors:
+def train_pair_map(pair: Pair, seed: int = 0, config: TrainingConfig = DEFAULT) -> Vectors:
     """Return the map (d_teacher, d_draft) trained with the cosine loss on every training item of the pair."""
     rows = pair.holdout.train
-    return train_map(pair.draft[rows], pair.teacher[rows], seed=seed).weights
+    return train_map(pair.draft[rows], pair.teacher[rows], seed=seed, config=config).weights
 
 
 def choose_score(pair: Pair, weights: Vectors) -> str:
@@ -46,8 +48,6 @@ def check_promise(
     Folds are of whole label groups, so no output is judged by a threshold that has seen its topic. Raises CorpusError
     for fewer label groups than folds.
     """
-    from sklearn.model_selection import GroupKFold
-
     if (groups := len(set(labels.tolist()))) < FOLDS:
         raise CorpusError(
             f"{groups} held-out label groups are too few to check a promise on; give at least {FOLDS * 5}"
@@ -68,7 +68,7 @@ def gate_of_map(pair: Pair, weights: Vectors) -> dict[str, Any]:
     found, correct = gate.leave_one_out(mapped, labels)
     score = choose_score(pair, weights)
     targets = {}
-    for target in TARGETS:
+    for target in RISK_TARGETS:
         certificate = certify(getattr(found, score), correct, risk_target=target, groups=labels)
         targets[f"{target:.2f}"] = {
             "threshold": certificate.threshold,

@@ -2,19 +2,14 @@
 
 from __future__ import annotations
 
-import base64
-from typing import TYPE_CHECKING
-
 import numpy as np
 from numpy.typing import NDArray
 
-if TYPE_CHECKING:
-    from embalign.evaluation.retrieval import Labels
-
-Array = NDArray[np.float64]
+from embalign.evaluation.measurement import ByLabel
+from embalign.evaluation.retrieval import Labels
 
 
-def label_values(values: Array, labels: Labels) -> Array:
+def label_values(values: NDArray[np.float64], labels: Labels) -> NDArray[np.float64]:
     """Return one value a label (G,), labels sorted, whose mean is the mean of `values` (n,) over items.
 
     NaN items are left out. Their spread over labels is what the choice of labels adds to the mean: a label of n_g items
@@ -28,11 +23,6 @@ def label_values(values: Array, labels: Labels) -> Array:
     return np.asarray(mean + (np.bincount(group, weights=values[kept]) - sizes * mean) / sizes.mean())
 
 
-def pack(values: Array) -> str:
-    """Return an array as text, so that it can travel in a row: base64 of little-endian float32."""
-    return base64.b64encode(values.astype("<f4").tobytes()).decode("ascii")
-
-
-def unpack(text: str) -> NDArray[np.float32]:
-    """Return the float32 array that `pack` made a text of."""
-    return np.frombuffer(base64.b64decode(text), dtype="<f4").astype(np.float32)
+def by_label(labels: Labels, **values: NDArray[np.float64]) -> dict[str, ByLabel]:
+    """Return the values by label of several metrics, each given over the same n items, as a measurement keeps them."""
+    return {name: label_values(of_items, labels).astype(np.float32) for name, of_items in values.items()}

@@ -21,6 +21,7 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
+from scipy.optimize.elementwise import find_root
 from scipy.special import betainc
 from scipy.stats import beta, norm, t
 
@@ -155,7 +156,6 @@ def _lacking(
     wrong: NDArray[np.int64], accepted: NDArray[np.int64], effect: Scores, risk_target: float, confidence: float
 ) -> int | None:
     """The fewest further accepts that would certify some threshold, if its risk stays as it is."""
-    from scipy.optimize.elementwise import find_root
 
     def excess(log_size: Scores, risk: Scores) -> Scores:
         # The bound is at the target where the target has this probability below it: no quantile has to be inverted.

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy.stats import rankdata
+from sklearn.preprocessing import normalize
 
 from embalign.pairs import Vectors
 
@@ -30,9 +32,6 @@ def pairwise_spearman(mapped: Vectors, teacher: Vectors) -> float:
 
     NaN where one space gives every pair the same similarity, as a constant predictor does.
     """
-    from scipy.stats import rankdata
-    from sklearn.preprocessing import normalize
-
     rows, columns = np.triu_indices(len(mapped), k=1)
     left, right = ((unit @ unit.T)[rows, columns] for unit in (normalize(mapped), normalize(teacher)))
     if np.ptp(left) < 1e-6 or np.ptp(right) < 1e-6:

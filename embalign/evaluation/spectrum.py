@@ -11,6 +11,8 @@ from __future__ import annotations
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy.special import hyp2f1
+from sklearn.preprocessing import normalize
 
 from embalign.evaluation.similarity import cosines
 from embalign.pairs import Vectors
@@ -18,8 +20,6 @@ from embalign.pairs import Vectors
 
 def amplitude_spectra(vectors: Vectors) -> NDArray[np.float64]:
     """Return |RFFT| of each row, (n, floor(d/2)+1), scaled to length 1; a zero row stays zero."""
-    from sklearn.preprocessing import normalize
-
     return np.asarray(normalize(np.abs(np.fft.rfft(vectors.astype(np.float64), axis=1))))
 
 
@@ -43,8 +43,6 @@ def spec_mses(mapped: Vectors, teacher: Vectors) -> NDArray[np.float64]:
 
 def rayleigh_law(cosine: NDArray[np.float64]) -> NDArray[np.float64]:
     """Return the spectral cosine expected at a cosine in [-1, 1]: from pi/4 at 0 to 1 at +-1."""
-    from scipy.special import hyp2f1
-
     return np.asarray(np.pi / 4 * hyp2f1(-0.5, -0.5, 1.0, np.square(cosine)))
 
 

@@ -10,13 +10,15 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy as np
+import pandas as pd
 from numpy.typing import NDArray
 
-from embalign.evaluation.by_label import label_values, pack
+from embalign.evaluation.by_label import label_values
 from embalign.evaluation.gate import Scores, answer, similarities
+from embalign.evaluation.measurement import ByLabel, Measurement
+from embalign.evaluation.scorecard import FIRST_HIT
 
 PLAIN = "plain"
-METRICS = ("recall_at_1", "mrr", "accept_top1", "accept_margin")
 PLAIN_COVERAGE = 0.5
 
 
@@ -24,8 +26,8 @@ PLAIN_COVERAGE = 0.5
 class StyleOutcomes:
     """What each of n queries of one style brings, (n,) each: hit at 1, reciprocal rank, and the gate's two scores."""
 
-    recall_at_1: Scores
-    mrr: Scores
+    hit: Scores
+    reciprocal_rank: Scores
     top1: Scores
     margin: Scores
 
@@ -49,32 +51,35 @@ def style_outcomes(
     return StyleOutcomes((ranks <= 1).astype(np.float64), 1 / ranks, found.top1, found.margin)
 
 
-def score_styles(outcomes: Mapping[str, StyleOutcomes], labels: NDArray[np.str_]) -> dict[str, float | str]:
-    """Return each metric by style, and its spread and range over styles; `outcomes` are of the same n contents.
+def score_styles(outcomes: Mapping[str, StyleOutcomes], labels: NDArray[np.str_]) -> Measurement:
+    """Return each metric's spread and range over styles, and its mean by style; `outcomes` are of the same n contents.
 
-    ``styled_items`` and ``styled_groups`` count the contents and their label groups.
-
-    Accept rates are at the threshold that accepts half of the plain queries. The spread comes with its values by label
-    group, linearised: d spread / d mean of a style is (mean - grand mean) / ((S - 1) spread).
+    ``styled_items`` and ``styled_groups`` count the contents and their label groups. The table `styles` has a row per
+    metric and style. Accept rates are at the threshold that accepts half of the plain queries. The spread comes with
+    its values by label group, linearised: d spread / d mean of a style is (mean - grand mean) / ((S - 1) spread).
     """
-    thresholds = {
-        score: float(np.quantile(getattr(outcomes[PLAIN], score), 1 - PLAIN_COVERAGE)) for score in ("top1", "margin")
-    }
-    row: dict[str, float | str] = {"styled_items": len(labels), "styled_groups": len(set(labels.tolist()))}
-    for metric in METRICS:
-        values = {style: _values(found, metric, thresholds) for style, found in outcomes.items()}
-        means = np.array([value.mean() for value in values.values()])
+    plain = outcomes[PLAIN]
+    thresholds = [float(np.quantile(scores, 1 - PLAIN_COVERAGE)) for scores in (plain.top1, plain.margin)]
+    metrics: dict[str, float] = {"styled_items": len(labels), "styled_groups": len(set(labels.tolist()))}
+    spreads: dict[str, ByLabel] = {}
+    rows = []
+    for metric, values in _values(outcomes, *thresholds).items():
+        means = np.array([of_style.mean() for of_style in values])
         spread = float(means.std(ddof=1))
-        row |= {f"{metric}_{style}": float(mean) for style, mean in zip(values, means, strict=True)}
-        row |= {f"spread_{metric}": spread, f"range_{metric}": float(np.ptp(means))}
+        metrics |= {f"spread_{metric}": spread, f"range_{metric}": float(np.ptp(means))}
         slopes = (means - means.mean()) / ((len(means) - 1) * spread) if spread > 0 else np.zeros(len(means))
-        by_label = np.array([label_values(value, labels) for value in values.values()])
-        row[f"spread_{metric}_by_label"] = pack(spread + slopes @ (by_label - means[:, None]))
-    return row
+        by_label = np.array([label_values(of_style, labels) for of_style in values])
+        spreads[f"spread_{metric}"] = (spread + slopes @ (by_label - means[:, None])).astype(np.float32)
+        rows += [(metric, style, float(mean)) for style, mean in zip(outcomes, means, strict=True)]
+    return Measurement(metrics, spreads, {"styles": pd.DataFrame(rows, columns=["metric", "style", "value"])})
 
 
-def _values(found: StyleOutcomes, metric: str, thresholds: Mapping[str, float]) -> Scores:
-    kind, _, score = metric.partition("_")
-    if kind == "accept":
-        return np.asarray(getattr(found, score) >= thresholds[score], dtype=np.float64)
-    return np.asarray(getattr(found, metric), dtype=np.float64)
+def _values(outcomes: Mapping[str, StyleOutcomes], least_top1: float, least_margin: float) -> dict[str, list[Scores]]:
+    """The values (n,) of each metric, one array a style."""
+    found = outcomes.values()
+    return {
+        FIRST_HIT: [style.hit for style in found],
+        "mrr": [style.reciprocal_rank for style in found],
+        "accept_top1": [(style.top1 >= least_top1).astype(np.float64) for style in found],
+        "accept_margin": [(style.margin >= least_margin).astype(np.float64) for style in found],
+    }

@@ -3,39 +3,55 @@
 from __future__ import annotations
 
 import itertools
-import pkgutil
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-Value = str | int | float
+from embalign.alignment.config import DEFAULT, TrainingConfig
+from embalign.lazy import Reference, lazy, reference
+
+if TYPE_CHECKING:
+    from embalign.evaluation.measurement import Measurement
+
+Value = str | int | float | Reference
 Settings = dict[str, Value]
-Row = dict[str, Value]
 
-PROFILES = ("quick", "full", "gate")
+PROFILES = ("quick", "full", "regression")
+ALIASES = {"gate": "regression"}  # of a profile's name, from before the output-level gate had the word for itself
+
+threadpool_limits = lazy("threadpoolctl").threadpool_limits
 
 
-def grid(**axes: Sequence[Value]) -> list[Settings]:
+def grid(**axes: Sequence[Value | Callable[..., Any]]) -> list[Settings]:
     """Return every combination of the axes' values, the last axis changing fastest.
+
+    A value is a string, a number, or a function, which is known by its name. Raises ValueError for an axis without
+    values or with one twice, and for a function that has no name to import it by.
 
     >>> grid(policy=["random"], ratio=[0.1, 1.0])
     [{'policy': 'random', 'ratio': 0.1}, {'policy': 'random', 'ratio': 1.0}]
     """
-    for axis, values in axes.items():
+    plain = {axis: [_plain(value) for value in values] for axis, values in axes.items()}
+    for axis, values in plain.items():
         if not values or len(set(values)) != len(values):
             raise ValueError(f"axis {axis!r} needs distinct values, found {list(values)}")
-    return [dict(zip(axes, values, strict=True)) for values in itertools.product(*axes.values())]
+    return [dict(zip(plain, values, strict=True)) for values in itertools.product(*plain.values())]
+
+
+def _plain(value: Value | Callable[..., Any]) -> Value:
+    return value if isinstance(value, str | int | float) else reference(value)
 
 
 @dataclass(frozen=True)
 class Cell:
-    """One setting of one table: all that `measure` needs besides the pair."""
+    """One setting of one table: all that a measuring function needs besides the pair."""
 
     experiment: str
     table: str
     pair: str
     settings: tuple[tuple[str, Value], ...]
     seed: int
+    training: TrainingConfig = DEFAULT
 
     def __getitem__(self, name: str) -> Any:
         return dict(self.settings)[name]
@@ -49,9 +65,10 @@ class Cell:
         ]
         return "-".join([*first, *(str(value) for value in settings.values()), f"seed{self.seed:02d}"])
 
-    def identity(self) -> Row:
-        """The columns that name this cell in its table."""
-        return {"pair": self.pair, **dict(self.settings), "seed": self.seed}
+    def identity(self) -> dict[str, str | int | float]:
+        """Return the columns that identify this cell in its table."""
+        named = {name: str(value) if isinstance(value, Reference) else value for name, value in self.settings}
+        return {"pair": self.pair, **named, "seed": self.seed}
 
 
 _NUMBERS = {"ratio": 2, "lambda": 4}
@@ -65,45 +82,58 @@ def _number(value: Any, digits: int) -> str:
 
 @dataclass(frozen=True)
 class Table:
-    """One CSV of an experiment: `measure` ("module:function") turns a pair and a cell into a row of numbers.
+    """One CSV of an experiment: `measure`, given as a function, turns a pair and a cell into a :class:`Measurement`.
 
-    `gate` is the small grid of the merge gate; a table without one takes no part in it.
+    `regression` is the small grid of the regression check; a table without one takes no part in it.
     """
 
     name: str
-    measure: str
+    measure: Reference
     quick: Sequence[Settings]
     full: Sequence[Settings] = ()
-    gate: Sequence[Settings] = ()
+    regression: Sequence[Settings] = ()
     seeds: int | None = None
 
-    def run(self, pair: Any, cell: Cell) -> Row:
-        """Measure one cell on one thread: sums on several may differ in the last bit."""
-        from threadpoolctl import threadpool_limits
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "measure", reference(self.measure))
 
-        measure: Callable[[Any, Cell], Row] = pkgutil.resolve_name(self.measure)
+    def run(self, pair: Any, cell: Cell) -> Measurement:
+        """Measure one cell on one thread: sums on several may differ in the last bit."""
         with threadpool_limits(1):
-            return measure(pair, cell)
+            found: Measurement = self.measure(pair, cell)
+        return found
 
 
 @dataclass(frozen=True)
 class Experiment:
-    """Tables measured over common seeds, and the report ("module:function") drawn from their rows."""
+    """Tables measured over common seeds, and the functions that write a report and a conclusion from them.
+
+    `report(results, about, folder)` takes the :class:`~embalign.evaluation.results.Results` of each table by name and
+    the provenance of the run, writes the artifacts into a folder and returns a one-line answer.
+    """
 
     name: str
-    report: str
+    report: Reference
     tables: tuple[Table, ...]
     quick_seeds: int = 5
     full_seeds: int = 10
-    gate_seeds: int = 7  # a loss of twice what matters is then seen in at least 95 %: docs/calibration/regression.md
-    conclusion: str = ""  # "module:function" that writes the text of a promoted run
+    regression_seeds: int = (
+        7  # a loss of twice what matters is then seen in at least 95 %: docs/calibration/regression.md
+    )
+    conclusion: Reference | None = None
+    training: TrainingConfig = DEFAULT
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "report", reference(self.report))
+        if self.conclusion is not None:
+            object.__setattr__(self, "conclusion", reference(self.conclusion))
 
     def table(self, name: str) -> Table:
         """Return the table of that name."""
         return next(table for table in self.tables if table.name == name)
 
-    def measures(self) -> dict[str, str]:
-        """Return what measures each table ("module:function"), by the table's name."""
+    def measures(self) -> Mapping[str, Reference]:
+        """Return what measures each table, by the table's name."""
         return {table.name: table.measure for table in self.tables}
 
     def cells(self, pair: str, profile: str, seeds: int | None = None) -> list[Cell]:
@@ -112,9 +142,9 @@ class Experiment:
 
     def table_cells(self, table: Table, pair: str, profile: str, seeds: int | None = None) -> Iterable[Cell]:
         """Yield one table's cells, seed by seed."""
-        usual = {"quick": self.quick_seeds, "full": self.full_seeds, "gate": self.gate_seeds}[profile]
+        usual = {"quick": self.quick_seeds, "full": self.full_seeds, "regression": self.regression_seeds}[profile]
         count = usual if seeds is None else seeds
-        chosen = {"quick": table.quick, "full": table.full or table.quick, "gate": table.gate}[profile]
+        chosen = {"quick": table.quick, "full": table.full or table.quick, "regression": table.regression}[profile]
         for seed in range(min(count, table.seeds or count)):
             for settings in chosen:
-                yield Cell(self.name, table.name, pair, tuple(settings.items()), seed)
+                yield Cell(self.name, table.name, pair, tuple(settings.items()), seed, self.training)

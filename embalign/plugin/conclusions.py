@@ -9,13 +9,14 @@ from typing import Any
 import pytest
 
 from embalign.errors import ConclusionError
-from embalign.research.conclusion import CHECKS, read_conclusion
+from embalign.research.conclusion import CHECKS, TEXT, read_conclusion
+from embalign.research.promote import reverify
 
 
 def collect(path: Path, research: Path, parent: pytest.Collector) -> pytest.Collector | None:
     """Return the cases of a file under docs/research/: a conclusion's text, or what belongs to no conclusion."""
     folder = research / path.relative_to(research).parts[0]
-    text = folder / "README.md"
+    text = folder / TEXT
     if path == text:
         return ConclusionFile.from_parent(parent, path=path)
     if text.is_file() or path.name.startswith("."):  # beside a conclusion's text, its own checks know what may be there
@@ -47,8 +48,6 @@ class ConclusionItem(pytest.Item):
         """Raise ConclusionError if the check fails."""
         found = read_conclusion(self.path.parent)
         if self.name == "reverify":
-            from embalign.research.promote import reverify
-
             self.add_report_section("call", "reverify", reverify(found, self.config.rootpath))
         else:
             CHECKS[self.name](found, self.config.rootpath)

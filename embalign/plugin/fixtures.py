@@ -1,50 +1,62 @@
-"""What a case of an experiment may ask for: its cell measured, its pair, its seed."""
+"""What a case of an experiment may ask for: its cell measured, the embeddings of its pair, its seed."""
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable
-from typing import Any
 
 import pytest
 
 from embalign.errors import CellFailedError, NotStoredError, StoreError
-from embalign.experiments.grid import Cell, Experiment, Row, Table
-from embalign.runs.runner import Session
+from embalign.evaluation.measurement import Failure, Measurement, Outcome
+from embalign.experiments.grid import Cell, Experiment, Table
+from embalign.lazy import Reference
+from embalign.pairs.pair import Pair
+from embalign.runs.runner import Runner
 
-ROW_PROPERTY = "embalign_row"
-SESSION = pytest.StashKey[Session]()
+RUNNER = pytest.StashKey[Runner]()
+OUTCOME = pytest.StashKey[tuple[Reference, Cell, Outcome]]()
 
 
 @pytest.fixture
-def measure(request: pytest.FixtureRequest) -> Callable[[Cell], Row]:
-    """Return a function that gives a cell's row, measured or stored, and reports it."""
-    _, table = declared(request.node.get_closest_marker("cells"))
-    session = request.config.stash[SESSION]
+def measure(request: pytest.FixtureRequest) -> Callable[..., Measurement]:
+    """Return a function of cell, embeddings and seed that gives the cell's Measurement.
 
-    def run(cell: Cell) -> Row:
+    It is taken from the results store, from the workers of `--workers` or `--dask`, or made here; it is stored when the
+    case ends.
+    """
+    _, table = declared(request.node.get_closest_marker("cells"))
+    runner = request.config.stash[RUNNER]
+
+    def run(cell: Cell, embeddings: Pair | None = None, seed: int | None = None) -> Measurement:
+        pair = runner.pair(cell.pair) if embeddings is None else embeddings
+        if (pair.name, cell.seed if seed is None else seed) != (cell.pair, cell.seed):
+            raise pytest.UsageError(f"{cell.id} is a cell of {cell.pair} with seed {cell.seed}, not of another")
         try:
-            row = session.row(table, cell)
+            found = runner.measure(table, cell, pair)
         except CellFailedError as error:
-            _report_row(request, table, cell, {"status": f"failed: {error}"})
+            request.node.stash[OUTCOME] = (table.measure, cell, Failure(str(error)))
             raise _failure(cell, error) from None
         except (NotStoredError, StoreError) as error:
             raise _failure(cell, error) from None
-        _report_row(request, table, cell, {**row, "status": "ok"})
-        return row
+        request.node.stash[OUTCOME] = (table.measure, cell, found)
+        return found
 
     return run
 
 
 @pytest.fixture
-def pair(request: pytest.FixtureRequest, cell: Cell) -> Any:
-    """The case's pair with its cached embeddings, loaded once a process."""
-    return request.config.stash[SESSION].pair(cell.pair)
+def embeddings(request: pytest.FixtureRequest, cell: Cell) -> Pair:
+    """The case's pair: its texts, labels, held-out split, and the cached embeddings of draft and teacher.
+
+    Read from the pair's folder on first use, once per process; a pair without embeddings is fetched before the first
+    case.
+    """
+    return request.config.stash[RUNNER].pair(cell.pair)
 
 
 @pytest.fixture
 def seed(cell: Cell) -> int:
-    """The seed of a case: it fixes the training pool, the initial map and the batch order."""
+    """The seed of the case: it fixes the training pool, the initial map and the order of the batches."""
     return cell.seed
 
 
@@ -54,10 +66,6 @@ def declared(marker: pytest.Mark | None) -> tuple[Experiment, Table]:
         raise pytest.UsageError("the measure fixture needs a case marked with pytest.mark.cells(experiment, table)")
     experiment, table = marker.args
     return experiment, experiment.table(table)
-
-
-def _report_row(request: pytest.FixtureRequest, table: Table, cell: Cell, row: Row) -> None:
-    request.node.user_properties.append((ROW_PROPERTY, json.dumps([table.measure, vars(cell), row])))
 
 
 def _failure(cell: Cell, error: Exception) -> BaseException:

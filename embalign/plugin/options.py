@@ -10,15 +10,24 @@ from typing import Any
 
 import pytest
 
-from embalign.experiments.grid import PROFILES
+from embalign.experiments.grid import ALIASES, PROFILES
+from embalign.lazy import lazy
 from embalign.runs.runner import RESULTS, Options
 
 DEFAULT_PAIR = "qwen-sentence-align"
+
+cpu_count = lazy("joblib").cpu_count  # knows processor affinity and the limits of containers
 
 
 def add_options(parser: pytest.Parser) -> None:
     """Add the `embalign` group."""
     group = parser.getgroup("embalign", "embedding-alignment experiments")
+    _add_what(group)
+    _add_how(group)
+    _add_purpose(group)
+
+
+def _add_what(group: pytest.OptionGroup) -> None:
     group.addoption(
         "--pair",
         action="append",
@@ -28,12 +37,21 @@ def add_options(parser: pytest.Parser) -> None:
     )
     group.addoption(
         "--profile",
-        choices=PROFILES,
+        choices=(*PROFILES, *ALIASES),
         default="quick",
-        help="quick: six ratios, five seeds; full: more ratios and ten seeds; gate: the merge gate's small grid, "
-        "seven seeds, no reports (default: %(default)s)",
+        help="quick: six ratios, five seeds; full: more ratios and ten seeds; regression (or gate): the small grid of "
+        "the regression check, seven seeds, no reports (default: %(default)s)",
     )
     group.addoption("--seeds", type=_at_least(2), metavar="N", help="number of seeds, at least 2 (default: by profile)")
+    group.addoption(
+        "--refresh",
+        action="store_true",
+        help="embed the chosen pairs again with the models in their pair.toml; vectors of models whose weights a "
+        "server pins by digest are taken from the cache (default: embed only pairs that have no embeddings)",
+    )
+
+
+def _add_how(group: pytest.OptionGroup) -> None:
     group.addoption(
         "--reports-dir",
         type=Path,
@@ -44,33 +62,34 @@ def add_options(parser: pytest.Parser) -> None:
         "--results",
         choices=RESULTS,
         default="only-missing",
-        help="only-missing: reuse cells stored by earlier runs; always: measure every cell anew; only-cache: measure "
+        help="only-missing: reuse cells stored by earlier runs; always: measure every cell again; only-cache: measure "
         "nothing and rebuild artifacts from stored cells (default: %(default)s)",
-    )
-    group.addoption(
-        "--refresh",
-        action="store_true",
-        help="embed the chosen pairs again with the models in their pair.toml; vectors of models whose weights a "
-        "server pins by digest are taken from the cache (default: embed only pairs that have no embeddings)",
     )
     group.addoption(
         "--workers",
         type=_workers,
         default=0,
         metavar="N|auto",
-        help="measure in this many processes; auto: one a processor (default: in pytest's own process)",
+        help="measure in this many processes; auto: one per processor (default: in pytest's own process)",
     )
+    group.addoption(
+        "--dask", metavar="ADDRESS", help="measure on an existing Dask cluster, for instance tcp://host:8786"
+    )
+
+
+def _add_purpose(group: pytest.OptionGroup) -> None:
     group.addoption(
         "--regression",
         choices=("off", "report", "strict"),
         default="off",
-        help="compare the run with the committed baselines, a test result a metric; strict fails on regressed, missing "
-        "or incomparable (default: %(default)s)",
+        help="compare the run with the committed baselines, one test result per metric; strict fails on regressed, "
+        "missing or incomparable (default: %(default)s)",
     )
     group.addoption(
         "--update-baseline",
         action="store_true",
-        help="write the baselines of the experiments that were run; needs --profile gate, a whole grid, a clean tree",
+        help="write the baselines of the experiments that were run; needs --profile regression, the whole grid, a "
+        "clean tree",
     )
     group.addoption(
         "--promote",
@@ -82,20 +101,18 @@ def add_options(parser: pytest.Parser) -> None:
         action="store_true",
         help="with docs/research: also measure each promoted conclusion again and compare; takes as long as its run",
     )
-    group.addoption(
-        "--dask", metavar="ADDRESS", help="measure on an existing Dask cluster, for instance tcp://host:8786"
-    )
 
 
 def read_options(config: pytest.Config, *, worker: bool) -> Options:
     """Return what the user chose; an xdist worker measures in its own process. Raises UsageError for what clashes."""
     chosen = config.getoption
-    if clash := _clash(chosen):
+    profile = ALIASES.get(chosen("profile"), chosen("profile"))
+    if clash := _clash(chosen, profile):
         raise pytest.UsageError(clash)
     return Options(
         root=config.rootpath,
         pairs=chosen("pair") or [DEFAULT_PAIR],
-        profile=chosen("profile"),
+        profile=profile,
         seeds=chosen("seeds"),
         results=chosen("results"),
         reports_dir=chosen("reports_dir"),
@@ -105,25 +122,30 @@ def read_options(config: pytest.Config, *, worker: bool) -> Options:
         regression=chosen("regression"),
         update_baseline=chosen("update_baseline"),
         promote=chosen("promote"),
+        arguments=config.invocation_params.args,
     )
 
 
-def _clash(chosen: Callable[..., Any]) -> str | None:
+def _clash(chosen: Callable[..., Any], profile: str) -> str | None:
     if chosen("refresh") and not chosen("pair"):
         return "--refresh needs --pair: it replaces the embeddings of the pairs named there"
     if chosen("workers") and chosen("dask"):
         return "--workers and --dask exclude each other: cells run in one place or the other"
     if chosen("numprocesses", None) and (chosen("workers") or chosen("dask")):
-        return "-n spreads the cases over processes of its own: leave it out with --workers or --dask"
+        return "-n runs the cases in processes of its own: leave it out with --workers or --dask"
     if chosen("update_baseline"):
         if os.environ.get("CI", "").lower() in ("1", "true"):
             return "--update-baseline while CI is set: a baseline is updated by hand and reviewed like any change"
-        if chosen("profile") != "gate":
-            return "--update-baseline: a baseline holds the small grid of the merge gate; add --profile gate"
+        if profile != "regression":
+            return (
+                "--update-baseline: a baseline holds the small grid of the regression check; add --profile regression"
+            )
         if chosen("seeds") is not None:
             return "--update-baseline: a baseline holds every seed of its grid; leave --seeds out"
-    if chosen("promote") and chosen("profile") == "gate":
-        return "--promote: the merge gate's small grid is too small for a conclusion; choose another --profile"
+    if chosen("promote") and profile == "regression":
+        return (
+            "--promote: the small grid of the regression check is too small for a conclusion; choose another --profile"
+        )
     return None
 
 
@@ -137,8 +159,4 @@ def _at_least(smallest: int) -> Callable[[str], int]:
 
 
 def _workers(text: str) -> int:
-    if text != "auto":
-        return _at_least(1)(text)
-    from loky import cpu_count
-
-    return int(cpu_count())
+    return int(cpu_count()) if text == "auto" else _at_least(1)(text)

@@ -1,26 +1,28 @@
-"""The merge gate's verdicts as pytest's test results, and as GitHub Actions reads them."""
+"""The verdicts of the regression check as pytest's test results, and as GitHub Actions reads them."""
 
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
 from pathlib import Path
 from typing import Literal
 
 import pytest
 
+from embalign.regression.check import judge
 from embalign.regression.words import explain, summary
+from embalign.runs.runner import Runner
 from embalign.verdicts.regression import FAILURES, RegressionVerdict
 
+Verdicts = list[tuple[str, str, RegressionVerdict]]
 
-def report_verdicts(
-    session: pytest.Session, verdicts: Sequence[tuple[str, str, RegressionVerdict]], *, strict: bool
-) -> list[str]:
-    """Log one test result for each (pair, experiment, verdict) and return what to tell the user, line by line.
 
-    If `strict`, verdicts that fail the gate fail the session, and under GitHub Actions there is an ::error line each.
+def report_verdicts(session: pytest.Session, runner: Runner, *, strict: bool) -> list[str]:
+    """Log one test result per verdict on a session's runs and return what to tell the user, line by line.
+
+    If `strict`, verdicts that fail the check fail the session, and under GitHub Actions there is an ::error line each.
     """
     messages, annotations = [], []
+    verdicts = _verdicts(runner)
     several = len({pair for pair, _, _ in verdicts}) > 1
     for pair, experiment, verdict in verdicts:
         words = explain(pair, experiment, verdict)
@@ -36,6 +38,14 @@ def report_verdicts(
         with Path(path).open("a", encoding="utf-8") as file:
             file.write(summary(verdicts))
     return messages + (annotations if os.environ.get("GITHUB_ACTIONS") == "true" else [])
+
+
+def _verdicts(runner: Runner) -> Verdicts:
+    """Pair, experiment and verdict; at least one verdict a pair."""
+    if not runner.run_experiments():
+        nothing = RegressionVerdict("baseline", "missing", detail="no case was run that has a baseline")
+        return [(pair, "nothing", nothing) for pair in runner.names()]
+    return [(run.pair, run.experiment.name, verdict) for run in runner.runs() for verdict in judge(run)]
 
 
 def _log_result(config: pytest.Config, nodeid: str, failure: str | None) -> None:

@@ -1,4 +1,4 @@
-"""The merge gate's verdicts in words: for a terminal, for a job's summary, for a failed test."""
+"""The verdicts of the regression check in words: for a terminal, for a job's summary, for a failed test."""
 
 from __future__ import annotations
 
@@ -19,10 +19,10 @@ def explain(pair: str, experiment: str, verdict: RegressionVerdict) -> str:
     )
     match verdict.kind:
         case "regressed":
-            return f"{size}; mend the change, or, if the loss is meant, run again with --update-baseline and commit"
+            return f"{size}; fix the regression; if the drop is intended, rerun with --update-baseline and commit"
         case "improved":
             return (
-                f"{size}; if no fault flatters it, the baseline is stale: run again with --update-baseline and commit"
+                f"{size}; if no fault causes the gain, the baseline is stale: rerun with --update-baseline and commit"
             )
         case _:
             return size
@@ -31,7 +31,7 @@ def explain(pair: str, experiment: str, verdict: RegressionVerdict) -> str:
 def summary(verdicts: Sequence[tuple[str, str, RegressionVerdict]]) -> str:
     """Return the verdicts as a Markdown table."""
     lines = [
-        "### Merge gate on metric regressions",
+        "### Regression check",
         "",
         "| experiment | pair | metric | verdict | change | 95 % interval | limit |",
         "|:--|:--|:--|:--|--:|--:|--:|",

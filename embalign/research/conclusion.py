@@ -1,7 +1,8 @@
 """A promoted conclusion: a folder with a text, the raw data and figures it rests on, and where they come from.
 
-The text opens with TOML between two lines of `+++`: command, config, seeds, commit, raw data, figures, data source and
-the SHA-256 of every file. `verify` checks all of it against the files, the pair and each other, without torch.
+README.md is the text. conclusion.toml beside it is what machines read: command, config, seeds, commit, raw data,
+figures, data source, the SHA-256 of every file, and a claim for every number of the text. `verify` checks both against
+the files, the pair and each other, without torch.
 """
 
 from __future__ import annotations
@@ -10,7 +11,7 @@ import csv
 import json
 import re
 import tomllib
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -19,7 +20,8 @@ from embalign.errors import ClaimError, ConclusionError, PairError
 from embalign.experiments.tables import rerun_command
 from embalign.pairs.pair import pair_digest
 from embalign.pairs.provenance import file_digest, line_ends_hint
-from embalign.research.claims import check_numbers, claims_of
+from embalign.research.claims import Claim, parse
+from embalign.research.numbers import check_numbers
 
 NEEDED = {
     "title": str,
@@ -37,10 +39,12 @@ NEEDED = {
     "config": dict,
     "sha256": dict,
     "names": list,
+    "claims": list,
 }
+TEXT, MACHINE_READABLE = "README.md", "conclusion.toml"
 FENCE = re.compile(r"^```\n(.*?)^```$", re.DOTALL | re.MULTILINE)
-COMMENT = re.compile(r"<!--.*?-->", re.DOTALL)
 IMAGE = re.compile(r"!\[[^\]]*\]\(([^)]*)\)")
+FIGURE = re.compile(rf"^{IMAGE.pattern}$", re.MULTILINE)
 LINK = re.compile(r"\]\(([^)#]+)\)")
 REFERENCE = re.compile(r"^ {0,3}\[[^\]]+\]:.*$", re.MULTILINE)
 CUT_OFF = re.compile(r"[A-Za-z]+@\d+")
@@ -48,33 +52,38 @@ CUT_OFF = re.compile(r"[A-Za-z]+@\d+")
 
 @dataclass(frozen=True)
 class Conclusion:
-    """A conclusion's folder, its front matter and its text."""
+    """A conclusion's folder, what its conclusion.toml says of the run and of each number, and its text."""
 
     folder: Path
     about: Mapping[str, Any]
+    claims: Sequence[Claim]
     text: str
 
 
 def read_conclusion(folder: Path) -> Conclusion:
-    """Return the conclusion in a folder. Raises ConclusionError for front matter that is missing or not complete."""
-    path = folder / "README.md"
-    parts = re.split(r"^\+\+\+$\n?", path.read_text(encoding="utf-8"), maxsplit=2, flags=re.MULTILINE)
-    if len(parts) != 3 or parts[0].strip():
-        raise ConclusionError(f"{path}: must open with front matter between two lines of +++")
+    """Return the conclusion in a folder. Raises ConclusionError for a file missing, unreadable or incomplete."""
+    path = folder / MACHINE_READABLE
     try:
-        about = tomllib.loads(parts[1])
-    except tomllib.TOMLDecodeError as error:
-        raise ConclusionError(f"{path}: front matter is not TOML ({error})") from None
+        about = tomllib.loads(path.read_text(encoding="utf-8"))
+        text = (folder / TEXT).read_text(encoding="utf-8")
+    except OSError as error:
+        raise ConclusionError(f"{folder.name}: {TEXT} and {MACHINE_READABLE} belong together ({error})") from None
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise ConclusionError(f"{path}: not TOML, or not UTF-8 ({error})") from None
     for name, kind in NEEDED.items():
         if not isinstance(about.get(name), kind):
-            raise ConclusionError(f"{path}: front matter needs {name} ({kind.__name__}), found {about.get(name)!r}")
+            raise ConclusionError(f"{path}: needs {name} ({kind.__name__}), found {about.get(name)!r}")
     if unknown := set(about) - set(NEEDED):
-        raise ConclusionError(f"{path}: front matter has an unknown {sorted(unknown)[0]!r}")
-    return Conclusion(folder, about, parts[2])
+        raise ConclusionError(f"{path}: has an unknown {sorted(unknown)[0]!r}")
+    try:
+        claims = [parse(table) for table in about.pop("claims")]
+    except (ClaimError, AttributeError) as error:
+        raise ConclusionError(f"{path}: {error}") from None
+    return Conclusion(folder, about, claims, text)
 
 
 def check_provenance(found: Conclusion, root: Path) -> None:
-    """Raise ConclusionError unless front matter, provenance.json and the pair's data agree on what was run."""
+    """Raise ConclusionError unless conclusion.toml, provenance.json and the pair's data agree on what was run."""
     about, path = found.about, found.folder / "provenance.json"
     try:
         provenance = json.loads(path.read_text(encoding="utf-8"))
@@ -85,6 +94,7 @@ def check_provenance(found: Conclusion, root: Path) -> None:
             "seeds": provenance["seeds"],
             "config": provenance["config"],
             "commit": provenance["commit"]["id"],
+            "data": provenance.get("folder", f"benchmark/{provenance['pair']}"),
             "pair_sha256": provenance["data"]["pair_sha256"],
         }
         models = [(provenance["data"].get(role) or {}).get("model") for role in ("draft", "teacher")]
@@ -94,11 +104,11 @@ def check_provenance(found: Conclusion, root: Path) -> None:
         raise ConclusionError(f"{path}: not a run's provenance ({error!r})") from None
     for name, value in recorded.items():
         if about[name] != value:
-            raise ConclusionError(f"{name}: the front matter says {about[name]!r}, provenance.json {value!r}")
+            raise ConclusionError(f"{name}: conclusion.toml says {about[name]!r}, provenance.json {value!r}")
     if not clean:
         raise ConclusionError("the run was made from a tree that differed from its commit")
-    if about["command"] != (command := rerun_command(about["experiment"], about)):
-        raise ConclusionError(f"command: the front matter says {about['command']!r}, the run was {command!r}")
+    if about["command"] != (command := rerun_command(provenance["experiment"], provenance)):
+        raise ConclusionError(f"command: conclusion.toml says {about['command']!r}, the run was {command!r}")
     known = {about["pair"], *models}
     if unknown := [name for name in about["names"] if name not in known and not CUT_OFF.fullmatch(name)]:
         raise ConclusionError(
@@ -106,10 +116,10 @@ def check_provenance(found: Conclusion, root: Path) -> None:
         )
     place = f"{about['date']}-{about['experiment']}-{about['pair']}"
     if found.folder.name != place and not found.folder.name.startswith(f"{place}."):  # where it is being built
-        raise ConclusionError(f"the folder is named {found.folder.name!r}; by its front matter it is {place!r}")
+        raise ConclusionError(f"the folder is named {found.folder.name!r}; by conclusion.toml it is {place!r}")
     for name in (*about["raw"], *about["figures"]):
         if artifacts.get(name) != about["sha256"].get(name):
-            raise ConclusionError(f"{name}: its SHA-256 in the front matter is not the run's own")
+            raise ConclusionError(f"{name}: its SHA-256 in conclusion.toml is not the run's own")
     data = (root / about["data"]).resolve()
     if not data.is_relative_to(root.resolve()):
         raise ConclusionError(f"data: {about['data']!r} lies outside the repository")
@@ -119,22 +129,22 @@ def check_provenance(found: Conclusion, root: Path) -> None:
         raise ConclusionError(f"data: {about['data']!r} cannot be read ({error})") from None
     if digest != about["pair_sha256"]:
         raise ConclusionError(
-            f"data: {about['data']} has SHA-256 {digest}, the front matter says {about['pair_sha256']}"
+            f"data: {about['data']} has SHA-256 {digest}, conclusion.toml says {about['pair_sha256']}"
         )
 
 
 def check_files(found: Conclusion) -> None:
-    """Raise ConclusionError unless the folder holds exactly the files that the front matter digests, unchanged."""
+    """Raise ConclusionError unless the folder holds exactly the files that conclusion.toml digests, unchanged."""
     digests: Mapping[str, str] = found.about["sha256"]
-    present = {path.name for path in found.folder.iterdir()} - {"README.md"}
+    present = {path.name for path in found.folder.iterdir()} - {TEXT, MACHINE_READABLE}
     if missing := sorted(set(digests) - present):
-        raise ConclusionError(f"{missing[0]}: named in the front matter, but not there")
+        raise ConclusionError(f"{missing[0]}: named in conclusion.toml, but not there")
     if stray := sorted(present - set(digests)):
-        raise ConclusionError(f"{stray[0]}: there, but not named in the front matter")
+        raise ConclusionError(f"{stray[0]}: there, but not named in conclusion.toml")
     for name, digest in digests.items():
         if (actual := file_digest(found.folder / name)) != digest:
             hint = line_ends_hint(found.folder / name, digest)
-            raise ConclusionError(f"{name}: its SHA-256 is {actual}, the front matter says {digest}{hint}")
+            raise ConclusionError(f"{name}: its SHA-256 is {actual}, conclusion.toml says {digest}{hint}")
     for role in ("raw", "figures"):
         if not found.about[role] or not set(found.about[role]) <= set(digests):
             raise ConclusionError(f"{role}: names no file, or one without a digest")
@@ -159,38 +169,46 @@ def check_cells(found: Conclusion) -> None:
                 if "seed" in row:
                     seen.add(int(row["seed"]))
     if seen != seeds:
-        raise ConclusionError(f"seeds: the front matter says {sorted(seeds)}, the raw data have {sorted(seen)}")
+        raise ConclusionError(f"seeds: conclusion.toml says {sorted(seeds)}, the raw data have {sorted(seen)}")
 
 
-def check_text(found: Conclusion) -> int:
-    """Return how many numbers the text binds. Raises ConclusionError for one unbound or wrong, and for a dead link."""
-    if not found.text.lstrip().startswith(f"# {found.about['title']}\n"):
-        raise ConclusionError(f"title: the text does not open with {found.about['title']!r}")
-    for block in FENCE.findall(found.text):
-        if block.strip() != found.about["command"]:
-            raise ConclusionError(
-                f"the text tells to run {block.strip()!r}, the front matter {found.about['command']!r}"
-            )
-    for target in LINK.findall(found.text):
+def check_text(found: Conclusion) -> None:
+    """Raise ConclusionError unless the text shows title, command, figures and numbers that are those of the run."""
+    about, text = found.about, found.text
+    if not text.startswith(f"# {about['title']}\n"):
+        raise ConclusionError(f"title: README.md does not open with {about['title']!r}")
+    if "<!--" in text:
+        raise ConclusionError("README.md has a comment; what machines read belongs into conclusion.toml")
+    for block in FENCE.findall(text):
+        if block.strip() != about["command"]:
+            raise ConclusionError(f"command: README.md says {block.strip()!r}, conclusion.toml {about['command']!r}")
+    for target in LINK.findall(text):
         if "://" not in target and not (found.folder / target).exists():
-            raise ConclusionError(f"the text links to {target}, which is not there")
-    if reference := REFERENCE.search(found.text):
-        raise ConclusionError(f"{reference.group(0)!r}: write the link where it is used")
-    shown = IMAGE.findall(COMMENT.sub("", found.text))
-    if sorted(shown) != sorted(found.about["figures"]):
-        raise ConclusionError(f"figures: the text shows {shown}, the front matter names {found.about['figures']}")
-    if bare := [name for name in found.about["names"] if not re.search(r"[^\W\d]", name)]:
+            raise ConclusionError(f"README.md links to {target}, which is not there")
+    if reference := REFERENCE.search(text):
+        raise ConclusionError(f"README.md, {reference.group(0)!r}: write the link where it is used")
+    shown = sorted(IMAGE.findall(text))
+    if shown != sorted(about["figures"]):
+        raise ConclusionError(f"figures: README.md shows {shown}, conclusion.toml names {about['figures']}")
+    if shown != sorted(FIGURE.findall(text)):
+        raise ConclusionError(f"figures: README.md must show each of {shown} on a line of its own")
+    check_claims(found)
+
+
+def check_claims(found: Conclusion) -> None:
+    """Raise ConclusionError for a number of the text that is not the next claim's, or not that of the raw data."""
+    names = found.about["names"]
+    if bare := [name for name in names if not re.search(r"[^\W\d]", name)]:
         raise ConclusionError(f"names: {bare[0]!r} is a number, not a name with digits in it")
-    for claim in claims_of(found.text):
-        if claim.fields.get("file") not in found.about["raw"]:
-            raise ConclusionError(f"{claim}: {claim.fields.get('file')!r} is not among the raw data")
+    for place, claim in enumerate(found.claims, start=1):
+        if claim.file not in found.about["raw"]:
+            raise ConclusionError(f"conclusion.toml, claim {place} ({claim}): {claim.file!r} is not among the raw data")
     try:
-        bound = check_numbers(FENCE.sub(" ", found.text), found.folder, found.about["names"])
+        check_numbers(FENCE.sub(" ", found.text), found.claims, found.folder, names)
     except ClaimError as error:
         raise ConclusionError(str(error)) from None
-    if bound == 0:
-        raise ConclusionError("the text binds no number")
-    return bound
+    if not found.claims:
+        raise ConclusionError("README.md binds no number: a conclusion rests on at least one of the raw data")
 
 
 CHECKS: Mapping[str, Callable[[Conclusion, Path], object]] = {

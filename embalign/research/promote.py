@@ -6,31 +6,69 @@ import csv
 import datetime
 import json
 import math
-import pkgutil
+import re
 import shutil
 import subprocess
 import sys
 import tempfile
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 from embalign.durable import move_all
-from embalign.errors import ConclusionError
+from embalign.errors import ClaimError, ConclusionError
 from embalign.experiments.tables import rerun_command
 from embalign.pairs.provenance import file_digest
-from embalign.research.conclusion import Conclusion, verify
+from embalign.research.claims import Binder, Claim
+from embalign.research.conclusion import MACHINE_READABLE, TEXT, Conclusion, verify
+from embalign.research.numbers import reads_as_number
+from embalign.runs.artifacts import report_folder
 from embalign.runs.provenance import clean_commit, machine
+from embalign.runs.run import Run
 
 TOLERANCE = 1e-3  # of a number measured on another type of machine
-LEFT_OUT = ("report.md", "README.md")
+LEFT_OUT = ("report.md", TEXT, MACHINE_READABLE)
+# From the folder with the raw data, the run's provenance, and what binds a number: title, text and names with digits.
+Conclude = Callable[[Path, Mapping[str, Any], Callable[..., str]], tuple[str, str, Sequence[str]]]
 
 
-def promote(source: Path, root: Path, conclusion: str) -> Path:
+def check_promotable(run: Run) -> None:
+    """Raise ConclusionError if it is certain before the first cell that a run cannot be promoted."""
+    if not run.folder.is_relative_to(run.root.resolve()):
+        raise ConclusionError(
+            f"--promote: the pair {run.pair} lies outside the repository, so its conclusion could not be verified; "
+            f"move {run.folder} into benchmark/ and commit"
+        )
+    if run.experiment.conclusion is None:
+        raise ConclusionError(
+            f"--promote: the experiment {run.experiment.name} declares no conclusion; give it one, "
+            "Experiment(conclusion=...), or select others with -k"
+        )
+
+
+def promote_runs(runs: Sequence[Run], *, passed: bool) -> list[str]:
+    """Promote the published reports of runs into docs/research/; return where to. Raises ConclusionError.
+
+    `passed` is whether every case of the session passed.
+    """
+    if not passed:
+        raise ConclusionError("not promoted: a conclusion is made only from a run of which every case passes")
+    messages = []
+    for run in runs:
+        name = f"{run.experiment.name} on {run.pair}"
+        if not run.complete:
+            found = f"{len(run.missing)} cells missing, {len(run.failed)} failed"
+            raise ConclusionError(f"not promoted: {name} is not a complete run ({found})")
+        check_promotable(run)
+        target = promote(report_folder(run), run.root, cast(Conclude, run.experiment.conclusion))
+        messages.append(f"{name}: promoted to {target.relative_to(run.root)}")
+    return messages
+
+
+def promote(source: Path, root: Path, conclude: Conclude) -> Path:
     """Copy the artifacts in `source` to docs/research/<date>-<experiment>-<pair>/ with a conclusion; return the folder.
 
-    `conclusion` ("module:function") writes title, text and names from the copied files. Raises ConclusionError for a
-    run from a dirty tree or in one, for artifacts that have changed since, and where the text does not hold.
+    `conclude` writes title, text and names from the copied files.XX
     """
     provenance = json.loads((source / "provenance.json").read_text(encoding="utf-8"))
     if clean_commit(root) is None or provenance["commit"]["dirty"] is not False:
@@ -43,45 +81,57 @@ def promote(source: Path, root: Path, conclusion: str) -> Path:
     # Built beside its place, so that links in its text lead where they will lead from there.
     with tempfile.TemporaryDirectory(dir=target.parent, prefix=f"{target.name}.") as name:
         building = Path(name)
-        digests: dict[str, str] = {}
-        artifacts: Mapping[str, str] = provenance["artifacts"]
-        for file in sorted(artifacts):
-            if file in LEFT_OUT:
-                continue
-            shutil.copyfile(source / file, building / file)
-            digests[file] = file_digest(building / file)
-            if digests[file] != artifacts[file]:
-                raise ConclusionError(f"not promoted: {file} has changed since the run wrote it")
-        shutil.copyfile(source / "provenance.json", building / "provenance.json")
-        digests["provenance.json"] = file_digest(building / "provenance.json")
-        write: Callable[[Path, Mapping[str, Any]], tuple[str, str, Sequence[str]]] = pkgutil.resolve_name(conclusion)
-        title, text, names = write(building, provenance)
-        about = {
-            "title": title,
-            "date": date,
-            "experiment": provenance["experiment"],
-            "pair": provenance["pair"],
-            "profile": provenance["profile"],
-            "seeds": provenance["seeds"],
-            "commit": provenance["commit"]["id"],
-            "data": f"benchmark/{provenance['pair']}",
-            "pair_sha256": provenance["data"]["pair_sha256"],
-            "raw": [file for file in digests if not file.endswith(".png") and file != "provenance.json"],
-            "figures": [file for file in digests if file.endswith(".png")],
-            "names": list(names),
-        }
-        about["command"] = rerun_command(about["experiment"], about)
-        front = _toml(about | {"config": provenance["config"], "sha256": digests})
-        body = f"{text.rstrip()}\n\n## Run it again\n\n```\n{about['command']}\n```\n"
-        (building / "README.md").write_text(f"+++\n{front}+++\n\n# {title}\n\n{body}", encoding="utf-8")
+        copy_artifacts(source, building, provenance["artifacts"])
+        try:
+            write_conclusion(building, provenance, date, conclude)
+        except ClaimError as error:
+            raise ConclusionError(f"not promoted: {error}") from None
         verify(building, root)
-        if (there := target / "README.md").exists() and there.read_bytes() != (building / "README.md").read_bytes():
-            raise ConclusionError(
-                f"not promoted: {target.relative_to(root)} holds another conclusion of today; remove that first"
-            )
+        for file in (TEXT, MACHINE_READABLE):
+            if (there := target / file).exists() and there.read_bytes() != (building / file).read_bytes():
+                raise ConclusionError(
+                    f"not promoted: {target.relative_to(root)} holds another conclusion of today; remove that first"
+                )
         target.mkdir(exist_ok=True)
         move_all(building, target)
     return target
+
+
+def copy_artifacts(source: Path, folder: Path, artifacts: Mapping[str, str]) -> None:
+    """Copy a run's raw data, figures and provenance. Raises ConclusionError for one that is not as the run wrote it."""
+    for file in sorted(set(artifacts) - set(LEFT_OUT)):
+        shutil.copyfile(source / file, folder / file)
+        if file_digest(folder / file) != artifacts[file]:
+            raise ConclusionError(f"not promoted: {file} has changed since the run wrote it")
+    shutil.copyfile(source / "provenance.json", folder / "provenance.json")
+
+
+def write_conclusion(folder: Path, provenance: Mapping[str, Any], date: str, conclude: Conclude) -> None:
+    """Write README.md and conclusion.toml beside the raw data in `folder`. Raises ClaimError."""
+    digests = {path.name: file_digest(path) for path in sorted(folder.iterdir())}
+    bind = Binder(folder)
+    title, text, names = conclude(folder, provenance, bind)
+    named = [provenance["pair"], *((provenance["data"].get(role) or {}).get("model") for role in ("draft", "teacher"))]
+    names = [*(name for name in named if name and name in f"{title} {text}" and reads_as_number(name)), *names]
+    about = {
+        "title": title,
+        "date": date,
+        "experiment": provenance["experiment"],
+        "pair": provenance["pair"],
+        "profile": provenance["profile"],
+        "seeds": provenance["seeds"],
+        "commit": provenance["commit"]["id"],
+        "data": provenance.get("folder", f"benchmark/{provenance['pair']}"),
+        "pair_sha256": provenance["data"]["pair_sha256"],
+        "raw": [file for file in digests if not file.endswith(".png") and file != "provenance.json"],
+        "figures": [file for file in digests if file.endswith(".png")],
+        "names": list(dict.fromkeys(names)),
+        "command": rerun_command(provenance["experiment"], provenance),
+    }
+    machine_readable = _toml(about, {"config": provenance["config"], "sha256": digests}, bind.claims)
+    (folder / MACHINE_READABLE).write_text(machine_readable, encoding="utf-8")
+    again = f"## Run it again\n\n```\n{about['command']}\n```"
+    (folder / TEXT).write_text(f"# {title}\n\n{text.strip()}\n\n{again}\n", encoding="utf-8")
 
 
 def reverify(found: Conclusion, root: Path) -> str:
@@ -127,9 +177,17 @@ def _close(before: Path, after: Path) -> None:
                 )
 
 
-def _toml(about: Mapping[str, Any]) -> str:
-    lines = [f"{name} = {json.dumps(value)}" for name, value in about.items() if not isinstance(value, dict)]
-    for name, table in about.items():
-        if isinstance(table, dict):
-            lines += ["", f"[{name}]", *(f"{json.dumps(key)} = {json.dumps(value)}" for key, value in table.items())]
+def _toml(values: Mapping[str, Any], tables: Mapping[str, Mapping[str, Any]], claims: Sequence[Claim]) -> str:
+    lines = _toml_lines(values)
+    for name, table in tables.items():
+        lines += ["", f"[{name}]", *_toml_lines(table)]
+    for claim in claims:
+        lines += ["", "[[claims]]", *_toml_lines(claim.table())]
     return "\n".join(lines) + "\n"
+
+
+def _toml_lines(table: Mapping[str, Any]) -> list[str]:
+    keys = {name: name if re.fullmatch(r"[A-Za-z0-9_-]+", name) else json.dumps(name) for name in table}
+    # A value in JSON is one in TOML, but for the character DEL.
+    values = {name: json.dumps(value, ensure_ascii=False) for name, value in table.items()}
+    return [f"{keys[name]} = {value}".replace("\x7f", "\\u007f") for name, value in values.items()]

@@ -1,6 +1,6 @@
 """Executors: where missing cells are measured. Both speak `concurrent.futures` and are handed cells at collection end.
 
-`--workers N` measures in loky processes on this machine; `--dask ADDRESS` sends cells to an existing Dask cluster whose
+`--workers N` measures in processes on this machine; `--dask ADDRESS` sends cells to an existing Dask cluster whose
 workers need not share a file system with the client: the pair travels by value under its content hash, once a worker.
 """
 
@@ -8,189 +8,106 @@ from __future__ import annotations
 
 import contextlib
 import functools
-import os
-import signal
 import threading
-import time
-from collections import deque
 from collections.abc import Callable
-from concurrent.futures import FIRST_COMPLETED, CancelledError, Future, wait
-from pathlib import Path
+from concurrent.futures import CancelledError, Future, wait
+from queue import SimpleQueue
 from typing import Any, Protocol
 
 from embalign.errors import ExecutorError
-from embalign.experiments.grid import Cell, Row, Table
+from embalign.evaluation.measurement import Measurement
+from embalign.experiments.grid import Cell, Table
+from embalign.lazy import lazy
+from embalign.runs.source import package_digest
+from embalign.runs.store import library_versions
+from embalign.runs.worker import Worker, WorkerDiedError
 
-ATTEMPTS = 2
+client = lazy("distributed").Client
+killed_worker = lazy("distributed.scheduler").KilledWorker
+parse_address = lazy("distributed.comm.addressing").parse_address
+get_backend = lazy("distributed.comm.registry").get_backend
+
 LOOK_SECONDS = 1.0  # between two looks at whether the cluster is still there
 
 
 class CellExecutor(Protocol):
     """What the session needs of an executor."""
 
-    def submit(self, table: Table, cell: Cell) -> Future[Row]:
+    def submit(self, table: Table, cell: Cell) -> Future[Measurement]:
         """Start measuring a cell and return its future."""
 
-    def result(self, future: Future[Row]) -> Row:
+    def result(self, future: Future[Measurement]) -> Measurement:
         """Wait for a cell's row. Raises CancelledError for one that will not come, or what the cell raised."""
 
     def shutdown(self) -> None:
         """Stop at once; cells that have not finished are dropped."""
 
 
-def measure_from_folder(table: Table, cell: Cell, folder: str, digest: str) -> Row:
-    """Measure a cell in a worker process, which loads the pair once."""
-    return table.run(_pair_of(folder, digest), cell)
-
-
-def measure_from_value(table: Table, cell: Cell, pair: Any) -> Row:
+def measure_from_value(table: Table, cell: Cell, pair: Any) -> Measurement:
     """Measure a cell on a pair that was sent along."""
     return table.run(pair, cell)
 
 
 def identify_installation() -> tuple[str, dict[str, str]]:
     """Return what a number depends on besides its cell and data: source and library versions."""
-    from embalign.runs.source import package_digest
-    from embalign.runs.store import library_versions
-
     return package_digest(), library_versions()
 
 
-@functools.lru_cache(maxsize=2)
-def _pair_of(folder: str, digest: str) -> Any:
-    from embalign.pairs.pair import load_pair
-
-    return load_pair(Path(folder))
-
-
-def _prepare_worker(parent: int) -> None:
-    # Ctrl-C reaches the whole process group; the controlling process alone decides what it means.
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
-
-    def leave_with_parent() -> None:
-        while os.getppid() == parent:
-            time.sleep(0.5)
-        os._exit(1)
-
-    # A controlling process that is killed cannot stop its workers, and they would wait for it forever.
-    threading.Thread(target=leave_with_parent, daemon=True).start()
-
-
 class LocalExecutor:
-    """Worker processes on this machine.
+    """Worker processes on this machine, each driven by a thread that gives it one cell at a time.
 
-    Only as many cells as workers are under way at a time, so when a worker dies the cells that may have killed it are
-    known: they are tried once more, one at a time, and the one that kills its worker again is given up. No other cell
-    is touched.
+    So the cell that a worker dies of is known: it is tried once more in a new process, and fails if that one dies too.
+    No other cell is touched.
     """
 
     def __init__(self, workers: int, source: Callable[[str], tuple[str, str]]) -> None:
-        self._workers = workers
         self._source = source
-        self._waiting: deque[_Job] = deque()
-        self._suspects: deque[_Job] = deque()
-        self._wake = threading.Condition()
-        self._stopped = False
-        self._pool: Any = None
-        self._thread = threading.Thread(target=self._drive, name="embalign-executor", daemon=True)
+        self._futures: list[Future[Measurement]] = []
+        self._waiting: SimpleQueue[tuple[Future[Measurement], tuple[Any, ...]] | None] = SimpleQueue()
+        self._workers = [Worker() for _ in range(workers)]
+        self._threads = [threading.Thread(target=self._drive, args=(worker,), daemon=True) for worker in self._workers]
+        for thread in self._threads:
+            thread.start()
 
-    def submit(self, table: Table, cell: Cell) -> Future[Row]:
+    def submit(self, table: Table, cell: Cell) -> Future[Measurement]:
         """Queue a cell; it starts as soon as a worker is free."""
-        job = _Job((table, cell, *self._source(cell.pair)))
-        with self._wake:
-            self._waiting.append(job)
-            self._wake.notify()
-        if not self._thread.is_alive() and not self._stopped:
-            self._thread.start()
-        return job.future
+        future: Future[Measurement] = Future()
+        self._futures.append(future)
+        self._waiting.put((future, (table, cell, *self._source(cell.pair))))
+        return future
 
-    def result(self, future: Future[Row]) -> Row:
-        """Wait for a cell's row; a worker that dies settles its cells' futures."""
+    def result(self, future: Future[Measurement]) -> Measurement:
+        """Wait for a cell's row."""
         return future.result()
 
     def shutdown(self) -> None:
         """Kill the workers; futures that have not finished are cancelled."""
-        with self._wake:
-            self._stopped = True
-            self._wake.notify()
-        if self._pool is not None:
-            self._pool.shutdown(wait=False, kill_workers=True)
-        if self._thread.is_alive():
-            self._thread.join(timeout=5)
+        for future in self._futures:
+            future.cancel()
+        for worker in self._workers:
+            worker.stop()
+            self._waiting.put(None)
+        for thread in self._threads:
+            thread.join(timeout=5)
 
-    def _drive(self) -> None:
-        running: dict[Future[Row], _Job] = {}
-        while not self._stopped:
-            self._start_jobs(running)
-            if not running:
-                with self._wake:
-                    self._wake.wait_for(lambda: self._waiting or self._suspects or self._stopped)
-                continue
-            finished, _ = wait(running, timeout=0.2, return_when=FIRST_COMPLETED)
-            for inner in finished:
-                self._settle(running.pop(inner), inner)
-        for job in [*running.values(), *self._waiting, *self._suspects]:
-            job.future.cancel()
-
-    def _start_jobs(self, running: dict[Future[Row], _Job]) -> None:
-        with self._wake:
-            suspect_runs = any(job.attempts > 1 for job in running.values())
-            while len(running) < self._workers and not suspect_runs and not self._stopped:
-                queue = self._suspects or self._waiting
-                suspect_runs = bool(self._suspects)
-                if not queue or (suspect_runs and running):
-                    return
-                job = queue.popleft()
-                inner = self._send(job, running)
-                if inner is None:
-                    queue.appendleft(job)
-                    return
-                running[inner] = job
-
-    def _send(self, job: _Job, running: dict[Future[Row], _Job]) -> Future[Row] | None:
-        """Start a job, or return None if a worker has died since: what was running then settles first."""
-        from loky import ProcessPoolExecutor
-        from loky.process_executor import BrokenProcessPool
-
-        if self._pool is None:
-            self._pool = ProcessPoolExecutor(
-                max_workers=self._workers, initializer=_prepare_worker, initargs=(os.getpid(),)
-            )
-        try:
-            inner: Future[Row] = self._pool.submit(measure_from_folder, *job.arguments)
-        except BrokenProcessPool:
-            if not running:
-                self._pool = None
-            return None
-        job.attempts += 1
-        return inner
-
-    def _settle(self, job: _Job, inner: Future[Row]) -> None:
-        from loky.process_executor import BrokenProcessPool
-
-        if self._stopped:
-            job.future.cancel()
-            return
-        error = inner.exception()
-        if isinstance(error, BrokenProcessPool):
-            self._pool = None
-            if job.attempts < ATTEMPTS:
-                self._suspects.append(job)
-                return
-            error = ExecutorError(
-                f"its worker process died {job.attempts} times, last with: {str(error).splitlines()[0]}"
-            )
-        if error is None:
-            job.future.set_result(inner.result())
-        else:
-            job.future.set_exception(error)
+    def _drive(self, worker: Worker) -> None:
+        while (job := self._waiting.get()) is not None:
+            future, arguments = job
+            try:
+                settle = functools.partial(future.set_result, _measure(worker, arguments))
+            except Exception as error:  # every error belongs to its cell; the thread goes on with the next
+                settle = functools.partial(future.set_exception, error)
+            if future.set_running_or_notify_cancel():  # only now: a future that is running cannot be cancelled
+                settle()
 
 
-class _Job:
-    def __init__(self, arguments: tuple[Any, ...]) -> None:
-        self.arguments = arguments
-        self.attempts = 0
-        self.future: Future[Row] = Future()
+def _measure(worker: Worker, arguments: tuple[Any, ...]) -> Any:
+    with contextlib.suppress(WorkerDiedError):
+        return worker.measure(*arguments)
+    try:
+        return worker.measure(*arguments)
+    except WorkerDiedError as death:
+        raise ExecutorError(f"its worker process died 2 times, last {death}") from None
 
 
 class DaskExecutor:
@@ -198,32 +115,31 @@ class DaskExecutor:
 
     def __init__(self, address: str, pair: Callable[[str], Any]) -> None:
         try:
-            from distributed import Client
-            from distributed.comm.addressing import parse_address
-            from distributed.comm.registry import get_backend
-        except ImportError:
-            raise ExecutorError("--dask needs the package distributed: pip install 'embalign[dask]'") from None
-        try:
             get_backend(parse_address(address)[0])  # a client for an unknown protocol cannot be cleaned up
-            self._client = Client(address, timeout=10, set_as_default=False)
+            self._client = client(address, timeout=10, set_as_default=False)
+        except ImportError:
+            raise ExecutorError("--dask needs the package distributed; pip install 'embalign[dask]'") from None
         except (OSError, ValueError) as error:
             raise ExecutorError(f"--dask {address}: no scheduler answers there ({error})") from None
         self._check_workers()
         self._executor = self._client.get_executor(retries=1, pure=False)
         self._pair = functools.cache(lambda name: self._client.scatter(pair(name), hash=True))
 
-    def submit(self, table: Table, cell: Cell) -> Future[Row]:
+    def submit(self, table: Table, cell: Cell) -> Future[Measurement]:
         """Send a cell; its pair is on the cluster once and moves to a worker when that needs it."""
-        future: Future[Row] = self._executor.submit(measure_from_value, table, cell, self._pair(cell.pair))
+        future: Future[Measurement] = self._executor.submit(measure_from_value, table, cell, self._pair(cell.pair))
         return future
 
-    def result(self, future: Future[Row]) -> Row:
+    def result(self, future: Future[Measurement]) -> Measurement:
         """Wait for a cell's row, as long as there is a cluster."""
         # A future whose result is under way when the scheduler dies may stay pending for ever.
         while not wait([future], timeout=LOOK_SECONDS).done:
             if self._client.status != "running":
                 raise CancelledError
-        return future.result()
+        try:
+            return future.result()
+        except killed_worker.resolve() as death:
+            raise ExecutorError(str(death)) from None
 
     def shutdown(self) -> None:
         """Drop what has not finished and leave the cluster as it was."""

@@ -1,6 +1,8 @@
-"""The former place of :mod:`embalign.deploy.map`: `python -m embalign.runs.export` still exports a map."""
+"""The former place of `embalign export`: `python -m embalign.runs.export` still does the same."""
 
-from embalign.deploy.map import main
+import sys
+
+from embalign.__main__ import main
 
 if __name__ == "__main__":
-    main()
+    sys.exit(main(["export", *sys.argv[1:]]))

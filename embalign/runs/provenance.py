@@ -9,48 +9,46 @@ import platform
 import shlex
 import subprocess
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from embalign.alignment.config import DEFAULT
+from embalign.alignment.config import DEFAULT, TrainingConfig
+from embalign.lazy import Reference
 from embalign.pairs.pair import pair_digest
 from embalign.pairs.provenance import file_digest, read_provenance
 from embalign.runs.source import source_digest, source_files
 from embalign.runs.store import library_versions
 
 
-def describe_run(
-    experiment: str,
+def describe(
+    what: str,
     folder: Path,
     root: Path,
     *,
-    measures: Mapping[str, str],
+    measures: Mapping[str, Reference],
     command: Sequence[str],
-    profile: str,
-    seeds: Sequence[int],
+    training: TrainingConfig = DEFAULT,
     state: Mapping[str, Any] | None = None,
 ) -> dict[str, Any]:
-    """Return the provenance of a run on the pair in `folder`, without paths of this machine.
+    """Return the provenance of what was measured on the pair in `folder`, without paths of this machine.
 
-    `measures` names, by table, what measured it ("module:function"); `state` is that of the checkout, as
-    :func:`commit` tells it, if it is not to be taken now.
+    `measures` names, by table, what measured it; `state` is that of the checkout, as :func:`commit` gives it, if it is
+    not to be taken now.
     """
     embeddings = read_provenance(folder)
     return {
-        "experiment": experiment,
+        "experiment": what,
         "pair": folder.name,
         "folder": _relative(str(folder), root),
         "command": shlex.join(_relative(word, root) for word in command),
-        "profile": profile,
-        "seeds": list(seeds),
-        "config": dataclasses.asdict(DEFAULT),
+        "config": dataclasses.asdict(training),
         "data": {
             "pair_sha256": pair_digest(folder),
             "corpus_sha256": embeddings.get("corpus_sha256"),
             **{role: embeddings.get(role) for role in ("draft", "teacher")},
         },
-        "source_sha256": {table: source_digest(measure) for table, measure in measures.items()},
+        "source_sha256": {table: source_digest(measure.module) for table, measure in measures.items()},
         "commit": dict(state) if state is not None else commit(root),
         "python": platform.python_version(),
         "versions": library_versions() | {"embalign": importlib.metadata.version("embalign")},
@@ -76,10 +74,12 @@ class Checkout:
             self._began = commit(self._root)
         return self._began
 
-    def state(self, measures: Mapping[str, str]) -> dict[str, str | bool | None]:
-        """Return the commit, and as `dirty` whether the tree, or what measured, has differed from it or does so now."""
+    def state(self, modules: Collection[str]) -> dict[str, str | bool | None]:
+        """Return the commit, and as `dirty` whether the tree has differed from it since the run began, or does now.
+
+        The files behind `modules`, which measured, are compared with the commit byte by byte.
+        """
         began = self.begin()
-        modules = {measure.partition(":")[0] for measure in measures.values()}
         now = commit(self._root, sorted({path for module in modules for path in source_files(module)}))
         if now["id"] is None:
             return now

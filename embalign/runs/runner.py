@@ -1,10 +1,9 @@
-"""One run of experiments: its pairs, its store, its executor and the rows it has so far. Knows nothing of pytest."""
+"""What a session runs: its pairs, its store, its executor and the outcomes so far. Knows nothing of pytest."""
 
 from __future__ import annotations
 
 import contextlib
 import functools
-import sys
 from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import CancelledError, Future
 from dataclasses import dataclass
@@ -12,22 +11,26 @@ from pathlib import Path
 
 from embalign.errors import (
     CacheError,
-    CellError,
     CellFailedError,
-    CorpusError,
+    EmbalignError,
     NotStoredError,
     PairError,
     SourceError,
     StoreError,
 )
-from embalign.experiments.grid import Cell, Experiment, Row, Table
+from embalign.evaluation.measurement import Measurement, Outcome
+from embalign.experiments.grid import Cell, Experiment, Table
+from embalign.lazy import Reference, lazy
 from embalign.pairs.config import find_pair, read_config
 from embalign.pairs.pair import Pair, check_pair, load_pair, pair_digest
 from embalign.runs.executor import CellExecutor, DaskExecutor, LocalExecutor
 from embalign.runs.provenance import Checkout
+from embalign.runs.run import Run
 from embalign.runs.store import Store, cell_key
 
 RESULTS = ("only-missing", "always", "only-cache")
+
+fetch, cache = lazy("embalign.embeddings.fetch"), lazy("embalign.embeddings.cache")
 
 
 @dataclass(frozen=True)
@@ -46,10 +49,11 @@ class Options:
     regression: str = "off"
     update_baseline: bool = False
     promote: bool = False
+    arguments: Sequence[str] = ()
 
 
-class Session:
-    """State of a run. `rows` holds what this run has measured or read from the store.
+class Runner:
+    """State of a session. `outcomes` holds what it has measured, tried in vain, or read from the store.
 
     `experiments` are those collected, `selected` the names of those of which a case is to run.
     """
@@ -57,15 +61,15 @@ class Session:
     def __init__(self, options: Options) -> None:
         self.options = options
         self.store = Store(options.root / ".embalign" / "results.sqlite")
+        self.checkout = Checkout(options.root)
         self.experiments: dict[str, Experiment] = {}
-        self.rows: dict[Cell, Row] = {}
+        self.outcomes: dict[Cell, Outcome] = {}
         self.selected: set[str] = set()
         self._folders: dict[str, Path] = {}
         self._pairs: dict[str, Pair] = {}
         self._digests: dict[str, str] = {}
-        self.checkout = Checkout(options.root)
         self._executor: CellExecutor | None = None
-        self._futures: dict[Cell, Future[Row]] = {}
+        self._futures: dict[Cell, Future[Measurement]] = {}
 
     def folders(self) -> dict[str, Path]:
         """Return the folder of each chosen pair by its name. Raises PairError."""
@@ -82,20 +86,17 @@ class Session:
 
         Raises PairError or CorpusError; sources and cache are imported only where something is fetched.
         """
-        from embalign.embeddings.cache import VectorCache
-        from embalign.embeddings.fetch import embed_pair, is_embedded
-
         for folder in self.folders().values():
-            if self.options.refresh or not is_embedded(folder):
-                cache = VectorCache(self.options.root / ".embalign" / "embeddings.sqlite")
+            if self.options.refresh or not fetch.is_embedded(folder):
+                vectors = cache.VectorCache(self.options.root / ".embalign" / "embeddings.sqlite")
                 try:
-                    embed_pair(folder, cache, refresh=self.options.refresh, quiet=quiet)
+                    fetch.embed_pair(folder, vectors, refresh=self.options.refresh, quiet=quiet)
                 except (SourceError, CacheError) as error:
                     raise PairError(str(error)) from None
                 except OSError as error:
                     raise PairError(f"{folder}: {error}; no embeddings were written or changed") from None
                 finally:
-                    cache.close()
+                    vectors.close()
 
     def names(self) -> list[str]:
         """Return the names of the chosen pairs, whether or not their folders can be used."""
@@ -119,7 +120,7 @@ class Session:
         return self._digests[name]
 
     def start(self, cells: Iterable[tuple[Table, Cell]]) -> None:
-        """Hand every cell that has no usable row to the executor, if there is one. Raises ExecutorError."""
+        """Hand every cell without a stored measurement to the executor, if there is one. Raises ExecutorError."""
         if self.options.results == "only-cache" or not (self.options.dask or self.options.workers):
             return
         missing = [(table, cell) for table, cell in cells if self.stored(table, cell) is None]
@@ -134,8 +135,8 @@ class Session:
             self._futures[cell] = self._executor.submit(table, cell)
             self._futures[cell].add_done_callback(functools.partial(self._keep, table.measure, cell))
 
-    def row(self, table: Table, cell: Cell) -> Row:
-        """Return a cell's row: from the store, from the executor, or measured here.
+    def measure(self, table: Table, cell: Cell, pair: Pair) -> Measurement:
+        """Return a cell's measurement: from the store, from the executor, or made here on `pair`.
 
         Raises CellFailedError with the reason, or NotStoredError in a run that measures nothing.
         """
@@ -146,24 +147,21 @@ class Session:
         try:
             if cell in self._futures and self._executor is not None:
                 return self._executor.result(self._futures[cell])
-            return table.run(self.pair(cell.pair), cell)
+            return table.run(pair, cell)
         except CancelledError:
             raise CellFailedError("the cluster went away before the cell was finished") from None
-        except Exception as error:
-            if isinstance(error, expected_failures()):
-                raise CellFailedError(str(error) or type(error).__name__) from None
-            raise
+        except EmbalignError as error:  # the grid goes on without the cell; any other error is a bug and stays loud
+            raise CellFailedError(str(error)) from None
 
-    def stored(self, table: Table, cell: Cell) -> Row | None:
-        """Return the cell's row from an earlier run, unless every cell is to be measured anew."""
+    def stored(self, table: Table, cell: Cell) -> Measurement | None:
+        """Return the cell's measurement by an earlier run, unless every cell is to be measured again."""
         return None if self.options.results == "always" else self.store.get(self._key(table.measure, cell))
 
-    def accept(self, measure: str, cell: Cell, row: Row) -> None:
-        """Take the row of a case that has ended and was measured so; a measured row is on disk when this returns."""
-        self.rows[cell] = row
-        if row["status"] == "ok":
-            kept = {name: value for name, value in row.items() if name != "status"}
-            self.store.put(self._key(measure, cell), kept)
+    def accept(self, measure: Reference, cell: Cell, outcome: Outcome) -> None:
+        """Take the outcome of a case that has ended and was measured so; a measurement is on disk when this returns."""
+        self.outcomes[cell] = outcome
+        if isinstance(outcome, Measurement):
+            self.store.put(self._key(measure, cell), outcome)
 
     def stop(self) -> None:
         """Drop the cells that have not finished and close the store."""
@@ -173,33 +171,37 @@ class Session:
         self.store.close()
 
     def run_experiments(self) -> dict[str, Experiment]:
-        """Return the experiments that this run is about: others are collected too, and their cases deselected."""
-        names = self.selected | {cell.experiment for cell in self.rows}
+        """Return the experiments that this session is about: others are collected too, and their cases deselected."""
+        names = self.selected | {cell.experiment for cell in self.outcomes}
         return {name: self.experiments[name] for name in sorted(names)}
 
-    def measured(self) -> Iterator[tuple[str, Experiment, dict[Cell, Row], list[Cell]]]:
-        """Yield each pair and experiment of this run, with the rows there are and the cells there should be."""
-        for pair in self.folders():
+    def runs(self) -> Iterator[Run]:
+        """Yield the run of each experiment on each pair."""
+        options = self.options
+        for pair, folder in self.folders().items():
             for name, experiment in self.run_experiments().items():
-                rows = {cell: row for cell, row in self.rows.items() if (cell.experiment, cell.pair) == (name, pair)}
-                yield pair, experiment, rows, experiment.cells(pair, self.options.profile, self.options.seeds)
+                yield Run(
+                    experiment=experiment,
+                    folder=folder,
+                    profile=options.profile,
+                    cells=experiment.cells(pair, options.profile, options.seeds),
+                    outcomes={
+                        cell: outcome
+                        for cell, outcome in self.outcomes.items()
+                        if (cell.experiment, cell.pair) == (name, pair)
+                    },
+                    root=options.root,
+                    checkout=self.checkout,
+                    arguments=options.arguments,
+                    reports_dir=options.reports_dir,
+                )
 
-    def _keep(self, measure: str, cell: Cell, future: Future[Row]) -> None:
-        # A row is stored when it is finished, not when its case's turn comes: a kill in between must not lose it. What
-        # cannot be stored now is tried again, and told, when its case's turn comes.
+    def _keep(self, measure: Reference, cell: Cell, future: Future[Measurement]) -> None:
+        # A measurement is stored when it is finished, not when its case's turn comes: a kill in between must not lose
+        # it. What cannot be stored now is tried again, and reported, when its case's turn comes.
         with contextlib.suppress(CancelledError, StoreError):
             if future.exception() is None:
                 self.store.put(self._key(measure, cell), future.result())
 
-    def _key(self, measure: str, cell: Cell) -> str:
+    def _key(self, measure: Reference, cell: Cell) -> str:
         return cell_key(cell, measure, self.digest(cell.pair))
-
-
-def expected_failures() -> tuple[type[Exception], ...]:
-    """Return the errors that make a cell fail while the grid goes on; anything else is a bug and stays loud."""
-    expected = (CellError, PairError, CorpusError)
-    if "distributed" in sys.modules:
-        from distributed.scheduler import KilledWorker
-
-        return (*expected, KilledWorker)
-    return expected

@@ -20,9 +20,9 @@ from embalign.pairs.provenance import file_digest
 
 
 @functools.cache
-def source_digest(measure: str) -> str:
-    """Return the SHA-256 over the source files behind a `measure` ("module:function")."""
-    return _digest(source_files(measure.partition(":")[0]))
+def source_digest(module: str) -> str:
+    """Return the SHA-256 over the source files behind a module."""
+    return _digest(source_files(module))
 
 
 def source_files(module: str) -> list[Path]:
@@ -44,7 +44,7 @@ def source_files(module: str) -> list[Path]:
             continue
         found[name] = path
         package = name if path.name == "__init__.py" else name.rpartition(".")[0]
-        waiting += _imports(ast.parse(path.read_bytes()), package)
+        waiting += imports(ast.parse(path.read_bytes()), package)
         if top != "embalign" and "." in name:  # importing it runs its package; this package's own do nothing
             waiting.append(name.rpartition(".")[0])
     return [found[name] for name in sorted(found)]
@@ -64,8 +64,11 @@ def _is_installed(path: Path) -> bool:
     return not {"site-packages", "dist-packages"}.isdisjoint(path.parts)
 
 
-def _imports(tree: ast.AST, package: str) -> Iterator[str]:
-    """The modules that a module of `package` may import; names taken from a module may be modules too."""
+def imports(tree: ast.AST, package: str) -> Iterator[str]:
+    """Yield the modules that a module of `package` may import, lazily or at once.
+
+    Names taken from a module may be modules too. Imports for type checkers alone do not count.
+    """
     for node in ast.iter_child_nodes(tree):
         if isinstance(node, ast.If) and isinstance(node.test, ast.Name) and node.test.id == "TYPE_CHECKING":
             continue
@@ -77,7 +80,9 @@ def _imports(tree: ast.AST, package: str) -> Iterator[str]:
             yield module
             yield from (f"{module}.{alias.name}" for alias in node.names)
         else:
-            yield from _imports(node, package)
+            if isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id == "lazy":
+                yield from (str(word.value) for word in node.args if isinstance(word, ast.Constant))
+            yield from imports(node, package)
 
 
 def _file(module: str) -> Path | None:

@@ -1,12 +1,13 @@
-"""The results store: one SQLite file of finished cells, safe to write from many processes and to be killed in.
+"""The results store: one SQLite file of measured cells, safe to write from many processes and to be killed in.
 
 A cell's key is the SHA-256 of its settings, the pair's data, the source its number depends on and the versions of the
-numerical libraries. Rows are added once and never changed; whatever changes a number changes the key.
+numerical libraries. Measurements are added once and never changed; whatever changes a number changes the key.
 """
 
 from __future__ import annotations
 
 import contextlib
+import dataclasses
 import functools
 import hashlib
 import importlib.metadata
@@ -18,39 +19,43 @@ from pathlib import Path
 
 from embalign.durable import open_database
 from embalign.errors import NewerSchemaError, StoreError
-from embalign.experiments.grid import Cell, Row
+from embalign.evaluation.measurement import Measurement
+from embalign.experiments.grid import Cell
+from embalign.lazy import Reference
 from embalign.runs.source import source_digest
 
-SCHEMA = 1
-TABLE = "CREATE TABLE IF NOT EXISTS rows (key TEXT PRIMARY KEY, row TEXT NOT NULL, sha256 TEXT NOT NULL) STRICT"
+SCHEMA = 2
+TABLE = (
+    "CREATE TABLE IF NOT EXISTS measurements (key TEXT PRIMARY KEY, content BLOB NOT NULL, sha256 TEXT NOT NULL) STRICT"
+)
 NUMERICAL_LIBRARIES = ("numpy", "scipy", "scikit-learn", "torch")
 
 
 class Store:
-    """Finished rows by cell key in one SQLite file, created on first use; may be used from several threads."""
+    """Measurements by cell key in one SQLite file, created on first use; may be used from several threads."""
 
     def __init__(self, path: Path) -> None:
         self.path = path
         self._lock = threading.Lock()
         self._connection: sqlite3.Connection | None = None
 
-    def get(self, key: str) -> Row | None:
-        """Return the row stored under a key, or None; a row that has changed on disk since is dropped."""
+    def get(self, key: str) -> Measurement | None:
+        """Return the measurement stored under a key, or None; one that has changed on disk since is dropped."""
         with self._open() as connection:
-            found = connection.execute("SELECT row, sha256 FROM rows WHERE key = ?", (key,)).fetchone()
+            found = connection.execute("SELECT content, sha256 FROM measurements WHERE key = ?", (key,)).fetchone()
             if found is None:
                 return None
             if _digest(found[0]) != found[1]:
-                connection.execute("DELETE FROM rows WHERE key = ?", (key,))
+                connection.execute("DELETE FROM measurements WHERE key = ?", (key,))
                 return None
-        row: Row = json.loads(found[0])
-        return row
+        return Measurement.from_bytes(found[0])
 
-    def put(self, key: str, row: Row) -> None:
-        """Add a row; it is on disk when this returns. A key already present keeps its row."""
-        text = json.dumps(row)
+    def put(self, key: str, found: Measurement) -> None:
+        """Add a measurement; it is on disk when this returns. A key already present keeps what it has."""
+        content = found.to_bytes()
+        values = (key, content, _digest(content))
         with self._open() as connection:
-            connection.execute("INSERT INTO rows VALUES (?, ?, ?) ON CONFLICT DO NOTHING", (key, text, _digest(text)))
+            connection.execute("INSERT INTO measurements VALUES (?, ?, ?) ON CONFLICT DO NOTHING", values)
 
     def close(self) -> None:
         """Close the file; the next use opens it again."""
@@ -80,15 +85,23 @@ class Store:
                 ) from None
 
 
-def _digest(text: str) -> str:
-    return hashlib.sha256(text.encode()).hexdigest()
+def _digest(content: bytes) -> str:
+    return hashlib.sha256(content).hexdigest()
 
 
-def cell_key(cell: Cell, measure: str, data_digest: str) -> str:
-    """Return the key of a cell that `measure` ("module:function") measures on a pair with that data digest."""
-    identity = [SCHEMA, cell.experiment, cell.table, dict(cell.settings), cell.seed, data_digest]
-    canonical = json.dumps([*identity, source_digest(measure), library_versions()], sort_keys=True)
-    return hashlib.sha256(canonical.encode()).hexdigest()
+def cell_key(cell: Cell, measure: Reference, data_digest: str) -> str:
+    """Return the key of a cell that `measure` measures on a pair with that data digest."""
+    functions = [value for _, value in cell.settings if isinstance(value, Reference)]
+    identity = {
+        "schema": SCHEMA,
+        "cell": [cell.experiment, cell.table, cell.seed],
+        "settings": {name: str(value) if isinstance(value, Reference) else value for name, value in cell.settings},
+        "training": dataclasses.asdict(cell.training),
+        "data": data_digest,
+        "source": [[found.module, found.name, source_digest(found.module)] for found in (measure, *functions)],
+        "versions": library_versions(),
+    }
+    return hashlib.sha256(json.dumps(identity, sort_keys=True).encode()).hexdigest()
 
 
 @functools.cache

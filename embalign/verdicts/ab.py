@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Literal
+from typing import Literal
+
+import pandas as pd
 
 from embalign.verdicts.replicates import replicates
-
-if TYPE_CHECKING:
-    import pandas as pd
 
 ABKind = Literal["better", "worse", "equivalent", "inconclusive"]
 
@@ -56,8 +55,6 @@ def judge_ab(
     the detectable effect takes into account. Raises ValueError for seeds or items that do not pair one to one, for
     repeated or non-finite values, fewer than two seeds, and a margin not above 0.
     """
-    import pandas as pd
-
     if not (math.isfinite(margin) and margin > 0):
         raise ValueError(f"margin must be a finite number above 0, found {margin!r}")
     keys = ["seed", *(["item"] if "item" in treatment.columns else [])]

@@ -21,6 +21,7 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy.special import fdtrc, stdtrit
 
 from embalign.verdicts.replicates import Replicates
 
@@ -90,8 +91,6 @@ def _misfit(curve: Replicates, residual_maker: Array, squares: float, df: int, a
 
     Tested by Box's (1954) approximation to the distribution of a quadratic form.
     """
-    from scipy.special import fdtrc
-
     covariance = curve.covariance()
     projected = residual_maker @ covariance
     expected = float(np.trace(projected))
@@ -194,6 +193,4 @@ def _sup_t_null(x: tuple[float, ...], df: int) -> Array:
 
 
 def _t_quantile(df: Array, probability: float) -> Array:
-    from scipy.special import stdtrit
-
     return np.asarray(stdtrit(df, probability))

@@ -16,17 +16,16 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Literal
+from typing import Literal
 
 import numpy as np
+import pandas as pd
 from numpy.typing import NDArray
+from scipy.special import stdtrit
 
 from embalign.verdicts.broken_stick import Kink, find_kink, straight_line_p_value
 from embalign.verdicts.replicates import Replicates, replicates
 from embalign.verdicts.statistics import StudentT, holm
-
-if TYPE_CHECKING:
-    import pandas as pd
 
 Array = NDArray[np.float64]
 Kind = Literal["elbow", "gradual", "flat", "declining", "unidentifiable"]
@@ -196,8 +195,6 @@ def _seeds_needed(
     measured: Replicates, loss: dict[float, StudentT], margin: float, alpha: float, power: float = 0.8
 ) -> int | None:
     """Seeds that settle every open ratio with that power, should the true losses be those measured."""
-    from scipy.special import stdtrit
-
     seeds = np.arange(measured.seeds, MOST_SEEDS + 1)
     quantiles = stdtrit(seeds - 1, 1 - alpha) + stdtrit(seeds - 1, power)
     needed = measured.seeds

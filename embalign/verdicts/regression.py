@@ -2,7 +2,7 @@
 
 A metric has regressed if its mean paired change is worse than the larger of the smallest effect that matters and 2.8
 times the measured repeatability (ISO 5725's limit for two runs of one thing), and its interval over seeds excludes zero
-with Holm's correction over the gated metrics.
+with Holm's correction over the checked metrics.
 """
 
 from __future__ import annotations
@@ -11,15 +11,13 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Literal
 
+from embalign.verdicts.metrics import METRICS, SMALLEST_EFFECTS
 from embalign.verdicts.statistics import holm, student_t
 
 RegressionKind = Literal["ok", "regressed", "improved", "inconclusive", "new", "missing", "incomparable"]
 FAILURES: tuple[RegressionKind, ...] = ("regressed", "missing", "incomparable")
 REPEATABILITY_FACTOR = 2.8
 FEWEST_SEEDS = 3
-# The gated metrics and the smallest change of each that matters; all others are shown in reports only.
-MIN_EFFECTS = {"cosine_mean": 0.002, "spearman": 0.005, "mrr": 0.01, "recall_at_1": 0.01, "gate_augrc": 0.005}
-LOWER_IS_BETTER = ("gate_augrc",)
 
 
 @dataclass(frozen=True)
@@ -47,7 +45,7 @@ def judge_regression(
     verdicts = {}
     tested = {}
     for metric, by_seed in changes.items():
-        limit = max(MIN_EFFECTS[metric], REPEATABILITY_FACTOR * repeatability.get(metric, 0.0))
+        limit = max(SMALLEST_EFFECTS[metric], REPEATABILITY_FACTOR * repeatability.get(metric, 0.0))
         if len(by_seed) < 2:
             effect = next(iter(by_seed.values()))
             kind: RegressionKind = "inconclusive" if abs(effect) > limit else "ok"
@@ -58,7 +56,7 @@ def judge_regression(
     for (metric, (found, limit, seeds)), p in zip(tested.items(), adjusted, strict=True):
         kind = "ok"
         if abs(found.mean) > limit:
-            worse = (found.mean > 0) == (metric in LOWER_IS_BETTER)
+            worse = (found.mean < 0) == METRICS[metric].higher_is_better
             kind = "inconclusive"
             if p <= alpha and seeds >= FEWEST_SEEDS:
                 kind = "regressed" if worse else "improved"

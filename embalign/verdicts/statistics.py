@@ -11,6 +11,10 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from embalign.lazy import lazy
+
+special = lazy("scipy.special")
+
 
 @dataclass(frozen=True)
 class StudentT:
@@ -35,11 +39,9 @@ class StudentT:
 
     def p_greater(self, than: float = 0.0) -> float:
         """One-sided p-value of H0: mean <= than."""
-        from scipy.special import stdtr
-
         if self.standard_error == 0:
             return 0.0 if self.mean > than else 1.0
-        return float(stdtr(self.df, -(self.mean - than) / self.standard_error))
+        return float(special.stdtr(self.df, -(self.mean - than) / self.standard_error))
 
     def p_two_sided(self) -> float:
         """Two-sided p-value of H0: mean = 0."""
@@ -54,9 +56,7 @@ class StudentT:
         return (self._quantile(1 - alpha) + self._quantile(power)) * self.standard_error
 
     def _quantile(self, probability: float) -> float:
-        from scipy.special import stdtrit
-
-        return float(stdtrit(self.df, probability))
+        return float(special.stdtrit(self.df, probability))
 
 
 def student_t(values: Sequence[float] | np.ndarray[tuple[int], np.dtype[np.float64]]) -> StudentT:

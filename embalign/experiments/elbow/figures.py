@@ -8,15 +8,17 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
+from matplotlib import colormaps, pyplot
+from matplotlib.ticker import FuncFormatter, NullLocator
 
-from embalign.experiments.elbow.judgement import held_out_by_step
 from embalign.experiments.style import BLUE, GREEN, GREY, ORANGE, PURPLE, SKY, figure_style, save
+from embalign.verdicts.metrics import ALIGNMENT, RETRIEVAL, label
 from embalign.verdicts.statistics import student_t
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
-    from embalign.experiments.elbow.judgement import Judged
+    from embalign.experiments.elbow.protocol import Judged
     from embalign.verdicts.elbow import ElbowVerdict
 
 LINES: dict[str, dict[str, Any]] = {
@@ -31,7 +33,12 @@ MORE_LINES: dict[str, dict[str, Any]] = {
 }
 THIN: dict[str, Any] = {"linewidth": 1.0, "markersize": 3.0}
 RIDGE: dict[str, Any] = {"color": GREY, "marker": "", "linestyle": (0, (5, 2))}
-PANELS = {"cosine_mean": "Mean cosine to teacher", "recall_at_1": "Recall@1"}
+PANELS = {ALIGNMENT: "Mean cosine to teacher", RETRIEVAL: label(RETRIEVAL)}
+# Horizontal lines: what no map, or the teacher itself, would give.
+LEVELS = {
+    ALIGNMENT: {"mean_vector": "constant vector"},
+    RETRIEVAL: {"draft": "raw draft", "teacher": "teacher"},
+}
 ROWS = {"steps": "fixed steps", "epochs": "fixed epochs"}
 
 
@@ -40,16 +47,13 @@ def draw(measured: pd.DataFrame, references: pd.DataFrame, judged: list[Judged],
 
     Each panel shades its own verdict for random selection: the recommended ratio, and a bend hatched.
     """
-    from matplotlib import pyplot
-    from matplotlib.ticker import FuncFormatter, NullLocator
-
     verdicts = {(found.budget, found.metric): found.verdict for found in judged if found.policy == "random"}
     levels = references.groupby("reference").mean(numeric_only=True)
     ratios = sorted(measured["ratio"].unique())
     with figure_style():
         figure, axes = pyplot.subplots(2, 2, figsize=(8.3, 6.6), sharex=True, layout="constrained")
         for panels, (budget, title) in zip(axes, ROWS.items(), strict=True):
-            for axis, (metric, label) in zip(panels, PANELS.items(), strict=True):
+            for axis, (metric, name) in zip(panels, PANELS.items(), strict=True):
                 axis.set_xscale("log")
                 if (verdict := verdicts.get((budget, metric))) is not None:
                     _shade(axis, verdict)
@@ -60,7 +64,7 @@ def draw(measured: pd.DataFrame, references: pd.DataFrame, judged: list[Judged],
                     _band(axis, measured, policy, budget, metric, style["color"])
                 _curve(axis, measured, "random", "closed_form", metric, RIDGE, "ridge (random)")
                 _levels(axis, levels, metric)
-                axis.set_title(f"{label}, {title}")
+                axis.set_title(f"{name}, {title}")
                 axis.set_xticks(ratios, [f"{100 * ratio:g}" for ratio in ratios], fontsize=8)
                 axis.xaxis.set_minor_locator(NullLocator())
                 axis.yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
@@ -72,11 +76,8 @@ def draw(measured: pd.DataFrame, references: pd.DataFrame, judged: list[Judged],
         save(figure, path)
 
 
-def draw_trajectory(trajectory: pd.DataFrame, path: Path) -> None:
-    """Draw the held-out mean cosine over training steps, one curve a ratio, its peak marked."""
-    from matplotlib import colormaps, pyplot
-
-    by_step = held_out_by_step(trajectory)
+def draw_trajectory(by_step: pd.DataFrame, path: Path) -> None:
+    """Draw the held-out mean cosine, one row per ratio and one column per training step, its peak marked."""
     with figure_style():
         figure, axis = pyplot.subplots(figsize=(8.3, 3.6), layout="constrained")
         shades = colormaps["viridis"](np.linspace(0.85, 0.0, len(by_step)))
@@ -133,15 +134,11 @@ def _band(axis: Axes, measured: pd.DataFrame, policy: str, budget: str, metric: 
 
 
 def _levels(axis: Axes, levels: pd.DataFrame, metric: str) -> None:
-    lines = {
-        "cosine_mean": {"mean_vector": "constant vector"},
-        "recall_at_1": {"draft": "raw draft", "teacher": "teacher"},
-    }
-    for reference, label in lines[metric].items():
+    for reference, words in LEVELS[metric].items():
         height = levels.loc[reference, metric]
         axis.axhline(height, color=GREY, linewidth=0.9, linestyle=":")
         axis.annotate(
-            label,
+            words,
             (0.995, height),
             xycoords=("axes fraction", "data"),
             xytext=(0, 2),

@@ -1,4 +1,4 @@
-"""Experiment 1's report: the answer first, then the figure, the findings in words, and the tables they rest on."""
+"""Experiment 1's artifacts: CSVs, figures, verdict.json and report.md; the prose is in `report.md.j2`."""
 
 from __future__ import annotations
 
@@ -11,160 +11,200 @@ from typing import Any
 
 import pandas as pd
 
-from embalign.experiments.elbow.answers import answer, beside_ridge, by_metric, plain_words
+from embalign.evaluation.results import Results
+from embalign.experiments.elbow import protocol
 from embalign.experiments.elbow.figures import draw, draw_trajectory
-from embalign.experiments.elbow.judgement import (
+from embalign.experiments.elbow.protocol import (
     BUDGETS,
-    CLAIM_METRICS,
     MARGIN_SHARE,
-    PRIMARY,
+    OTHER_SHARES,
+    SECOND_METRIC,
     Comparison,
     Judged,
-    claim_answer,
-    compare_density,
-    judge_all,
 )
-from embalign.experiments.elbow.tables import (
-    claim_table,
-    curve_table,
-    reference_table,
-    ridge_sentence,
-    stopping_earlier,
-    trajectory_table,
-    verdict_table,
-)
-from embalign.experiments.tables import METRICS, NAMES, markdown, percent, rerun_command, write_by_label, write_csv
+from embalign.experiments.tables import percent, rerun_command, widen, write_by_label, write_csv
+from embalign.experiments.templates import render, sentence
+from embalign.verdicts.elbow import MOST_SEEDS
+from embalign.verdicts.metrics import ALIGNMENT, HEADLINES, JUDGED, PUBLISHED, RETRIEVAL
+from embalign.verdicts.statistics import student_t
 
-SECOND_METRIC = "recall_at_1"
-COLUMNS = ("pair", "policy", "budget", "ratio", "n_train", "seed", *METRICS)
+SHOWN_POLICIES = ["random", "density", "coverage"]
+COLUMNS = ("pair", "policy", "budget", "ratio", "n_train", "seed", *PUBLISHED)
 
 
-def write_report(frames: Mapping[str, pd.DataFrame], about: Mapping[str, Any], folder: Path) -> str:
+@dataclasses.dataclass(frozen=True)
+class Findings:
+    """What a report rests on: the cells that were measured, the references, and the verdicts on them."""
+
+    measured: Results
+    references: pd.DataFrame
+    trajectory: pd.DataFrame
+    judged: list[Judged]
+    primary: Judged
+    claim: list[Comparison]
+
+    def curve(self, policy: str, budget: str, metric: str) -> Judged | None:
+        """Return one judged curve, or None."""
+        wanted = (policy, budget, metric)
+        return next((found for found in self.judged if (found.policy, found.budget, found.metric) == wanted), None)
+
+
+def write_report(results: Mapping[str, Results], about: Mapping[str, Any], folder: Path) -> str:
     """Write CSVs, figures, verdict.json and report.md into `folder`; return the one-line answer."""
-    rows, references, trajectory = (frames[name] for name in ("data_ratio_vs_metrics", "references", "trajectory"))
-    write_csv(rows, folder / "data_ratio_vs_metrics.csv", COLUMNS)
+    rows, references, trajectory = (results[name] for name in ("data_ratio_vs_metrics", "references", "trajectory"))
+    write_csv(rows.frame, folder / "data_ratio_vs_metrics.csv", COLUMNS)
     write_by_label(rows, folder / "data_ratio_vs_metrics_by_label.npz")
-    write_csv(references, folder / "references.csv", ("pair", "reference", "seed"))
-    write_csv(trajectory, folder / "trajectory.csv", ("pair", "policy", "ratio", "n_train", "seed"))
-    measured = rows[rows["status"] == "ok"]
-    judged = judge_all(measured, references)
-    unmeasured = Judged(
-        PRIMARY["policy"],
-        PRIMARY["budget"],
-        PRIMARY["metric"],
-        gain=0.0,
-        verdict=None,
-        reason="none of its cells could be measured",
-    )
-    primary = next((found for found in judged if vars(found).items() >= PRIMARY.items()), unmeasured)
-    claim = compare_density(measured, references, primary.budget)
-    draw(measured, references, judged, folder / "data_ratio_vs_metrics.png")
-    followed = trajectory[trajectory["status"] == "ok"]
-    draw_trajectory(followed, folder / "trajectory.png")
-    verdict = {
-        "primary": _machine_readable(primary),
-        "curves": [_machine_readable(found) for found in judged],
-        "density_first": {metric: claim_answer([c for c in claim if c.metric == metric]) for metric in CLAIM_METRICS},
-        "density_minus_random": [_plain(dataclasses.asdict(comparison)) for comparison in claim],
-    }
-    (folder / "verdict.json").write_text(json.dumps(verdict, indent=2, allow_nan=False) + "\n", encoding="ascii")
-    report = _report(rows, references, followed, judged, primary, claim, about)
+    write_csv(references.frame, folder / "references.csv", ("pair", "reference", "seed"))
+    steps = widen(trajectory, "trajectory", "step", {"cosine_mean": "cosine_mean_step{:04d}"})
+    write_csv(steps, folder / "trajectory.csv", ("pair", "policy", "ratio", "n_train", "seed"))
+
+    measured = rows.ok()
+    judged = protocol.judge_curves(measured, references.frame)
+    primary = protocol.primary_of(judged)
+    claim = protocol.compare_density(measured, references.frame, primary.budget)
+    followed = trajectory.table("trajectory") if trajectory.tables else pd.DataFrame(columns=["seed"])
+    found = Findings(measured, references.frame, followed, judged, primary, claim)
+
+    draw(found.measured.frame, found.references, judged, folder / "data_ratio_vs_metrics.png")
+    draw_trajectory(_by_step(followed), folder / "trajectory.png")
+    text = json.dumps(_verdict(found), indent=2, allow_nan=False) + "\n"
+    (folder / "verdict.json").write_text(text, encoding="ascii")
+    failed = rows.frame[rows.frame["status"] != "ok"].to_dict("records")
+    report = render("elbow/report.md.j2", about=about, failed=failed, **_context(found, about))
     (folder / "report.md").write_text(report, encoding="utf-8")
-    return answer(primary)[0]
+    return sentence("elbow/answer.md.j2", "first", primary, BUDGETS)
 
 
-def _report(
-    rows: pd.DataFrame,
-    references: pd.DataFrame,
-    trajectory: pd.DataFrame,
-    judged: list[Judged],
-    primary: Judged,
-    claim: list[Comparison],
-    about: Mapping[str, Any],
-) -> str:
-    measured = rows[rows["status"] == "ok"]
-    first, second = answer(primary)
-    dimension = about["data"]["draft"]["dimension"]
-    parts = [
-        f"# Data-efficiency elbow: {about['pair']}",
-        f"**{first}** {second} {beside_ridge(judged, primary)}".strip(),
-        *(
-            f"Judged by {NAMES[found.metric]} instead: {' '.join(answer(found))}"
-            for found in judged
-            if (found.policy, found.budget, found.metric) == (primary.policy, primary.budget, SECOND_METRIC)
-        ),
-        "![Metrics over the share of training data](data_ratio_vs_metrics.png)",
-        "*Grey: the ratio that is enough, with its interval, for random selection. Hatched: where a bend may lie. "
-        "Bands: 95 % t intervals over seeds. Policies: random; density, the densest items of the draft's space first "
-        "(mean cosine to the 10 nearest); coverage, one from each k-means cluster in turn; sparse, the least dense "
-        "first; kcenter, the farthest from those picked; facility, what best covers the pool.*",
-        "## In plain words",
-        f"For {primary.policy} selection and {BUDGETS[primary.budget]}. Elbow: what a doubling of the data brings at "
-        "least halves there; the curve need not be sharp. Enough: the smallest ratio from which on no loss exceeds "
-        f"{percent(MARGIN_SHARE)} of the whole gain, and the same at two other margins. Unseen below: the loss or gain "
-        "against 100 % that is found with power 0.8, after Holm over the ratios.",
-        markdown(by_metric(judged)),
-        "\n".join(plain_words(judged, claim, measured, references)),
-        "## The curve",
-        f"Mean over {len(about['seeds'])} seeds ± half the width of the 95 % t interval over seeds, "
-        f"{BUDGETS[primary.budget]}, on held-out label groups; further policies are in the CSV. 100 % is one seed's "
-        "pool, nine tenths of the training items. Where n is near the number of the draft's dimensions "
-        f"({dimension}; n/d near 1), fits without a penalty are at their worst; a dip there is not noise in the data.",
-        markdown(curve_table(measured, primary.budget)),
-        ridge_sentence(measured),
-        "## Densest first against random",
-        "Gain share: the part of the gain from no data to all of it, here under density selection, and what it is over "
-        "random selection at the same ratio. Paired by seed and label, one-sided, Holm over the table.",
-        markdown(claim_table(claim)) if claim else "Not measured.",
-        "## Every curve",
-        "Kinds: `elbow`, returns at least halve (the upper bound of the slope ratio, in brackets, is at most 0.50); "
-        "`gradual`, improving without that; `flat`; `declining`, a smaller ratio beats 100 %; `unidentifiable`, the "
-        "slope halves where fewer than two ratios lie on one side. Bend: where the slope falls most, with interval.",
-        f"Margin for the recommended ratio: {percent(MARGIN_SHARE)} of the gain from no data (constant vector for "
-        "cosine and Spearman, chance for retrieval) to all of it. The interval holds the ratios that may be the "
-        "smallest sufficient one. Detectable: the loss or gain against 100 % found with power 0.8 at the noisiest "
-        "ratio, after Holm over the ratios.",
-        markdown(verdict_table(judged)),
-        "## Along training",
-        "![Held-out mean cosine along training](trajectory.png)",
-        f"Held-out mean cosine along the training of randomly selected subsets, mean over "
-        f"{trajectory['seed'].nunique()} seeds. Nothing is chosen by it: a ratio that peaks before the end over-fits "
-        "with this budget.",
-        markdown(trajectory_table(trajectory)) if len(trajectory) else "Not measured.",
-        "## Floor and ceiling",
-        "Constant: the mean teacher vector for every input. Untrained: the map before its first step. Chance: random "
-        "vectors. Draft and teacher: their own embeddings, unmapped.",
-        markdown(reference_table(references)),
-        "## What would change the answer",
-        f"- **Another metric or margin**: the first two sentences are about {NAMES[primary.metric]} at "
-        f"{percent(MARGIN_SHARE)} of its gain.\n"
-        "- **Another budget**: with fixed steps a small subset is passed over more often; with fixed epochs it is "
-        "trained for fewer steps, so part of its loss is under-training. Ridge has no steps to run out of.\n"
-        f"{stopping_earlier(trajectory)}"
-        "- **More seeds or test items**: intervals shrink, and what is open or `unidentifiable` may be settled.",
+def _context(found: Findings, about: Mapping[str, Any]) -> dict[str, Any]:
+    """What the template needs beside the findings themselves."""
+    primary, followed = found.primary, _by_step(found.trajectory)
+    return {
+        **vars(found),
+        "budgets": BUDGETS,
+        "share": MARGIN_SHARE,
+        "other_shares": OTHER_SHARES,
+        "open": f"open at {percent(MARGIN_SHARE)}",
+        "most_seeds": MOST_SEEDS,
+        "main_metrics": JUDGED,
+        "shown": (*JUDGED, "gate_augrc"),
+        "main": _of(found, primary.budget),
+        "beside": found.curve(primary.policy, "closed_form", primary.metric),
+        "second": found.curve(primary.policy, primary.budget, SECOND_METRIC),
+        "certainty": _certainty(_of(found, primary.budget)),
+        "by_budget": {
+            budget: [curve for curve in _of(found, budget) if curve.metric in HEADLINES and curve.verdict]
+            for budget in BUDGETS
+        },
+        "claims": _claims(found.claim),
+        "later": _later(found),
+        "trained": _trained(found),
+        "added": _added(found),
+        "curve": _curve_rows(found.measured.where(budget=primary.budget, policy=SHOWN_POLICIES).frame),
+        "ridge_gap": _ridge_gap(found.measured.frame),
+        "followed": followed,
+        "followed_seeds": found.trajectory["seed"].nunique(),
+        "stopping": _stopping(followed),
+        "command": rerun_command("elbow", about),
+    }
+
+
+def _by_step(trajectory: pd.DataFrame) -> pd.DataFrame:
+    """The held-out mean cosine over seeds, one row per ratio and one column per training step."""
+    return trajectory.pivot_table(index="ratio", columns="step", values=ALIGNMENT) if len(trajectory) else trajectory
+
+
+def _curve_rows(measured: pd.DataFrame) -> list[dict[str, Any]]:
+    """The cells of each ratio and policy; at all of the data every policy trains on the same items."""
+    rows = [
+        {
+            "ratio": ratio,
+            "n": int(cells["n_train"].iloc[0]),
+            "n_over_d": cells["n_over_d"].iloc[0],
+            "policy": "any" if ratio == 1 else policy,
+            "cells": cells,
+        }
+        for (ratio, policy), cells in measured.groupby(["ratio", "policy"], sort=False)
+        if ratio < 1 or policy == protocol.PRIMARY["policy"]
     ]
-    failed = rows[rows["status"] != "ok"]
-    if len(failed):
-        listed = "\n".join(
-            f"- {row.policy}, {row.budget}, {row.ratio:g}, seed {row.seed}: {row.status}" for row in failed.itertuples()
-        )
-        parts += ["## Failed cells", listed]
-    parts += [
-        "## Run it again",
-        f"```\n{rerun_command('elbow', about)}\n```",
-        "`provenance.json` names data, models, code and versions. `data_ratio_vs_metrics_by_label.npz` holds the "
-        "values by label group that standard errors over test items come from, one row a row of the CSV.",
-    ]
-    return "\n\n".join(parts) + "\n"
+    return sorted(rows, key=lambda row: row["ratio"])
+
+
+def _of(found: Findings, budget: str) -> list[Judged]:
+    """The curves of the primary policy under one budget."""
+    return [curve for curve in found.judged if (curve.policy, curve.budget) == (found.primary.policy, budget)]
+
+
+def _certainty(curves: list[Judged]) -> dict[str, int] | None:
+    verdicts = [curve.verdict for curve in curves if curve.verdict is not None]
+    if not verdicts:
+        return None
+    return {"seeds": verdicts[0].seeds, "labels": max(verdict.items for verdict in verdicts)}
+
+
+def _claims(claim: list[Comparison]) -> dict[str, dict[str, Any]]:
+    found = {}
+    for metric in dict.fromkeys(comparison.metric for comparison in claim):
+        own = [comparison for comparison in claim if comparison.metric == metric]
+        where = {word: [c.ratio for c in own if c.word == word] for word in ("better", "worse", "not settled")}
+        found[metric] = {
+            "answer": protocol.claim_answer(own),
+            "where": {word: ratios for word, ratios in where.items() if ratios},
+        }
+    return found
+
+
+def _later(found: Findings) -> dict[str, Any]:
+    """Curves with the budget of the headline, and those of them where a smaller ratio beats all of the data."""
+    curves = [curve for curve in found.judged if curve.verdict is not None and curve.budget == found.primary.budget]
+    declining = [curve for curve in curves if curve.verdict is not None and curve.verdict.kind == "declining"]
+    return {"curves": len(curves), "declining": declining}
+
+
+def _trained(found: Findings) -> dict[str, tuple[float, float]]:
+    """Each metric of the trained map at all of the data and of the untrained map."""
+    full = found.measured.where(ratio=1, policy=found.primary.policy, budget=found.primary.budget).frame
+    untrained = found.references[found.references["reference"] == "untrained"]
+    order = (RETRIEVAL, *(name for name in reversed(JUDGED) if name not in HEADLINES))
+    return {metric: (full[metric].mean(), untrained[metric].mean()) for metric in order}
+
+
+def _added(found: Findings) -> dict[str, Any]:
+    """The margin in the retrieval metric, and what training adds to it."""
+    at_all, untrained = _trained(found)[RETRIEVAL]
+    chance = found.references.loc[found.references["reference"] == "chance", RETRIEVAL].mean()
+    return {"metric": RETRIEVAL, "margin": MARGIN_SHARE * (at_all - chance), "value": at_all - untrained}
+
+
+def _ridge_gap(measured: pd.DataFrame) -> Any:
+    """Trained maps minus ridge at all of the data, by seed; None where ridge was not measured beside them."""
+    full = measured[(measured["ratio"] == 1) & (measured["policy"] == protocol.PRIMARY["policy"])]
+    by_budget = full.set_index(["budget", "seed"])[protocol.PRIMARY["metric"]]
+    try:
+        return student_t((by_budget["steps"] - by_budget["closed_form"]).to_numpy())
+    except (KeyError, ValueError):
+        return None
+
+
+def _stopping(followed: pd.DataFrame) -> dict[str, float] | None:
+    """The ratio that loses most between its best step and its last."""
+    if followed.empty:
+        return None
+    lost = followed.max(axis=1) - followed.iloc[:, -1]
+    return {"ratio": float(lost.idxmax()), "lost": float(lost.max())}
+
+
+def _verdict(found: Findings) -> dict[str, Any]:
+    claims = {metric: [c for c in found.claim if c.metric == metric] for metric in HEADLINES}
+    return {
+        "primary": _machine_readable(found.primary),
+        "curves": [_machine_readable(curve) for curve in found.judged],
+        "density_first": {metric: protocol.claim_answer(own) for metric, own in claims.items()},
+        "density_minus_random": [_plain(dataclasses.asdict(comparison)) for comparison in found.claim],
+    }
 
 
 def _machine_readable(found: Judged) -> dict[str, Any]:
-    fields: dict[str, Any] = {
-        "policy": found.policy,
-        "budget": found.budget,
-        "metric": found.metric,
-        "gain": found.gain,
-    }
+    fields = {"policy": found.policy, "budget": found.budget, "metric": found.metric, "gain": found.gain}
     if found.verdict is None:
         return fields | {"kind": None, "reason": found.reason}
     fields |= dataclasses.asdict(found.verdict) | {"recommended_at_share": found.recommended}

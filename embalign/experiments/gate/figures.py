@@ -7,10 +7,14 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
+from matplotlib import colormaps, pyplot
+from matplotlib.ticker import PercentFormatter
 
-from embalign.experiments.gate.tables import SCORES, SPREAD_NAMES, SPREADS, TARGETS, certified
-from embalign.experiments.spectral.judgement import Contrast
+from embalign.alignment.setting import Setting
+from embalign.experiments.gate.protocol import RISK_TARGETS, SCORES, SPREADS
 from embalign.experiments.style import BLUE, GREEN, GREY, ORANGE, PURPLE, figure_style, save
+from embalign.verdicts.contrasts import Contrast
+from embalign.verdicts.metrics import label
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -29,12 +33,9 @@ STEP = 0.2
 CLEAR: dict[str, Any] = {"facecolor": "white", "edgecolor": "none", "pad": 1, "alpha": 0.8}
 
 
-def draw(curves: pd.DataFrame, exported: pd.Series, contrasts: list[Contrast], path: Path) -> None:
+def draw(curves: pd.DataFrame, certificates: list[dict[str, Any]], contrasts: list[Contrast], path: Path) -> None:
     """Draw the four panels; curves are means over seeds, the exported map's are its own."""
-    from matplotlib import pyplot
-    from matplotlib.ticker import PercentFormatter
-
-    score = exported["score"]
+    score = certificates[0]["score"]
     own = curves[curves["map"] == "exported"]
     shown = curves[(curves["map"] == "ratio") & (curves["score"] == score)]
     by_ratio = shown.groupby(["ratio", "coverage"])[["threshold", "risk"]].mean()
@@ -47,10 +48,10 @@ def draw(curves: pd.DataFrame, exported: pd.Series, contrasts: list[Contrast], p
         for name, style in SCORE_LINES.items():
             curve = own[own["score"] == name]
             scores.plot(curve["coverage"], curve["risk"], label=SCORES[name], **style)
-        scores.legend(loc="lower right")
+        scores.legend(loc="upper left")
         for axis in (risk, scores):
-            for target in TARGETS:
-                axis.axhline(target / 100, color="black", linewidth=0.6, linestyle=(0, (1, 2)))
+            for target in RISK_TARGETS:
+                axis.axhline(target, color="black", linewidth=0.6, linestyle=(0, (1, 2)))
             axis.set_xlabel("coverage: share of outputs accepted")
             axis.set_ylabel("selective risk: wrong among accepted")
             axis.set_xlim(0, 1.02)
@@ -59,7 +60,7 @@ def draw(curves: pd.DataFrame, exported: pd.Series, contrasts: list[Contrast], p
         top = max(risk.get_ylim()[1], scores.get_ylim()[1])
         risk.set_ylim(0, 1.45 * float(by_ratio["risk"].max()))
         scores.set_ylim(0, top)
-        _mark_certified(scores, rate, own[own["score"] == score], exported)
+        _mark_certified(scores, rate, own[own["score"] == score], certificates)
         risk.set_title(f"Risk by training data, score {score}")
         rate.set_title(f"Accept rate by training data, score {score}")
         rate.set_xlabel(f"threshold of {SCORES[score]}")
@@ -71,42 +72,44 @@ def draw(curves: pd.DataFrame, exported: pd.Series, contrasts: list[Contrast], p
 
 
 def _by_ratio(axis: Axes, by_ratio: pd.DataFrame, points: Any) -> None:
-    from matplotlib import colormaps
-
     ratios = by_ratio.index.unique("ratio")
     shades = colormaps["viridis"](np.linspace(0.88, 0.0, len(ratios)))
     for ratio, shade in zip(ratios, shades, strict=True):
         axis.plot(*points(by_ratio.loc[ratio]), color=shade, linewidth=1.3, label=f"{100 * ratio:g} %")
 
 
-def _mark_certified(risk: Axes, rate: Axes, curve: pd.DataFrame, exported: pd.Series) -> None:
+def _mark_certified(risk: Axes, rate: Axes, curve: pd.DataFrame, certificates: list[dict[str, Any]]) -> None:
     """A star where the exported map is certified, on the curve it belongs to."""
-    for target in TARGETS:
-        threshold, coverage = certified(exported, exported["score"], target)
+    for certificate in certificates:
+        threshold, coverage = certificate["threshold"], certificate["coverage"]
         if threshold is None:
             continue
+        words = f"certified {100 * certificate['target']:g} %"
         at = float(np.interp(coverage, curve["coverage"], curve["risk"]))
         star: dict[str, Any] = {"marker": "*", "markersize": 12, "color": PURPLE, "markeredgecolor": "white"}
         for axis, point, offset in ((risk, (coverage, at), (9, -12)), (rate, (threshold, coverage), (8, 6))):
             axis.plot(*point, linestyle="", zorder=5, **star)
-            axis.annotate(
-                f"certified {target} %", point, offset, textcoords="offset points", fontsize=8, color=PURPLE, bbox=CLEAR
-            )
+            axis.annotate(words, point, offset, textcoords="offset points", fontsize=8, color=PURPLE, bbox=CLEAR)
 
 
 def _spreads(axis: Axes, contrasts: list[Contrast]) -> None:
     """Differences of the spread over styles to the baseline, at the strongest setting that every arm has."""
-    against = [found for found in contrasts if found.control == "baseline" and found.convention == "raw_gradient_ratio"]
+    against = [
+        found
+        for found in contrasts
+        if found.control == "baseline" and Setting.named(found.convention, found.strength) == _raw_ratio(found.strength)
+    ]
     if not against:
         axis.text(0.5, 0.5, "no style variants in this pair", ha="center", va="center", transform=axis.transAxes)
         axis.set_axis_off()
         return
-    strongest = max(found.weight for found in against)
-    axis.axvspan(-SPREADS["spread_mrr"], SPREADS["spread_mrr"], color="#CCCCCC", alpha=0.5, linewidth=0)
+    strongest = max(found.strength for found in against)
+    margin = max(SPREADS.values())
+    axis.axvspan(-margin, margin, color="#CCCCCC", alpha=0.5, linewidth=0)
     axis.axvline(0, color="black", linewidth=0.8)
-    metrics = list(SPREAD_NAMES)
+    metrics = list(SPREADS)
     for i, (arm, style) in enumerate(ARM_MARKS.items()):
-        mine = [found for found in against if found.treatment == arm and found.weight == strongest]
+        mine = [found for found in against if found.treatment == arm and found.strength == strongest]
         for number, found in enumerate(mine):
             low, high = found.verdict.interval
             middle = found.verdict.difference
@@ -119,9 +122,13 @@ def _spreads(axis: Axes, contrasts: list[Contrast]) -> None:
                 label=arm.replace("_", " ") if number == 0 else None,
                 **style,
             )
-    axis.set_yticks(range(len(metrics)), [SPREAD_NAMES[name].replace(" (", "\n(") for name in metrics])
+    axis.set_yticks(range(len(metrics)), [label(name).replace(" (", "\n(") for name in metrics])
     axis.set_ylim(len(metrics) - 0.4, -1.0)
     axis.grid(axis="y", visible=False)
     axis.set_title(f"Spread over styles, gradient ratio {strongest:g}, raw")
     axis.set_xlabel("SD over styles, arm minus baseline (shaded: equivalent)")
     axis.legend(loc="upper center", ncols=3, handletextpad=0.2, columnspacing=0.9)
+
+
+def _raw_ratio(strength: float) -> Setting:
+    return Setting("raw", "gradient_ratio", strength)

@@ -6,11 +6,13 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
+from matplotlib import pyplot
 
 from embalign.evaluation import spectrum
 from embalign.evaluation.similarity import cosines
 from embalign.experiments.style import BLUE, GREY, ORANGE, figure_style, save
-from embalign.experiments.tables import markdown, write_csv
+from embalign.experiments.tables import write_csv
+from embalign.experiments.templates import render
 from embalign.pairs import Vectors
 from embalign.verdicts.statistics import student_t
 
@@ -67,56 +69,26 @@ def write_report(
 
 
 def _report(samples: pd.DataFrame, dimension: int, pair: str, which: str) -> str:
-    summary, n = summarize(samples), len(samples)
-    found = student_t(samples["spectral_excess"].to_numpy())
-    low, high = found.interval()
     spread = float(samples["spectral_excess"].std(ddof=1))
-    three = student_t(np.array([-1.0, 0.0, 1.0]) * spread).interval()[1]
-    predicted = float(spectrum.rayleigh_law(np.array(MEMO["cosine mean"])))
-    table = pd.DataFrame(
-        [
-            {"metric": name, "memo (n = 3)": f"{MEMO[name]:.8g}", f"this run (n = {n})": f"{value:.8g}"}
-            for name, value in summary.items()
-        ]
-    )
-    headline = (
-        "Without a spectral loss, spectral cosine is not shown to differ from what the cosine predicts."
-        if low <= 0 <= high
-        else f"Spectral cosine is {'above' if low > 0 else 'below'} what the cosine predicts."
-    )
-    identity = 2 * (1 - MEMO["spec_cosine mean"]) / MEMO_BINS
-    return (
-        "\n\n".join(
-            [
-                f"# Frequency-domain baseline: {pair}",
-                f"**{headline}** Spectral excess over {n} samples, without a spectral loss: {found.mean:+.5f} (95 % "
-                f"interval {low:+.5f} to {high:+.5f}).",
-                f"![Spectra, and spectral cosine against cosine]({NAME}.png)",
-                "## This run beside the memo's",
-                markdown(table),
-                f"Map: {which}. Samples: the first {n} held-out items, which are of few label groups: the excess over "
-                "all held-out items is in `report.md` beside this. The two runs differ in models, texts and map, so "
-                "the columns are not a comparison of methods.",
-                "## What the numbers mean",
-                f"- spec_mse is spec_cosine in other units: 2 (1 - spec_cosine) / K. The memo's line gives "
-                f"{identity:.8f} for K = {MEMO_BINS}, its own spec_mse; here K = {dimension // 2 + 1}.\n"
-                "- Two unrelated Gaussian vectors already have a spectral cosine of pi/4 = 0.785. At the memo's mean "
-                f"cosine of {MEMO['cosine mean']} the Rayleigh law expects {predicted:.4f}; the memo found "
-                f"{MEMO['spec_cosine mean']:.4f}, {MEMO['spec_cosine mean'] - predicted:+.4f} beside it.\n"
-                f"- What n = 3 can tell: with this run's spread between samples ({spread:.4f}), three samples settle "
-                f"the mean excess to within ±{three:.4f} (95 %). That is enough to see that a spectral cosine of 0.82 "
-                "is nothing out of the ordinary, and not enough to see a small effect of a loss.",
-                "## Run it again",
-                f"```\npython tests/test_spectral_alignment.py --n {n} --pair {pair}\n```",
-            ]
-        )
-        + "\n"
+    expected = float(spectrum.rayleigh_law(np.array(MEMO["cosine mean"])))
+    return render(
+        "spectral/baseline.md.j2",
+        pair=pair,
+        map=which,
+        name=NAME,
+        n=len(samples),
+        excess=student_t(samples["spectral_excess"].to_numpy()),
+        summary=summarize(samples),
+        memo=MEMO,
+        memo_bins=MEMO_BINS,
+        bins=dimension // 2 + 1,
+        expected=expected,
+        spread=spread,
+        three=student_t(np.array([-1.0, 0.0, 1.0]) * spread).interval()[1],
     )
 
 
 def _draw(samples: pd.DataFrame, mapped: Vectors, teacher: Vectors, path: Path) -> None:
-    from matplotlib import pyplot
-
     curves = [spectrum.in_bands(spectrum.amplitude_spectra(side).mean(axis=0), BANDS) for side in (teacher, mapped)]
     position = (np.arange(len(curves[0])) + 0.5) / len(curves[0])
     with figure_style():

@@ -1,116 +1,98 @@
-"""One cell of experiment 2, from pair to row: train with an arm's loss, map, score."""
+"""The cells of experiment 2, from pair to numbers: train with an arm's loss, map, score; and the spectra drawn."""
 
 from __future__ import annotations
 
-import dataclasses
-import functools
 from typing import TYPE_CHECKING
 
 import numpy as np
+import pandas as pd
 from numpy.typing import NDArray
 from sklearn.preprocessing import normalize
 
 from embalign.alignment.closed_form import fit_procrustes, fit_ridge, mean_vector
-from embalign.alignment.config import DEFAULT
-from embalign.alignment.losses import Convention
 from embalign.alignment.seeds import Stream, generator
-from embalign.alignment.terms import make_penalty
-from embalign.alignment.training import TrainedMap, apply_map, train_map
+from embalign.alignment.setting import Setting
+from embalign.alignment.training import apply_map
 from embalign.evaluation import spectrum
+from embalign.evaluation.measurement import Measurement
 from embalign.evaluation.similarity import cosines
-from embalign.experiments.fits import pool_of, score_mapped
+from embalign.experiments.fits import Arm, pool_of, score_mapped, train_arm
 from embalign.pairs import Vectors
 from embalign.pairs.pair import Pair
 
 if TYPE_CHECKING:
-    from embalign.experiments.grid import Cell, Row
+    from embalign.experiments.grid import Cell
 
 BANDS, GROUPS, PERMUTATIONS = 48, 10, 40
-NO_WEIGHT = 1e-6  # of a term that is measured but must not steer
 
 
-def measure_arm(pair: Pair, cell: Cell) -> Row:
-    """Return the metrics of a map trained on the whole pool with an arm's loss (experiment 2).
+def measure_arm(pair: Pair, cell: Cell) -> Measurement:
+    """Return the metrics of a map trained on the whole pool with an arm's loss.
 
-    ``weight`` is what the added term was multiplied with: lambda itself, or, under ``raw_gradient_ratio`` and
-    ``unit_gradient_ratio``, the factor that gives its gradient that share of the cosine loss's.
+    ``weight`` is what the added term was multiplied with: lambda itself, or, where the strength is a gradient ratio,
+    the factor that gives its gradient that share of the cosine loss's.
     """
     pool = pool_of(pair, cell.seed)
-    details: Row = {"weight": 0.0, "gradient_ratio": 0.0}
+    teacher = pair.teacher[pair.holdout.test]
+    details = {"gradient_ratio": 0.0, "weight": 0.0}
     match cell["arm"]:
         case "mean_vector":
-            constant = mean_vector(pair.teacher[pool])
-            mapped = np.broadcast_to(constant, pair.teacher[pair.holdout.test].shape)
-            return _alignment_of_constant(mapped, pair.teacher[pair.holdout.test])
+            return _alignment_of_constant(np.broadcast_to(mean_vector(pair.teacher[pool]), teacher.shape), teacher)
         case "ridge":
             weights = fit_ridge(pair.draft[pool], pair.teacher[pool]).weights
         case "procrustes":
             weights = fit_procrustes(pair.draft[pool], pair.teacher[pool])
-        case arm:
-            trained, weight = train_arm(pair, arm, cell["lambda"], cell["convention"], cell["draw"], cell.seed)
+        case name:
+            arm = Arm(name, Setting.named(cell["convention"], cell["lambda"]), cell["draw"])
+            trained, weight = train_arm(pair, arm, cell.seed, cell.training)
             weights = trained.weights
-            details = {"weight": weight, "gradient_ratio": trained.gradient_ratio}
+            details = {"gradient_ratio": trained.gradient_ratio, "weight": weight}
     mapped = apply_map(weights, pair.draft[pair.holdout.test])
-    return score_mapped(pair, mapped, cell.seed) | spectrum.score(mapped, pair.teacher[pair.holdout.test]) | details
+    return score_mapped(pair, mapped, cell.seed) | Measurement(spectrum.score(mapped, teacher) | details)
 
 
-def measure_spectrum(pair: Pair, cell: Cell) -> Row:
-    """Return a mean amplitude spectrum in bands and, for maps, spectral cosine in groups of like cosine.
+def measure_spectrum(pair: Pair, cell: Cell) -> Measurement:
+    """Return a mean amplitude spectrum as the table `bands` and, for maps, spectral cosine over cosine as `groups`.
 
-    ``band_NN`` is the mean |RFFT| (backward norm) of unit vectors over a band of bins; white noise has sqrt(pi)/2.
-    ``cosine_N`` and ``spec_cosine_N`` are means over tenths of the test items in order of their cosine.
+    `amplitude` is the mean |RFFT| (backward norm) of unit vectors over a band of bins; white noise has sqrt(pi)/2.
+    `cosine` and `spec_cosine` are means over tenths of the test items in order of their cosine.
     """
     test = pair.holdout.test
     teacher = pair.teacher[test]
     curve = cell["curve"]
-    if curve.startswith("permuted"):
+    if curve in QUANTILES:
         rng = generator(cell.seed, Stream.PERMUTED_TEACHERS)
         draws = [_bands(_signed_permutation(teacher, rng)) for _ in range(PERMUTATIONS)]
-        quantile = 0.025 if curve.endswith("low") else 0.975
-        return _numbered("band", np.quantile(draws, quantile, axis=0))
+        return Measurement(
+            {}, tables={"bands": _numbered("band", amplitude=np.quantile(draws, QUANTILES[curve], axis=0))}
+        )
     if curve == "teacher":
-        return _numbered("band", _bands(teacher))
-    trained, _ = train_arm(pair, curve, cell["lambda"], cell["convention"], 0, cell.seed)
+        return Measurement({}, tables={"bands": _numbered("band", amplitude=_bands(teacher))})
+    trained, _ = train_arm(
+        pair, Arm(curve, Setting.named(cell["convention"], cell["lambda"])), cell.seed, cell.training
+    )
     mapped = apply_map(trained.weights, pair.draft[test])
     cosine = cosines(mapped, teacher)
     groups = np.array_split(np.argsort(cosine, kind="stable"), GROUPS)
     spectral = spectrum.spec_cosines(mapped, teacher)
-    return (
-        _numbered("band", _bands(mapped))
-        | _numbered("cosine", np.array([cosine[group].mean() for group in groups]))
-        | _numbered("spec_cosine", np.array([spectral[group].mean() for group in groups]))
+    means = {
+        name: np.array([values[group].mean() for group in groups])
+        for name, values in (("cosine", cosine), ("spec_cosine", spectral))
+    }
+    return Measurement(
+        {}, tables={"bands": _numbered("band", amplitude=_bands(mapped)), "groups": _numbered("group", **means)}
     )
 
 
-@functools.lru_cache(maxsize=4)
-def train_arm(pair: Pair, arm: str, strength: float, convention: str, draw: int, seed: int) -> tuple[TrainedMap, float]:
-    """Return the map of an arm, trained on a seed's whole pool, and the weight of its term."""
-    pool = pool_of(pair, seed)
-    draft, teacher = pair.draft[pool], pair.teacher[pool]
-    kind: Convention = "unit" if convention.startswith("unit") else "raw"
-    penalty = make_penalty(arm, strength, dimension=teacher.shape[1], convention=kind, seed=seed, draw=draw)
-    if penalty is not None and convention.endswith("gradient_ratio"):
-        penalty = dataclasses.replace(penalty, weight=strength / _ratio_of_one(pair, arm, kind, draw, seed))
-    return train_map(draft, teacher, seed=seed, penalty=penalty), penalty.weight if penalty else 0.0
+# The curves that bound 95 % of the teachers with permuted and sign-flipped dimensions.
+QUANTILES = {"permuted_low": 0.025, "permuted_high": 0.975}
 
 
-@functools.lru_cache(maxsize=16)
-def _ratio_of_one(pair: Pair, arm: str, convention: Convention, draw: int, seed: int) -> float:
-    """Gradient ratio of an arm's term for each unit of weight, where the cosine loss alone has led after warm-up."""
-    pool = pool_of(pair, seed)
-    warmup = round(DEFAULT.warmup_share * DEFAULT.steps)
-    config = dataclasses.replace(DEFAULT, steps=warmup + 1, warmup_share=warmup / (warmup + 1))  # and no step further
-    dimension = pair.teacher.shape[1]
-    penalty = make_penalty(arm, NO_WEIGHT, dimension=dimension, convention=convention, seed=seed, draw=draw)
-    trained = train_map(pair.draft[pool], pair.teacher[pool], seed=seed, config=config, penalty=penalty)
-    return trained.gradient_ratio / NO_WEIGHT
-
-
-def _alignment_of_constant(mapped: Vectors, teacher: Vectors) -> Row:
+def _alignment_of_constant(mapped: Vectors, teacher: Vectors) -> Measurement:
     cosine = cosines(mapped, teacher)
     quantiles = {f"cosine_p{q:02d}": float(np.quantile(cosine, q / 100)) for q in (5, 50, 95)}
     alignment = {"cosine_mean": float(cosine.mean()), **quantiles, "skill": 0.0, "spearman": 0.0}
-    return {**alignment, **spectrum.score(mapped, teacher)}
+    return Measurement(alignment | spectrum.score(mapped, teacher))
 
 
 def _bands(vectors: Vectors) -> NDArray[np.float64]:
@@ -124,5 +106,6 @@ def _signed_permutation(vectors: Vectors, rng: np.random.Generator) -> Vectors:
     return np.asarray(vectors[:, rng.permutation(d)] * signs)
 
 
-def _numbered(name: str, values: NDArray[np.float64]) -> Row:
-    return {f"{name}_{i:02d}": float(value) for i, value in enumerate(values)}
+def _numbered(name: str, **columns: NDArray[np.float64]) -> pd.DataFrame:
+    frame = pd.DataFrame({column: values.astype(np.float64) for column, values in columns.items()})
+    return frame.rename_axis(name).reset_index()

@@ -14,13 +14,14 @@ import numpy as np
 from sklearn.preprocessing import normalize
 
 from embalign.alignment.config import TrainingConfig
-from embalign.alignment.terms import make_penalty
+from embalign.alignment.terms import make_term
 from embalign.alignment.training import apply_map, train_map
+from embalign.evaluation.measurement import Measurement
 from embalign.evaluation.similarity import cosines
 from embalign.pairs import Vectors
 
 if TYPE_CHECKING:
-    from embalign.experiments.grid import Cell, Row
+    from embalign.experiments.grid import Cell
 
 DIMENSION, BAND, TRAIN, TEST = 64, 16, 256, 400
 PHASE_NOISE, DRAFT_NOISE = 1.2, 0.1
@@ -54,12 +55,10 @@ def make_task(seed: int) -> Task:
     return Task(*(vectors.astype(np.float32) for vectors in (draft, observed, teacher)))
 
 
-def measure_control(pair: Any, cell: Cell) -> Row:
+def measure_control(pair: Any, cell: Cell) -> Measurement:
     """Return the held-out cosine of a map trained with an arm's loss on the synthetic task; the pair is not used."""
     task = make_task(cell.seed)
-    penalty = make_penalty(
-        cell["arm"], WEIGHT, dimension=DIMENSION, convention="unit", seed=cell.seed, draw=cell["draw"]
-    )
-    trained = train_map(task.draft[:TRAIN], task.observed[:TRAIN], seed=cell.seed, config=CONFIG, penalty=penalty)
+    term = make_term(cell["arm"], WEIGHT, dimension=DIMENSION, scale="unit", seed=cell.seed, draw=cell["draw"])
+    trained = train_map(task.draft[:TRAIN], task.observed[:TRAIN], seed=cell.seed, config=CONFIG, term=term)
     cosine = cosines(apply_map(trained.weights, task.draft[TRAIN:]), task.teacher[TRAIN:])
-    return {"cosine_mean": float(cosine.mean()), "gradient_ratio": trained.gradient_ratio}
+    return Measurement({"cosine_mean": float(cosine.mean()), "gradient_ratio": trained.gradient_ratio})

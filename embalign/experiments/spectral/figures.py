@@ -6,11 +6,17 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import pandas as pd
+from matplotlib import pyplot
+from matplotlib.lines import Line2D
+from matplotlib.ticker import MaxNLocator
 
-from embalign.experiments.spectral.judgement import MARGINS, Contrast
+from embalign.alignment.setting import Setting
+from embalign.evaluation.results import Results
+from embalign.evaluation.spectrum import rayleigh_law
+from embalign.experiments.spectral.protocol import MARGINS
 from embalign.experiments.style import BLUE, GREEN, ORANGE, PURPLE, SKY, figure_style, save
-from embalign.experiments.tables import NAMES
+from embalign.verdicts.contrasts import Contrast
+from embalign.verdicts.metrics import label
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -27,12 +33,8 @@ STEP = 0.17  # between the arms of one setting
 
 def draw_differences(contrasts: list[Contrast], path: Path) -> None:
     """Draw the arms' paired differences to the baseline, setting by setting, the equivalence band shaded."""
-    from matplotlib import pyplot
-    from matplotlib.lines import Line2D
-    from matplotlib.ticker import MaxNLocator
-
     shown = [found for found in contrasts if found.control == "baseline" and found.treatment in ARMS]
-    settings = list(dict.fromkeys((found.convention, found.weight) for found in shown))
+    settings = list(dict.fromkeys((found.convention, found.strength) for found in shown))
     arms = [arm for arm in ARMS if any(found.treatment == arm for found in shown)]
     with figure_style():
         figure, axes = pyplot.subplots(
@@ -44,7 +46,7 @@ def draw_differences(contrasts: list[Contrast], path: Path) -> None:
             of_metric = [found for found in shown if found.metric == metric]
             limit = _limit(of_metric, margin)
             for found in of_metric:
-                row = settings.index((found.convention, found.weight))
+                row = settings.index((found.convention, found.strength))
                 place = STEP * (arms.index(found.treatment) - (len(arms) - 1) / 2)
                 _difference(axis, found, row + place, limit)
             for row in range(1, len(settings)):
@@ -52,23 +54,19 @@ def draw_differences(contrasts: list[Contrast], path: Path) -> None:
             axis.grid(axis="y", visible=False)
             axis.set_xlim(-limit, limit)
             axis.xaxis.set_major_locator(MaxNLocator(5))
-            axis.set_title(f"{NAMES[metric]}: arm minus baseline")
+            axis.set_title(f"{label(metric)}: arm minus baseline")
             axis.set_xlabel(f"difference (shaded: within ±{margin:g}, equivalent)")
-        axes[0].set_yticks(range(len(settings)), [_setting_label(*setting) for setting in settings], fontsize=8)
+        axes[0].set_yticks(range(len(settings)), [Setting.named(*setting).label for setting in settings], fontsize=8)
         axes[0].set_ylim(len(settings) - 0.5, -0.5)
         handles = [Line2D([], [], linestyle="", label=arm.replace("_", " "), **ARMS[arm]) for arm in arms]
         figure.legend(handles=handles, loc="outside upper center", ncols=len(arms))
         save(figure, path)
 
 
-def draw_spectrum(curves: pd.DataFrame, path: Path) -> None:
+def draw_spectrum(measured: Results, path: Path) -> None:
     """Draw mean amplitude spectra with the band of signed-permuted teachers, and spectral cosine against the law."""
-    from matplotlib import pyplot
-
-    from embalign.evaluation.spectrum import rayleigh_law
-
-    curves = curves[curves["status"] == "ok"].set_index("curve")
-    bands = curves[[name for name in curves.columns if name.startswith("band_")]].astype(float)
+    curves = measured.frame.set_index("curve")
+    bands = measured.table("bands").pivot(index="curve", columns="band", values="amplitude")
     position = (np.arange(bands.shape[1]) + 0.5) / bands.shape[1]
     maps: dict[str, dict[str, Any]] = {
         "spectral": {"color": BLUE, "linestyle": "-", "linewidth": 2.4, "marker": "o", "markersize": 8},
@@ -100,13 +98,13 @@ def draw_spectrum(curves: pd.DataFrame, path: Path) -> None:
         left.set_ylabel("mean |RFFT| of unit vectors")
         left.legend(loc="upper center", ncols=1)
 
-        points = {name: _groups(curves.loc[name]) for name in maps}
-        low = min(cosine.min() for cosine, _ in points.values())
+        points = dict(list(measured.table("groups").groupby("curve")))
+        low = min(groups["cosine"].min() for groups in points.values())
         line = np.linspace(max(low - 0.05, -1), 1, 200)
         right.plot(line, rayleigh_law(line), color="black", linewidth=1.2, label="Rayleigh law (no free parameter)")
-        for name, (cosine, spectral) in points.items():
+        for name in maps:
             style = maps[name] | {"linestyle": "", "markeredgecolor": "white"}
-            right.plot(cosine, spectral, label=labels[name], **style)
+            right.plot(points[name]["cosine"], points[name]["spec_cosine"], label=labels[name], **style)
         right.set_title("Spectral cosine against cosine")
         right.set_xlabel("cosine to teacher (tenths of the test items)")
         right.set_ylabel("spectral cosine")
@@ -137,13 +135,3 @@ def _limit(shown: list[Contrast], margin: float) -> float:
     reach = [max(abs(bound) for bound in found.verdict.interval) for found in shown]
     near = [value for value in reach if value <= OFF_SCALE * margin]
     return 1.15 * max([*near, 1.5 * margin])
-
-
-def _setting_label(convention: str, weight: float) -> str:
-    kind, _, ratio = convention.partition("_")
-    return f"gradient ratio {weight:g}, {kind}" if ratio else f"λ {weight:g}, {kind}"
-
-
-def _groups(row: pd.Series) -> tuple[np.ndarray, np.ndarray]:
-    names = [name for name in row.index if name.startswith("cosine_")]
-    return row[names].to_numpy(dtype=float), row[[f"spec_{name}" for name in names]].to_numpy(dtype=float)

@@ -1,30 +1,32 @@
-"""Which curves of experiment 1 are judged, at which margins, and the claim that the densest items come first."""
+"""What experiment 1 judges, fixed before any run: curves, margins, and the claim that the densest items come first."""
 
 from __future__ import annotations
 
-import dataclasses
+from dataclasses import dataclass, field
 from typing import Literal
 
 import pandas as pd
 
-from embalign.experiments.tables import long_frame
+from embalign.evaluation.results import Results
 from embalign.verdicts.elbow import ElbowVerdict, judge_elbow, smallest_sufficient
+from embalign.verdicts.metrics import ALIGNMENT, HEADLINES, JUDGED, METRICS, RETRIEVAL
 from embalign.verdicts.replicates import replicates
 from embalign.verdicts.statistics import StudentT, holm
 
-PRIMARY = {"policy": "random", "budget": "steps", "metric": "cosine_mean"}
+# The curve of the headline, and the one that is told beside it.
+PRIMARY = {"policy": "random", "budget": "steps", "metric": ALIGNMENT}
+SECOND_METRIC = RETRIEVAL
+# A loss within 5 % of the gain from no data to all of it does not matter; the report also says what 1 and 10 % give.
 MARGIN_SHARE = 0.05
 OTHER_SHARES = (0.01, 0.10)
 ALPHA = 0.05
-# What a map is worth at no data: the constant predictor for similarity, measured chance for retrieval.
-ORIGIN = {"cosine_mean": "mean_vector", "spearman": "mean_vector", "recall_at_1": "chance", "mrr": "chance"}
 BUDGETS = {"steps": "fixed steps", "epochs": "fixed epochs", "closed_form": "ridge"}
-CLAIM_METRICS = ("cosine_mean", "recall_at_1")
+CLAIMED, AGAINST = "density", "random"
 
 Answer = Literal["supported", "refuted", "not settled"]
 
 
-@dataclasses.dataclass(frozen=True)
+@dataclass(frozen=True)
 class Judged:
     """One curve's verdict, or the reason there is none, with the gain that its margin is a share of.
 
@@ -37,10 +39,20 @@ class Judged:
     gain: float
     verdict: ElbowVerdict | None
     reason: str = ""
-    recommended: dict[float, float] = dataclasses.field(default_factory=dict)
+    recommended: dict[float, float] = field(default_factory=dict)
+
+    @property
+    def all_smaller_worse(self) -> bool:
+        """Whether every ratio below the recommended one is shown to lose more than the margin."""
+        verdict = self.verdict
+        return verdict is not None and all(
+            loss.lower_bound() > verdict.margin
+            for ratio, loss in verdict.loss.items()
+            if ratio < verdict.recommended_ratio
+        )
 
 
-@dataclasses.dataclass(frozen=True)
+@dataclass(frozen=True)
 class Comparison:
     """Gain share of density minus that of random selection at one ratio, and what is said of it after Holm."""
 
@@ -57,15 +69,15 @@ class Comparison:
         return "better" if self.p_better <= ALPHA else "worse" if self.p_worse <= ALPHA else "not settled"
 
 
-def judge_all(measured: pd.DataFrame, references: pd.DataFrame) -> list[Judged]:
+def judge_curves(measured: Results, references: pd.DataFrame) -> list[Judged]:
     """Return the verdict of every policy, budget and metric; the margin is 5 % of the gain from no data to all."""
     judged = []
-    for (policy, budget), group in measured.groupby(["policy", "budget"], sort=False):
-        for metric in ORIGIN:
-            gain = whole_gain(group, references, metric)
-            curve = long_frame(group, metric, "ratio", "n_train")
+    for policy, budget in measured.frame.groupby(["policy", "budget"], sort=False).groups:
+        curve = measured.where(policy=policy, budget=budget)
+        for metric in JUDGED:
+            gain = whole_gain(curve, references, metric)
             try:
-                verdict = judge_elbow(curve, margin=MARGIN_SHARE * max(gain, 0.0))
+                verdict = judge_elbow(curve.long(metric, "ratio", "n_train"), margin=MARGIN_SHARE * max(gain, 0.0))
             except ValueError as error:
                 judged.append(Judged(policy, budget, metric, gain, None, str(error)))
                 continue
@@ -74,36 +86,37 @@ def judge_all(measured: pd.DataFrame, references: pd.DataFrame) -> list[Judged]:
     return judged
 
 
-def whole_gain(measured: pd.DataFrame, references: pd.DataFrame, metric: str) -> float:
-    """Return m(1) - m(0): the mean at 100 % over what no data gives."""
-    origin = references.loc[references["reference"] == ORIGIN[metric], metric].mean()
-    return float(measured.loc[measured["ratio"] == 1, metric].mean() - origin)
+def primary_of(judged: list[Judged]) -> Judged:
+    """Return the curve of the headline."""
+    policy, budget, metric = PRIMARY.values()
+    unmeasured = Judged(policy, budget, metric, 0.0, None, "none of its cells could be measured")
+    return next((found for found in judged if vars(found).items() >= PRIMARY.items()), unmeasured)
 
 
-def held_out_by_step(trajectory: pd.DataFrame) -> pd.DataFrame:
-    """Return the held-out mean cosine over seeds, one row a ratio and one column a training step."""
-    prefix = "cosine_mean_step"
-    columns = {name: int(name.removeprefix(prefix)) for name in trajectory.columns if name.startswith(prefix)}
-    return trajectory.groupby("ratio")[list(columns)].mean().rename(columns=columns)
+def whole_gain(measured: Results, references: pd.DataFrame, metric: str) -> float:
+    """Return m(1) - m(0): the mean at 100 % minus what no data gives."""
+    origin = references.loc[references["reference"] == METRICS[metric].origin, metric].mean()
+    return float(measured.where(ratio=1).frame[metric].mean() - origin)
 
 
-def compare_density(measured: pd.DataFrame, references: pd.DataFrame, budget: str) -> list[Comparison]:
+def compare_density(measured: Results, references: pd.DataFrame, budget: str) -> list[Comparison]:
     """Return density against random selection at every ratio below 1, Holm over ratios and metrics."""
-    chosen = measured[(measured["budget"] == budget) & measured["policy"].isin(["density", "random"])]
+    chosen = measured.where(budget=budget, policy=[CLAIMED, AGAINST])
     found = []
-    for metric in CLAIM_METRICS:
+    for metric in HEADLINES:
         gain = whole_gain(chosen, references, metric)
         if not gain > 0:
             continue
-        for ratio, group in chosen[chosen["ratio"] < 1].groupby("ratio"):
-            frame = long_frame(group, metric, "policy")
+        at_all = chosen.where(ratio=1).frame[metric].mean()
+        for ratio in sorted(set(chosen.frame["ratio"]) - {1.0}):
+            at_ratio = chosen.where(ratio=ratio)
+            frame = at_ratio.long(metric, "policy")
             try:
                 pair = replicates(frame.assign(value=frame["value"] / gain), "policy")
-                difference = pair.contrast(pair.difference("density", "random"))
+                difference = pair.contrast(pair.difference(CLAIMED, AGAINST))
             except ValueError:
                 continue
-            density = group.loc[group["policy"] == "density", metric].mean()
-            share = 1 - (chosen.loc[chosen["ratio"] == 1, metric].mean() - density) / gain
+            share = 1 - (at_all - at_ratio.where(policy=CLAIMED).frame[metric].mean()) / gain
             found.append((metric, float(ratio), float(share), difference))
     better = holm([difference.p_greater() for *_, difference in found])
     worse = holm([(-difference).p_greater() for *_, difference in found])

@@ -1,0 +1,61 @@
+"""Lengths and directions of vectors, kept inside the number format: the parts that the losses are made of.
+
+Every function works over the last dimension of a tensor (..., d) in float32 or float64. None is meant for autograd,
+whose gradient at the zero vector is NaN: the losses state their gradients themselves.
+"""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+
+def length(z: Tensor) -> Tensor:
+    """Return the Euclidean lengths, (..., 1), correct for every finite vector whose length is finite."""
+    plain: Tensor = torch.linalg.vector_norm(z, dim=-1, keepdim=True)
+    # It adds squares, which leave the number format, or lose digits, beyond the square root of the format's limits.
+    least = torch.finfo(z.dtype).tiny ** 0.25
+    shortest, longest = torch.aminmax(plain)
+    if shortest > least and longest < 1 / least:
+        return plain
+    ordinary = (plain > least) & (plain < 1 / least)
+    return torch.where(ordinary, plain, scaled_length(z))
+
+
+def scaled_length(z: Tensor) -> Tensor:
+    """Return the Euclidean lengths, (..., 1), by way of vectors whose largest component is 1: slower, always in range.
+
+    It may differ from `length` in the last bit. Targets and unit vectors are made with this one because the published
+    maps were.
+    """
+    scale = z.abs().amax(dim=-1, keepdim=True)
+    scale = torch.where(scale > 0, scale, torch.ones_like(scale))
+    return (z / scale).square().sum(dim=-1, keepdim=True).sqrt() * scale
+
+
+def polar(z: Tensor) -> tuple[Tensor, Tensor]:
+    """Return the directions z/|z|, (..., d), and the reciprocal lengths 1/|z|, (..., 1); both 0 for negligible rows."""
+    inverse = reciprocal(length(z))
+    return z * inverse, inverse
+
+
+def normalize(z: Tensor) -> Tensor:
+    """Return the rows at length 1; a row shorter than the square root of the smallest normal number becomes 0."""
+    return z * reciprocal(scaled_length(z))
+
+
+def through_normalization(z: Tensor, gradient_of_unit: Tensor) -> Tensor:
+    """Return a gradient in u = z/|z| as one in z: (g - (g.u) u) / |z|, and 0 for a negligible row."""
+    u, inverse = polar(z)
+    tangent = torch.addcmul(gradient_of_unit, u, (gradient_of_unit * u).sum(dim=-1, keepdim=True), value=-1)
+    return tangent * inverse
+
+
+def reciprocal(lengths: Tensor) -> Tensor:
+    """Return 1/length, and 0 for a negligible length."""
+    return torch.where(lengths > negligible(lengths.dtype), 1 / lengths, torch.zeros_like(lengths))
+
+
+def negligible(dtype: torch.dtype) -> float:
+    """Return the square root of the format's smallest normal number: gradients of shorter directions overflow."""
+    return float(torch.finfo(dtype).tiny ** 0.5)

@@ -1,0 +1,99 @@
+"""The cells of one table side by side: settings and metrics as a frame, values by label and tables beside it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from embalign.evaluation.measurement import ByLabel, Measurement, Outcome
+
+STATUS = "status"
+
+
+@dataclass(frozen=True, eq=False)
+class Results:
+    """Cells of one table.
+
+    `frame` has one row per cell: the columns that identify it, its metrics and its `status`, "ok" or the reason of the
+    failure. Its index counts the cells; a selection keeps it.
+    """
+
+    frame: pd.DataFrame
+    by_label: Mapping[str, ByLabel]
+    tables: Mapping[str, pd.DataFrame]
+    identity: tuple[str, ...]
+
+    def ok(self) -> Results:
+        """Return the cells that were measured."""
+        return self.select(self.frame[STATUS] == "ok")
+
+    def where(self, **settings: Any) -> Results:
+        """Return the cells with these settings; a list stands for any of its values."""
+        chosen = pd.Series(True, index=self.frame.index)
+        for name, value in settings.items():
+            chosen &= self.frame[name].isin(value) if isinstance(value, list | tuple) else self.frame[name] == value
+        return self.select(chosen)
+
+    def select(self, chosen: pd.Series) -> Results:
+        """Return the cells that a boolean series over `frame` marks."""
+        return replace(self, frame=self.frame[chosen])
+
+    def table(self, name: str) -> pd.DataFrame:
+        """Return the rows of one table of every cell, with the columns that identify the cell in front."""
+        own = self.tables[name]
+        own = own[own["cell"].isin(self.frame.index)]
+        identity = self.frame.loc[own["cell"], list(self.identity)].reset_index(drop=True)
+        return pd.concat([identity, own.drop(columns="cell").reset_index(drop=True)], axis=1)
+
+    def long(self, metric: str, *settings: str) -> pd.DataFrame:
+        """Return what a verdict takes: `settings`, `seed` and `value`, one row per cell.
+
+        Where the metric has values by label, there is one row per cell and label group, which is the column `item`.
+        """
+        keys = self.frame[[*settings, "seed"]].reset_index(drop=True)
+        values = self.values_by_label(metric)
+        if values.shape[1] < 2:
+            return keys.assign(value=self.frame[metric].to_numpy(dtype=np.float64))
+        repeated = keys.loc[keys.index.repeat(values.shape[1])].reset_index(drop=True)
+        items = np.tile(np.arange(values.shape[1]), len(values))
+        return repeated.assign(item=items, value=values.ravel().astype(np.float64))
+
+    def values_by_label(self, metric: str) -> ByLabel:
+        """Return a metric by label group, (cells, groups): NaN for cells without, no groups if it has none."""
+        values = self.by_label.get(metric)
+        return np.empty((len(self.frame), 0), np.float32) if values is None else values[self.frame.index]
+
+
+def collect(rows: Sequence[tuple[Mapping[str, Any], Outcome]]) -> Results:
+    """Return the results of cells, each given by the columns that identify it and by what came of it, in this order."""
+    lines: list[dict[str, Any]] = []
+    tables: dict[str, list[pd.DataFrame]] = {}
+    measured: dict[int, Measurement] = {}
+    for place, (identity, outcome) in enumerate(rows):
+        if not isinstance(outcome, Measurement):
+            lines.append({**identity, STATUS: f"failed: {outcome.reason}"})
+            continue
+        measured[place] = outcome
+        lines.append({**identity, **outcome.metrics, STATUS: "ok"})
+        for name, frame in outcome.tables.items():
+            tables.setdefault(name, []).append(frame.assign(cell=place))
+    names = dict.fromkeys(name for found in measured.values() for name in found.by_label)
+    return Results(
+        pd.DataFrame(lines),
+        {name: _stack(name, measured, len(rows)) for name in names},
+        {name: pd.concat(frames, ignore_index=True) for name, frames in tables.items()},
+        tuple(rows[0][0]) if rows else (),
+    )
+
+
+def _stack(name: str, measured: Mapping[int, Measurement], count: int) -> ByLabel:
+    labels = max(len(found.by_label[name]) for found in measured.values() if name in found.by_label)
+    values = np.full((count, labels), np.nan, np.float32)
+    for place, found in measured.items():
+        if name in found.by_label:
+            values[place] = found.by_label[name]
+    return values

@@ -1,0 +1,68 @@
+"""Texts as Jinja templates beside their experiment: Python gives numbers and tables, the template the prose."""
+
+from __future__ import annotations
+
+import functools
+import re
+from typing import Any
+
+import jinja2
+
+from embalign.experiments.tables import mean_with_interval, percent, span
+from embalign.verdicts.metrics import label
+
+STARTS_A_LINE = re.compile(r"^(?:[-*+] |[|#>]|\d+\. )")
+
+
+def render(template: str, **context: Any) -> str:
+    """Return a template, named by its path under `experiments/`, with soft line breaks inside paragraphs joined."""
+    return unwrap(_environment().get_template(template).render(context)) + "\n"
+
+
+def sentence(template: str, macro: str, *arguments: Any) -> str:
+    """Return what a macro of a template says, on one line."""
+    return " ".join(str(getattr(_environment().get_template(template).module, macro)(*arguments)).split())
+
+
+def unwrap(text: str) -> str:
+    r"""Return Markdown with each paragraph and list item on one line and one blank line between blocks.
+
+    >>> unwrap("A line\nand its rest.\n\n\n- an item\n  of a list\n- another\n")
+    'A line and its rest.\n\n- an item of a list\n- another'
+    """
+    blocks = []
+    for block in re.split(r"\n\s*\n", text.strip()):
+        if block.startswith("```"):
+            blocks.append(block)
+            continue
+        lines: list[str] = []
+        for line in block.splitlines():
+            if lines and not STARTS_A_LINE.match(line):
+                lines[-1] = f"{lines[-1].rstrip()} {line.strip()}"
+            else:
+                lines.append(line.rstrip())
+        blocks.append("\n".join(lines))
+    return "\n\n".join(blocks)
+
+
+@functools.cache
+def _environment() -> jinja2.Environment:
+    environment = jinja2.Environment(
+        loader=jinja2.PackageLoader("embalign", "experiments"),
+        undefined=jinja2.StrictUndefined,
+        autoescape=False,  # Markdown, not HTML
+        trim_blocks=True,
+        lstrip_blocks=True,
+        keep_trailing_newline=True,
+    )
+    environment.filters |= {
+        "percent": percent,
+        "span": span,
+        "label": label,
+        "mean": mean_with_interval,
+        "fixed": lambda value, digits=4: f"{value:.{digits}f}",
+        "signed": lambda value, digits=4: f"{value:+.{digits}f}",
+        "rounded": lambda value: f"{value:.2g}",
+        "short": lambda value: f"{value:g}",
+    }
+    return environment

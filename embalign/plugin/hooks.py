@@ -1,0 +1,245 @@
+"""The hooks that need the session's state: they store outcomes as cases end and bring a run to its purpose.
+
+Outcomes travel from the case to the controlling process in the test report and are stored there as each case ends, so a
+crash loses at most the cells in flight.
+"""
+
+from __future__ import annotations
+
+import datetime
+import pickle
+import signal
+import threading
+import time
+from collections.abc import Callable, Generator
+from typing import Any, TypeVar, cast
+
+import pytest
+
+from embalign.errors import BaselineError, ConclusionError, EmbalignError, StoreError
+from embalign.evaluation.measurement import Outcome
+from embalign.experiments.grid import Cell, Table
+from embalign.lazy import Reference, lazy
+from embalign.plugin.fixtures import OUTCOME, declared
+from embalign.plugin.regression_results import report_verdicts
+from embalign.regression import check
+from embalign.runs.artifacts import publish
+from embalign.runs.runner import Runner
+
+PROGRESS_SECONDS = 30
+_OUTCOME = "embalign_outcome"  # attribute of a test report
+T = TypeVar("T")
+
+promote = lazy("embalign.research.promote")
+
+
+class Hooks:
+    """Hooks over one session's `runner`."""
+
+    def __init__(self, config: pytest.Config, runner: Runner) -> None:
+        self.config = config
+        self.runner = runner
+        self.messages: list[str] = []
+        self.running: pytest.Session
+        self.by_user = False
+        self.expected = 0
+        self.started = self.last_progress = time.monotonic()
+
+    def pytest_sessionstart(self, session: pytest.Session) -> None:
+        """Let SIGTERM end the run as Ctrl-C does, with a word on how to resume; embed and check pairs named."""
+        if is_worker(self.config):
+            return
+        self.running = session
+        if threading.current_thread() is threading.main_thread():
+            signal.signal(signal.SIGTERM, self.terminate)
+        # Before the cases are collected and, under xdist, before its processes start: each needs whole pairs.
+        if self.config.getoption("pair") and not self.config.option.collectonly:
+            try:
+                or_usage_error(lambda: self.runner.embed(quiet=self.config.get_verbosity() < 0))
+                or_usage_error(self.runner.check)
+            except KeyboardInterrupt:
+                pytest.exit(f"interrupted {self.how_to_resume()}", returncode=128 + signal.SIGINT)
+
+    def terminate(self, signum: int, frame: object) -> None:
+        """End the session from a signal handler."""
+        pytest.exit(f"terminated {self.how_to_resume()}", returncode=128 + signum)
+
+    def how_to_resume(self) -> str:
+        """Say what an interrupted run has kept."""
+        if not self.expected:
+            return "before the first cell; fetched embeddings are saved; rerun the same command to resume"
+        return (
+            f"after {len(self.runner.outcomes)} of {self.expected} cells, which are stored; rerun the same command to "
+            "resume"
+        )
+
+    def pytest_collection_modifyitems(self, config: pytest.Config, items: list[pytest.Item]) -> None:
+        """Leave out the cases of tables that have no cell in the chosen profile; pytest would skip each, by name."""
+        empty = [item for item in items if isinstance(item, pytest.Function) and _has_no_cell(item)]
+        if empty:
+            config.hook.pytest_deselected(items=empty)
+            items[:] = [item for item in items if item not in empty]
+
+    def pytest_collection_finish(self, session: pytest.Session) -> None:
+        """Refuse unusable pairs before the first case and hand missing cells to the executor."""
+        if self.config.option.collectonly or not self.runner.experiments:
+            return
+        selected: list[tuple[Table, Cell]] = []
+        for item in session.items:
+            marker = item.get_closest_marker("cells")
+            if marker is not None and isinstance(item, pytest.Function):
+                selected.append((declared(marker)[1], cast(Cell, item.callspec.params["cell"])))
+        self.expected = len(selected)
+        self.runner.checkout.begin()
+        self.runner.selected = {cell.experiment for _, cell in selected}
+        if not is_worker(self.config) and selected:
+            if not self.config.getoption("pair"):  # those were checked before anything was collected
+                or_usage_error(self.runner.check)
+            or_usage_error(lambda: self.check_purpose({cell for _, cell in selected}))
+            or_usage_error(lambda: self.runner.start(selected))
+
+    def check_purpose(self, selected: set[Cell]) -> None:
+        """Raise BaselineError or ConclusionError if it is certain that the run cannot serve its purpose."""
+        options = self.runner.options
+        for run in self.runner.runs():
+            if options.promote:
+                promote.check_promotable(run)
+            if options.update_baseline or options.promote:
+                check.check_whole(run, selected)
+            elif options.regression == "strict":
+                check.check_start(run)
+
+    @pytest.hookimpl(wrapper=True)
+    def pytest_runtest_makereport(self, item: pytest.Item) -> Generator[None, pytest.TestReport, pytest.TestReport]:
+        """Put the outcome of a case into its report, which xdist carries between processes."""
+        report = yield
+        if report.when == "call" and OUTCOME in item.stash:
+            setattr(report, _OUTCOME, pickle.dumps(item.stash[OUTCOME]))
+        return report
+
+    @pytest.hookimpl(tryfirst=True)
+    def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
+        """Store the outcome of a case that has just ended; runs in the controlling process only."""
+        if is_worker(self.config) or report.when != "call":
+            return
+        if content := getattr(report, _OUTCOME, None):
+            self.accept(*pickle.loads(content))  # a report of this process, or of a worker that it has started
+        self.show_progress()
+
+    def accept(self, measure: Reference, cell: Cell, outcome: Outcome) -> None:
+        """Store an outcome; end the run if that cannot be done, as on a full disk."""
+        try:
+            self.runner.accept(measure, cell, outcome)
+        except StoreError as error:
+            self.running.shouldstop = str(error)
+
+    def pytest_keyboard_interrupt(self, excinfo: pytest.ExceptionInfo[BaseException]) -> None:
+        """Remember that it was the user who ended the run; pytest ends its own way after errors of collection."""
+        self.by_user = not isinstance(excinfo.value, pytest.Session.Interrupted)
+
+    def show_progress(self) -> None:
+        """Write a line with elapsed and remaining time every half minute, unless pytest is quiet."""
+        now, done = time.monotonic(), len(self.runner.outcomes)
+        if self.config.get_verbosity() < 0 or not self.expected or now - self.last_progress < PROGRESS_SECONDS:
+            return
+        reporter = self.config.pluginmanager.get_plugin("terminalreporter")
+        if reporter is None or done == 0:
+            return
+        self.last_progress = now
+        elapsed = datetime.timedelta(seconds=round(now - self.started))
+        left = datetime.timedelta(seconds=round((now - self.started) / done * (self.expected - done)))
+        reporter.ensure_newline()
+        reporter.write_line(f"{done} of {self.expected} cells, {elapsed} elapsed, about {left} left")
+
+    @pytest.hookimpl(optionalhook=True)
+    def pytest_xdist_node_collection_finished(self, node: Any, ids: list[str]) -> None:
+        """Learn from xdist how many cases there are: the controlling process collects nothing itself."""
+        self.expected = len(ids)
+        self.runner.checkout.begin()
+
+    @pytest.hookimpl(optionalhook=True)
+    def pytest_testnodedown(self, node: Any) -> None:
+        """Take the declared experiments from an xdist worker."""
+        if content := getattr(node, "workeroutput", {}).get("embalign_experiments"):
+            self.runner.experiments.update(pickle.loads(content))
+
+    @pytest.hookimpl(tryfirst=True)  # before the JUnit file is written: verdicts belong into it
+    def pytest_sessionfinish(self, session: pytest.Session, exitstatus: int) -> None:
+        """Stop what is under way; then judge, update baselines, draw reports and promote, as the run was asked to."""
+        self.runner.stop()
+        if is_worker(self.config):
+            experiments = pickle.dumps(self.runner.experiments)
+            self.config.workeroutput["embalign_experiments"] = experiments  # type: ignore[attr-defined]  # set by xdist
+            return
+        if self.by_user and exitstatus == pytest.ExitCode.INTERRUPTED and self.expected:
+            self.messages.append(f"interrupted {self.how_to_resume()}")
+            session.exitstatus = 128 + signal.SIGINT
+        options, ended = self.runner.options, exitstatus in _AT_ITS_END
+        passed = exitstatus == pytest.ExitCode.OK  # before any verdict of the regression check
+        if ended and options.regression != "off":
+            self.messages += report_verdicts(session, self.runner, strict=options.regression == "strict")
+        if ended and options.update_baseline:
+            self.update_baselines(session, passed=passed)
+        known = {cell.experiment for cell in self.runner.outcomes} <= set(self.runner.experiments)
+        published = self.publish(session) if self.runner.outcomes and known else True
+        if ended and published and options.promote:
+            self.promote(session, passed=passed)
+
+    def update_baselines(self, session: pytest.Session, *, passed: bool) -> None:
+        """Make what was measured the new baselines, or say why not."""
+        try:
+            self.messages += check.update_baselines(list(self.runner.runs()), passed=passed)
+        except BaselineError as error:
+            self.messages.append(f"no baseline written: {error}")
+            session.exitstatus = error.exit_code
+
+    def publish(self, session: pytest.Session) -> bool:
+        """Draw the reports of what was measured; return whether that could be done."""
+        if (
+            self.runner.options.profile == "regression"
+        ):  # the small grid of the regression check is too small for a report
+            return True
+        try:
+            for run in self.runner.runs():
+                self.messages += publish(run) if run.outcomes else []
+        except OSError as error:
+            self.messages.append(f"no report written: {error}; artifacts already there are unchanged")
+            session.exitstatus = pytest.ExitCode.INTERNAL_ERROR
+            return False
+        return True
+
+    def promote(self, session: pytest.Session, *, passed: bool) -> None:
+        """Promote what this run has measured and published, or say why not."""
+        try:
+            self.messages += promote.promote_runs(list(self.runner.runs()), passed=passed)
+        except (ConclusionError, OSError) as error:
+            self.messages.append(str(error))
+            session.exitstatus = pytest.ExitCode.USAGE_ERROR
+
+    def pytest_terminal_summary(self, terminalreporter: pytest.TerminalReporter) -> None:
+        """Say where the artifacts are and what is missing."""
+        if self.messages:
+            terminalreporter.section("embalign")
+            for message in self.messages:
+                terminalreporter.line(message)
+
+
+_AT_ITS_END = (pytest.ExitCode.OK, pytest.ExitCode.TESTS_FAILED, pytest.ExitCode.NO_TESTS_COLLECTED)
+
+
+def or_usage_error(action: Callable[[], T]) -> T:
+    """Return what `action` gives; an error of the package's family becomes pytest's usage error."""
+    try:
+        return action()
+    except EmbalignError as error:
+        raise pytest.UsageError(str(error)) from None
+
+
+def is_worker(config: pytest.Config) -> bool:
+    """Return whether this is one of xdist's worker processes."""
+    return hasattr(config, "workerinput")
+
+
+def _has_no_cell(item: pytest.Function) -> bool:
+    marked = item.get_closest_marker("cells") is not None
+    return marked and not isinstance(item.callspec.params.get("cell"), Cell)

@@ -1,0 +1,109 @@
+"""One experiment on one pair: the grid that was to be measured, what came of each cell, and how the run was made."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from embalign.alignment.config import TrainingConfig
+from embalign.evaluation.measurement import Failure, Outcome
+from embalign.experiments.grid import Cell, Experiment
+from embalign.lazy import lazy
+from embalign.pairs.pair import pair_digest
+from embalign.runs import provenance
+from embalign.runs.provenance import Checkout
+
+if TYPE_CHECKING:
+    from embalign.evaluation.results import Results
+
+collect = lazy("embalign.evaluation.results").collect
+
+
+@dataclass(frozen=True, eq=False)
+class Run:
+    """A run of one experiment on the pair in `folder`.
+
+    `outcomes` holds the cells that were measured, read from the store or tried in vain. `arguments` are the words after
+    `pytest` on the command line.
+    """
+
+    experiment: Experiment
+    folder: Path
+    profile: str
+    cells: Sequence[Cell]
+    outcomes: Mapping[Cell, Outcome]
+    root: Path
+    checkout: Checkout
+    arguments: Sequence[str] = ()
+    reports_dir: Path | None = None
+
+    @property
+    def pair(self) -> str:
+        """The name of the pair."""
+        return self.folder.name
+
+    @property
+    def training(self) -> TrainingConfig:
+        """The settings of the training loop."""
+        return self.experiment.training
+
+    @property
+    def seeds(self) -> list[int]:
+        """The seeds of the declared grid."""
+        return sorted({cell.seed for cell in self.cells})
+
+    @cached_property
+    def data_digest(self) -> str:
+        """The SHA-256 over the pair's data."""
+        return pair_digest(self.folder)
+
+    @property
+    def missing(self) -> list[Cell]:
+        """The declared cells that nothing has come of."""
+        return [cell for cell in self.cells if cell not in self.outcomes]
+
+    @property
+    def failed(self) -> list[Cell]:
+        """The cells that could not be measured."""
+        return [cell for cell, outcome in self.outcomes.items() if isinstance(outcome, Failure)]
+
+    @property
+    def complete(self) -> bool:
+        """Whether every declared cell was measured."""
+        return not self.missing and not self.failed
+
+    @cached_property
+    def state(self) -> Mapping[str, Any]:
+        """The commit that the run was made from, and whether the tree differed from it at any time."""
+        return self.checkout.state({measure.module for measure in self.experiment.measures().values()})
+
+    def results(self) -> dict[str, Results]:
+        """Return the results of each table, in the order of the declared grid: settings first, then seeds."""
+        found = {}
+        for table in self.experiment.tables:
+            cells = [cell for cell in self.cells if cell.table == table.name]
+            place = {settings: i for i, settings in enumerate(dict.fromkeys(cell.settings for cell in cells))}
+            present = [cell for cell in cells if cell in self.outcomes]
+            present.sort(key=lambda cell: (place[cell.settings], cell.seed))
+            found[table.name] = collect([(cell.identity(), self.outcomes[cell]) for cell in present])
+        return found
+
+    def describe(self) -> dict[str, Any]:
+        """Return the provenance of the run, without paths of this machine."""
+        about = provenance.describe(
+            self.experiment.name,
+            self.folder,
+            self.root,
+            measures=self.experiment.measures(),
+            command=["pytest", *self.arguments],
+            training=self.training,
+            state=self.state,
+        )
+        return about | {"profile": self.profile, "seeds": self.seeds}
+
+    def reports_base(self) -> Path:
+        """Return the folder of all reports on the pair."""
+        return self.reports_dir / self.pair if self.reports_dir else self.folder / "reports"

@@ -1,0 +1,100 @@
+"""A worker process: it measures one cell at a time, loads a pair once, and does not outlive the controlling process.
+
+Workers share no queue and no lock, as those of a pool do. There, a worker that is killed at the wrong moment stops the
+others, or its cell is never heard of again.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import functools
+import multiprocessing
+import os
+import signal
+import threading
+import traceback
+from concurrent.futures import CancelledError
+from multiprocessing.connection import Connection
+from multiprocessing.process import BaseProcess
+from pathlib import Path
+from typing import Any
+
+from embalign.experiments.grid import Cell, Table
+from embalign.pairs.pair import Pair, load_pair
+
+
+class WorkerDiedError(RuntimeError):
+    """A process that ended while it measured; the message says how."""
+
+
+class Worker:
+    """A process that starts with the first cell and is replaced after it died."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._stopped = False
+        self._process: BaseProcess | None = None
+        self._pipe: Connection
+
+    def measure(self, table: Table, cell: Cell, folder: str, digest: str) -> Any:
+        """Return what the cell gives. Raises what it raised, WorkerDiedError, or CancelledError after `stop`."""
+        process = self._start()
+        try:
+            self._pipe.send((table, cell, folder, digest))
+            result, error = self._pipe.recv()
+        except (EOFError, ConnectionError):  # the process had the only other end of the pipe
+            process.join()
+            self._process = None
+            code = process.exitcode or 0
+            how = f"killed by {signal.Signals(-code).name}" if code < 0 else f"with exit code {code}"
+            raise WorkerDiedError(how) from None
+        if error is not None:
+            raise error
+        return result
+
+    def stop(self) -> None:
+        """Kill the process, for good."""
+        with self._lock:
+            self._stopped = True
+            if (process := self._process) is not None:
+                process.kill()
+
+    def _start(self) -> BaseProcess:
+        with self._lock:
+            if self._stopped:
+                raise CancelledError
+            if self._process is None:
+                context = multiprocessing.get_context("spawn")  # a fork would copy locks that threads hold
+                self._pipe, theirs = context.Pipe()
+                with theirs:
+                    process = context.Process(target=_measure_what_comes, args=(theirs,), daemon=True)
+                    process.start()
+                self._process = process
+            return self._process
+
+
+def _measure_what_comes(pipe: Connection) -> None:
+    # Ctrl-C reaches the whole process group; the controlling process alone decides what it means.
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    threading.Thread(target=_leave_with_parent, daemon=True).start()
+    with contextlib.suppress(EOFError):
+        while True:
+            table, cell, folder, digest = pipe.recv()
+            try:
+                pipe.send((table.run(_pair_of(folder, digest), cell), None))
+            except Exception as error:
+                error.add_note(f"In the worker process:\n{traceback.format_exc()}")
+                pipe.send((None, error))
+
+
+def _leave_with_parent() -> None:
+    # A controlling process that is killed cannot stop its workers, and they would measure on for nobody.
+    parent = multiprocessing.parent_process()
+    assert parent is not None
+    parent.join()
+    os._exit(1)
+
+
+@functools.lru_cache(maxsize=2)
+def _pair_of(folder: str, digest: str) -> Pair:
+    return load_pair(Path(folder))

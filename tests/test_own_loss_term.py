@@ -1,0 +1,82 @@
+"""The worked example of docs/own-loss-term.md: its code runs, and its term trains a map."""
+
+import re
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from torch.autograd.gradcheck import GradcheckError
+
+from embalign.alignment.losses import mse_loss
+from embalign.alignment.terms import make_term
+from embalign.alignment.training import train_map
+from embalign.experiments.grid import Cell
+from embalign.lazy import lazy
+from embalign.runs.source import source_digest
+from embalign.runs.store import cell_key
+
+DOCUMENT = Path(__file__).resolve().parents[1] / "docs" / "own-loss-term.md"
+BLOCKS = re.findall(r"^```python\n(.*?)^```", DOCUMENT.read_text(encoding="utf-8"), re.DOTALL | re.MULTILINE)
+
+
+@pytest.fixture
+def my_terms(tmp_path, monkeypatch):
+    """The document's module, importable by its name."""
+    path = tmp_path / "my_terms.py"
+    path.write_text(BLOCKS[0], encoding="utf-8")
+    monkeypatch.syspath_prepend(tmp_path)
+    source_digest.cache_clear()
+    yield path
+    sys.modules.pop("my_terms", None)
+    source_digest.cache_clear()
+
+
+def executed(block):
+    names = {}
+    exec(compile(block, str(DOCUMENT), "exec"), names)
+    return names
+
+
+def cell_of_the_grid():
+    baseline, own = executed(BLOCKS[2])["HUBER"]
+    assert baseline["arm"] == "baseline"
+    return Cell("spectral", "spectral_ab", "small", tuple(own.items()), 3)
+
+
+def test_the_documents_own_test_passes(my_terms):
+    assert len(BLOCKS) == 3
+    executed(BLOCKS[1])["test_huber_has_the_gradient_of_its_value"]()
+
+
+def test_the_documents_gradcheck_notices_a_wrong_gradient(my_terms):
+    my_terms.write_text(BLOCKS[0].replace("clipped / (batch * d)", "error / (batch * d)"), encoding="utf-8")
+    with pytest.raises(GradcheckError):
+        executed(BLOCKS[1])["test_huber_has_the_gradient_of_its_value"]()
+
+
+def test_a_cell_of_the_documents_grid_trains_a_map_with_the_term(my_terms):
+    cell = cell_of_the_grid()
+    assert cell.id == "lambda0.0100-huber-raw-0-seed03"
+    rng = np.random.default_rng(0)
+    draft, teacher = (side / np.linalg.norm(side, axis=1, keepdims=True) for side in rng.standard_normal((2, 64, 8)))
+    draft, teacher = draft.astype(np.float32), teacher.astype(np.float32)
+    distances = []
+    for weight in (cell["lambda"], 1000.0):
+        term = make_term(cell["arm"], weight, dimension=8)
+        trained = train_map(draft, teacher, seed=cell.seed, steps=60, term=term)
+        distances.append(mse_loss(torch.from_numpy(draft @ trained.weights.T), torch.from_numpy(teacher)).item())
+        assert trained.gradient_ratio > 0
+    assert distances[1] < distances[0]
+
+
+def test_stored_rows_follow_the_source_of_the_term(my_terms):
+    measure, cell = lazy("embalign.experiments.spectral.cells").measure_arm, cell_of_the_grid()
+    plain = Cell("spectral", "spectral_ab", "small", (("arm", "mse"), *cell.settings[1:]), 3)
+    before = [cell_key(each, measure, "data") for each in (cell, plain)]
+    my_terms.write_text(BLOCKS[0].replace("0.05", "0.06"), encoding="utf-8")
+    source_digest.cache_clear()
+    after = [cell_key(each, measure, "data") for each in (cell, plain)]
+    assert before[0] != after[0]
+    assert before[1] == after[1]

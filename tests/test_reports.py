@@ -1,0 +1,64 @@
+"""The reports of a small run of each experiment, word for word: a change of wording is seen and reviewed here."""
+
+import importlib
+
+import numpy as np
+import pytest
+import synthetic_runs
+
+EXPERIMENTS = ("elbow", "spectral", "gate")
+
+
+@pytest.fixture(scope="module")
+def reports(tmp_path_factory):
+    """The artifacts of a small run of each experiment, and its one-line answer, by the experiment's name."""
+    written = {}
+    for name in EXPERIMENTS:
+        folder = tmp_path_factory.mktemp(name)
+        report = importlib.import_module(f"embalign.experiments.{name}.report")
+        answer = report.write_report(getattr(synthetic_runs, name)(), synthetic_runs.about(name), folder)
+        written[name] = folder, answer
+    return written
+
+
+@pytest.mark.parametrize("experiment", EXPERIMENTS)
+def test_the_report_of_a_small_run_reads_as_committed(reports, experiment, file_regression):
+    folder, _ = reports[experiment]
+    text = (folder / "report.md").read_text(encoding="utf-8")
+    file_regression.check(text, basename=experiment, extension=".report.md", encoding="utf-8")
+
+
+@pytest.mark.parametrize("experiment", EXPERIMENTS)
+def test_a_report_opens_with_the_answer_of_the_terminal(reports, experiment):
+    folder, answer = reports[experiment]
+    title, _, first = (folder / "report.md").read_text(encoding="utf-8").split("\n")[:3]
+    assert title.startswith("# ")
+    assert first.startswith(f"**{answer}**")
+
+
+@pytest.mark.parametrize("experiment", EXPERIMENTS)
+def test_tables_have_as_many_cells_in_each_row_as_in_their_head(reports, experiment):
+    folder, _ = reports[experiment]
+    blocks = (folder / "report.md").read_text(encoding="utf-8").split("\n\n")
+    tables = [block.split("\n") for block in blocks if block.startswith("|")]
+    assert len(tables) >= 4
+    for lines in tables:
+        assert {line.replace("\\|", "").count("|") for line in lines} == {lines[0].count("|")}, lines[0]
+
+
+@pytest.mark.parametrize("experiment", EXPERIMENTS)
+def test_figures_are_palette_images_of_a_readable_width(reports, experiment):
+    from PIL import Image
+
+    for path in reports[experiment][0].glob("*.png"):
+        with Image.open(path) as picture:
+            assert picture.mode == "P"
+            assert 1200 <= picture.width <= 1300
+
+
+def test_values_by_label_are_written_near_what_was_measured(reports):
+    written = np.load(reports["elbow"][0] / "data_ratio_vs_metrics_by_label.npz")
+    measured = synthetic_runs.elbow()["data_ratio_vs_metrics"].by_label
+    assert set(written.files) == set(measured)
+    for name, values in measured.items():
+        assert np.abs(written[name] - values).max() <= 2.0**-14
