@@ -13,13 +13,14 @@ import pytest
 from pair_folders import ROOT
 
 from embalign.errors import ConclusionError
+from embalign.lazy import lazy
 from embalign.research.conclusion import MACHINE_READABLE, TEXT, read_conclusion, verify
 from embalign.research.promote import promote
 
 MUTATIONS = 16  # of each kind
 PAIR = "smollm2-mpnet"
 EXPERIMENTS = ("elbow", "spectral")
-CONCLUSIONS = {name: f"embalign.experiments.{name}.conclusion:conclude" for name in EXPERIMENTS}
+CONCLUSIONS = {name: lazy(f"embalign.experiments.{name}.conclusion").conclude for name in EXPERIMENTS}
 
 
 def git(root, *words):
