@@ -1,4 +1,4 @@
-"""Files that survive a crash at any moment: SQLite databases that many processes write, and files moved in one step."""
+"""Crash-safe files: SQLite databases that many processes write, and files that are moved into place atomically."""
 
 from __future__ import annotations
 
@@ -14,10 +14,10 @@ BUSY_SECONDS = 60
 
 
 def open_database(path: Path, schema: int, table: str) -> sqlite3.Connection:
-    """Return a connection that has a transaction on disk when it ends; `table` is created if it is missing.
+    """Return a connection whose transactions are on disk when they end; `table` is created if it is missing.
 
-    May be used from several threads, one at a time. Raises NewerSchemaError, and sqlite3.DatabaseError for a file that
-    is no database.
+    Several threads may use it, one at a time. Raises NewerSchemaError, and sqlite3.DatabaseError for a file that is not
+    a database.
     """
     own_folder(path.parent)
     connection = sqlite3.connect(path, timeout=BUSY_SECONDS, check_same_thread=False)
@@ -25,9 +25,9 @@ def open_database(path: Path, schema: int, table: str) -> sqlite3.Connection:
         (version,) = connection.execute("PRAGMA user_version").fetchone()
         if version > schema:
             raise NewerSchemaError(
-                f"{path} was written by a newer embalign (schema {version}); update, or move it away"
+                f"{path} was written by a newer embalign (schema {version}); update embalign or move the file away"
             )
-        # Turning on WAL does not wait for other processes that do the same, so the wait is spelled out.
+        # SQLite's own timeout does not cover two processes that switch to WAL at once, so this loop waits.
         deadline = time.monotonic() + BUSY_SECONDS
         while True:
             try:
@@ -47,7 +47,7 @@ def open_database(path: Path, schema: int, table: str) -> sqlite3.Connection:
 
 
 def own_folder(path: Path) -> None:
-    """Make a folder of the suite's own, which git leaves alone: what it keeps must not make a user's tree dirty."""
+    """Create a folder for the suite's own files and have git ignore it, so that it never makes a user's tree dirty."""
     path.mkdir(parents=True, exist_ok=True)
     ignore = path / ".gitignore"
     if not ignore.exists():
@@ -55,10 +55,10 @@ def own_folder(path: Path) -> None:
 
 
 def move_all(source: Path, target: Path, first: str | None = None) -> None:
-    """Move every file of `source` into `target`, each in one step, once all of them are on disk.
+    """Move every file of `source` into `target`, each atomically, after all of them are synced to disk.
 
-    The file named `first` is in place, and on disk, before any other is moved. It is the one that vouches for them: a
-    kill between two moves then leaves a record that lacks files, never files that lack a record.
+    The file named `first` is in place and synced before any other file is moved. Use it for the record of the other
+    files: a kill between two moves then leaves a record without files, never files without a record.
     """
     paths = sorted(source.iterdir(), key=lambda path: (path.name != first, path.name))
     for path in paths:
@@ -73,7 +73,7 @@ def move_all(source: Path, target: Path, first: str | None = None) -> None:
 
 
 def _sync_folder(path: Path) -> None:
-    """Have the names in a folder on disk, where that can be asked for: some file systems and Windows cannot do it."""
+    """Sync the entries of a folder to disk; a no-op on Windows and on file systems that do not support it."""
     try:
         descriptor = os.open(path, os.O_RDONLY)
     except PermissionError:

@@ -45,6 +45,6 @@ def pytest_terminal_summary(terminalreporter, config):
         said = " ".join((found.message if found else report.longreprtext).split())
         terminalreporter.line(f"{report.nodeid}: {said[:300]}")
     terminalreporter.line(
-        "These tests show a fault in the code that the check measures with, so its metrics say nothing: fix the code. "
-        "--update-baseline is no remedy for this."
+        "The code that measures fails these tests, so its metrics mean nothing: fix the code. --update-baseline does "
+        "not help here."
     )

@@ -10,7 +10,6 @@ byte-identical to that of a run nobody disturbed. Then the store is deleted and 
 import argparse
 import contextlib
 import functools
-import json
 import os
 import random
 import re
@@ -28,6 +27,8 @@ from pathlib import Path
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 import light
+
+from embalign.evaluation.measurement import Measurement
 
 PASSED = re.compile(r"\[(\S+)\] PASSED")
 
@@ -116,10 +117,11 @@ def _stored_names(root):
     with contextlib.closing(sqlite3.connect(path)) as connection:
         assert connection.execute("PRAGMA integrity_check").fetchone() == ("ok",)
         try:
-            rows = connection.execute("SELECT row FROM rows").fetchall()
+            rows = connection.execute("SELECT content FROM measurements").fetchall()
         except sqlite3.OperationalError:  # killed before the table was made
             return set()
-    return {json.loads(row)["name"] for (row,) in rows}
+    metrics = [Measurement.from_bytes(content).metrics for (content,) in rows]
+    return {f"{found['of_setting']}-seed{found['of_seed']:02d}" for found in metrics}
 
 
 def _csv(root):

@@ -5,25 +5,28 @@ import os
 
 import numpy as np
 
-from embalign.verdicts.regression import MIN_EFFECTS
+from embalign.evaluation.measurement import Measurement
+from embalign.verdicts.metrics import SMALLEST_EFFECTS
 
 EXPERIMENT_FILE = """
 import pytest
 
 from embalign.experiments.grid import Experiment, Table, grid
+from embalign.lazy import lazy
 
+gated = lazy("gated")
 GATED = Experiment(
     name="gated",
-    report="gated:write_report",
-    conclusion="gated:conclude",
-    gate_seeds=5,
-    tables=(Table("gated", measure="gated:measure", quick=grid(setting=[0]), gate=grid(setting=[0, 1, 2])),),
+    report=gated.write_report,
+    conclusion=gated.conclude,
+    regression_seeds=5,
+    tables=(Table("gated", measure=gated.measure, quick=grid(setting=[0]), regression=grid(setting=[0, 1, 2])),),
 )
 
 
 @pytest.mark.cells(GATED, "gated")
-def test_gated(cell, measure):
-    assert measure(cell)["mrr"] >= 0
+def test_gated(cell, embeddings, seed, measure):
+    assert measure(cell, embeddings, seed).metrics["mrr"] >= 0
 """
 
 
@@ -31,25 +34,26 @@ def measure(pair, cell):
     """Metrics that depend on setting and seed, shifted by what GATED_SHIFT says: {"metric": amount}."""
     generator = np.random.default_rng([cell["setting"], cell.seed])
     shifts = json.loads(os.environ.get("GATED_SHIFT", "{}"))
-    return {metric: 0.5 + 0.1 * float(generator.random()) + shifts.get(metric, 0.0) for metric in MIN_EFFECTS}
+    metrics = {name: 0.5 + 0.1 * float(generator.random()) + shifts.get(name, 0.0) for name in SMALLEST_EFFECTS}
+    return Measurement(metrics)
 
 
 def measure_one(pair, cell):
     """A row with one of the gated metrics."""
-    return {"mrr": measure(pair, cell)["mrr"]}
+    return Measurement({"mrr": measure(pair, cell).metrics["mrr"]})
 
 
-def write_report(frames, about, folder):
+def write_report(results, about, folder):
     """A table, a figure and a line."""
     from matplotlib import pyplot
 
     from embalign.experiments.style import figure_style, save
     from embalign.experiments.tables import write_csv
 
-    write_csv(frames["gated"], folder / "gated.csv", ("pair", "setting", "seed"))
+    write_csv(results["gated"].frame, folder / "gated.csv", ("pair", "setting", "seed"))
     with figure_style():
         figure, axis = pyplot.subplots(figsize=(2, 2))
-        axis.plot(frames["gated"]["mrr"])
+        axis.plot(results["gated"].frame["mrr"])
         save(figure, folder / "gated.png")
     (folder / "report.md").write_text("gated\n")
     return "gated"

@@ -10,6 +10,7 @@ import time
 from pathlib import Path
 
 from embalign.errors import SelectionError
+from embalign.evaluation.measurement import Measurement
 
 ROOT = Path(__file__).resolve().parents[1]
 CELLS = 60
@@ -18,17 +19,19 @@ EXPERIMENT_FILE = """
 import pytest
 
 from embalign.experiments.grid import Experiment, Table, grid
+from embalign.lazy import lazy
 
+light = lazy("light")
 LIGHT = Experiment(
     name="light",
-    report="light:write_report",
-    tables=(Table("light", measure="light:measure", quick=grid(setting=list(range({settings})))),),
+    report=light.write_report,
+    tables=(Table("light", measure=light.measure, quick=grid(setting=list(range({settings})))),),
 )
 
 
 @pytest.mark.cells(LIGHT, "light")
-def test_light(cell, measure):
-    assert measure(cell)["value"] >= 0
+def test_light(cell, embeddings, seed, measure):
+    assert measure(cell, embeddings, seed).metrics["value"] >= 0
 """
 
 
@@ -37,13 +40,14 @@ def measure(pair, cell):
     time.sleep(float(os.environ.get("LIGHT_SECONDS", "0.02")))
     if os.environ.get("LIGHT_FAIL") == str(cell["setting"]):
         raise SelectionError("this cell was told to fail")
-    return {"name": cell.id, "value": int(hashlib.sha256(cell.id.encode()).hexdigest()[:12], 16) / 2**48}
+    value = int(hashlib.sha256(cell.id.encode()).hexdigest()[:12], 16) / 2**48
+    return Measurement({"value": value, "of_setting": cell["setting"], "of_seed": cell.seed})
 
 
 def sleepy(pair, cell):
     """Take as long as the cell says."""
     time.sleep(cell["seconds"])
-    return {"value": cell.seed}
+    return Measurement({"value": cell.seed})
 
 
 def process(pair, cell):
@@ -74,16 +78,16 @@ def deadly(pair, cell):
         flag.touch()
         os.kill(os.getpid(), signal.SIGKILL)
     time.sleep(0.05)
-    return {"value": cell.seed}
+    return Measurement({"value": cell.seed})
 
 
-def write_report(frames, about, folder):
+def write_report(results, about, folder):
     """One CSV and a report of one line."""
     from embalign.experiments.tables import write_csv
 
-    write_csv(frames["light"], folder / "light.csv")
-    (folder / "report.md").write_text(f"{len(frames['light'])} cells\n")
-    return f"{len(frames['light'])} cells measured"
+    write_csv(results["light"].frame, folder / "light.csv")
+    (folder / "report.md").write_text(f"{len(results['light'].frame)} cells\n")
+    return f"{len(results['light'].frame)} cells measured"
 
 
 def build_root(root, pair_folder, cells=CELLS):

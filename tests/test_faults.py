@@ -182,7 +182,7 @@ def closed_port():
         ("http://127.0.0.1:{closed}", r"127\.0\.0\.1:\d+ \(from endpoint in pair.toml\) refused the connection; start"),
         ("http://no-such-host.invalid:80", "the host name cannot be resolved"),
         ("ftp://127.0.0.1", "must look like http://host:port"),
-        ("http://127.0.0.1:99999", "is no URL"),
+        ("http://127.0.0.1:99999", "is not a URL"),
         ("http://user:secret@127.0.0.1:{closed}", r"http://127\.0\.0\.1:\d+ \(from"),
     ],
 )
@@ -214,7 +214,7 @@ def test_a_connection_that_breaks_is_tried_again_a_few_times(bench, fault):
 
     raw = RawServer(behave)
     bench.use(raw.url)
-    bench.refuse(f"broke off.*gave up after {ATTEMPTS} attempts")
+    bench.refuse(f"the connection broke.*gave up after {ATTEMPTS} attempts")
     assert raw.connections == ATTEMPTS
     raw.close()
 
@@ -250,7 +250,7 @@ def forward(connection, port):
 def test_one_deadline_ends_a_request_that_drips_or_hangs(bench, behave):
     raw = RawServer(behave)
     bench.use(raw.url)
-    bench.refuse("did not answer within 3 s; a question about the model itself needs no longer")
+    bench.refuse("no response within 3 s; a query about the model takes less; check")
     raw.close()
 
 
@@ -258,9 +258,9 @@ def test_the_deadline_can_be_set_and_must_be_a_number(bench, server):
     server.after_probes(lambda texts: time.sleep(3))
     bench.use(server.url)
     bench.refuse(
-        "did not answer within 1 s; if the model is slow.*set EMBALIGN_REQUEST_SECONDS", EMBALIGN_REQUEST_SECONDS="1"
+        "no response within 1 s; if the model is slow.*increase EMBALIGN_REQUEST_SECONDS", EMBALIGN_REQUEST_SECONDS="1"
     )
-    bench.refuse("EMBALIGN_REQUEST_SECONDS is 'soon'; give a number", EMBALIGN_REQUEST_SECONDS="soon")
+    bench.refuse("EMBALIGN_REQUEST_SECONDS is 'soon'; set it to a number", EMBALIGN_REQUEST_SECONDS="soon")
 
 
 def answer_with(*arguments, **options):
@@ -270,24 +270,24 @@ def answer_with(*arguments, **options):
 UNUSABLE = {
     "redirect": (
         answer_with("", 302, {"Location": "http://elsewhere/x"}),
-        "redirects to http://elsewhere/x; name that",
+        "redirects to http://elsewhere/x; use that",
     ),
     "html": (answer_with("<html>\x1b[31mSign in</html>"), r"not JSON: <html>\\x1b\[31mSign in"),
     "not utf-8": (answer_with(b"\xff\xfe{", content_type="application/json"), "not JSON"),
     "no gzip": (answer_with(b"no gzip", headers={"Content-Encoding": "gzip"}), "cannot be decoded"),
     "a key": (lambda texts: as_json({"error": "x"}, 401), "status 401"),
-    "another shape": (lambda texts: as_json(["x"]), "without a list of embeddings"),
+    "another shape": (lambda texts: as_json(["x"]), "has no list of embeddings"),
     "no model": (lambda texts: as_json({"error": "model 'little' not found"}, 404), "ollama pull little"),
     "no embeddings": (
         lambda texts: as_json({"error": "This server does not support embeddings"}, 501),
-        "Two ways out: .*pooling_type",
+        "Either use .*pooling_type",
     ),
     "one fewer": (lambda texts: [vector(t) for t in texts][:-1], f"{BATCH_TEXTS - 1} vectors for {BATCH_TEXTS} texts"),
     "one more": (
         lambda texts: [vector(t) for t in (*texts, "x")],
         f"{BATCH_TEXTS + 1} vectors for {BATCH_TEXTS} texts",
     ),
-    "none": (lambda texts: [], f"gave 0 vectors for {BATCH_TEXTS} texts"),
+    "none": (lambda texts: [], f"returned 0 vectors for {BATCH_TEXTS} texts"),
     "nan": (lambda texts: [[float("nan")] * DIMENSION for _ in texts], "NaN or infinite values for the text"),
     "infinite": (lambda texts: [[float("inf")] * DIMENSION for _ in texts], "NaN or infinite values for the text"),
     "huge": (lambda texts: [[10**400] * DIMENSION for _ in texts], "NaN or infinite values for the text"),
@@ -296,7 +296,7 @@ UNUSABLE = {
     "null": (lambda texts: [None for _ in texts], "None instead of a vector"),
     "zero": (lambda texts: [[0.0] * DIMENSION for _ in texts], "all-zero vector for the text"),
     "length 2": (lambda texts: [[2 * x for x in vector(t)] for t in texts], "a vector of length 2 instead of 1"),
-    "by token": (lambda texts: [[vector(t)] for t in texts], "a vector a token instead of one a text"),
+    "by token": (lambda texts: [[vector(t)] for t in texts], "one vector per token instead of one per text"),
     "two dimensions": (
         lambda texts: [vector(t, 12 + (t == texts[-1])) for t in texts],
         "dimension 13 .* after vectors of dimension 12",
@@ -368,14 +368,14 @@ def test_vectors_that_depend_on_their_batch_are_refused_with_the_likely_setting(
 
 def test_models_and_poolings_that_do_not_fit_have_their_own_messages(bench, server):
     bench.use(server.url, more='pooling = "last"')
-    bench.refuse("pools by mean, but pair.toml declares 'last'")
+    bench.refuse("pooling is 'mean', but pair.toml says 'last'")
     server.show = {"modelfile": f"FROM sha256-{'c' * 64}\n", "model_info": {}}
     bench.use(server.url)
-    bench.refuse("does not say how it pools token states; write pooling =")
+    bench.refuse("does not report its pooling; set pooling =")
     server.models = []
-    bench.refuse("is not there; get it with: ollama pull little")
+    bench.refuse("no such model; get it: ollama pull little")
     bench.use(server.url, source="openai")
-    bench.refuse("does not say how it pools")
+    bench.refuse("does not report its pooling")
     bench.use("", source="openai")
     bench.refuse("source openai needs an endpoint")
 
@@ -437,7 +437,7 @@ def test_a_cache_of_a_newer_version_is_refused_and_left_alone(bench, server):
     connection.close()
     before = bench.cache.read_bytes()
     bench.use(server.url)
-    bench.refuse("written by a newer embalign .*update, or move it away")
+    bench.refuse("written by a newer embalign .*update embalign or move the file away")
     assert bench.cache.read_bytes() == before
 
 
@@ -518,7 +518,7 @@ def test_a_disk_that_fills_up_in_mid_run_ends_it_and_keeps_what_is_stored(bench,
     assert "Traceback" not in output
     assert "INTERNALERROR" not in output
     with sqlite3.connect(root / ".embalign" / "results.sqlite") as connection:
-        assert connection.execute("SELECT count(*) FROM rows").fetchone()[0] > 0
+        assert connection.execute("SELECT count(*) FROM measurements").fetchone()[0] > 0
     assert "60 cells measured" in light.run(root).stdout
 
 
@@ -657,7 +657,7 @@ def test_one_model_name_on_two_servers_is_two_models(bench, server):
 
 def test_a_key_that_no_header_can_hold_is_never_shown(bench, server):
     bench.use(server.url, source="openai", more='pooling = "mean"')
-    output = bench.refuse("EMBALIGN_API_KEY holds characters", EMBALIGN_API_KEY="sk-se\rcret")
+    output = bench.refuse("EMBALIGN_API_KEY contains characters", EMBALIGN_API_KEY="sk-se\rcret")
     assert "cret" not in output
     bench.finished(EMBALIGN_API_KEY="sk-secret\r\n")
 
@@ -670,7 +670,7 @@ def test_under_xdist_a_pair_that_does_not_fit_is_refused_and_its_report_stays(be
         file.write(json.dumps({"id": "new", "text": "one more", "label": "0"}) + "\n")
     done = bench.run("-n", "2")
     assert done.returncode == pytest.ExitCode.USAGE_ERROR, done.stdout + done.stderr
-    assert "--refresh does it" in done.stderr
+    assert "rerun with --refresh" in done.stderr
     assert contents(bench.folder / "reports") == before
 
 

@@ -1,4 +1,4 @@
-"""The gate from end to end: the README's example, its documented calibration, and a run's report."""
+"""The gate from end to end: the documented example, its documented error rates, and a run's report."""
 
 import json
 import re
@@ -18,8 +18,10 @@ from embalign.experiments.grid import Cell
 from embalign.pairs.config import find_pair
 
 
-def test_the_readmes_example_accepts_what_the_exported_threshold_accepts(smollm2, tmp_path, monkeypatch):
-    (example,) = re.findall(r"```python\n(.*?)```", (ROOT / "README.md").read_text(encoding="utf-8"), re.DOTALL)
+def test_the_documented_example_accepts_what_the_exported_threshold_accepts(smollm2, tmp_path, monkeypatch):
+    (example,) = re.findall(
+        r"```python\n(.*?)```", (ROOT / "docs" / "deploying.md").read_text(encoding="utf-8"), re.DOTALL
+    )
     export_map(find_pair("smollm2-mpnet", ROOT), tmp_path / "maps")
     monkeypatch.chdir(tmp_path)
     test = smollm2.holdout.test

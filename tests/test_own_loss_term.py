@@ -13,6 +13,7 @@ from embalign.alignment.losses import mse_loss
 from embalign.alignment.terms import make_term
 from embalign.alignment.training import train_map
 from embalign.experiments.grid import Cell
+from embalign.lazy import lazy
 from embalign.runs.source import source_digest
 from embalign.runs.store import cell_key
 
@@ -57,7 +58,7 @@ def test_the_documents_gradcheck_notices_a_wrong_gradient(my_terms):
 
 def test_a_cell_of_the_documents_grid_trains_a_map_with_the_term(my_terms):
     cell = cell_of_the_grid()
-    assert cell.id == "lambda0.0100-my_terms:huber-raw-0-seed03"
+    assert cell.id == "lambda0.0100-huber-raw-0-seed03"
     rng = np.random.default_rng(0)
     draft, teacher = (side / np.linalg.norm(side, axis=1, keepdims=True) for side in rng.standard_normal((2, 64, 8)))
     draft, teacher = draft.astype(np.float32), teacher.astype(np.float32)
@@ -71,7 +72,7 @@ def test_a_cell_of_the_documents_grid_trains_a_map_with_the_term(my_terms):
 
 
 def test_stored_rows_follow_the_source_of_the_term(my_terms):
-    measure, cell = "embalign.experiments.spectral.cells:measure_arm", cell_of_the_grid()
+    measure, cell = lazy("embalign.experiments.spectral.cells").measure_arm, cell_of_the_grid()
     plain = Cell("spectral", "spectral_ab", "small", (("arm", "mse"), *cell.settings[1:]), 3)
     before = [cell_key(each, measure, "data") for each in (cell, plain)]
     my_terms.write_text(BLOCKS[0].replace("0.05", "0.06"), encoding="utf-8")

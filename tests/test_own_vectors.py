@@ -114,9 +114,11 @@ def test_vectors_without_a_record_of_theirs_are_never_overwritten(folder, server
     write, message = RECORDS[kind]
     write(folder, {role: copy_in(folder, role) for role in roles})
     if kind == "none" and roles:
-        message = " and ".join(rf"{role}\.safetensors" for role in roles) + r" would be overwritten.*move them away"
+        message = (
+            "a fetch would overwrite " + " and ".join(rf"{role}\.safetensors" for role in roles) + ".*move them away"
+        )
     if kind == "of others" and roles and not refresh:
-        message = rf"{roles[0]}\.safetensors: would be overwritten.*{'0' * 64}.*move it away"
+        message = rf"{roles[0]}\.safetensors: a fetch would overwrite it.*{'0' * 64}.*move it away"
     before = snapshot(folder)
     if message is None:
         embed(folder, refresh=refresh)
@@ -155,7 +157,7 @@ def test_a_link_that_leads_nowhere_is_not_replaced(folder):
     (folder / "embeddings").mkdir()
     link = folder / "embeddings" / "draft.safetensors"
     link.symlink_to(folder / "not mounted" / "draft.safetensors")
-    with pytest.raises(PairError, match=r"draft\.safetensors would be overwritten"):
+    with pytest.raises(PairError, match=r"would overwrite draft\.safetensors"):
         embed(folder)
     assert link.is_symlink()
 
@@ -163,7 +165,7 @@ def test_a_link_that_leads_nowhere_is_not_replaced(folder):
 @pytest.mark.parametrize("refresh", [False, True], ids=["run", "refresh"])
 def test_vectors_copied_in_during_a_fetch_stay_and_what_was_fetched_is_kept(folder, server, refresh):
     server.after_probes(lambda texts: copy_in(folder, "teacher") and None)
-    with pytest.raises(PairError, match=r"teacher\.safetensors would be overwritten"):
+    with pytest.raises(PairError, match=r"would overwrite teacher\.safetensors"):
         embed(folder, refresh=refresh)
     path = folder / "embeddings" / "teacher.safetensors"
     assert [found.name for found in path.parent.iterdir()] == [path.name]
@@ -174,6 +176,30 @@ def test_vectors_copied_in_during_a_fetch_stay_and_what_was_fetched_is_kept(fold
     embed(folder, refresh=refresh)
     assert server.asked == []
     check_pair(folder)
+
+
+@pytest.mark.parametrize("role", ROLES)
+def test_vectors_copied_over_older_ones_during_a_refresh_stay(folder, server, role):
+    embed(folder)
+    write_corpus(folder, "another text")
+    server.after_probes(lambda texts: copy_in(folder, role) and None)
+    with pytest.raises(PairError, match=rf"{role}\.safetensors: a fetch would overwrite it"):
+        embed(folder, refresh=True)
+    path = folder / "embeddings" / f"{role}.safetensors"
+    assert file_digest(path) == copy_in(folder, role)
+    server.after_probes(lambda texts: None)
+    embed(folder, refresh=True)  # asked for with these vectors there
+    check_pair(folder)
+
+
+@pytest.mark.parametrize("refresh", [False, True], ids=["run", "refresh"])
+def test_vectors_that_cannot_be_read_are_not_replaced(folder, refresh):
+    record(folder, {})
+    link = folder / "embeddings" / "teacher.safetensors"
+    link.symlink_to(folder / "not mounted" / "teacher.safetensors")
+    with pytest.raises(PairError, match="its SHA-256 is unknown"):
+        embed(folder, refresh=refresh)
+    assert link.is_symlink()
 
 
 def embed_and_die(folder, moves, *, refresh=False):
@@ -254,7 +280,7 @@ def test_a_move_that_fails_midway_says_so(folder, monkeypatch):
         replace(source, target)
 
     monkeypatch.setattr("os.replace", failing)
-    with pytest.raises(PairError, match=r"No space left.*may be missing there: rerun the same command"):
+    with pytest.raises(PairError, match=r"No space left.*incomplete; rerun the same command"):
         embed(folder)
     monkeypatch.undo()
     embed(folder)
@@ -287,4 +313,4 @@ def test_a_fetch_beside_this_one_is_no_stranger(folder):
     recorded = read_provenance(folder)
     for name in ("teacher.safetensors", "draft.safetensors"):
         (folder / "embeddings" / name).unlink()
-        check_vectors_are_own(folder, recorded["corpus_sha256"], refresh=False)
+        check_vectors_are_own(folder, recorded["corpus_sha256"])

@@ -42,21 +42,21 @@ def test_a_line_separator_inside_a_text_does_not_end_the_line(corpus):
 @pytest.mark.parametrize(
     ("content", "message"),
     [
-        (ITEM + "\n" + ITEM, "line 2: id 'a' is already on line 1"),
+        (ITEM + "\n" + ITEM, "line 2: id 'a' is already used on line 1"),
         (ITEM + '\n{"id": "b"', "line 2: not a JSON object"),
         ('["a"]', "expected a JSON object"),
         ('{"id": "a", "label": "x"}', "missing text"),
         (ITEM.replace("label", "lable"), "missing label"),
         (ITEM[:-1] + ', "colour": "red"}', "unknown key 'colour'"),
-        (ITEM.replace("one text", "  "), "text must be a string that is not blank"),
-        (ITEM.replace('"a"', "1"), "id must be a string"),
-        (ITEM[:-1] + ', "style": "upper"}', "style and base go together"),
+        (ITEM.replace("one text", "  "), "text is '  '; it must be a string that is not blank"),
+        (ITEM.replace('"a"', "1"), "id is 1; it must be a string"),
+        (ITEM[:-1] + ', "style": "upper"}', "a style variant needs both style and base"),
         (ITEM + '\n{"id": "b", "text": "T", "label": "x", "style": "upper", "base": "c"}', "base 'c'"),
         ("\n", "no plain item"),
         (ITEM.encode() + b"\n\xff", "line 2: not UTF-8"),
         ("[" * 100_000, "line 1: not a JSON object"),
         ('{"id": ' + "1" * 5000 + "}", "line 1: not a JSON object"),
-        (ITEM.replace("one text", "\\ud800"), "text holds half of a surrogate pair"),
+        (ITEM.replace("one text", "\\ud800"), "text contains a lone surrogate"),
     ],
 )
 def test_corpus_errors_name_line_and_cause(corpus, content, message):
@@ -101,12 +101,12 @@ def test_near_duplicates_of_training_texts_leave_the_test_set():
 
 
 def test_one_label_cannot_be_split():
-    with pytest.raises(ValueError, match="at least two groups"):
+    with pytest.raises(ValueError, match="use at least two labels"):
         split_holdout(["a", "b"], ["x", "x"])
 
 
 def test_a_label_of_its_own_for_each_text_leaves_nothing_to_find():
-    with pytest.raises(ValueError, match="give texts that should find each other the same label"):
+    with pytest.raises(ValueError, match="give texts that should retrieve each other the same label"):
         split_holdout([f"text {i}" for i in range(20)], [str(i) for i in range(20)])
 
 
@@ -149,7 +149,7 @@ def test_a_pair_toml_that_is_not_utf8_is_refused(small_pair):
 
 HOSTILE = {
     "deeply nested": ("corpus = " + "[" * 5000, "not valid TOML"),
-    "many dots": (".".join("a" * 20_000) + " = 1", "bytes; a pair.toml has at most"),
+    "many dots": (".".join("a" * 20_000) + " = 1", "bytes; the limit is"),
     "a NUL in a path": (
         'corpus = "a\\u0000b"\n[draft]\nsource="openai"\nmodel="a"\n[teacher]\nsource="openai"\nmodel="a"',
         "outside",
@@ -229,7 +229,10 @@ def bfloat16(path):
     [
         (bfloat16, "its values are BF16; save them as one of F16, F32, F64"),
         (lambda path: save_file({"embeddings": np.ones((240, 48), np.int64)}, path), "its values are I64"),
-        (lambda path: save_file({"embeddings": np.eye(240, 49, dtype=np.float32)}, path), "dimension 49, but .* 48"),
+        (
+            lambda path: save_file({"embeddings": np.eye(240, 49, dtype=np.float32)}, path),
+            "dimension 49, .* records 48",
+        ),
         (lambda path: save_file({"vectors": np.eye(240, 48, dtype=np.float32)}, path), "a tensor 'embeddings'"),
         (lambda path: save_file({"embeddings": np.ones(240, np.float32)}, path), r"shape \(240,\) does not match"),
         (lambda path: path.write_bytes(b""), "not a safetensors file"),

@@ -1,4 +1,4 @@
-"""The merge gate: verdicts of known changes, and a run's exit code, results and refusals as its users meet them."""
+"""The regression check: verdicts of known changes, and a run's exit code, results and refusals as users see them."""
 
 import json
 import os
@@ -17,9 +17,11 @@ from hypothesis import strategies as st
 from pair_folders import write_pair
 
 from embalign.regression.baseline import read_baseline
-from embalign.verdicts.regression import LOWER_IS_BETTER, MIN_EFFECTS, judge_regression
+from embalign.verdicts.metrics import METRICS as TABLE
+from embalign.verdicts.metrics import SMALLEST_EFFECTS
+from embalign.verdicts.regression import judge_regression
 
-METRICS = list(MIN_EFFECTS)
+METRICS = list(SMALLEST_EFFECTS)
 
 
 def changed(metric, values):
@@ -37,8 +39,8 @@ def test_runs_of_the_same_code_on_one_machine_are_ok():
 @pytest.mark.parametrize("metric", METRICS)
 @pytest.mark.parametrize("better", [False, True])
 def test_a_change_of_twice_the_smallest_effect_is_seen_and_has_its_direction(metric, better):
-    sign = 1 if better != (metric in LOWER_IS_BETTER) else -1
-    change = [sign * MIN_EFFECTS[metric] * factor for factor in (1.8, 2.0, 2.1, 1.9, 2.2)]
+    sign = 1 if better != (not TABLE[metric].higher_is_better) else -1
+    change = [sign * SMALLEST_EFFECTS[metric] * factor for factor in (1.8, 2.0, 2.1, 1.9, 2.2)]
     found = kinds(changed(metric, change))
     assert found.pop(metric) == ("improved" if better else "regressed")
     assert set(found.values()) == {"ok"}
@@ -46,7 +48,7 @@ def test_a_change_of_twice_the_smallest_effect_is_seen_and_has_its_direction(met
 
 @given(st.sampled_from(METRICS), st.lists(st.floats(-0.99, 0.99), min_size=3, max_size=8))
 def test_changes_that_do_not_matter_never_fail(metric, shares):
-    assert kinds(changed(metric, [MIN_EFFECTS[metric] * share for share in shares]))[metric] == "ok"
+    assert kinds(changed(metric, [SMALLEST_EFFECTS[metric] * share for share in shares]))[metric] == "ok"
 
 
 def test_a_limit_follows_measured_repeatability():
@@ -136,7 +138,7 @@ def test_a_loss_fails_with_metric_size_and_remedy(gated_checkout, more):
     done = gated_checkout.run("--regression", "strict", *more, shift={"mrr": -0.02})
     assert done.returncode == pytest.ExitCode.TESTS_FAILED, done.stdout + done.stderr
     assert "regression[gated-mrr]" in done.stdout
-    assert re.search(r"mrr: regressed: -0\.02000 .*limit 0\.01; mend the change, or.*--update-baseline", done.stdout)
+    assert re.search(r"mrr: regressed: -0\.02000 .*limit 0\.01; fix the regression; if.*--update-baseline", done.stdout)
     assert re.search(r"1 failed, \d+ passed", done.stdout)
 
 
@@ -186,7 +188,7 @@ def test_missing_cells_fail(gated_checkout):
 def test_a_run_that_overlaps_with_no_baseline_fails(gated_checkout):
     done = gated_checkout.run("--regression", "strict", "-k", "nothing_of_the_kind")
     assert done.returncode != 0
-    assert "no case was run that a baseline could be held to" in done.stdout
+    assert "no case was run that has a baseline" in done.stdout
 
 
 def test_a_run_without_any_experiment_fails(gated_checkout):
@@ -194,11 +196,12 @@ def test_a_run_without_any_experiment_fails(gated_checkout):
     path.write_text("def test_something_else():\n    pass\n")
     done = gated_checkout.run("--regression", "strict")
     assert done.returncode == pytest.ExitCode.TESTS_FAILED
-    assert "no case was run that a baseline could be held to" in done.stdout
+    assert "no case was run that has a baseline" in done.stdout
 
 
 def test_experiments_that_are_not_run_are_not_demanded(gated_checkout):
-    other = gated.EXPERIMENT_FILE.replace("gated", "other").replace("GATED", "OTHER").replace("other:m", "gated:m")
+    other = gated.EXPERIMENT_FILE.replace("GATED", "OTHER").replace('name="gated"', 'name="other"')
+    other = other.replace("test_gated", "test_other")
     (gated_checkout.root / "benchmark" / "test_other.py").write_text(other)
     done = gated_checkout.run("--regression", "strict", "-k", "test_gated")
     assert done.returncode == 0, done.stdout + done.stderr
@@ -214,13 +217,13 @@ def test_what_cannot_be_compared_is_refused_before_anything_is_measured(gated_ch
     gated_checkout.baseline.write_text("[]")
     assert "not a baseline" in gated_checkout.run("--regression", "strict").stderr
     gated_checkout.baseline.unlink()
-    assert "no baseline; make one with" in gated_checkout.run("--regression", "strict").stderr
+    assert "no baseline; create one with" in gated_checkout.run("--regression", "strict").stderr
 
 
 def test_another_profile_is_another_grid(gated_checkout):
     done = gated_checkout.run("--regression", "strict", profile="quick")
     assert done.returncode == pytest.ExitCode.USAGE_ERROR
-    assert "add --profile gate" in done.stderr
+    assert "add --profile regression" in done.stderr
     assert "--update-baseline" not in done.stderr
 
 
@@ -230,11 +233,11 @@ def test_another_profile_is_another_grid(gated_checkout):
         (["-k", "not 2-seed00"], {}, {}, "1 of 15 cells are not selected"),
         (["-n", "2", "-k", "not 2-seed00"], {}, {}, "1 of 15 cells have no row"),
         ([], {"CI": "true"}, {}, "CI is set"),
-        (["--profile", "quick"], {}, {}, "add --profile gate"),
+        (["--profile", "quick"], {}, {}, "add --profile regression"),
         (["--seeds", "2"], {}, {}, "leave --seeds out"),
         ([], {}, {"mrr": -2}, "only from a run of which every case passes"),
         (["-n", "2"], {}, {"mrr": -2}, "only from a run of which every case passes"),
-        ([], {}, {"spearman": float("nan")}, "15 cells have a gated metric that is no finite number"),
+        ([], {}, {"spearman": float("nan")}, "15 cells have a checked metric that is not a finite number"),
     ],
     ids=["partial", "partial-xdist", "CI", "profile", "seeds", "failing", "failing-xdist", "NaN"],
 )
@@ -250,19 +253,19 @@ def test_a_baseline_is_not_updated_from_a_dirty_tree(gated_checkout):
     with (gated_checkout.root / "conftest.py").open("a") as file:
         file.write("# changed\n")
     done = gated_checkout.run("--update-baseline")
-    assert "commit first, then run again" in done.stderr
+    assert "commit first, then rerun" in done.stderr
     assert done.returncode == pytest.ExitCode.USAGE_ERROR
 
 
 def test_a_baseline_of_nothing_gated_or_of_too_few_seeds_is_refused(checkout):
     path = checkout.root / "benchmark" / "test_gated.py"
     text = path.read_text()
-    path.write_text(text.replace("gate_seeds=5", "gate_seeds=2"))
+    path.write_text(text.replace("regression_seeds=5", "regression_seeds=2"))
     checkout.commit()
     assert "2 seeds cannot show a regression" in checkout.run("--update-baseline").stdout
-    path.write_text(text.replace('measure="gated:measure"', 'measure="gated:measure_one"'))
+    path.write_text(text.replace("measure=gated.measure", "measure=gated.measure_one"))
     checkout.commit()
-    assert "no cell has the gated metrics" in checkout.run("--update-baseline").stdout
+    assert "no cell has the checked metrics" in checkout.run("--update-baseline").stdout
     assert not checkout.baseline.exists()
 
 
@@ -308,7 +311,7 @@ def test_what_cannot_be_promoted_is_refused_before_anything_is_measured(checkout
     pair.unlink()
     (tmp_path / "small").rename(pair)
     path = checkout.root / "benchmark" / "test_gated.py"
-    path.write_text(path.read_text().replace('    conclusion="gated:conclude",\n', ""))
+    path.write_text(path.read_text().replace("    conclusion=gated.conclude,\n", ""))
     checkout.commit()
     done = checkout.run("--promote", profile="quick")
     assert done.returncode == pytest.ExitCode.USAGE_ERROR
@@ -339,7 +342,7 @@ def test_code_that_git_does_not_look_at_is_not_taken_for_its_commit(checkout, ho
     path = checkout.root / "mine.py"
     path.write_text("from gated import measure\n")
     test = checkout.root / "benchmark" / "test_gated.py"
-    test.write_text(test.read_text().replace('measure="gated:measure"', 'measure="mine:measure"'))
+    test.write_text(test.read_text().replace("measure=gated.measure", 'measure=lazy("mine").measure'))
     checkout.commit()
     promoted = checkout.run("--promote", profile="quick")
     assert promoted.returncode == 0, promoted.stdout + promoted.stderr
@@ -374,7 +377,7 @@ def test_a_run_from_a_dirty_tree_is_not_promoted(checkout):
     assert not list((checkout.root / "docs").rglob("README.md"))
 
 
-def test_the_readmes_lines_gate_a_repository_of_ones_own(tmp_path, smollm2):
+def test_the_readmes_lines_check_a_repository_of_ones_own(tmp_path, smollm2):
     """All but the installation, in an empty repository with a pair; what the runs leave behind is not in git's way."""
     readme = (light.ROOT / "README.md").read_text(encoding="utf-8")
     _, rest = readme.split("pip install ../embalign ", 1)

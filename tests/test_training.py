@@ -1,18 +1,18 @@
 """The training loop, the reference maps and the fast matrix product."""
 
-from functools import partial
-
 import numpy as np
 import pytest
 import torch
+from plain_losses import PLAIN
 
 from embalign.alignment.closed_form import fit_procrustes, fit_ridge, mean_vector
-from embalign.alignment.config import TrainingConfig
+from embalign.alignment.config import DEFAULT, TrainingConfig
 from embalign.alignment.gemm import LARGEST_RELATIVE_ERROR, probe_relative_error, use_fast_gemm
-from embalign.alignment.losses import cosine_loss, mse_loss, norm_loss, phase_loss, spectral_loss
+from embalign.alignment.setting import Setting
 from embalign.alignment.terms import ARMS, make_term
 from embalign.alignment.training import apply_map, initial_map, train_map
-from embalign.errors import TrainingDivergedError
+from embalign.errors import CellError, TrainingDivergedError
+from embalign.experiments.fits import Arm, train_arm
 
 pytestmark = pytest.mark.instrument
 
@@ -69,14 +69,14 @@ def reference_loop(draft, teacher, seed, config, steps, added):
         optimizer.param_groups[0]["lr"] = config.learning_rate * scale[step]
         optimizer.zero_grad()
         z = x[rows] @ weights.T
-        (cosine_loss(z, t[rows]) + added(z, t[rows])).backward()
+        (PLAIN["cosine"](z, t[rows]) + added(z, t[rows])).backward()
         optimizer.step()
     return weights.detach().numpy()
 
 
 def definition(arm, scale):
     """What an arm adds to the cosine loss, as a plain script writes it, for draw 1 of seed 0."""
-    spectral = partial(spectral_loss, norm="ortho" if scale == "unit" else "backward")
+    spectral = PLAIN["ortho" if scale == "unit" else "spectral"]
     generator = np.random.default_rng([0, 3])
     rotation = torch.linalg.qr(torch.from_numpy(generator.spawn(2)[1].standard_normal((16, 16)))).Q.float()
     for _ in range(2):
@@ -86,9 +86,9 @@ def definition(arm, scale):
         "spectral": spectral,
         "signed_permutation": lambda z, t: spectral(z[:, order] * signs, t[:, order] * signs),
         "rotation": lambda z, t: spectral(z @ rotation, t @ rotation),
-        "norm_only": norm_loss,
-        "mse": mse_loss,
-        "phase": phase_loss,
+        "norm_only": PLAIN["norm"],
+        "mse": PLAIN["mse"],
+        "phase": PLAIN["phase"],
     }[arm]
     unit = torch.nn.functional.normalize
     return (lambda z, t: loss(unit(z), unit(t))) if scale == "unit" else loss
@@ -97,13 +97,32 @@ def definition(arm, scale):
 @pytest.mark.parametrize("scale", ["raw", "unit"])
 @pytest.mark.parametrize("arm", ARMS)
 def test_each_arm_trains_as_its_definition_says(task, arm, scale):
-    """Closed-form steps follow the same path as autograd on the published loss."""
+    """Closed-form steps follow the same path as autograd on the definitions."""
     config = TrainingConfig(steps=40, learning_rate=3e-3)
     trained = train_map(*task, seed=0, config=config, term=make_term(arm, 0.3, dimension=16, scale=scale, draw=1))
     added = definition(arm, scale)
     expected = reference_loop(*task, 0, config, 40, lambda z, t: 0.3 * added(z, t))
     np.testing.assert_allclose(trained.weights, expected, atol=2e-4)
     assert (trained.gradient_ratio > 0) == (arm != "baseline")
+
+
+def test_a_gradient_ratio_is_the_share_of_the_terms_gradient_after_warm_up(smollm2):
+    """Its weight is found where the cosine loss alone has led, so with a strong term the share is only near."""
+    trained, weight = train_arm(smollm2, Arm("mse", Setting.named("raw_gradient_ratio", 0.01)), 0, DEFAULT)
+    assert trained.gradient_ratio == pytest.approx(0.01, rel=0.02)
+    by_lambda, same = train_arm(smollm2, Arm("mse", Setting.named("raw", weight)), 0, DEFAULT)
+    assert same == weight
+    assert by_lambda.weights.tobytes() == trained.weights.tobytes()
+
+
+def test_a_gradient_ratio_of_a_term_without_a_gradient_is_refused(smollm2):
+    with pytest.raises(CellError, match="norm_only has no gradient on unit vectors"):
+        train_arm(smollm2, Arm("norm_only", Setting.named("unit_gradient_ratio", 0.1)), 0, DEFAULT)
+
+
+def test_the_baseline_trains_without_a_term(smollm2):
+    trained, weight = train_arm(smollm2, Arm("baseline", Setting.named("none", 0.0)), 0, DEFAULT)
+    assert (weight, trained.gradient_ratio) == (0.0, 0.0)
 
 
 def test_a_batch_is_full_however_few_the_items(task):

@@ -45,6 +45,7 @@ from worlds import (
 from embalign.verdicts.elbow import judge_elbow
 from embalign.verdicts.replicates import from_array
 
+WORLDS = {world.name: world for world in (*STRAIGHT_WORLDS, SMOOTH, *ELBOW_WORLDS, DECLINE, PLATEAU, AT_MARGIN)}
 PROFILES = {"quick": (SIX_RATIOS, 5), "full": (TEN_RATIOS, 10)}
 
 Outcome = dict[str, float]
@@ -122,16 +123,19 @@ def declining_by_halves(world: World, ratios: tuple[float, ...], seeds: int, rng
 
 
 Judge = Callable[[World, tuple[float, ...], int, np.random.Generator], Outcome]
+# Method, judge, name of the world (a world holds functions, which cannot be sent to a process), profile, ratios, seeds,
+# runs.
+Task = tuple[str, Judge, str, str, tuple[float, ...], int, int]
 
 
-def run(task: tuple[str, Judge, World, str, tuple[float, ...], int, int]) -> dict[str, object]:
+def run(task: Task) -> dict[str, object]:
     """Repeat one judge in one world and count its outcomes; every task has a random stream of its own."""
     method, judge_one, world, profile, ratios, seeds, runs = task
-    rng = np.random.default_rng([20240229, len(ratios), seeds, *world.name.encode()])
-    outcomes = pd.DataFrame([judge_one(world, ratios, seeds, rng) for _ in range(runs)])
+    rng = np.random.default_rng([20240229, len(ratios), seeds, *world.encode()])
+    outcomes = pd.DataFrame([judge_one(WORLDS[world], ratios, seeds, rng) for _ in range(runs)])
     line: dict[str, object] = {
         "method": method,
-        "world": world.name,
+        "world": world,
         "profile": profile,
         "ratios": len(ratios),
         "seeds": seeds,
@@ -146,25 +150,29 @@ def run(task: tuple[str, Judge, World, str, tuple[float, ...], int, int]) -> dic
     return line
 
 
-def tasks(runs: int, slow_runs: int) -> list[tuple[str, Judge, World, str, tuple[float, ...], int, int]]:
+def tasks(runs: int, slow_runs: int) -> list[Task]:
     """Return every method, world and grid to run."""
     worlds = (*STRAIGHT_WORLDS, SMOOTH, *ELBOW_WORLDS)
-    planned = []
+    planned: list[Task] = []
     for profile, (ratios, seeds) in PROFILES.items():
         for world in (*worlds, DECLINE, PLATEAU):
-            planned.append(("embalign", judge, world, profile, ratios, seeds, runs))
-        planned += [("kneed", kneed, world, profile, ratios, seeds, runs) for world in worlds]
+            planned.append(("embalign", judge, world.name, profile, ratios, seeds, runs))
+        planned += [("kneed", kneed, world.name, profile, ratios, seeds, runs) for world in worlds]
         planned += [
-            ("embalign, items", judge_items, world, profile, ratios, seeds, runs)
+            ("embalign, items", judge_items, world.name, profile, ratios, seeds, runs)
             for world in (STRAIGHT_WORLDS[1], AT_MARGIN)
         ]
         planned += [
-            ("split halves", declining_by_halves, world, profile, ratios, seeds, runs)
+            ("split halves", declining_by_halves, world.name, profile, ratios, seeds, runs)
             for world in (DECLINE, PLATEAU, STRAIGHT_WORLDS[0])
         ]
-    planned += [("piecewise-regression", piecewise, world, "full", *PROFILES["full"], slow_runs) for world in worlds]
-    planned += [("embalign", judge, AT_MARGIN, "margin", SIX_RATIOS, seeds, runs) for seeds in (3, 5, 10)]
-    planned += [("embalign", judge, world, "ten ratios, three seeds", TEN_RATIOS, 3, runs) for world in ELBOW_WORLDS]
+    planned += [
+        ("piecewise-regression", piecewise, world.name, "full", *PROFILES["full"], slow_runs) for world in worlds
+    ]
+    planned += [("embalign", judge, AT_MARGIN.name, "margin", SIX_RATIOS, seeds, runs) for seeds in (3, 5, 10)]
+    planned += [
+        ("embalign", judge, world.name, "ten ratios, three seeds", TEN_RATIOS, 3, runs) for world in ELBOW_WORLDS
+    ]
     return planned
 
 

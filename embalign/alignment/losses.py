@@ -3,8 +3,9 @@
     L = cosine_loss(z_s, z_t) + lambda * spectral_loss(z_s, z_t)
 
 A :class:`Loss` holds both. The training loop calls them directly, which leaves a step of two matrix products and a few
-element-wise passes; the public functions below hand the same gradients to autograd. Inputs are (..., batch, d): leading
-dimensions are independent problems, such as runs trained side by side.
+element-wise passes; the public functions below hand the same gradients to autograd. They take mapped vectors `z_s` and
+teacher vectors `z_t`, both (..., batch, d), and return a tensor (...), 0-d for (batch, d): leading dimensions are
+independent problems, such as runs trained side by side. All are means over the batch, and all raise what `Loss` raises.
 
 Gradients are finite for all finite inputs whose FFT or length does not overflow, the zero vector included.
 """
@@ -91,7 +92,7 @@ def cosine_loss(z_s: Tensor, z_t: Tensor) -> Tensor:
 
 
 def spectral_loss(z_s: Tensor, z_t: Tensor, *, convention: Scale = "raw", norm: FFTNorm = "backward") -> Tensor:
-    """Return MSE(|RFFT(z_s)|, |RFFT(z_t)|) over the floor(d/2)+1 bins and the batch; a 0-d tensor for (batch, d).
+    """Return MSE(|RFFT(z_s)|, |RFFT(z_t)|) over the floor(d/2)+1 bins and the batch, (...): 0-d for (batch, d).
 
     Args:
         z_s: mapped draft vectors, (..., batch, d).

@@ -1,1 +1,1 @@
-"""Text to vectors: servers and local models, checks before anything is stored, cache and fetch."""
+"""Text to vectors: servers and local models, checks before anything is stored, the cache, the fetch."""

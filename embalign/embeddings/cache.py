@@ -1,8 +1,8 @@
-"""The embedding cache: vectors by the content that made them, in one SQLite file.
+"""The embedding cache: one SQLite file of vectors, keyed by everything that a vector depends on.
 
-A key is the SHA-256 of a canonical JSON array of everything a vector depends on: source, server, model, digests,
-pooling, options and the exact text. Each row carries a digest of key and vector that is verified when it is read; a row
-that fails is set aside and fetched again. Nothing is ever unpickled.
+A key is the SHA-256 of a canonical JSON array of source, server, model, digests, pooling, options and the exact text.
+Each row stores a digest of key and vector, which is verified on every read; a row that fails is deleted and fetched
+again. Nothing is unpickled.
 """
 
 from __future__ import annotations
@@ -32,21 +32,21 @@ ASKED_AT_ONCE = 500
 
 
 def vector_key(identity: Identity, text: str) -> bytes:
-    """Return the key of a text's vector from that source: a SHA-256 over every field and the text."""
+    """Return the cache key of a text embedded by that source: a SHA-256 over every field and the text."""
     fields = vars(identity)
     canonical = json.dumps([SCHEMA, *(fields[name] for name in sorted(fields)), text], sort_keys=True)
     return hashlib.sha256(canonical.encode("utf-8", errors="surrogatepass")).digest()
 
 
 class VectorCache:
-    """Vectors by key in one SQLite file, created on first use; safe with many processes and with kills."""
+    """Vectors by key in one SQLite file, created on first use; safe with many processes and under kills."""
 
     def __init__(self, path: Path) -> None:
         self.path = path
         self._connection: sqlite3.Connection | None = None
 
     def get(self, keys: Sequence[bytes]) -> dict[bytes, NDArray[np.float32]]:
-        """Return the vectors that are there and whole; damaged rows are removed, so that they are fetched again."""
+        """Return the stored vectors of the keys that have one; damaged rows are deleted, to be fetched again."""
         found, damaged = {}, []
         for start in range(0, len(keys), ASKED_AT_ONCE):
             part = keys[start : start + ASKED_AT_ONCE]
@@ -65,7 +65,7 @@ class VectorCache:
         return found
 
     def put(self, vectors: Mapping[bytes, NDArray[np.float32]]) -> None:
-        """Add vectors in one transaction; they are on disk when this returns. A key already there is replaced."""
+        """Store vectors in one transaction; they are on disk when this returns. A key that exists is replaced."""
         rows = []
         for key, vector in vectors.items():
             blob = vector.astype("<f4").tobytes()
@@ -89,10 +89,14 @@ class VectorCache:
         except NewerSchemaError as error:
             raise CacheError(str(error)) from None
         except (sqlite3.OperationalError, OSError) as error:  # a full disk, a folder that cannot be written
-            raise CacheError(f"{self.path}: {error}; vectors fetched so far are kept") from None
+            raise CacheError(
+                f"{self.path}: {error}; fetched embeddings are saved: fix this and rerun the same command"
+            ) from None
         except sqlite3.DatabaseError as error:
             self.close()
-            raise CacheError(f"{self.path}: {error}; run again: a damaged cache is then set aside") from None
+            raise CacheError(
+                f"{self.path}: {error}; rerun the same command, which sets a damaged cache aside"
+            ) from None
 
     def _connect(self) -> sqlite3.Connection:
         try:
@@ -105,7 +109,7 @@ class VectorCache:
             raise
         except sqlite3.DatabaseError:
             pass
-        # Not a database, or a torn one: a cache may be lost, and what is set aside can still be looked at.
+        # Not a database, or a truncated one. The cache can be fetched again, so set it aside for inspection.
         aside = self.path.with_name(f"{self.path.name}.damaged-{time.time_ns()}")
         self.path.rename(aside)
         for suffix in ("-wal", "-shm"):

@@ -1,7 +1,7 @@
-"""Fetch a pair's missing embeddings: from the cache where it has them, else from the models that pair.toml names.
+"""Fetch a pair's embeddings: from the cache if it has them, otherwise from the models that pair.toml names.
 
-Each batch is in the cache before the next is asked for, so whatever interrupts a fetch costs one batch. The pair's
-files are written once both sides are complete.
+Each batch is stored in the cache before the next one is requested, so an interruption costs at most one batch. The
+pair's files are written when both sides are complete.
 """
 
 from __future__ import annotations
@@ -33,7 +33,14 @@ from embalign.pairs import Vectors
 from embalign.pairs.config import Model, read_config
 from embalign.pairs.corpus import corpus_digest, read_corpus
 from embalign.pairs.holdout import check_labels
-from embalign.pairs.provenance import PROVENANCE, ROLES, check_vectors_are_own, file_digest, vectors_path
+from embalign.pairs.provenance import (
+    PROVENANCE,
+    ROLES,
+    check_vectors_are_own,
+    file_digest,
+    vectors_digests,
+    vectors_path,
+)
 
 normalize = lazy("sklearn.preprocessing").normalize
 tqdm = lazy("tqdm").tqdm
@@ -44,39 +51,41 @@ SOURCES: Mapping[str, Callable[[Model], Source]] = {
 }
 BATCH_TEXTS, BATCH_CHARACTERS = 16, 16_000
 BUILDING, LEFTOVER_SECONDS = ".building-", 3600
-LINE_SECONDS = 15  # between lines of progress where there is no terminal
+LINE_SECONDS = 15  # between progress lines if stderr is not a terminal
 
 
 def is_embedded(folder: Path) -> bool:
-    """Return whether a pair's folder has embeddings at all; whether they fit is for `check_pair` to say."""
+    """Return whether a pair's folder has embeddings; `check_pair` says whether they match the corpus."""
     paths = (folder / "embeddings" / PROVENANCE, *(vectors_path(folder, role) for role in ROLES))
     return all(path.is_file() for path in paths)
 
 
 def open_source(model: Model) -> Source:
-    """Return the source that a side of pair.toml names. Raises SourceError for an address that cannot be used."""
+    """Return the source that one side of pair.toml names. Raises SourceError for an invalid address."""
     return SOURCES[model.source](model)
 
 
 def embed_pair(folder: Path, cache: VectorCache, *, refresh: bool = False, quiet: bool = False) -> None:
     """Embed the corpus of the pair in `folder` with both its models and write embeddings/ there.
 
-    With `refresh`, vectors of sources whose weights cannot be verified are fetched again though the cache has them.
-    Raises SourceError, CacheError, PairError or CorpusError; vectors that no fetch made are never overwritten.
+    With `refresh`, cached vectors of sources whose weights cannot be verified are ignored. Vectors that no fetch made
+    are never overwritten. Raises SourceError, CacheError, PairError or CorpusError.
     """
     config = read_config(folder)
     corpus = folder / config.corpus
     corpus_sha256 = corpus_digest(corpus)
     items = read_corpus(corpus)
     check_labels([item.label for item in items if item.style is None])
-    check_vectors_are_own(folder, corpus_sha256, refresh=refresh)
+    # Those there now: what the user copies here during the fetch is not replaced.
+    replaceable = set(vectors_digests(folder).values()) if refresh else set()
+    check_vectors_are_own(folder, corpus_sha256, replaceable)
     texts = {"draft": [item.text for item in items], "teacher": [item.text for item in items if item.style is None]}
     models = {"draft": config.draft, "teacher": config.teacher}
     sources = {role: open_source(models[role]) for role in ROLES}
-    # Both before any fetching: a trap of the second model must not show only after an hour of the first.
+    # Everything that can fail at once fails here, not after an hour of fetching: either model, an unwritable folder.
     identities = {role: preflight(source) for role, source in sources.items()}
     with _building(folder):
-        pass  # nor a folder that cannot be written
+        pass
     vectors: dict[str, Vectors] = {}
     for role, source in sources.items():
         use_cache = identities[role].verified or not refresh
@@ -89,8 +98,7 @@ def embed_pair(folder: Path, cache: VectorCache, *, refresh: bool = False, quiet
             _save(vectors[role], path)
             provenance[role] = _record(models[role], identities[role], vectors[role], texts[role], file_digest(path))
         (building / PROVENANCE).write_text(json.dumps(provenance, indent=2) + "\n", encoding="ascii")
-        # Once more: a fetch may take an hour, and vectors may have been copied here meanwhile.
-        check_vectors_are_own(folder, corpus_sha256, refresh=refresh)
+        check_vectors_are_own(folder, corpus_sha256, replaceable)  # again: a fetch may take an hour
         _move(building, folder / "embeddings")
 
 
@@ -103,7 +111,7 @@ def fetch(
     use_cache: bool = True,
     label: str | None = None,
 ) -> Vectors:
-    """Return the vectors (n, d) of `texts`, duplicates embedded once; progress is shown under `label`."""
+    """Return the vectors (n, d) of `texts`, each distinct text embedded once; shows progress under `label`."""
     keys = {text: vector_key(identity, text) for text in texts}
     found = cache.get(list(keys.values())) if use_cache else {}
     missing = [text for text, key in keys.items() if key not in found]
@@ -129,7 +137,7 @@ def fetch(
 
 
 def batches(texts: Sequence[str]) -> Iterator[list[str]]:
-    """Yield the texts in order, at most 16 and 16,000 characters at a time; a longer text comes alone.
+    """Yield the texts in order in batches of at most 16 texts and 16,000 characters; a longer text is a batch alone.
 
     >>> [len(batch) for batch in batches(["a"] * 20)]
     [16, 4]
@@ -148,7 +156,7 @@ def batches(texts: Sequence[str]) -> Iterator[list[str]]:
 
 @contextlib.contextmanager
 def _building(folder: Path) -> Iterator[Path]:
-    """A folder beside the pair's vectors for files that are moved there once they are complete."""
+    """Yield a temporary folder inside embeddings/ for files that are moved into place when they are complete."""
     target = folder / "embeddings"
     try:
         target.mkdir(exist_ok=True)
@@ -160,7 +168,7 @@ def _building(folder: Path) -> Iterator[Path]:
 
 
 def _sweep(target: Path) -> None:
-    """Remove what killed fetches have left; a living one needs its folder for seconds."""
+    """Remove temporary folders of killed fetches; a running fetch needs its own for seconds."""
     for left in target.glob(f"{BUILDING}*"):
         with contextlib.suppress(OSError):
             if time.time() - left.stat().st_mtime > LEFTOVER_SECONDS:
@@ -168,13 +176,13 @@ def _sweep(target: Path) -> None:
 
 
 def _move(building: Path, target: Path) -> None:
-    """Move the files to their place: the record first, so that vectors without one are never a fetch's."""
+    """Move the files into embeddings/, provenance.json first: vectors without it are then never a fetch's own."""
     try:
         move_all(building, target, first=PROVENANCE)
     except OSError as error:
         if (building / PROVENANCE).exists():
             raise
-        raise PairError(f"{target}: {error}; some of the files may be missing there: rerun the same command") from None
+        raise PairError(f"{target}: {error}; the update is incomplete; rerun the same command") from None
 
 
 def _save(vectors: Vectors, path: Path) -> None:

@@ -1,8 +1,8 @@
-"""Requests to an embedding server that cannot hang, run away, leak or be led astray.
+"""HTTP requests to an embedding server: bounded in time and size, without redirects or leaked credentials.
 
-One wall-clock deadline covers a whole request, a capped body included. Connection faults, 429 and 503 are tried again a
-few times with growing, random waits, as long as the server asks for (Retry-After) but no longer than a cap. Redirects
-are refused, proxies are not used for this machine, and what a server says is shortened and escaped before it is shown.
+One wall-clock deadline covers a whole request, including its body, which is capped. Connection faults and statuses 429
+and 503 are retried a few times after random, growing waits, or after the server's Retry-After, up to a cap. Redirects
+are rejected, loopback is never proxied, and text from a server is shortened and escaped before it is shown.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ SHOWN = 200
 
 
 class Client:
-    """JSON over HTTP to one server. `origin` says where the URL came from, for messages."""
+    """JSON over HTTP with one server. `origin` says where the URL comes from, for messages."""
 
     def __init__(self, url: str, origin: str, headers: Mapping[str, str] | None = None) -> None:
         self.url = checked_url(url, origin)
@@ -47,11 +47,11 @@ class Client:
         self._session = self._new_session()
 
     def get(self, path: str, deadline: float | None = None) -> Any:
-        """Return the JSON that the server answers to GET. Raises SourceError."""
+        """Return the JSON response to a GET request. Raises SourceError."""
         return self._ask("GET", path, None, deadline)
 
     def post(self, path: str, payload: Any, deadline: float | None = None) -> Any:
-        """Return the JSON that the server answers to a JSON body. Raises SourceError."""
+        """Return the JSON response to a POST of `payload` as JSON. Raises SourceError."""
         return self._ask("POST", path, payload, deadline)
 
     def _ask(self, method: str, path: str, payload: Any, deadline: float | None) -> Any:
@@ -64,16 +64,16 @@ class Client:
                     raise SourceError(f"{error}; gave up after {ATTEMPTS} attempts") from None
                 asked_for = error.retry_after
             except StatusError as error:
-                # A crashed runner is started again at once; a text that crashes it crashes it each time.
+                # The server restarts a crashed runner at once; a text that crashes it does so again.
                 if error.status != 500 or attempt > 0:
                     raise
-            # urllib3's own retries see neither a body that breaks off nor the deadline.
+            # urllib3's own retries cover neither a truncated body nor the deadline.
             growing = random.uniform(0.5, 1.0) * FIRST_WAIT * 2**attempt
             time.sleep(min(LONGEST_WAIT, max(asked_for, growing)))
         raise AssertionError("unreachable")
 
     def _within(self, method: str, path: str, payload: Any, deadline: float) -> Any:
-        """One request in a thread of its own: a read timeout alone never ends a server that drips."""
+        """Run one request in its own thread: a read timeout alone never ends a drip-fed response."""
         answers: queue.Queue[Any] = queue.Queue()
 
         def work() -> None:
@@ -86,13 +86,13 @@ class Client:
         try:
             found = answers.get(timeout=deadline)
         except queue.Empty:
-            self._session = self._new_session()  # the old one belongs to the thread that still waits
+            self._session = self._new_session()  # the waiting thread keeps the old one
             remedy = (
-                f"if the model is slow to load or to run, set {DEADLINE_VARIABLE} to more seconds"
+                f"if the model is slow to load or to run, increase {DEADLINE_VARIABLE} (seconds)"
                 if deadline >= self.deadline
-                else "a question about the model itself needs no longer: is the server stuck, or another one there?"
+                else "a query about the model takes less; check that this is the right server and that it is not stuck"
             )
-            raise SourceError(f"{self.shown}{path} did not answer within {deadline:g} s; {remedy}") from None
+            raise SourceError(f"{self.shown}{path}: no response within {deadline:g} s; {remedy}") from None
         if isinstance(found, Exception):
             raise found
         return found
@@ -110,13 +110,15 @@ class Client:
             )
             body = self._body(response)
         except requests.exceptions.ContentDecodingError as error:
-            raise SourceError(f"{self.shown}{path} sent a body that cannot be decoded: {shown(error)}") from None
+            raise SourceError(f"{self.shown}{path}: the response body cannot be decoded: {shown(error)}") from None
         except requests.exceptions.ConnectTimeout:
-            raise SourceError(f"{self.shown} does not answer; is a server running there?") from None
+            raise SourceError(
+                f"{self.shown}: no connection within {CONNECT_SECONDS:g} s; start the server or correct the address"
+            ) from None
         except requests.exceptions.ConnectionError as error:
             raise self._connection_error(path, error) from None
         except (requests.exceptions.ChunkedEncodingError, requests.exceptions.Timeout, OSError) as error:
-            raise TransientError(f"{self.shown}{path} broke off: {shown(error)}") from None
+            raise TransientError(f"{self.shown}{path}: the connection broke: {shown(error)}") from None
         return self._decoded(path, response, body)
 
     def _new_session(self) -> requests.Session:
@@ -129,7 +131,7 @@ class Client:
         for part in response.iter_content(64 * 1024):
             size += len(part)
             if size > LARGEST_BODY:
-                raise SourceError(f"{self.shown} sent more than {LARGEST_BODY // 2**20} MiB in one answer")
+                raise SourceError(f"{self.shown}: the response exceeds {LARGEST_BODY // 2**20} MiB; discarded")
             parts.append(part)
         return b"".join(parts)
 
@@ -138,8 +140,8 @@ class Client:
         if "NameResolutionError" in text or "getaddrinfo" in text:
             return SourceError(f"{self.shown}: the host name cannot be resolved")
         if "Connection refused" in text or "NewConnectionError" in text:
-            return SourceError(f"{self.shown} refused the connection; start the server, or correct the address")
-        return TransientError(f"{self.shown}{path} broke off: {shown(error)}")
+            return SourceError(f"{self.shown} refused the connection; start the server or correct the address")
+        return TransientError(f"{self.shown}{path}: the connection broke: {shown(error)}")
 
     def _decoded(self, path: str, response: requests.Response, body: bytes) -> Any:
         status = response.status_code
@@ -148,32 +150,32 @@ class Client:
                 return _parsed(body)
             except (ValueError, RecursionError):
                 text = shown(_said(body))
-                raise AnswerError(f"{self.shown}{path} answered with something that is not JSON: {text}") from None
+                raise AnswerError(f"{self.shown}{path}: the response is not JSON: {text}") from None
         if 300 <= status < 400:
             target = shown(without_credentials(response.headers.get("Location", "")))
-            raise AnswerError(f"{self.shown}{path} redirects to {target}; name that address itself")
+            raise AnswerError(f"{self.shown}{path} redirects to {target}; use that address instead")
         text = shown(_said(body))
         if status in (429, 503):
             wait = response.headers.get("Retry-After", "")
             message = f"{self.shown}{path} is busy (status {status}): {text}"
             raise TransientError(message, float(wait) if wait.isdecimal() else 0.0)
-        raise StatusError(f"{self.shown}{path} answered with status {status}: {text}", status, text)
+        raise StatusError(f"{self.shown}{path} returned status {status}: {text}", status, text)
 
 
 def checked_url(url: str, origin: str) -> str:
-    """Return the URL without a slash at its end. Raises SourceError for a scheme, host or port that cannot be used."""
+    """Return the URL without a trailing slash. Raises SourceError for an invalid scheme, host or port."""
     try:
         parts = urlsplit(url)
         port = parts.port
     except ValueError as error:
-        raise SourceError(f"{without_credentials(url)!r} (from {origin}) is no URL: {error}") from None
+        raise SourceError(f"{without_credentials(url)!r} (from {origin}) is not a URL: {error}") from None
     if parts.scheme not in ("http", "https") or not parts.hostname or port == 0:
         raise SourceError(f"{without_credentials(url)!r} (from {origin}) must look like http://host:port")
     return url.rstrip("/")
 
 
 def without_credentials(url: str) -> str:
-    """Return a URL with user name, password and query left out: fit to be shown or stored."""
+    """Return a URL without user name, password and query, fit to be shown or stored."""
     scheme, separator, rest = url.partition("://")
     rest = rest if separator else scheme
     authority, slash, path = rest.partition("/")
@@ -182,22 +184,22 @@ def without_credentials(url: str) -> str:
 
 
 def shown(text: object) -> str:
-    """Return the first 200 characters of what a server said, control characters escaped."""
+    """Return the first 200 characters of a text from a server, control characters escaped."""
     words = str(text).strip()
     cut = words[:SHOWN] + ("..." if len(words) > SHOWN else "")
     return repr(cut)[1:-1] if cut else "(nothing)"
 
 
 def _parsed(body: bytes) -> Any:
-    """What a body says. Numbers are most of a fetch's own time: msgspec reads them several times as fast."""
+    """Return the parsed JSON. Parsing numbers dominates the client's time; msgspec is several times faster at it."""
     try:
         return msgspec.json.decode(body)
     except msgspec.DecodeError:
-        return json.loads(body)  # takes NaN too: the check of the vectors can then name the text
+        return json.loads(body)  # accepts NaN, so that the check of the vectors can name the text
 
 
 def _said(body: bytes) -> str:
-    """The error that a JSON body names, else the body itself."""
+    """Return the error message in a JSON body, or the body itself."""
     try:
         error = json.loads(body)["error"]
         return str(error["message"] if isinstance(error, dict) else error)
@@ -214,7 +216,7 @@ def _deadline() -> float:
     except ValueError:
         seconds = 0.0
     if not 0 < seconds < float("inf"):
-        raise SourceError(f"{DEADLINE_VARIABLE} is {value!r}; give a number of seconds above 0")
+        raise SourceError(f"{DEADLINE_VARIABLE} is {value!r}; set it to a number of seconds above 0")
     return seconds
 
 

@@ -1,4 +1,4 @@
-"""Embeddings of a model in this process, by sentence-transformers (an optional extra)."""
+"""Embeddings by a sentence-transformers model in this process (an optional extra)."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ SentenceTransformer = lazy("sentence_transformers").SentenceTransformer
 
 
 class LocalSource:
-    """A sentence-transformers model: a folder, or a name that the library knows."""
+    """A sentence-transformers model, named by a folder or by a name that the library resolves."""
 
     def __init__(self, model: Model) -> None:
         self.model = model
@@ -27,7 +27,7 @@ class LocalSource:
         self._encoder: Any = None
 
     def identify(self) -> Identity:
-        """Return the library's version and, for a folder, the digest of all its files: pooling and limits count too."""
+        """Return the library's version and, for a folder, the digest of all its files, which set pooling and limits."""
         encoder = self._load()
         folder = Path(self.model.model)
         files = sorted(path for path in folder.rglob("*") if path.is_file()) if folder.is_dir() else []
@@ -46,7 +46,7 @@ class LocalSource:
         )
 
     def embed(self, texts: Sequence[str]) -> list[Any]:
-        """Return one vector a text, of length 1."""
+        """Return one unit vector per text."""
         encoder = self._load()
         return list(encoder.encode(list(texts), normalize_embeddings=True, show_progress_bar=False))
 
@@ -56,7 +56,8 @@ class LocalSource:
                 model_class = SentenceTransformer.resolve()
             except ImportError:
                 raise SourceError(
-                    f"{self.name} needs a library that is not installed: pip install 'embalign[sentence-transformers]'"
+                    f"{self.name} needs a library that is not installed; install it: "
+                    "pip install 'embalign[sentence-transformers]'"
                 ) from None
             try:
                 self._encoder = model_class(self.model.model, device="cpu")

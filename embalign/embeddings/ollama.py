@@ -1,4 +1,4 @@
-"""Embeddings from Ollama's own API: /api/embed, which normalises, never the legacy /api/embeddings."""
+"""Embeddings from Ollama's own API: /api/embed, which normalises; never the legacy /api/embeddings."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from embalign.embeddings.source import Identity
 from embalign.errors import SourceError, StatusError
 from embalign.pairs.config import Model
 
-POOLING_TYPES = {0: "none", 1: "mean", 2: "cls", 3: "last", 4: "rank"}  # llama.cpp's, as a GGUF file holds them
+POOLING_TYPES = {0: "none", 1: "mean", 2: "cls", 3: "last", 4: "rank"}  # llama.cpp's values in a GGUF file
 PREFLIGHT_SECONDS = 3.0
 NO_EMBEDDINGS = "does not support embeddings"
 
@@ -26,7 +26,7 @@ class OllamaSource:
         self.name = f"Ollama at {self._client.shown}, model {model.model!r}"
 
     def identify(self) -> Identity:
-        """Return the model's identity from its manifest, its weights' blob and its pooling key."""
+        """Return the model's identity: manifest digest, weights digest and pooling key."""
         version = self._field(self._get("/api/version"), "version")
         entries = self._get("/api/tags").get("models")
         names = {str(entry.get("name")): entry for entry in entries or () if isinstance(entry, dict)}
@@ -50,12 +50,12 @@ class OllamaSource:
             manifest=manifest,
             pooling=self._pooling(about.get("model_info")),
             verified=verified,
-            # Where no digest pins the weights, the same name on another machine may be another model.
+            # Without a digest of the weights, the same name on another server may be another model.
             options={"truncate": False} if verified else {"truncate": False, "endpoint": self._client.address},
         )
 
     def embed(self, texts: Sequence[str]) -> list[Any]:
-        """Return one vector a text; an over-long text is an error, never cut."""
+        """Return one vector per text; an over-long text is an error and is never truncated."""
         try:
             found = self._client.post(
                 "/api/embed", {"model": self.model.model, "input": list(texts), "truncate": False}
@@ -64,7 +64,7 @@ class OllamaSource:
             self._explain(error)
         vectors = found.get("embeddings") if isinstance(found, dict) else None
         if not isinstance(vectors, list):
-            raise SourceError(f"{self.name} answered without a list of embeddings")
+            raise SourceError(f"{self.name}: the response has no list of embeddings")
         return vectors
 
     def _pooling(self, info: Any) -> str:
@@ -74,18 +74,22 @@ class OllamaSource:
         if known == "unknown":
             return declared
         if declared not in ("unknown", known):
-            raise SourceError(f"{self.name}: pools by {known}, but pair.toml declares {declared!r}; correct pair.toml")
+            raise SourceError(
+                f"{self.name}: the model's pooling is {known!r}, but pair.toml says {declared!r}; correct pair.toml"
+            )
         return known
 
     def _get(self, path: str) -> dict[str, Any]:
         found = self._client.get(path, PREFLIGHT_SECONDS)
         if not isinstance(found, dict):
-            raise SourceError(f"{self.name} answered {path} with something that is no object: is this Ollama?")
+            raise SourceError(
+                f"{self.name}: the response to {path} is not a JSON object; check that this address is Ollama"
+            )
         return found
 
     def _field(self, found: Mapping[str, Any], key: str) -> str:
         if not isinstance(found.get(key), str):
-            raise SourceError(f"{self.name} tells no {key}: is this Ollama?")
+            raise SourceError(f"{self.name}: the response has no {key!r}; check that this address is Ollama")
         return str(found[key])
 
     def _explain(self, error: StatusError) -> NoReturn:
@@ -93,18 +97,18 @@ class OllamaSource:
             self._missing()
         if error.status == 501 or NO_EMBEDDINGS in error.detail:
             raise SourceError(
-                f"{self.name} does not give embeddings of this model ({error.detail}). From version 0.30 on Ollama "
-                "asks for a pooling key in the model file. Two ways out: run an Ollama before 0.30, or create the "
-                "model again from a GGUF file with the key <architecture>.pooling_type (3 is last, 1 is mean)"
+                f"{self.name} does not return embeddings of this model ({error.detail}). Since version 0.30 Ollama "
+                "requires a pooling key in the model file. Either use an Ollama before 0.30, or create the model again "
+                "from a GGUF file with the key <architecture>.pooling_type (3: last, 1: mean)"
             ) from None
         raise error
 
     def _missing(self) -> NoReturn:
-        raise SourceError(f"{self.name} is not there; get it with: ollama pull {self.model.model}") from None
+        raise SourceError(f"{self.name}: no such model; get it: ollama pull {self.model.model}") from None
 
 
 def address(endpoint: str, environment: Mapping[str, str]) -> tuple[str, str]:
-    """Return the URL to ask and where it came from: pair.toml's endpoint, or OLLAMA_HOST by Ollama's own rules.
+    """Return the server's URL and its origin: the endpoint in pair.toml, or OLLAMA_HOST by Ollama's own rules.
 
     >>> address("", {"OLLAMA_HOST": "box"})
     ('http://box:11434', 'OLLAMA_HOST')
@@ -120,7 +124,9 @@ def address(endpoint: str, environment: Mapping[str, str]) -> tuple[str, str]:
     standard = {"http": "80", "https": "443"}.get(scheme, "11434") if separator else "11434"
     authority, slash, path = rest.partition("/")
     host, port = _split_port(authority)
-    host = {"": "127.0.0.1", "0.0.0.0": "127.0.0.1", "::": "::1"}.get(host, host)  # a client cannot ask a bind address
+    host = {"": "127.0.0.1", "0.0.0.0": "127.0.0.1", "::": "::1"}.get(
+        host, host
+    )  # a bind address is not one to connect to
     if not (port.isdecimal() and int(port) <= 65535):
         port = standard
     shown = f"[{host}]" if ":" in host else host

@@ -1,4 +1,4 @@
-"""The former place of :mod:`embalign.pairs.pair`."""
+"""Alias of :mod:`embalign.pairs` for code written before pairs had a package of their own."""
 
 from embalign.pairs.config import find_pair, read_config
 from embalign.pairs.pair import Pair, check_pair, load_pair, pair_digest

@@ -1,4 +1,4 @@
-"""What every source of embeddings gives, and the checks that stand between it and the cache."""
+"""The interface of a source of embeddings, and the checks between a source and the cache."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from embalign.errors import SourceError, StatusError
 from embalign.pairs import Vectors
 
 UNIT_TOLERANCE = 0.01
-# Of different length and subject: mean pooling over several texts goes wrong where their lengths differ.
+# Different in length and subject: faulty mean pooling over several texts shows if their lengths differ.
 PROBES = (
     "a small river",
     "the committee met again on the following Tuesday to settle the budget of the harbour",
@@ -26,9 +26,9 @@ SAME_COSINE = 0.999
 
 @dataclass(frozen=True)
 class Identity:
-    """Which model on which server gives the vectors: everything but the text that a cached vector depends on.
+    """Which model on which server made a vector: everything that a cached vector depends on except the text.
 
-    `verified` is whether the server's digests pin the weights; else the name alone has to be believed.
+    `verified` says whether digests pin the weights; otherwise only the name identifies the model.
     """
 
     kind: str
@@ -42,26 +42,26 @@ class Identity:
 
 
 class Source(Protocol):
-    """A model that embeds texts; `name` says which, for messages."""
+    """A model that embeds texts; `name` identifies it in messages."""
 
     name: str
 
     def identify(self) -> Identity:
-        """Return who answers, or raise SourceError with the way out of what is wrong."""
+        """Return the identity of the model. Raises SourceError with the remedy."""
         ...
 
     def embed(self, texts: Sequence[str]) -> list[Any]:
-        """Return what the model gives for each text, unchecked. Raises SourceError."""
+        """Return the model's output for each text, unchecked. Raises SourceError."""
         ...
 
 
 def preflight(source: Source) -> Identity:
-    """Return the identity of a source that embeds, and alone as in a batch. Raises SourceError with the way out."""
+    """Return the identity of a source whose vectors do not depend on the batch. Raises SourceError with the remedy."""
     identity = source.identify()
     if identity.pooling == "unknown":
         raise SourceError(
-            f"{source.name}: the server does not say how it pools token states; write pooling = "
-            '"last", "mean" or "cls" into pair.toml, as the server was started'
+            f"{source.name}: the server does not report its pooling; set pooling = "
+            '"last", "mean" or "cls" in pair.toml, as the server was started'
         )
     alone = [check_vectors(source.name, source.embed([text]), [text])[0] for text in PROBES]
     batch = check_vectors(source.name, source.embed(PROBES), PROBES)
@@ -69,31 +69,31 @@ def preflight(source: Source) -> Identity:
     if min(cosines) < SAME_COSINE:
         raise SourceError(
             f"{source.name}: a text embedded in a batch has cosine {min(cosines):.3f} to itself embedded alone, so "
-            "vectors would depend on their neighbours; llama.cpp does this with mean pooling and several slots: start "
-            "it with --parallel 1 (Ollama: OLLAMA_NUM_PARALLEL=1)"
+            "its vector depends on the rest of the batch. llama.cpp does this with mean pooling and several slots; "
+            "start it with --parallel 1 (Ollama: OLLAMA_NUM_PARALLEL=1)"
         )
     return identity
 
 
 def check_vectors(name: str, found: Sequence[Any], texts: Sequence[str], dimension: int | None = None) -> Vectors:
-    """Return the vectors (n, d) of `texts`, each a list of d finite numbers of length 1. Raises SourceError.
+    """Return the vectors (n, d) of `texts` if each is a list of d finite numbers and of length 1.
 
-    `dimension` is that of vectors before, if there were any.
+    `dimension` is that of earlier vectors, if any. Raises SourceError that quotes the text.
     """
     if len(found) != len(texts):
-        raise SourceError(f"{name} gave {len(found)} vectors for {len(texts)} texts; nothing of them is kept")
+        raise SourceError(f"{name} returned {len(found)} vectors for {len(texts)} texts; discarded")
     if (fast := _plain_unit_vectors(found)) is not None and dimension in (None, fast.shape[1]):
         return fast
     rows: list[Vectors] = []
     for text, vector in zip(texts, found, strict=True):
         problem = _problem(vector)
         if problem:
-            raise SourceError(f"{name} gave {problem} for the text {shown(text)!r}; nothing of its batch is kept")
+            raise SourceError(f"{name} returned {problem} for the text {shown(text)!r}; batch discarded")
         wanted = dimension or (len(rows[0]) if rows else len(vector))
         if len(vector) != wanted:
             raise SourceError(
-                f"{name} gave a vector of dimension {len(vector)} for the text {shown(text)!r} after vectors of "
-                f"dimension {wanted}; has the model been changed while it ran?"
+                f"{name} returned a vector of dimension {len(vector)} for the text {shown(text)!r} after vectors of "
+                f"dimension {wanted}; check whether the model was replaced during the fetch, and rerun"
             )
         rows.append(np.asarray(vector, dtype=np.float32))
     return np.stack(rows)
@@ -102,9 +102,9 @@ def check_vectors(name: str, found: Sequence[Any], texts: Sequence[str], dimensi
 def embed_or_name(
     source: Source, texts: Sequence[str], places: Mapping[str, int], dimension: int | None = None
 ) -> Vectors:
-    """Return the checked vectors of a batch; if the server fails on it, halve it to name the texts it fails on.
+    """Return the checked vectors of a batch; if the server fails on it, bisect it to name the failing texts.
 
-    `places` says which text of the corpus each is, from 1.
+    `places` gives the number of each text in the corpus, from 1.
     """
     bad: list[tuple[str, StatusError]] = []
 
@@ -130,14 +130,14 @@ def embed_or_name(
 
 
 def _plain_unit_vectors(found: Sequence[Any]) -> Vectors | None:
-    """Vectors without anything wrong, converted at once; None leaves it to a closer look to say what is."""
+    """Return the vectors if all of them are valid, converted at once; None if the slow path must find the fault."""
     if not all(isinstance(vector, list) and set(map(type, vector)) <= {float, int} for vector in found):
         return None
     if len({len(vector) for vector in found}) != 1:
         return None
     try:
         vectors = np.array(found, dtype=np.float64)
-    except OverflowError:  # a whole number of hundreds of digits
+    except OverflowError:  # an integer of hundreds of digits
         return None
     lengths = np.linalg.norm(vectors, axis=1)
     if vectors.size == 0 or not (np.abs(lengths - 1) <= UNIT_TOLERANCE).all():
@@ -146,13 +146,15 @@ def _plain_unit_vectors(found: Sequence[Any]) -> Vectors | None:
 
 
 def _problem(vector: Any) -> str:
-    """What is wrong with a vector, or nothing."""
+    """Return what is wrong with a vector, or an empty string."""
     if not isinstance(vector, list | np.ndarray) or len(vector) == 0:
         return f"{shown(vector)} instead of a vector"
     if isinstance(vector[0], list):
-        return "a vector a token instead of one a text (pooling none: start the server with --pooling mean or last)"
+        return (
+            "one vector per token instead of one per text (pooling none; start the server with --pooling mean or last)"
+        )
     if any(isinstance(x, bool) or not isinstance(x, int | float | np.floating) for x in vector):
-        return f"something that is not a number ({shown(next(x for x in vector if not isinstance(x, int | float)))})"
+        return f"a value that is not a number ({shown(next(x for x in vector if not isinstance(x, int | float)))})"
     try:
         length = math.hypot(*vector)
     except OverflowError:

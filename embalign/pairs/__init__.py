@@ -3,5 +3,5 @@
 import numpy as np
 from numpy.typing import NDArray
 
-# Embeddings, one row an item: (n, d).
+# Embeddings, one row per item: (n, d).
 Vectors = NDArray[np.float32]

@@ -1,4 +1,4 @@
-"""pair.toml: the two models of a pair and its corpus, every key checked."""
+"""pair.toml: the two models of a pair and its corpus, with every key checked."""
 
 from __future__ import annotations
 
@@ -12,12 +12,12 @@ from embalign.errors import PairError
 
 SOURCES = ("ollama", "openai", "sentence-transformers")
 POOLINGS = ("last", "mean", "cls", "unknown")
-LARGEST_BYTES = 32 * 1024  # the time that TOML takes grows with the square of a key's dots
+LARGEST_BYTES = 32 * 1024  # parsing time is quadratic in the dots of a key
 
 
 @dataclass(frozen=True)
 class Model:
-    """One side of a pair as pair.toml declares it."""
+    """One side of a pair, as pair.toml declares it."""
 
     source: str
     model: str
@@ -37,9 +37,9 @@ class PairConfig:
 
 
 def find_pair(name: str, root: Path) -> Path:
-    """Return the folder of a pair named by a folder under `root`/benchmark or by a path to a folder anywhere.
+    """Return the folder of a pair, given its name under `root`/benchmark or a path to any folder.
 
-    Raises PairError that names the pairs there are.
+    Raises PairError that lists the known pairs.
     """
     for folder in (root / "benchmark" / name, Path(name)):
         if _is_file(folder / "pair.toml"):
@@ -48,13 +48,13 @@ def find_pair(name: str, root: Path) -> Path:
     near = difflib.get_close_matches(name, known, n=1)
     hint = f"; did you mean {near[0]!r}?" if near else ""
     raise PairError(
-        f"no pair {name!r}: neither benchmark/{name}/pair.toml nor {name}/pair.toml exists (pairs here: "
+        f"no pair {name!r}: neither benchmark/{name}/pair.toml nor {name}/pair.toml exists (known pairs: "
         f"{', '.join(known) or 'none'}){hint}"
     )
 
 
 def read_config(folder: Path) -> PairConfig:
-    """Return the checked content of a folder's pair.toml. Raises PairError that names the key and the near one."""
+    """Return the checked content of a folder's pair.toml. Raises PairError that names the key and the closest one."""
     path = folder / "pair.toml"
     raw = _read_toml(path)
     _check_keys(raw, {"draft", "teacher", "corpus"}, f"{path}")
@@ -62,7 +62,7 @@ def read_config(folder: Path) -> PairConfig:
     for role in ("draft", "teacher"):
         table = raw.get(role)
         if not isinstance(table, dict):
-            raise PairError(f"{path}: no [{role}] table; a pair names its draft and its teacher")
+            raise PairError(f"{path}: no [{role}] table; a pair declares its draft and its teacher")
         _check_keys(table, {field.name for field in fields(Model)}, f"{path}, [{role}]")
         if missing := [key for key in ("source", "model") if not table.get(key)]:
             raise PairError(f"{path}, [{role}]: {missing[0]} is missing")
@@ -72,7 +72,7 @@ def read_config(folder: Path) -> PairConfig:
         sides[role] = Model(**table)
     corpus = str(raw.get("corpus", "corpus.jsonl"))
     if not _lies_within(folder, corpus):
-        raise PairError(f"{path}: corpus {corpus!r} lies outside the pair's folder; copy it into the folder")
+        raise PairError(f"{path}: corpus {corpus!r} is outside the pair's folder; copy it into the folder")
     return PairConfig(sides["draft"], sides["teacher"], corpus)
 
 
@@ -80,7 +80,7 @@ def _read_toml(path: Path) -> dict[str, object]:
     try:
         content = path.read_bytes()
         if len(content) > LARGEST_BYTES:
-            raise PairError(f"{path}: {len(content)} bytes; a pair.toml has at most {LARGEST_BYTES}")
+            raise PairError(f"{path}: {len(content)} bytes; the limit is {LARGEST_BYTES}")
         return tomllib.loads(content.decode("utf-8-sig"))
     except OSError as error:
         raise PairError(f"{path}: cannot be read ({error.strerror}); every pair needs a pair.toml") from None
@@ -92,7 +92,7 @@ def _check_keys(table: Mapping[str, object], known: set[str], where: str) -> Non
     for key, value in table.items():
         if key not in known:
             near = difflib.get_close_matches(key, known, n=1)
-            hint = f"did you mean {near[0]!r}?" if near else f"known are {', '.join(sorted(known))}"
+            hint = f"did you mean {near[0]!r}?" if near else f"known keys: {', '.join(sorted(known))}"
             raise PairError(f"{where}: unknown key {key!r}; {hint}")
         if not isinstance(value, str) and key not in ("draft", "teacher"):
             raise PairError(f"{where}: {key} is {repr(value)[:60]}; it must be a string in quotes")
@@ -101,12 +101,12 @@ def _check_keys(table: Mapping[str, object], known: set[str], where: str) -> Non
 def _is_file(path: Path) -> bool:
     try:
         return path.is_file()
-    except OSError:  # a name too long for the file system
+    except OSError:  # name too long for the file system
         return False
 
 
 def _lies_within(folder: Path, name: str) -> bool:
     try:
         return (folder / name).resolve().is_relative_to(folder.resolve())
-    except (OSError, ValueError):  # a NUL in the name, links that go round
+    except (OSError, ValueError):  # NUL in the name, circular links
         return False

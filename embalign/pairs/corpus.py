@@ -1,4 +1,4 @@
-"""The corpus of a pair: one JSON object a line, checked line by line."""
+"""The corpus of a pair: one JSON object per line, checked line by line."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ REQUIRED, OPTIONAL = ("id", "text", "label"), ("style", "base")
 
 @dataclass(frozen=True)
 class Item:
-    """One text of a corpus; a style variant names its style and the id of its plain text."""
+    """One text of a corpus; a style variant also has its style and the id of its plain text."""
 
     id: str
     text: str
@@ -27,8 +27,8 @@ class Item:
 def read_corpus(path: Path) -> list[Item]:
     """Return the items of a JSON-lines corpus: ``id``, ``text``, ``label``, and for style variants ``style``, ``base``.
 
-    Text and label are free strings, not blank; ids are unique. A byte order mark and CRLF line ends are accepted.
-    Raises CorpusError naming the first offending line.
+    Text and label are strings that are not blank; ids are unique. A byte order mark and CRLF line ends are accepted.
+    Raises CorpusError that names the first faulty line.
     """
     raw = _content(path)
     try:
@@ -43,25 +43,25 @@ def read_corpus(path: Path) -> list[Item]:
             continue
         item = _parse(line, f"{path}, line {number}")
         if item.id in line_of:
-            raise CorpusError(f"{path}, line {number}: id {item.id!r} is already on line {line_of[item.id]}")
+            raise CorpusError(f"{path}, line {number}: id {item.id!r} is already used on line {line_of[item.id]}")
         line_of[item.id] = number
         items.append(item)
     if not any(item.style is None for item in items):
-        raise CorpusError(f"{path}: no plain item (one without a style)")
+        raise CorpusError(f"{path}: no plain item; add items without a style")
     plain = {item.id for item in items if item.style is None}
     for item in items:
         if item.style is not None and item.base not in plain:
             raise CorpusError(
-                f"{path}, line {line_of[item.id]}: style variant {item.id!r} has base {item.base!r}, which is no plain "
-                "item of this corpus"
+                f"{path}, line {line_of[item.id]}: style variant {item.id!r} has base {item.base!r}; no plain item of "
+                "this corpus has that id"
             )
     return items
 
 
 def corpus_digest(path: Path) -> str:
-    """Return the hex SHA-256 of a corpus as it is read: CRLF counts as LF, and a byte order mark does not count.
+    """Return the hex SHA-256 of a corpus with LF line ends and without a byte order mark.
 
-    Git and editors change both without a word, and `read_corpus` accepts both. Raises CorpusError for a missing file.
+    Git and editors change both silently, and `read_corpus` accepts both. Raises CorpusError for an unreadable file.
     """
     return hashlib.sha256(_content(path).removeprefix(codecs.BOM_UTF8).replace(b"\r\n", b"\n")).hexdigest()
 
@@ -70,7 +70,7 @@ def _content(path: Path) -> bytes:
     try:
         return path.read_bytes()
     except FileNotFoundError:
-        raise CorpusError(f"{path}: no such file; a pair needs a corpus of one JSON object a line") from None
+        raise CorpusError(f"{path}: no such file; a pair needs a corpus of one JSON object per line") from None
     except OSError as error:
         raise CorpusError(f"{path}: cannot be read ({error.strerror}); correct its permissions") from None
 
@@ -80,19 +80,19 @@ def _parse(line: str, where: str) -> Item:
         fields = json.loads(line)
     except json.JSONDecodeError as error:
         raise CorpusError(f"{where}: not a JSON object ({error.msg} at column {error.colno})") from None
-    except (ValueError, RecursionError) as error:  # a number of thousands of digits, lists in lists in lists
+    except (ValueError, RecursionError) as error:  # a number of thousands of digits, deep nesting
         raise CorpusError(f"{where}: not a JSON object ({error})") from None
     if not isinstance(fields, dict):
         raise CorpusError(f"{where}: expected a JSON object, found {line.strip()[:60]!r}")
     if missing := [name for name in REQUIRED if name not in fields]:
-        raise CorpusError(f"{where}: missing {', '.join(missing)}; every item needs {', '.join(REQUIRED)}")
+        raise CorpusError(f"{where}: missing {', '.join(missing)}; each item needs {', '.join(REQUIRED)}")
     if unknown := sorted(set(fields) - {*REQUIRED, *OPTIONAL}):
-        raise CorpusError(f"{where}: unknown key {unknown[0]!r}; known are {', '.join(REQUIRED + OPTIONAL)}")
+        raise CorpusError(f"{where}: unknown key {unknown[0]!r}; known keys: {', '.join(REQUIRED + OPTIONAL)}")
     for name, value in fields.items():
         if not isinstance(value, str) or not value.strip():
-            raise CorpusError(f"{where}: {name} must be a string that is not blank, found {value!r}")
+            raise CorpusError(f"{where}: {name} is {value!r}; it must be a string that is not blank")
         if any("\ud800" <= character <= "\udfff" for character in value):
-            raise CorpusError(f"{where}: {name} holds half of a surrogate pair, which is no character: {value!r}")
+            raise CorpusError(f"{where}: {name} contains a lone surrogate, which is not a character: {value!r}")
     if ("style" in fields) != ("base" in fields):
-        raise CorpusError(f"{where}: style and base go together; a style variant needs both")
+        raise CorpusError(f"{where}: a style variant needs both style and base")
     return Item(**fields)

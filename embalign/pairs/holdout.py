@@ -1,4 +1,4 @@
-"""The one held-out test set of a pair: whole label groups, chosen by content hash."""
+"""The held-out test set of a pair: whole label groups, chosen by the hash of the label."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ NEAR_DUPLICATE_JACCARD = 0.8
 
 @dataclass(frozen=True)
 class Holdout:
-    """Row numbers of the training items, of the test items, and of test items left out as near-duplicates."""
+    """Row numbers of the training items, the test items, and the test items excluded as near-duplicates."""
 
     train: NDArray[np.int64]
     test: NDArray[np.int64]
@@ -30,8 +30,8 @@ class Holdout:
 def held_out_labels(labels: Sequence[str], fraction: float = TEST_FRACTION) -> set[str]:
     """Return the labels of the test set: whole groups in the order of their SHA-256, up to `fraction` of the items.
 
-    A group's place depends on its name alone, so adding or removing other groups moves few items across the split, and
-    every pair over one corpus is tested on the same items.
+    The order depends only on the label, so adding or removing other groups moves few items across the split, and all
+    pairs over one corpus share the test items.
     """
     sizes = Counter(labels)
     wanted = fraction * len(labels)
@@ -46,17 +46,17 @@ def held_out_labels(labels: Sequence[str], fraction: float = TEST_FRACTION) -> s
 
 
 def check_labels(labels: Sequence[str], fraction: float = TEST_FRACTION) -> set[str]:
-    """Return the labels of the test set. Raises CorpusError for labels that no experiment can be made on."""
+    """Return the labels of the test set. Raises CorpusError for labels that no experiment can use."""
     test = held_out_labels(labels, fraction)
     if not 0 < len(test) < len(sizes := Counter(labels)):
         raise CorpusError(
             f"{len(sizes)} label group(s) over {len(labels)} items cannot be split into training and test: "
-            "at least two groups are needed"
+            "use at least two labels"
         )
     if max(sizes[label] for label in test) < 2:
         raise CorpusError(
-            f"none of the {len(test)} held-out label groups has a second item, so no query has anything to find: give "
-            "texts that should find each other the same label, in groups of five or more"
+            f"none of the {len(test)} held-out label groups has a second item, so no query has a relevant item: give "
+            "texts that should retrieve each other the same label, in groups of five or more"
         )
     return test
 
@@ -64,8 +64,8 @@ def check_labels(labels: Sequence[str], fraction: float = TEST_FRACTION) -> set[
 def split_holdout(texts: Sequence[str], labels: Sequence[str], fraction: float = TEST_FRACTION) -> Holdout:
     """Return the fixed split of the items into training pool and test set.
 
-    Test items whose words overlap with some training item's at a Jaccard index of 0.8 or more are left out of both: a
-    map that has seen nearly the same text would be measured on memory.
+    Test items whose words overlap with those of a training item at a Jaccard index of 0.8 or more are excluded from
+    both: on them a map would be measured on what it memorised.
     """
     test_labels = check_labels(labels, fraction)
     in_test = np.array([label in test_labels for label in labels], dtype=bool)

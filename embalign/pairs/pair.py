@@ -1,9 +1,9 @@
-"""A pair folder: which models, which corpus, and both models' embeddings of it.
+"""A pair folder: two models, a corpus, and both models' embeddings of it.
 
     pair.toml    corpus.jsonl    embeddings/{draft,teacher}.safetensors, provenance.json
 
 Row i of `draft.safetensors` belongs to line i of the corpus, style variants included; `teacher.safetensors` holds the
-plain items in the same order. A folder from a stranger is data: nothing in it is unpickled or run.
+plain items in the same order. A pair folder is untrusted data: nothing in it is unpickled or run.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ from embalign.pairs.vectors import check_vectors_file, differs, read_vectors
 
 @dataclass(frozen=True)
 class _Content:
-    """What the files of a pair hold."""
+    """The content of a pair's files."""
 
     config: PairConfig
     items: tuple[Item, ...]
@@ -42,8 +42,8 @@ class _Content:
 class Pair:
     """Plain items with float32 unit-length embeddings (n, d) by draft and teacher, and their fixed split.
 
-    Its files are read and checked on first use of what they hold, which raises PairError or CorpusError; `name` and
-    `folder` need none of them. Once read, a pair is pickled with all it holds, so it can go where its folder is not.
+    The first use of any content reads and checks the files and may raise PairError or CorpusError; `name` and `folder`
+    never do. A pair that has been read is pickled with its content, so it can be sent to a machine without the folder.
     """
 
     folder: Path
@@ -94,7 +94,7 @@ class Pair:
         return split_holdout([item.text for item in self.items], [item.label for item in self.items])
 
     def with_vectors(self, *, draft: Vectors | None = None, teacher: Vectors | None = None) -> Pair:
-        """Return a pair of the same items with other embeddings (n, d). Raises ValueError for another count."""
+        """Return a pair with the same items and other embeddings (n, d). Raises ValueError for another row count."""
         content = self._content
         draft, teacher = content.draft if draft is None else draft, content.teacher if teacher is None else teacher
         for name, vectors in (("draft", draft), ("teacher", teacher)):
@@ -108,14 +108,14 @@ class Pair:
 
 
 def load_pair(folder: Path) -> Pair:
-    """Return the pair in `folder`, every file of it read and checked. Raises PairError or CorpusError."""
+    """Return the pair in `folder` with every file read and checked. Raises PairError or CorpusError."""
     return _holding(folder, _read(folder))
 
 
 def check_pair(folder: Path) -> None:
-    """Check configuration, corpus, recorded digests and the vectors' shape without reading a vector.
+    """Check configuration, corpus, digests and the vectors' shapes, types and dimensions without loading the vectors.
 
-    Raises what `load_pair` would, and CorpusError for labels that no experiment can be made on.
+    Raises PairError or CorpusError as `load_pair` does, and CorpusError for labels that no experiment can use.
     """
     config = read_config(folder)
     items = read_corpus(folder / config.corpus)
@@ -128,7 +128,7 @@ def check_pair(folder: Path) -> None:
 
 
 def pair_digest(folder: Path) -> str:
-    """Return the SHA-256 over everything in the folder that a measured number depends on."""
+    """Return the SHA-256 over the files in the folder that a measured number depends on."""
     config = read_config(folder)
     vectors = [vectors_path(folder, role) for role in ROLES]
     if missing := [path for path in vectors if not path.is_file()]:
@@ -139,7 +139,7 @@ def pair_digest(folder: Path) -> str:
 
 def _holding(folder: Path, content: _Content) -> Pair:
     pair = Pair(folder)
-    vars(pair)["_content"] = content  # where the cached property keeps it
+    vars(pair)["_content"] = content  # where cached_property stores it
     return pair
 
 
@@ -162,6 +162,6 @@ def _read(folder: Path) -> _Content:
 
 
 def _check_corpus(path: Path, recorded: str) -> None:
-    # Earlier versions recorded a corpus with CRLF or a byte order mark by its bytes.
+    # Earlier versions recorded the digest of the raw bytes, including CRLF and byte order mark.
     if recorded not in (actual := corpus_digest(path), file_digest(path)):
         raise PairError(differs(path, actual, recorded))

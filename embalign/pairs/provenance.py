@@ -2,8 +2,8 @@
 
     {"corpus_sha256": "...", "draft": {"model": "...", "dimension": 576, "sha256": "..."}, "teacher": {...}}
 
-These keys are required; a fetch records more (server, weights, pooling, date). Vectors whose digest is not recorded
-here are not the package's own: nothing overwrites them.
+These keys are required; a fetch records more (server, weights, pooling, date). A vectors file whose digest is not
+recorded here was not made by a fetch, and no fetch overwrites it.
 """
 
 from __future__ import annotations
@@ -11,6 +11,7 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+from collections.abc import Collection
 from pathlib import Path
 from typing import Any
 
@@ -18,11 +19,12 @@ from embalign.errors import PairError
 
 ROLES = ("draft", "teacher")
 PROVENANCE = "provenance.json"
+UNKNOWN = "unknown"
 _REMEDY = "correct it, or move it and the vectors away and rerun to embed the pair"
 
 
 def vectors_path(folder: Path, role: str) -> Path:
-    """Return where the embeddings by one side of the pair in `folder` are."""
+    """Return the path of one side's embeddings in a pair folder."""
     return folder / "embeddings" / f"{role}.safetensors"
 
 
@@ -33,19 +35,19 @@ def file_digest(path: Path) -> str:
 
 
 def line_ends_hint(path: Path, recorded: str) -> str:
-    """Return what to say of a text file that differs from its recorded SHA-256 in its line ends alone, else nothing."""
+    """Return an explanation and remedy if only the line ends of a text file differ from its recorded SHA-256."""
     unix = path.read_bytes().replace(b"\r\n", b"\n")
     for name, content in (("LF", unix.replace(b"\n", b"\r\n")), ("CRLF", unix)):
         if hashlib.sha256(content).hexdigest() == recorded:
             return (
-                f"; only its line ends differ: they were changed to {name}, as git's core.autocrlf does. Add the line "
+                f"; only line ends differ: they were changed to {name}, as git's core.autocrlf does. Add the line "
                 f"'* -text' to .gitattributes, delete {path.name} and run git checkout on it"
             )
     return ""
 
 
 def read_provenance(folder: Path) -> dict[str, Any]:
-    """Return the checked content of embeddings/provenance.json; raises PairError that names the missing key."""
+    """Return the checked content of embeddings/provenance.json. Raises PairError that names the faulty key."""
     path = folder / "embeddings" / PROVENANCE
     try:
         content = json.loads(path.read_text(encoding="utf-8"))
@@ -65,31 +67,44 @@ def read_provenance(folder: Path) -> dict[str, Any]:
     return content
 
 
-def check_vectors_are_own(folder: Path, corpus_sha256: str, *, refresh: bool) -> None:
-    """Raise PairError if a fetch into `folder` would overwrite vectors or a provenance.json that no fetch has written.
+def vectors_digests(folder: Path) -> dict[str, str]:
+    """Return the SHA-256 of each vectors file in a pair folder by its side; "unknown" for one that cannot be read."""
+    digests = {}
+    for role in ROLES:
+        path = vectors_path(folder, role)
+        if os.path.lexists(path):
+            try:
+                digests[role] = file_digest(path)
+            except OSError:
+                digests[role] = UNKNOWN
+    return digests
 
-    Vectors are a fetch's own if provenance.json records their digest. With `refresh` the user asks for other vectors,
-    so there the digests may differ; vectors without any record are refused all the same.
+
+def check_vectors_are_own(folder: Path, corpus_sha256: str, replaceable: Collection[str] = ()) -> None:
+    """Raise PairError if a fetch would overwrite vectors that no fetch made, or a provenance.json that is not valid.
+
+    A fetch made a vectors file if provenance.json records its digest. `replaceable` are further digests that the user
+    asked to replace (--refresh); vectors without a provenance.json are never replaced.
     """
-    # Vectors first, then the record: a fetch that runs beside this one moves its files the other way round.
-    present = {role: _digest(path) for role in ROLES if os.path.lexists(path := vectors_path(folder, role))}
+    # Vectors before provenance.json: a concurrent fetch moves provenance.json first.
+    present = vectors_digests(folder)
     names = " and ".join(f"{role}.safetensors" for role in present)
     if not os.path.lexists(folder / "embeddings" / PROVENANCE):
         if present:
             raise PairError(
-                f"{folder / 'embeddings'}: {names} would be overwritten by a fetch, and no {PROVENANCE} says that a "
-                f"fetch made them. To embed the pair, move them away. To keep them, write {PROVENANCE} beside them: "
+                f"{folder / 'embeddings'}: a fetch would overwrite {names}, which no {PROVENANCE} accounts for. To "
+                f"embed the pair again, move them away. To use them as they are, write {PROVENANCE} beside them: "
                 f"{_template(corpus_sha256, present)}"
             )
         return
     recorded = read_provenance(folder)
-    foreign = [role for role, digest in present.items() if recorded[role]["sha256"] != digest]
-    if foreign and not refresh:
-        role = foreign[0]
+    for role, digest in present.items():
+        if digest == recorded[role]["sha256"] or (digest in replaceable and digest != UNKNOWN):
+            continue
         raise PairError(
-            f"{vectors_path(folder, role)}: would be overwritten by a fetch, but its SHA-256 is {present[role]} and "
-            f"{PROVENANCE} records {recorded[role]['sha256']}, so no fetch made it. To embed the pair, move it away or "
-            f"rerun with --refresh, which replaces it. To keep it, correct {PROVENANCE}: "
+            f"{vectors_path(folder, role)}: a fetch would overwrite it, and {PROVENANCE} does not account for it; "
+            f"its SHA-256 is {digest}, recorded is {recorded[role]['sha256']}. To embed the pair again, move it "
+            f"away or rerun with --refresh, which replaces it. To use it as it is, correct {PROVENANCE}: "
             f"{_template(corpus_sha256, present)}"
         )
 
@@ -100,18 +115,12 @@ def _check_key(path: Path, table: dict[str, Any], key: str, kind: type, of: str 
         raise PairError(f"{path}: {of}{key} is {repr(table.get(key))[:60]}; it must be {words}: {_REMEDY}")
 
 
-def _digest(path: Path) -> str:
-    try:
-        return file_digest(path)
-    except OSError as error:
-        return f"unknown: {error.strerror}"
-
-
 def _template(corpus_sha256: str, present: dict[str, str]) -> str:
-    """What provenance.json must hold, as far as it is known here."""
+    """Return the required content of provenance.json, with placeholders for what is unknown."""
+    known = {role: digest for role, digest in present.items() if digest != UNKNOWN}
     sides = ", ".join(
         f'"{role}": {{"model": "<its name>", "dimension": <values per vector>, '
-        f'"sha256": "{present.get(role, f"<SHA-256 of {role}.safetensors>")}"}}'
+        f'"sha256": "{known.get(role, f"<SHA-256 of {role}.safetensors>")}"}}'
         for role in ROLES
     )
     return f'{{"corpus_sha256": "{corpus_sha256}", {sides}}}'

@@ -1,6 +1,6 @@
-"""The embeddings of one side of a pair: one safetensors file with a tensor `embeddings`, one row per item.
+"""The embeddings of one side of a pair: a safetensors file with a tensor `embeddings`, one row per item.
 
-A file is checked by its header before the first cell; its values are checked when they are read. Nothing is unpickled.
+Header and digest are checked before the first cell, the values when they are loaded. Nothing is unpickled.
 """
 
 from __future__ import annotations
@@ -23,9 +23,9 @@ UNIT_TOLERANCE = 0.01
 
 
 def check_vectors_file(folder: Path, role: str, count: int, provenance: Mapping[str, Any]) -> None:
-    """Raise PairError unless the file has `count` rows of the recorded dimension and the recorded SHA-256.
+    """Raise PairError unless the file has `count` rows, the recorded dimension and the recorded SHA-256.
 
-    Reads the file's header and bytes, and makes no array of it.
+    Loads no vector.
     """
     path = vectors_path(folder, role)
     with _opened(path) as file:
@@ -37,16 +37,16 @@ def check_vectors_file(folder: Path, role: str, count: int, provenance: Mapping[
     if kind not in TYPES:
         raise PairError(f"{path}: its values are {kind}; save them as one of {', '.join(TYPES)}")
     if len(shape) != 2 or shape[0] != count:
-        raise PairError(f"{path}: shape {shape} does not match the corpus, which has {count} such items")
+        raise PairError(f"{path}: shape {shape} does not match the corpus, which has {count} items for this side")
     if shape[1] != recorded["dimension"]:
         raise PairError(
-            f"{path}: its vectors have dimension {shape[1]}, but {PROVENANCE} records {recorded['dimension']}; correct "
+            f"{path}: its vectors have dimension {shape[1]}, {PROVENANCE} records {recorded['dimension']}; correct "
             f"{role}.dimension there"
         )
 
 
 def read_vectors(folder: Path, role: str, count: int, provenance: Mapping[str, Any]) -> Vectors:
-    """Return the checked embeddings (count, d) of one side, scaled to length 1. Raises PairError naming the row."""
+    """Return the checked embeddings (count, d) of one side, scaled to length 1. Raises PairError that names the row."""
     check_vectors_file(folder, role, count, provenance)
     path = vectors_path(folder, role)
     with _opened(path) as file:
@@ -55,16 +55,16 @@ def read_vectors(folder: Path, role: str, count: int, provenance: Mapping[str, A
     bad = ~np.isfinite(norms) | (np.abs(norms - 1) > UNIT_TOLERANCE)
     if bad.any():
         row = int(bad.argmax())
-        raise PairError(f"{path}: row {row} has length {norms[row]:.4g}; embeddings must be finite and of length 1")
+        raise PairError(f"{path}: row {row} has length {norms[row]:.4g}; each embedding must be finite and of length 1")
     scaled: Vectors = vectors / norms[:, None]
     return scaled
 
 
 def differs(path: Path, actual: str, recorded: str) -> str:
-    """Return the error for a file that is not the one its provenance.json records."""
+    """Return the message for a file whose digest is not the recorded one."""
     return (
-        f"{path}: its SHA-256 is {actual}, but embeddings/{PROVENANCE} records {recorded}; the embeddings were made "
-        "from another corpus or have changed: embed the pair again; --refresh does it"
+        f"{path}: its SHA-256 is {actual}, but embeddings/{PROVENANCE} records {recorded}. The corpus or the vectors "
+        "have changed since the pair was embedded; restore the file, or rerun with --refresh to embed the pair again"
     )
 
 

@@ -76,7 +76,7 @@ def llama(request, tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def served(llama):
-    """The address of a server as the README starts it."""
+    """The address of a server as docs/own-pair.md starts it."""
     return llama("--pooling", "mean")
 
 
@@ -145,7 +145,7 @@ def test_wrong_mean_vectors_of_parallel_slots_are_recognised(llama):
 
 def test_a_server_started_without_embeddings_is_told_how(llama):
     source = open_source(Model("openai", MODEL, "mean", llama("--no-embeddings")))
-    with pytest.raises(SourceError, match=r"does not give embeddings.*--embeddings"):
+    with pytest.raises(SourceError, match=r"does not return embeddings.*--embeddings"):
         preflight(source)
 
 
@@ -194,7 +194,7 @@ def test_a_model_that_is_nowhere_is_named():
         preflight(open_source(Model("sentence-transformers", "/no/such/model")))
 
 
-def test_the_readmes_walk_ends_in_an_elbow_report_though_it_is_killed_half_way(served, smollm2, tmp_path):
+def test_the_documented_walk_ends_in_an_elbow_report_though_it_is_killed_half_way(served, smollm2, tmp_path):
     """A corpus of 200 lines and two model names; the first run is killed, the second goes on and finishes."""
     root = tmp_path / "checkout"
     (root / "benchmark").mkdir(parents=True)
@@ -204,7 +204,7 @@ def test_the_readmes_walk_ends_in_an_elbow_report_though_it_is_killed_half_way(s
     pair.mkdir()
     lines = [json.dumps({"id": i.id, "text": i.text, "label": i.label}) for i in smollm2.items[:200]]
     (pair / "corpus.jsonl").write_text("\n".join(lines))
-    toml = (ROOT / "README.md").read_text(encoding="utf-8")
+    toml = (ROOT / "docs" / "own-pair.md").read_text(encoding="utf-8")
     example = re.search(r"# llama.cpp\n(.*?)```", toml, re.DOTALL).group(1)
     example = re.sub(r"http://127\.0\.0\.1:808\d", served, example).replace("my-model", MODEL)
     (pair / "pair.toml").write_text(example)

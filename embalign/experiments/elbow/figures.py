@@ -11,7 +11,7 @@ import pandas as pd
 from matplotlib import colormaps, pyplot
 from matplotlib.ticker import FuncFormatter, NullLocator
 
-from embalign.experiments.style import BLUE, GREEN, GREY, ORANGE, PURPLE, SKY, figure_style, save
+from embalign.experiments.style import BLUE, GREEN, GREY, ORANGE, PURPLE, SKY, figure_style, note, save
 from embalign.verdicts.metrics import ALIGNMENT, RETRIEVAL, label
 from embalign.verdicts.statistics import student_t
 
@@ -50,6 +50,11 @@ def draw(measured: pd.DataFrame, references: pd.DataFrame, judged: list[Judged],
     verdicts = {(found.budget, found.metric): found.verdict for found in judged if found.policy == "random"}
     levels = references.groupby("reference").mean(numeric_only=True)
     ratios = sorted(measured["ratio"].unique())
+
+    def by_seed(policy: str, budget: str, metric: str) -> pd.DataFrame:
+        chosen = measured[(measured["policy"] == policy) & (measured["budget"] == budget)]
+        return chosen.pivot(index="seed", columns="ratio", values=metric)
+
     with figure_style():
         figure, axes = pyplot.subplots(2, 2, figsize=(8.3, 6.6), sharex=True, layout="constrained")
         for panels, (budget, title) in zip(axes, ROWS.items(), strict=True):
@@ -58,11 +63,11 @@ def draw(measured: pd.DataFrame, references: pd.DataFrame, judged: list[Judged],
                 if (verdict := verdicts.get((budget, metric))) is not None:
                     _shade(axis, verdict)
                 for policy, style in MORE_LINES.items():
-                    _curve(axis, measured, policy, budget, metric, style | THIN)
+                    _curve(axis, by_seed(policy, budget, metric), policy, style | THIN)
                 for policy, style in LINES.items():
-                    _curve(axis, measured, policy, budget, metric, style)
-                    _band(axis, measured, policy, budget, metric, style["color"])
-                _curve(axis, measured, "random", "closed_form", metric, RIDGE, "ridge (random)")
+                    _curve(axis, by_seed(policy, budget, metric), policy, style)
+                    _band(axis, by_seed(policy, budget, metric), style["color"])
+                _curve(axis, by_seed("random", "closed_form", metric), "ridge (random)", RIDGE)
                 _levels(axis, levels, metric)
                 axis.set_title(f"{name}, {title}")
                 axis.set_xticks(ratios, [f"{100 * ratio:g}" for ratio in ratios], fontsize=8)
@@ -85,15 +90,7 @@ def draw_trajectory(by_step: pd.DataFrame, path: Path) -> None:
         for (ratio, mean), height, shade in zip(by_step.iterrows(), heights, shades, strict=True):
             axis.plot(mean.index, mean, color=shade)
             axis.plot(mean.idxmax(), mean.max(), color=shade, marker="o", markeredgecolor="white")
-            axis.annotate(
-                f"{100 * ratio:g} %",
-                (mean.index[-1], height),
-                (5, 0),
-                textcoords="offset points",
-                va="center",
-                fontsize=8,
-                color=shade,
-            )
+            note(axis, f"{100 * ratio:g} %", (mean.index[-1], height), (5, 0), va="center", fontsize=8, color=shade)
         axis.set_title("Held-out mean cosine along training, random selection (dot: highest)")
         axis.set_xlabel("training step")
         axis.set_ylabel("mean cosine to teacher")
@@ -110,24 +107,14 @@ def _spread(heights: list[float]) -> list[float]:
     return [float(height) for height in moved]
 
 
-def _curve(
-    axis: Axes,
-    measured: pd.DataFrame,
-    policy: str,
-    budget: str,
-    metric: str,
-    style: dict[str, Any],
-    label: str | None = None,
-) -> None:
-    chosen = measured[(measured["policy"] == policy) & (measured["budget"] == budget)]
-    if not chosen.empty:
-        mean = chosen.groupby("ratio")[metric].mean()
-        axis.plot(mean.index, mean, label=label or policy, markeredgecolor="white", markeredgewidth=0.6, **style)
+def _curve(axis: Axes, by_seed: pd.DataFrame, name: str, style: dict[str, Any]) -> None:
+    if not by_seed.empty:
+        mean = by_seed.mean()
+        axis.plot(mean.index, mean, label=name, markeredgecolor="white", markeredgewidth=0.6, **style)
 
 
-def _band(axis: Axes, measured: pd.DataFrame, policy: str, budget: str, metric: str, color: str) -> None:
-    chosen = measured[(measured["policy"] == policy) & (measured["budget"] == budget)]
-    complete = chosen.pivot(index="seed", columns="ratio", values=metric).dropna()
+def _band(axis: Axes, by_seed: pd.DataFrame, color: str) -> None:
+    complete = by_seed.dropna()
     if len(complete) > 1:
         bounds = np.array([student_t(complete[ratio].to_numpy()).interval() for ratio in complete.columns]).T
         axis.fill_between(complete.columns, *bounds, color=color, alpha=0.18, linewidth=0)
@@ -137,17 +124,8 @@ def _levels(axis: Axes, levels: pd.DataFrame, metric: str) -> None:
     for reference, words in LEVELS[metric].items():
         height = levels.loc[reference, metric]
         axis.axhline(height, color=GREY, linewidth=0.9, linestyle=":")
-        axis.annotate(
-            words,
-            (0.995, height),
-            xycoords=("axes fraction", "data"),
-            xytext=(0, 2),
-            textcoords="offset points",
-            ha="right",
-            va="bottom",
-            fontsize=7.5,
-            color=GREY,
-        )
+        place = ("axes fraction", "data")
+        note(axis, words, (0.995, height), (0, 2), xycoords=place, ha="right", va="bottom", color=GREY)
 
 
 def _shade(axis: Axes, verdict: ElbowVerdict) -> None:
@@ -155,25 +133,17 @@ def _shade(axis: Axes, verdict: ElbowVerdict) -> None:
     low, high = verdict.recommended_interval
     axis.axvspan(low * 0.93, high * 1.07, color="#BBBBBB", alpha=0.45, linewidth=0)
     recommended = f"enough: {100 * high:g} %" if verdict.saturated else "not saturated\nat 100 %"
-    _note(axis, low * 0.93, 0.04, recommended, "right" if low > 0.03 else "left")
+    _beside(axis, low * 0.93, 0.04, recommended, "bottom")
     if verdict.bend is not None and verdict.bend_interval is not None:
         start, end = verdict.bend_interval
         axis.axvspan(start, max(end, start * 1.02), facecolor="none", edgecolor="#888888", hatch="////", linewidth=0)
         name = {"elbow": "elbow", "unidentifiable": "bend, may lie\noutside the grid"}.get(
             verdict.kind, "bend,\nno elbow"
         )
-        _note(axis, start, 0.9, name, "right" if start > 0.03 else "left", "top")
+        _beside(axis, start, 0.9, name, "top")
 
 
-def _note(axis: Axes, x: float, y: float, text: str, ha: str, va: str = "bottom") -> None:
-    axis.annotate(
-        text,
-        (x, y),
-        xycoords=("data", "axes fraction"),
-        xytext=(-3 if ha == "right" else 3, 0),
-        textcoords="offset points",
-        ha=ha,
-        va=va,
-        fontsize=7.5,
-        color="black",
-    )
+def _beside(axis: Axes, ratio: float, height: float, text: str, va: str) -> None:
+    """Write a text left of a ratio, or right of it where there is no room."""
+    side, offset = ("right", -3) if ratio > 0.03 else ("left", 3)
+    note(axis, text, (ratio, height), (offset, 0), xycoords=("data", "axes fraction"), ha=side, va=va)

@@ -11,8 +11,18 @@ from matplotlib import colormaps, pyplot
 from matplotlib.ticker import PercentFormatter
 
 from embalign.alignment.setting import Setting
-from embalign.experiments.gate.protocol import RISK_TARGETS, SCORES, SPREADS
-from embalign.experiments.style import BLUE, GREEN, GREY, ORANGE, PURPLE, figure_style, save
+from embalign.experiments.gate.protocol import ARM_OF, RISK_TARGETS, SCORES, SPREADS
+from embalign.experiments.style import (
+    BLUE,
+    GREY,
+    ORANGE,
+    PURPLE,
+    draw_difference,
+    draw_margin,
+    figure_style,
+    note,
+    save,
+)
 from embalign.verdicts.contrasts import Contrast
 from embalign.verdicts.metrics import label
 
@@ -23,11 +33,6 @@ SCORE_LINES: dict[str, dict[str, Any]] = {
     "top1": {"color": BLUE, "linestyle": "-"},
     "margin": {"color": ORANGE, "linestyle": (0, (5, 2))},
     "oracle": {"color": GREY, "linestyle": ":"},
-}
-ARM_MARKS: dict[str, dict[str, Any]] = {
-    "spectral": {"color": BLUE, "marker": "o"},
-    "signed_permutation": {"color": ORANGE, "marker": "s"},
-    "norm_only": {"color": GREEN, "marker": "^"},
 }
 STEP = 0.2
 CLEAR: dict[str, Any] = {"facecolor": "white", "edgecolor": "none", "pad": 1, "alpha": 0.8}
@@ -89,46 +94,27 @@ def _mark_certified(risk: Axes, rate: Axes, curve: pd.DataFrame, certificates: l
         star: dict[str, Any] = {"marker": "*", "markersize": 12, "color": PURPLE, "markeredgecolor": "white"}
         for axis, point, offset in ((risk, (coverage, at), (9, -12)), (rate, (threshold, coverage), (8, 6))):
             axis.plot(*point, linestyle="", zorder=5, **star)
-            axis.annotate(words, point, offset, textcoords="offset points", fontsize=8, color=PURPLE, bbox=CLEAR)
+            note(axis, words, point, offset, fontsize=8, color=PURPLE, bbox=CLEAR)
 
 
 def _spreads(axis: Axes, contrasts: list[Contrast]) -> None:
     """Differences of the spread over styles to the baseline, at the strongest setting that every arm has."""
-    against = [
-        found
-        for found in contrasts
-        if found.control == "baseline" and Setting.named(found.convention, found.strength) == _raw_ratio(found.strength)
-    ]
+    raw = {found: Setting.named(found.convention, found.strength) for found in contrasts if found.control == "baseline"}
+    against = [found for found, setting in raw.items() if (setting.scale, setting.by) == ("raw", "gradient_ratio")]
     if not against:
         axis.text(0.5, 0.5, "no style variants in this pair", ha="center", va="center", transform=axis.transAxes)
         axis.set_axis_off()
         return
     strongest = max(found.strength for found in against)
-    margin = max(SPREADS.values())
-    axis.axvspan(-margin, margin, color="#CCCCCC", alpha=0.5, linewidth=0)
-    axis.axvline(0, color="black", linewidth=0.8)
-    metrics = list(SPREADS)
-    for i, (arm, style) in enumerate(ARM_MARKS.items()):
-        mine = [found for found in against if found.treatment == arm and found.strength == strongest]
-        for number, found in enumerate(mine):
-            low, high = found.verdict.interval
-            middle = found.verdict.difference
-            axis.errorbar(
-                middle,
-                metrics.index(found.metric) + STEP * (i - 1),
-                xerr=[[middle - low], [high - middle]],
-                capsize=2,
-                linestyle="",
-                label=arm.replace("_", " ") if number == 0 else None,
-                **style,
-            )
+    draw_margin(axis, max(SPREADS.values()))
+    metrics, arms = list(SPREADS), [arm for arm in ARM_OF.values() if arm != "baseline"]
+    for found in against:
+        if found.strength == strongest:
+            row = metrics.index(found.metric) + STEP * (arms.index(found.treatment) - 1)
+            name = found.treatment.replace("_", " ") if found.metric == metrics[0] else None
+            draw_difference(axis, found, row, name)
     axis.set_yticks(range(len(metrics)), [label(name).replace(" (", "\n(") for name in metrics])
     axis.set_ylim(len(metrics) - 0.4, -1.0)
-    axis.grid(axis="y", visible=False)
     axis.set_title(f"Spread over styles, gradient ratio {strongest:g}, raw")
     axis.set_xlabel("SD over styles, arm minus baseline (shaded: equivalent)")
     axis.legend(loc="upper center", ncols=3, handletextpad=0.2, columnspacing=0.9)
-
-
-def _raw_ratio(strength: float) -> Setting:
-    return Setting("raw", "gradient_ratio", strength)

@@ -14,19 +14,13 @@ from embalign.alignment.setting import Setting
 from embalign.evaluation.results import Results
 from embalign.evaluation.spectrum import rayleigh_law
 from embalign.experiments.spectral.protocol import MARGINS
-from embalign.experiments.style import BLUE, GREEN, ORANGE, PURPLE, SKY, figure_style, save
+from embalign.experiments.style import ARMS, BLUE, ORANGE, SKY, draw_difference, draw_margin, figure_style, note, save
 from embalign.verdicts.contrasts import Contrast
 from embalign.verdicts.metrics import label
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
-ARMS: dict[str, dict[str, Any]] = {
-    "spectral": {"color": BLUE, "marker": "o"},
-    "signed_permutation": {"color": ORANGE, "marker": "s"},
-    "norm_only": {"color": GREEN, "marker": "^"},
-    "mse": {"color": PURPLE, "marker": "D"},
-}
 OFF_SCALE = 6.0
 STEP = 0.17  # between the arms of one setting
 
@@ -41,8 +35,7 @@ def draw_differences(contrasts: list[Contrast], path: Path) -> None:
             1, len(MARGINS), figsize=(8.3, 1.6 + 0.46 * len(settings)), sharey=True, layout="constrained"
         )
         for axis, (metric, margin) in zip(axes, MARGINS.items(), strict=True):
-            axis.axvspan(-margin, margin, color="#CCCCCC", alpha=0.5, linewidth=0)
-            axis.axvline(0, color="black", linewidth=0.8)
+            draw_margin(axis, margin)
             of_metric = [found for found in shown if found.metric == metric]
             limit = _limit(of_metric, margin)
             for found in of_metric:
@@ -51,7 +44,6 @@ def draw_differences(contrasts: list[Contrast], path: Path) -> None:
                 _difference(axis, found, row + place, limit)
             for row in range(1, len(settings)):
                 axis.axhline(row - 0.5, color="#E4E4E4", linewidth=0.8)
-            axis.grid(axis="y", visible=False)
             axis.set_xlim(-limit, limit)
             axis.xaxis.set_major_locator(MaxNLocator(5))
             axis.set_title(f"{label(metric)}: arm minus baseline")
@@ -113,21 +105,13 @@ def draw_spectrum(measured: Results, path: Path) -> None:
 
 
 def _difference(axis: Axes, found: Contrast, row: float, limit: float) -> None:
-    style = ARMS[found.treatment]
-    difference, (low, high) = found.verdict.difference, found.verdict.interval
-    if abs(difference) > limit:
-        edge = np.sign(difference) * limit * 0.97
-        axis.annotate(
-            f"{difference:+.3f} →" if difference > 0 else f"← {difference:+.3f}",
-            (edge, row),
-            ha="right" if difference > 0 else "left",
-            va="center",
-            fontsize=7.5,
-            color=style["color"],
-        )
+    difference = found.verdict.difference
+    if abs(difference) <= limit:
+        draw_difference(axis, found, row)
         return
-    errors = [[difference - low], [high - difference]]
-    axis.errorbar(difference, row, xerr=errors, capsize=2, elinewidth=1.2, linestyle="", **style)
+    text, side = (f"{difference:+.3f} →", "right") if difference > 0 else (f"← {difference:+.3f}", "left")
+    edge = float(np.sign(difference)) * limit * 0.97
+    note(axis, text, (edge, row), ha=side, va="center", color=ARMS[found.treatment]["color"])
 
 
 def _limit(shown: list[Contrast], margin: float) -> float:
