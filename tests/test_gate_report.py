@@ -70,6 +70,8 @@ def test_a_run_ends_in_a_report_that_opens_with_the_answer(smollm2, tmp_path):
     report = (tmp_path / "report.md").read_text(encoding="utf-8")
     assert f"**{words}**" in report
     assert "upper" in report
-    assert {"threshold", "coverage", "risk", "precision"} <= set(pd.read_csv(tmp_path / "gate_curve.csv").columns)
+    curve = pd.read_csv(tmp_path / "gate_curve.csv")
+    assert {"threshold", "coverage", "risk", "precision"} <= set(curve.columns)
+    assert (curve["precision"] + curve["risk"]).to_numpy() == pytest.approx(1, abs=1e-5)
     assert json.loads((tmp_path / "verdict.json").read_text())["score"] == "top1"
     assert (tmp_path / "gate_curve.png").stat().st_size > 10_000
