@@ -67,8 +67,8 @@ def test_a_function_that_no_worker_could_import_is_refused(function):
             declare()
 
 
-@pytest.mark.parametrize("values", [[], [0.1, 0.1]])
-def test_empty_or_repeated_sweep_values_are_refused(values):
+@pytest.mark.parametrize("values", [[], [0.1, 0.1], [1, 1.0], [ANY, ANY], [ANY, lazy("another_module").f]])
+def test_empty_or_repeated_sweep_values_and_two_functions_of_one_name_are_refused(values):
     with pytest.raises(ValueError, match="axis 'ratio' needs distinct values"):
         grid(ratio=values)
 
