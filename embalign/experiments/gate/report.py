@@ -89,7 +89,7 @@ def _write_curves(curves: pd.DataFrame, folder: Path) -> None:
     """Accept curves: the mean over seeds as CSV, and every seed's as arrays (maps, seeds, coverages) by score."""
     setting = [*(name for name in tables.MAP if name != "seed"), "score", "coverage"]
     mean = curves.groupby(setting, sort=False, as_index=False)[["threshold", "risk"]].mean()
-    write_csv(mean.map(_significant), folder / "gate_curve.csv")
+    write_csv(mean.assign(precision=1 - mean["risk"]).map(_significant), folder / "gate_curve.csv")
     arrays = {}
     for score, own in curves.groupby("score"):
         for value in ("threshold", "risk"):
