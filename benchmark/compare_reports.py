@@ -44,7 +44,7 @@ def compare_arrays(before: Path, after: Path) -> dict[str, float]:
 
 
 def compare_verdicts(before: Path, after: Path) -> dict[str, float]:
-    """Return the size of each number of a JSON file that differs, by its path; infinite for text and what is missing."""
+    """Return by how much each number of a JSON file differs, by its path; infinite for text and what is missing."""
     old, new = (dict(_leaves(json.loads(path.read_text(encoding="utf-8")))) for path in (before, after))
     found = {}
     for path in old.keys() | new.keys():
