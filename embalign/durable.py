@@ -62,7 +62,7 @@ def move_all(source: Path, target: Path, first: str | None = None) -> None:
     """
     paths = sorted(source.iterdir(), key=lambda path: (path.name != first, path.name))
     for path in paths:
-        with path.open("rb") as file:
+        with path.open("rb+") as file:  # Windows syncs only files that are open for writing
             os.fsync(file.fileno())
         path.chmod(0o644)
     for path in paths:

@@ -562,7 +562,7 @@ def test_an_interrupted_fetch_goes_on_from_its_last_batch(bench, server, signum,
     assert process.returncode == code, output
     assert "Traceback" not in output
     if signum != signal.SIGKILL:
-        assert "run the same command again to go on from there" in output
+        assert "rerun the same command to resume" in output
     server.after_probes(lambda texts: None)
     bench.finished()
     asked = [text for batch in server.asked for text in batch]

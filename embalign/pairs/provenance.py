@@ -1,9 +1,9 @@
 """embeddings/provenance.json: which models made a pair's vectors, from which corpus, and the SHA-256 of each file.
 
-    {"corpus_sha256": "...", "draft": {"model": "...", "dimension": 576, "sha256": "..."}, "teacher": {...}}
+    {"corpus_sha256": "...", "draft": {"model": "...", "sha256": "..."}, "teacher": {...}}
 
-These keys are required; a fetch records more (server, weights, pooling, date). A vectors file whose digest is not
-recorded here was not made by a fetch, and no fetch overwrites it.
+The digests are required; a fetch records more (server, weights, pooling, dimension, date). A vectors file whose digest
+is not recorded here was not made by a fetch, and no fetch overwrites it.
 """
 
 from __future__ import annotations
@@ -15,11 +15,14 @@ from collections.abc import Collection
 from pathlib import Path
 from typing import Any
 
+from safetensors import SafetensorError, safe_open
+
 from embalign.errors import PairError
 
 ROLES = ("draft", "teacher")
 PROVENANCE = "provenance.json"
 UNKNOWN = "unknown"
+TENSOR = "embeddings"
 _REMEDY = "correct it, or move it and the vectors away and rerun to embed the pair"
 
 
@@ -47,7 +50,11 @@ def line_ends_hint(path: Path, recorded: str) -> str:
 
 
 def read_provenance(folder: Path) -> dict[str, Any]:
-    """Return the checked content of embeddings/provenance.json. Raises PairError that names the faulty key."""
+    """Return the checked content of embeddings/provenance.json, with each side's dimension.
+
+    A dimension that is not recorded is read from the vectors file, if it has one. Raises PairError that names the
+    faulty key.
+    """
     path = folder / "embeddings" / PROVENANCE
     try:
         content = json.loads(path.read_text(encoding="utf-8"))
@@ -63,7 +70,10 @@ def read_provenance(folder: Path) -> dict[str, Any]:
     for role in ROLES:
         _check_key(path, content, role, dict)
         _check_key(path, content[role], "sha256", str, of=f"{role}.")
-        _check_key(path, content[role], "dimension", int, of=f"{role}.")
+        if "dimension" in content[role]:
+            _check_key(path, content[role], "dimension", int, of=f"{role}.")
+        elif dimension := _dimension(vectors_path(folder, role)):
+            content[role]["dimension"] = dimension
     return content
 
 
@@ -115,12 +125,20 @@ def _check_key(path: Path, table: dict[str, Any], key: str, kind: type, of: str 
         raise PairError(f"{path}: {of}{key} is {repr(table.get(key))[:60]}; it must be {words}: {_REMEDY}")
 
 
+def _dimension(path: Path) -> int | None:
+    try:
+        with safe_open(path, framework="numpy") as file:
+            shape = file.get_slice(TENSOR).get_shape()
+    except (OSError, SafetensorError):
+        return None
+    return int(shape[1]) if len(shape) == 2 else None
+
+
 def _template(corpus_sha256: str, present: dict[str, str]) -> str:
     """Return the required content of provenance.json, with placeholders for what is unknown."""
     known = {role: digest for role, digest in present.items() if digest != UNKNOWN}
     sides = ", ".join(
-        f'"{role}": {{"model": "<its name>", "dimension": <values per vector>, '
-        f'"sha256": "{known.get(role, f"<SHA-256 of {role}.safetensors>")}"}}'
+        f'"{role}": {{"model": "<its name>", "sha256": "{known.get(role, f"<SHA-256 of {role}.safetensors>")}"}}'
         for role in ROLES
     )
     return f'{{"corpus_sha256": "{corpus_sha256}", {sides}}}'
