@@ -17,8 +17,7 @@ from embalign.deploy.map import load_map
 from embalign.deploy.thresholds import train_pair_map
 from embalign.errors import MapError, PairError
 from embalign.evaluation.measurement import Measurement
-from embalign.experiments.grid import Cell, Experiment, Table, grid
-from embalign.experiments.tables import rerun_command
+from embalign.experiments.grid import Cell, Experiment, Table, grid, rerun_command
 from embalign.lazy import Reference, lazy
 from embalign.pairs.pair import load_pair
 from embalign.runs import provenance

@@ -149,3 +149,12 @@ class Experiment:
         for seed in range(min(count, table.seeds or count)):
             for settings in chosen:
                 yield Cell(self.name, table.name, pair, tuple(settings.items()), seed, self.training)
+
+
+def rerun_command(experiment: str, about: Mapping[str, Any]) -> str:
+    """Return the command that measures the same grid again; a pair outside benchmark/ is named by its folder."""
+    usual = f"benchmark/{about['pair']}"
+    pair = about["pair"] if about.get("folder", usual) == usual else about["folder"]
+    profile = "" if about["profile"] == "quick" else f" --profile {about['profile']}"
+    grid = f"--pair {pair}{profile} --seeds {len(about['seeds'])}"
+    return f"pytest benchmark/ -k {experiment} {grid} --results always"

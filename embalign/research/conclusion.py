@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from embalign.errors import ClaimError, ConclusionError, PairError
-from embalign.experiments.tables import rerun_command
+from embalign.experiments.grid import rerun_command
 from embalign.pairs.pair import pair_digest
 from embalign.pairs.provenance import file_digest, line_ends_hint
 from embalign.research.claims import Claim, parse

@@ -17,7 +17,7 @@ from typing import Any, cast
 
 from embalign.durable import move_all
 from embalign.errors import ClaimError, ConclusionError
-from embalign.experiments.tables import rerun_command
+from embalign.experiments.grid import rerun_command
 from embalign.pairs.provenance import file_digest
 from embalign.research.claims import Binder, Claim
 from embalign.research.conclusion import MACHINE_READABLE, TEXT, Conclusion, verify

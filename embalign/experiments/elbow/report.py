@@ -22,7 +22,8 @@ from embalign.experiments.elbow.protocol import (
     Comparison,
     Judged,
 )
-from embalign.experiments.tables import percent, rerun_command, widen, write_by_label, write_csv
+from embalign.experiments.grid import rerun_command
+from embalign.experiments.tables import percent, widen, write_by_label, write_csv
 from embalign.experiments.templates import render, sentence
 from embalign.verdicts.elbow import MOST_SEEDS
 from embalign.verdicts.metrics import ALIGNMENT, HEADLINES, JUDGED, PUBLISHED, RETRIEVAL

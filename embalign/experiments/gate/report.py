@@ -14,8 +14,9 @@ from embalign.evaluation.results import Results
 from embalign.experiments.gate import tables
 from embalign.experiments.gate.figures import draw
 from embalign.experiments.gate.protocol import RISK_TARGETS, SCORES, SPREADS
+from embalign.experiments.grid import rerun_command
 from embalign.experiments.spectral.protocol import BASELINE, TREATMENT, planned
-from embalign.experiments.tables import rerun_command, write_by_label, write_csv
+from embalign.experiments.tables import write_by_label, write_csv
 from embalign.experiments.templates import render, sentence
 from embalign.verdicts.contrasts import Contrast, by_setting, judge_contrasts
 
