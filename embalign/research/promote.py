@@ -68,7 +68,7 @@ def promote_runs(runs: Sequence[Run], *, passed: bool) -> list[str]:
 def promote(source: Path, root: Path, conclude: Conclude) -> Path:
     """Copy the artifacts in `source` to docs/research/<date>-<experiment>-<pair>/ with a conclusion; return the folder.
 
-    `conclude` writes title, text and names from the copied files.XX
+    `conclude` writes title, text and names from the copied files.
     """
     provenance = json.loads((source / "provenance.json").read_text(encoding="utf-8"))
     if clean_commit(root) is None or provenance["commit"]["dirty"] is not False:
