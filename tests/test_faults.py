@@ -490,7 +490,7 @@ def test_a_bad_disk_leaves_the_old_reports_as_they_were(bench, server, bad_disk)
     done = bench.run(limit=bad_disk)
     output = done.stdout + done.stderr
     assert done.returncode != 0, output
-    assert re.search(r"results\.sqlite: .*(disk|full|large|I/O).*; cells stored before are kept", output), output
+    assert re.search(r"results\.sqlite: .*(disk|full|large|I/O).*; finished cells are saved", output), output
     assert "another exception" not in output
     assert "Traceback" not in output
     assert contents(bench.folder / "reports") == before
@@ -514,7 +514,9 @@ def test_a_disk_that_fills_up_in_mid_run_ends_it_and_keeps_what_is_stored(bench,
     )
     output = done.stdout + done.stderr
     assert done.returncode == pytest.ExitCode.INTERRUPTED, output
-    assert re.search(r"results\.sqlite: .*; cells stored before are kept: mend that and run again", output), output
+    assert re.search(r"results\.sqlite: .*; finished cells are saved: fix this and rerun the same command", output), (
+        output
+    )
     assert "Traceback" not in output
     assert "INTERNALERROR" not in output
     with sqlite3.connect(root / ".embalign" / "results.sqlite") as connection:
