@@ -3,13 +3,17 @@
 import dataclasses
 import functools
 import json
+import os
 import pickle
 import re
 import sqlite3
+import subprocess
+import sys
 
 import numpy as np
 import pandas as pd
 import pytest
+from pair_folders import ROOT
 
 from embalign.__main__ import main
 from embalign.alignment.config import TrainingConfig
@@ -230,6 +234,15 @@ def test_export_errors_are_one_line(capsys, tmp_path, monkeypatch):
     with pytest.raises(SystemExit, match="2"):
         main(["export", "--seed", "-1"])
     assert "argument --seed: '-1' is not a whole number of at least 0" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("command", [["embalign", "export"], ["embalign.runs.export"]], ids=["command", "former place"])
+def test_the_command_and_its_former_place_do_the_same(command, tmp_path):
+    words = [sys.executable, "-m", *command, "--pair", "nowhere"]
+    environment = os.environ | {"PYTHONPATH": str(ROOT)}
+    done = subprocess.run(words, cwd=tmp_path, env=environment, capture_output=True, text=True, check=False)
+    assert done.returncode == PairError.exit_code
+    assert re.fullmatch(r"error: no pair 'nowhere'.*\n", done.stderr)
 
 
 def test_provenance_without_git_says_so(tmp_path, monkeypatch):

@@ -32,7 +32,7 @@ def write_report(results: Mapping[str, Results], about: Mapping[str, Any], folde
     write_by_label(maps["arm"], folder / "gate_arm_by_label.npz")
     measured = {name: found.ok() for name, found in maps.items()}
     failed = [row for found in maps.values() for row in found.frame[found.frame["status"] != "ok"].to_dict("records")]
-    shared = {"about": about, "failed": failed, "command": rerun_command("gate", about)}
+    shared = {"about": about, "failed": failed, "command": rerun_command("gate", about), "targets": RISK_TARGETS}
     if measured["exported"].frame.empty:
         (folder / "report.md").write_text(render("gate/report.md.j2", exported=None, **shared), encoding="utf-8")
         return "No threshold: the exported map could not be measured."
@@ -71,7 +71,6 @@ def write_report(results: Mapping[str, Results], about: Mapping[str, Any], folde
         score=score,
         certificates=certificates,
         steadiness=steadiness,
-        targets=RISK_TARGETS,
         check=exported.tables["check"].set_index("target").to_dict("index"),
         outputs=len(outputs),
         groups=outputs["label"].nunique(),

@@ -59,7 +59,7 @@ def write_report(results: Mapping[str, Results], about: Mapping[str, Any], folde
         margins=MARGINS,
         answers=_answers(contrasts, measured.frame),
         controls=controls,
-        control_means=control.ok().frame.groupby("arm")["cosine_mean"].mean().to_dict(),
+        control_means=control.ok().frame.groupby("arm")[ALIGNMENT].mean().to_dict() if controls.positive else {},
         items=max((contrast.verdict.items for contrast in contrasts), default=0),
         against_baseline=by_setting([c for c in contrasts if c.control == BASELINE]),
         against_controls=by_setting([c for c in contrasts if c.control != BASELINE]),
