@@ -82,7 +82,7 @@ def test_the_plugin_is_loaded_once_however_often_it_is_named(root):
 
 
 def test_a_pair_that_brings_settings_for_pytest_is_refused(root, tmp_path):
-    """pytest looks for its settings in every folder that it is given, before it knows what an option takes."""
+    """Pytest looks for its settings in every folder that it is given, before it knows what an option takes."""
     folder = tmp_path / "elsewhere" / "small"
     folder.parent.mkdir()
     shutil.move(root / "benchmark" / "small", folder)
