@@ -15,7 +15,7 @@ from pair_folders import ROOT
 from embalign.errors import ConclusionError
 from embalign.lazy import lazy
 from embalign.research.conclusion import MACHINE_READABLE, TEXT, read_conclusion, verify
-from embalign.research.promote import promote
+from embalign.research.promote import promote, same_artifact
 
 MUTATIONS = 16  # of each kind
 PAIR = "smollm2-mpnet"
@@ -219,3 +219,20 @@ def test_partial_runs_and_the_gates_small_grid_are_not_promoted(tmp_path, small_
     assert small.returncode == pytest.ExitCode.USAGE_ERROR
     assert "too small for a conclusion" in small.stderr
     assert not (root / "docs").exists()
+
+
+def test_measured_again_a_figure_or_array_in_another_format_is_the_same_and_of_other_data_is_not(tmp_path):
+    from PIL import Image
+
+    colours = np.random.default_rng(0).integers(0, 256, (8, 8, 3)).repeat(10, axis=0).repeat(10, axis=1)
+    picture = Image.fromarray(colours.astype(np.uint8))
+    picture.save(tmp_path / "true.png")
+    picture.quantize(128).save(tmp_path / "palette.png")
+    Image.fromarray(np.roll(colours, 10, axis=1).astype(np.uint8)).save(tmp_path / "moved.png")
+    values = np.random.default_rng(1).random((5, 4))
+    for name, kept in (("true", values), ("rounded", np.round(values * 2**13) / 2**13), ("moved", values[::-1])):
+        np.savez_compressed(tmp_path / f"{name}.npz", mrr=kept)
+    assert same_artifact(tmp_path / "true.png", tmp_path / "palette.png")
+    assert not same_artifact(tmp_path / "true.png", tmp_path / "moved.png")
+    assert same_artifact(tmp_path / "true.npz", tmp_path / "rounded.npz")
+    assert not same_artifact(tmp_path / "true.npz", tmp_path / "moved.npz")
