@@ -341,7 +341,7 @@ def test_files_that_are_not_what_they_should_be_are_never_unpickled(small_pair):
     with pytest.raises(PairError, match="not a safetensors file"):
         load_pair(small_pair)
     (small_pair / "embeddings" / "provenance.json").write_text("[]")
-    with pytest.raises(PairError, match="expected a JSON object"):
+    with pytest.raises(PairError, match="Expected `object`, got `array`"):
         load_pair(small_pair)
     (small_pair / "embeddings" / "provenance.json").write_text("{")
     with pytest.raises(PairError, match="not valid JSON"):
