@@ -34,6 +34,11 @@ def test_byte_order_mark_crlf_and_blank_lines_are_accepted(corpus):
     assert [item.id for item in items] == ["a", "b"]
 
 
+def test_null_is_an_absent_style(corpus):
+    (item,) = corpus(ITEM[:-1] + ', "style": null, "base": null}')
+    assert (item.style, item.base) == (None, None)
+
+
 def test_a_line_separator_inside_a_text_does_not_end_the_line(corpus):
     (item,) = corpus('{"id": "a", "text": "one\u2028text", "label": "x"}')
     assert item.text == "one\u2028text"
@@ -69,7 +74,7 @@ def test_corpus_errors_name_line_and_cause(corpus, content, message):
 
 
 def test_a_missing_corpus_is_named(tmp_path):
-    with pytest.raises(CorpusError, match="no such file"):
+    with pytest.raises(CorpusError, match=r"No such file.*a pair needs a corpus"):
         read_corpus(tmp_path / "corpus.jsonl")
 
 

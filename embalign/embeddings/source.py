@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
@@ -96,12 +96,10 @@ def check_vectors(name: str, found: Sequence[Any], texts: Sequence[str], dimensi
     return np.stack(rows)
 
 
-def embed_or_name(
-    source: Source, texts: Sequence[str], places: Mapping[str, int], dimension: int | None = None
-) -> Vectors:
+def embed_or_name(source: Source, texts: Sequence[str], corpus: Sequence[str], dimension: int | None = None) -> Vectors:
     """Return the checked vectors of a batch; if the server fails on it, bisect it to name the failing texts.
 
-    `places` gives the number of each text in the corpus, from 1.
+    A text is named by its number in `corpus`, from 1.
     """
     bad: list[tuple[str, StatusError]] = []
 
@@ -120,7 +118,8 @@ def embed_or_name(
     found = ask(texts)
     if bad:
         listed = "; ".join(
-            f"text {places[text]} ({len(text)} characters) {shown(text)!r}: {error.detail}" for text, error in bad
+            f"text {corpus.index(text) + 1} ({len(text)} characters) {shown(text)!r}: {error.detail}"
+            for text, error in bad
         )
         raise SourceError(f"{source.name} cannot embed {len(bad)} of {len(texts)} texts: {listed}")
     return check_vectors(source.name, found, texts, dimension)

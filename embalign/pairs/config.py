@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+import os
 import re
 from collections.abc import Iterable
 from pathlib import Path
@@ -46,7 +47,7 @@ def find_pair(name: str, root: Path) -> Path:
     Raises PairError that lists the known pairs.
     """
     for folder in (root / "benchmark" / name, Path(name)):
-        if _is_file(folder / "pair.toml"):
+        if os.path.isfile(folder / "pair.toml"):  # False, not an error, for a name too long for the file system
             return folder.resolve()
     known = sorted(path.parent.name for path in (root / "benchmark").glob("*/pair.toml"))
     raise PairError(
@@ -79,13 +80,6 @@ def read_config(folder: Path) -> PairConfig:
 def _near(name: str, known: Iterable[str]) -> str:
     near = difflib.get_close_matches(name, known, n=1)
     return f"; did you mean {near[0]!r}?" if near else ""
-
-
-def _is_file(path: Path) -> bool:
-    try:
-        return path.is_file()
-    except OSError:  # name too long for the file system
-        return False
 
 
 def _lies_within(folder: Path, name: str) -> bool:

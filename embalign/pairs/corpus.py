@@ -30,7 +30,8 @@ class Item(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 def read_corpus(path: Path) -> list[Item]:
     """Return the items of a JSON-lines corpus: ``id``, ``text``, ``label``, and for style variants ``style``, ``base``.
 
-    Text and label are strings that are not blank; ids are unique. A byte order mark and CRLF line ends are accepted.
+    Text and label are strings that are not blank; ids are unique. A byte order mark, CRLF line ends and null for an
+    absent style or base are accepted.
     Raises CorpusError that names the first faulty line.
     """
     items: dict[str, Item] = {}
@@ -65,10 +66,9 @@ def corpus_digest(path: Path) -> str:
 def _content(path: Path) -> bytes:
     try:
         return path.read_bytes().removeprefix(codecs.BOM_UTF8).replace(b"\r\n", b"\n")
-    except FileNotFoundError:
-        raise CorpusError(f"{path}: no such file; a pair needs a corpus of one JSON object per line") from None
     except OSError as error:
-        raise CorpusError(f"{path}: cannot be read ({error.strerror}); correct its permissions") from None
+        hint = "a pair needs a corpus of one JSON object per line"
+        raise CorpusError(f"{path}: cannot be read ({error.strerror}); {hint}") from None
 
 
 def _parse(line: bytes, where: str) -> Item:

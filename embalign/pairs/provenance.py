@@ -88,9 +88,9 @@ def check_vectors_are_own(folder: Path, corpus_sha256: str, replaceable: Collect
     """
     # Vectors before provenance.json: a concurrent fetch moves provenance.json first.
     present = vectors_digests(folder)
-    names = " and ".join(f"{role}.safetensors" for role in present)
     if not os.path.lexists(folder / "embeddings" / PROVENANCE):
         if present:
+            names = " and ".join(f"{role}.safetensors" for role in present)
             raise PairError(
                 f"{folder / 'embeddings'}: a fetch would overwrite {names}, which no {PROVENANCE} accounts for. To "
                 f"embed the pair again, move them away. To use them as they are, write {PROVENANCE} beside them: "
