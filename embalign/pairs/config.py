@@ -69,7 +69,7 @@ def read_config(folder: Path) -> PairConfig:
     except msgspec.ValidationError as error:
         unknown = re.search("unknown field `([^`]*)`", str(error))
         keys = (*PairConfig.__struct_fields__, *Model.__struct_fields__)
-        raise PairError(f"{path}: {error}{_near(unknown[1], keys) if unknown else ''}; {_REMEDY}") from None
+        raise PairError(f"{path}: {error}; {_REMEDY}{_near(unknown[1], keys) if unknown else ''}") from None
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
         raise PairError(f"{path}: not valid TOML ({error})") from None
     if not _lies_within(folder, config.corpus):
