@@ -15,19 +15,22 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT))
 
+from embalign.evaluation.measurement import Measurement
 from embalign.experiments.grid import Cell, Table
+from embalign.lazy import lazy
 from embalign.pairs.config import find_pair
 from embalign.pairs.pair import load_pair, pair_digest
 from embalign.runs.executor import DaskExecutor, LocalExecutor
 
 WORKERS, PORT = 2, 18786
-TABLE = Table("overhead", "scheduling_overhead:one_second", quick=[])
+# By its name, not as the function: workers know this script as a module, not as the program that runs.
+TABLE = Table("overhead", lazy("scheduling_overhead").one_second, quick=[])
 
 
 def one_second(pair, cell):
     """A cell of one second that needs no processor."""
     time.sleep(1)
-    return {"value": cell.seed}
+    return Measurement({"value": cell.seed})
 
 
 def overhead(executor, cells):

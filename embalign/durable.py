@@ -2,48 +2,88 @@
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import os
 import sqlite3
+import threading
 import time
+from collections.abc import Iterator
 from pathlib import Path
 
-from embalign.errors import NewerSchemaError
+from embalign.errors import EmbalignError
 
 BUSY_SECONDS = 60
 
 
-def open_database(path: Path, schema: int, table: str) -> sqlite3.Connection:
-    """Return a connection whose transactions are on disk when they end; `table` is created if it is missing.
+class Database:
+    """One SQLite file, created on first use; safe with several processes and threads, and under kills.
 
-    Several threads may use it, one at a time. Raises NewerSchemaError, and sqlite3.DatabaseError for a file that is not
-    a database.
+    A subclass says what the file holds and which error is raised, with which remedy, where it cannot be used.
     """
-    own_folder(path.parent)
-    connection = sqlite3.connect(path, timeout=BUSY_SECONDS, check_same_thread=False)
-    try:
-        (version,) = connection.execute("PRAGMA user_version").fetchone()
-        if version > schema:
-            raise NewerSchemaError(
-                f"{path} was written by a newer embalign (schema {version}); update embalign or move the file away"
-            )
-        # SQLite's own timeout does not cover two processes that switch to WAL at once, so this loop waits.
-        deadline = time.monotonic() + BUSY_SECONDS
-        while True:
+
+    schema: int
+    table: str
+    error: type[EmbalignError]
+    if_unwritable: str
+    if_damaged: str
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self._lock = threading.RLock()
+        self._connection: sqlite3.Connection | None = None
+
+    @contextlib.contextmanager
+    def transaction(self) -> Iterator[sqlite3.Connection]:
+        """Give the connection for one transaction, which is on disk when it ends. Raises `error`."""
+        with self._lock:
             try:
-                connection.execute("PRAGMA journal_mode = WAL")
-                break
-            except sqlite3.OperationalError as error:
-                if "locked" not in str(error) or time.monotonic() > deadline:
-                    raise
-                time.sleep(0.05)
-        connection.execute("PRAGMA synchronous = FULL")
-        connection.execute(table)
-        connection.execute(f"PRAGMA user_version = {schema}")
-    except BaseException:
-        connection.close()
-        raise
-    return connection
+                if self._connection is None:
+                    self._connection = self._connect()
+                with self._connection:
+                    yield self._connection
+            except (sqlite3.OperationalError, OSError) as error:  # a full or failing disk, a folder without access
+                raise self.error(f"{self.path}: {error}; {self.if_unwritable}") from None
+            except sqlite3.DatabaseError as error:
+                self.close()
+                raise self.error(f"{self.path}: {error}; {self.if_damaged}") from None
+
+    def close(self) -> None:
+        """Close the file; the next use opens it again."""
+        with self._lock:
+            if self._connection is not None:
+                self._connection.close()
+                self._connection = None
+
+    def _connect(self) -> sqlite3.Connection:
+        own_folder(self.path.parent)
+        connection = sqlite3.connect(self.path, timeout=BUSY_SECONDS, check_same_thread=False)
+        try:
+            (version,) = connection.execute("PRAGMA user_version").fetchone()
+            if version > self.schema:
+                written = f"{self.path} was written by a newer embalign (schema {version})"
+                raise self.error(f"{written}; update embalign or move the file away")
+            _switch_to_wal(connection)
+            connection.execute("PRAGMA synchronous = FULL")
+            connection.execute(f"CREATE TABLE IF NOT EXISTS {self.table} STRICT")
+            connection.execute(f"PRAGMA user_version = {self.schema}")
+        except BaseException:
+            connection.close()
+            raise
+        return connection
+
+
+def _switch_to_wal(connection: sqlite3.Connection) -> None:
+    # SQLite's own timeout does not cover two processes that switch at once, so this loop waits.
+    deadline = time.monotonic() + BUSY_SECONDS
+    while True:
+        try:
+            connection.execute("PRAGMA journal_mode = WAL")
+            return
+        except sqlite3.OperationalError as error:
+            if "locked" not in str(error) or time.monotonic() > deadline:
+                raise
+            time.sleep(0.05)
 
 
 def own_folder(path: Path) -> None:
@@ -62,7 +102,7 @@ def move_all(source: Path, target: Path, first: str | None = None) -> None:
     """
     paths = sorted(source.iterdir(), key=lambda path: (path.name != first, path.name))
     for path in paths:
-        with path.open("rb") as file:
+        with path.open("rb+") as file:  # Windows syncs only files that are open for writing
             os.fsync(file.fileno())
         path.chmod(0o644)
     for path in paths:

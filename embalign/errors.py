@@ -75,10 +75,6 @@ class StoreError(EmbalignError, RuntimeError):
     """A store file that cannot be used; the message names it and the remedy."""
 
 
-class NewerSchemaError(EmbalignError, RuntimeError):
-    """A database that a newer version of this package has written."""
-
-
 class MapError(EmbalignError, ValueError):
     """A map file that cannot be used; the message names the file and the remedy."""
 

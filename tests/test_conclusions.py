@@ -1,20 +1,21 @@
 """The texts of conclusions: golden files of a small run of each experiment, and what a text does where things lack."""
 
 import json
-import pkgutil
 import re
 
 import jinja2
 import pytest
 import synthetic_runs
 
+from embalign.experiments import elbow, spectral
 from embalign.experiments.templates import render
 from embalign.research.claims import Binder
 from embalign.research.conclusion import MACHINE_READABLE, TEXT, check_text, read_conclusion
 from embalign.research.promote import copy_artifacts, write_conclusion
 from embalign.runs.provenance import digests
 
-EXPERIMENTS = ("elbow", "spectral")
+MODULES = {"elbow": elbow, "spectral": spectral}
+EXPERIMENTS = tuple(MODULES)
 
 
 @pytest.fixture(scope="module")
@@ -23,8 +24,7 @@ def runs(tmp_path_factory):
     folders = {}
     for name in EXPERIMENTS:
         folders[name] = folder = tmp_path_factory.mktemp(name)
-        write_report = pkgutil.resolve_name(f"embalign.experiments.{name}.report:write_report")
-        write_report(getattr(synthetic_runs, name)(), synthetic_runs.about(name), folder)
+        MODULES[name].report.write_report(getattr(synthetic_runs, name)(), synthetic_runs.about(name), folder)
         (folder / "provenance.json").write_text("{}")
     return folders
 
@@ -39,7 +39,7 @@ def conclude(tmp_path, runs):
         source = runs[experiment]
         copy_artifacts(source, folder, digests([path for path in source.iterdir() if path.name != "provenance.json"]))
         provenance = synthetic_runs.about(experiment, **(changes or {}))
-        write_conclusion(folder, provenance, "2026-01-02", f"embalign.experiments.{experiment}.conclusion:conclude")
+        write_conclusion(folder, provenance, "2026-01-02", MODULES[experiment].conclusion.conclude)
         return folder
 
     return conclude
@@ -74,13 +74,13 @@ def test_models_without_a_name_are_those_of_the_pair(conclude, experiment, draft
     found = read_conclusion(folder)
     check_text(found)
     assert "on the draft model of pair2 to the teacher model of pair2" in found.text
-    assert found.about["names"] == ["pair2", "Recall@1"]
+    assert found.about.names == ["pair2", "Recall@1"]
 
 
 def test_a_pair_outside_benchmark_is_named_by_its_folder(conclude):
     about = read_conclusion(conclude("elbow", {"folder": "pairs/pair2"})).about
-    assert about["data"] == "pairs/pair2"
-    assert about["command"] == "pytest benchmark/ -k elbow --pair pairs/pair2 --seeds 5 --results always"
+    assert about.data == "pairs/pair2"
+    assert about.command == "pytest benchmark/ -k elbow --pair pairs/pair2 --seeds 5 --results always"
 
 
 def concluded(runs, tmp_path, experiment, change):
@@ -90,8 +90,7 @@ def concluded(runs, tmp_path, experiment, change):
     for path in runs[experiment].iterdir():
         (tmp_path / path.name).write_bytes(path.read_bytes())
     (tmp_path / "verdict.json").write_text(json.dumps(verdict))
-    write = pkgutil.resolve_name(f"embalign.experiments.{experiment}.conclusion:conclude")
-    return write(tmp_path, synthetic_runs.about(experiment), Binder(tmp_path))[1]
+    return MODULES[experiment].conclusion.conclude(tmp_path, synthetic_runs.about(experiment), Binder(tmp_path))[1]
 
 
 @pytest.mark.parametrize(
@@ -147,4 +146,4 @@ def spectral_effect(verdict, kind, cause):
 
 def test_a_template_that_lacks_a_value_is_an_error():
     with pytest.raises(jinja2.UndefinedError, match="is undefined"):
-        render("embalign.experiments.spectral", "conclusion.md.j2")
+        render("spectral/conclusion.md.j2")

@@ -94,7 +94,7 @@ def test_every_flipped_bit_of_a_stored_row_is_noticed(tmp_path):
     connection.close()
 
 
-def test_many_keys_are_asked_for_in_parts(tmp_path):
+def test_of_many_keys_those_present_are_found(tmp_path):
     cache = VectorCache(tmp_path / "vectors.sqlite")
     vectors = {number.to_bytes(32, "big"): np.array([number], dtype=np.float32) for number in range(1, 1300)}
     cache.put(vectors)

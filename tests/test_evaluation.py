@@ -10,7 +10,8 @@ from sklearn.metrics import roc_auc_score
 from strategies import gate_outcomes
 
 from embalign.evaluation import gate, scorecard, similarity, spectrum
-from embalign.evaluation.by_label import label_values, pack, unpack
+from embalign.evaluation.by_label import by_label, label_values
+from embalign.evaluation.measurement import Measurement
 
 pytestmark = pytest.mark.instrument
 
@@ -116,12 +117,12 @@ def test_scorecard_of_the_teacher_itself_is_perfect(spaces):
     unit = (teacher / np.linalg.norm(teacher, axis=1, keepdims=True)).astype("f4")
     found = scorecard.score(unit, unit, labels, constant)
     for name in ("cosine_mean", "cosine_p05", "skill", "spearman"):
-        assert found[name] == pytest.approx(1, abs=1e-6)
-    assert 0 < found["recall_at_1"] <= found["recall_at_5"] <= found["recall_at_10"] <= 1
-    for name in ("cosine_mean", "recall_at_1", "mrr"):
-        values = unpack(found[f"{name}_by_label"])
+        assert found.metrics[name] == pytest.approx(1, abs=1e-6)
+    assert 0 < found.metrics["recall_at_1"] <= found.metrics["recall_at_5"] <= found.metrics["recall_at_10"] <= 1
+    assert set(found.by_label) == {"cosine_mean", "recall_at_1", "mrr"}
+    for name, values in found.by_label.items():
         assert len(values) == len(set(labels))
-        assert values.mean() == pytest.approx(found[name], abs=1e-6)
+        assert values.mean() == pytest.approx(found.metrics[name], abs=1e-6)
 
 
 def test_values_by_label_have_the_mean_of_the_items_and_the_spread_of_a_ratio_estimator():
@@ -135,9 +136,9 @@ def test_values_by_label_have_the_mean_of_the_items_and_the_spread_of_a_ratio_es
         return np.repeat(means, sizes) + generator.normal(0, 1, sizes.sum()), labels
 
     draws = [(values, label_values(values, labels)) for values, labels in (draw() for _ in range(400))]
-    for values, by_label in draws[:20]:
-        assert by_label.mean() == pytest.approx(values.mean())
-    stated = np.mean([by_label.std(ddof=1) / np.sqrt(60) for _, by_label in draws])
+    for values, of_label in draws[:20]:
+        assert of_label.mean() == pytest.approx(values.mean())
+    stated = np.mean([of_label.std(ddof=1) / np.sqrt(60) for _, of_label in draws])
     assert stated == pytest.approx(np.std([values.mean() for values, _ in draws]), rel=0.15)
 
 
@@ -146,6 +147,15 @@ def test_items_without_a_value_are_left_out_by_label():
     assert values.tolist() == [1.0, 3.0]
 
 
+def test_a_measurement_keeps_one_float32_value_a_label_of_each_metric():
+    found = by_label(["a", "a", "b"], one=np.array([1.0, 3.0, 5.0]), other=np.zeros(3))
+    assert list(found) == ["one", "other"]
+    assert all(values.dtype == np.float32 for values in found.values())
+    assert found["one"].mean() == pytest.approx(3)
+
+
 @given(arrays(np.float32, st.integers(0, 9), elements=st.floats(-1, 1, width=32)))
-def test_packed_values_come_back(values):
-    assert unpack(pack(values)).tolist() == values.tolist()
+def test_values_by_label_come_back_as_they_were_written(values):
+    found = Measurement.from_bytes(Measurement({}, {"mrr": values}).to_bytes())
+    assert found.by_label["mrr"].dtype == np.float32
+    assert found.by_label["mrr"].tolist() == values.tolist()

@@ -491,7 +491,7 @@ def test_a_bad_disk_leaves_the_old_reports_as_they_were(bench, server, bad_disk)
     done = bench.run(limit=bad_disk)
     output = done.stdout + done.stderr
     assert done.returncode != 0, output
-    assert re.search(r"results\.sqlite: .*(disk|full|large|I/O).*; cells stored before are kept", output), output
+    assert re.search(r"results\.sqlite: .*(disk|full|large|I/O).*; finished cells are saved", output), output
     assert "another exception" not in output
     assert "Traceback" not in output
     assert contents(bench.folder / "reports") == before
@@ -515,7 +515,9 @@ def test_a_disk_that_fills_up_in_mid_run_ends_it_and_keeps_what_is_stored(bench,
     )
     output = done.stdout + done.stderr
     assert done.returncode == pytest.ExitCode.INTERRUPTED, output
-    assert re.search(r"results\.sqlite: .*; cells stored before are kept: mend that and run again", output), output
+    assert re.search(r"results\.sqlite: .*; finished cells are saved: fix this and rerun the same command", output), (
+        output
+    )
     assert "Traceback" not in output
     assert "INTERNALERROR" not in output
     with sqlite3.connect(root / ".embalign" / "results.sqlite") as connection:
@@ -563,7 +565,7 @@ def test_an_interrupted_fetch_goes_on_from_its_last_batch(bench, server, signum,
     assert process.returncode == code, output
     assert "Traceback" not in output
     if signum != signal.SIGKILL:
-        assert "run the same command again to go on from there" in output
+        assert "rerun the same command to resume" in output
     server.after_probes(lambda texts: None)
     bench.finished()
     asked = [text for batch in server.asked for text in batch]

@@ -213,31 +213,31 @@ def test_plain_queries_rank_as_in_leave_one_out(data):
         return
     found = styles.style_outcomes(vectors[own], vectors, own, groups)
     expected = leave_one_out(vectors, labels)
-    np.testing.assert_allclose(found.mrr, 1 / expected.ranks[own])
-    assert found.recall_at_1.mean() == pytest.approx(expected.recall[1])
+    np.testing.assert_allclose(found.reciprocal_rank, 1 / expected.ranks[own])
+    assert found.hit.mean() == pytest.approx(expected.recall[1])
 
 
 def test_spread_over_styles_is_their_standard_deviation_and_its_values_by_label_have_that_mean():
-    from embalign.evaluation.by_label import unpack
-
     generator = np.random.default_rng(3)
     labels = np.repeat([f"label{i:02d}" for i in range(20)], 5)
     outcomes = {
         style: styles.StyleOutcomes(*(generator.random(100) * (1 + i) for _ in range(4)))
         for i, style in enumerate(("plain", "upper", "bullet"))
     }
-    row = styles.score_styles(outcomes, labels)
-    means = [found.mrr.mean() for found in outcomes.values()]
-    assert row["spread_mrr"] == pytest.approx(np.std(means, ddof=1))
-    assert row["range_mrr"] == pytest.approx(max(means) - min(means))
-    assert row["accept_top1_plain"] == 0.5
-    assert unpack(row["spread_mrr_by_label"]).mean() == pytest.approx(row["spread_mrr"], abs=1e-6)
+    found = styles.score_styles(outcomes, labels)
+    means = [of_style.reciprocal_rank.mean() for of_style in outcomes.values()]
+    assert found.metrics["spread_mrr"] == pytest.approx(np.std(means, ddof=1))
+    assert found.metrics["range_mrr"] == pytest.approx(max(means) - min(means))
+    assert (found.metrics["styled_items"], found.metrics["styled_groups"]) == (100, 20)
+    by_style = found.tables["styles"].set_index(["metric", "style"])["value"]
+    assert by_style["mrr"].to_dict() == pytest.approx(dict(zip(outcomes, means, strict=True)))
+    assert by_style["accept_top1", "plain"] == 0.5
+    assert len(found.by_label["spread_mrr"]) == 20
+    assert found.by_label["spread_mrr"].mean() == pytest.approx(found.metrics["spread_mrr"], abs=1e-6)
 
 
 def test_spread_by_label_has_the_standard_error_of_the_spread():
     """Over many draws of labels the stated standard error is near the true one."""
-    from embalign.evaluation.by_label import unpack
-
     generator = np.random.default_rng(4)
     labels = np.repeat([f"label{i:02d}" for i in range(40)], 5)
     spreads, stated = [], []
@@ -247,7 +247,7 @@ def test_spread_by_label_has_the_standard_error_of_the_spread():
             style: styles.StyleOutcomes(*[base + i + generator.standard_normal(40).repeat(5)] * 4)
             for i, style in enumerate(("plain", "upper", "bullet"))
         }
-        row = styles.score_styles(outcomes, labels)
-        spreads.append(row["spread_mrr"])
-        stated.append(unpack(row["spread_mrr_by_label"]).std(ddof=1) / np.sqrt(40))
+        found = styles.score_styles(outcomes, labels)
+        spreads.append(found.metrics["spread_mrr"])
+        stated.append(found.by_label["spread_mrr"].std(ddof=1) / np.sqrt(40))
     assert np.mean(stated) == pytest.approx(np.std(spreads), rel=0.15)

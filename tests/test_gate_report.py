@@ -11,6 +11,7 @@ from pair_folders import ROOT
 from scipy import stats
 
 from embalign.deploy.map import export_map
+from embalign.evaluation.results import collect
 from embalign.experiments.gate import cells as measure_gate
 from embalign.experiments.gate.report import write_report
 from embalign.experiments.grid import Cell
@@ -52,23 +53,25 @@ def test_over_many_draws_of_real_outputs_the_promise_breaks_as_rarely_as_promise
 def test_a_run_ends_in_a_report_that_opens_with_the_answer(smollm2, tmp_path):
     """Real cells of every table, few of each, from pair to figure, curve and verdict."""
 
-    def rows(measure, settings, seeds=(0, 1)):
+    def results(measure, settings, seeds=(0, 1)):
         cells = [Cell("gate", "t", smollm2.name, tuple(s.items()), seed) for s in settings for seed in seeds]
-        return pd.DataFrame([{**cell.identity(), **measure(smollm2, cell), "status": "ok"} for cell in cells])
+        return collect([(cell.identity(), measure(smollm2, cell)) for cell in cells])
 
     terms = [{"term": "none", "convention": "none", "lambda": 0.0}]
     terms += [
         {"term": t, "convention": "raw_gradient_ratio", "lambda": 1.0} for t in ("amplitude", "scrambled", "norm")
     ]
-    frames = {
-        "gate_ratio": rows(measure_gate.measure_ratio_gate, [{"ratio": 0.05}, {"ratio": 1.0}]),
-        "gate_arm": rows(measure_gate.measure_arm_gate, terms),
-        "gate_deployed": rows(measure_gate.measure_deployed_gate, [{"map": "exported"}], seeds=(0,)),
+    measured = {
+        "gate_ratio": results(measure_gate.measure_ratio_gate, [{"ratio": 0.05}, {"ratio": 1.0}]),
+        "gate_arm": results(measure_gate.measure_arm_gate, terms),
+        "gate_deployed": results(measure_gate.measure_deployed_gate, [{"map": "exported"}], seeds=(0,)),
     }
-    words = write_report(frames, {"pair": smollm2.name, "profile": "quick", "seeds": [0, 1]}, tmp_path)
+    words = write_report(measured, {"pair": smollm2.name, "profile": "quick", "seeds": [0, 1]}, tmp_path)
     report = (tmp_path / "report.md").read_text(encoding="utf-8")
     assert f"**{words}**" in report
     assert "upper" in report
-    assert {"threshold", "coverage", "risk", "precision"} <= set(pd.read_csv(tmp_path / "gate_curve.csv").columns)
+    curve = pd.read_csv(tmp_path / "gate_curve.csv")
+    assert {"threshold", "coverage", "risk", "precision"} <= set(curve.columns)
+    assert (curve["precision"] + curve["risk"]).to_numpy() == pytest.approx(1, abs=1e-5)
     assert json.loads((tmp_path / "verdict.json").read_text())["score"] == "top1"
     assert (tmp_path / "gate_curve.png").stat().st_size > 10_000

@@ -30,4 +30,4 @@ def test_a_map_is_scored_on_the_test_set_alone(smollm2):
     weights = np.eye(d_teacher, d_draft, dtype=np.float32)
     mapped = smollm2.draft[test] @ weights.T
     cosine = (mapped * smollm2.teacher[test]).sum(axis=1) / np.linalg.norm(mapped, axis=1)
-    assert abs(score_map(smollm2, weights, seed=0)["cosine_mean"] - cosine.mean()) < 1e-4
+    assert abs(score_map(smollm2, weights, seed=0).metrics["cosine_mean"] - cosine.mean()) < 1e-4

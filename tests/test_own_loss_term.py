@@ -12,8 +12,12 @@ from torch.autograd.gradcheck import GradcheckError
 from embalign.alignment.losses import mse_loss
 from embalign.alignment.terms import make_term
 from embalign.alignment.training import train_map
-from embalign.experiments.grid import Cell
+from embalign.evaluation.results import collect
+from embalign.experiments.grid import Cell, Table
+from embalign.experiments.spectral.cells import measure_arm
+from embalign.experiments.spectral.protocol import planned
 from embalign.lazy import lazy
+from embalign.pairs.pair import load_pair
 from embalign.runs.source import source_digest
 from embalign.runs.store import cell_key
 
@@ -39,10 +43,14 @@ def executed(block):
     return names
 
 
-def cell_of_the_grid():
+def cells_of_the_grid(seed=3):
     baseline, own = executed(BLOCKS[2])["HUBER"]
     assert baseline["arm"] == "baseline"
-    return Cell("spectral", "spectral_ab", "small", tuple(own.items()), 3)
+    return [Cell("spectral", "spectral_ab", "small", tuple(each.items()), seed) for each in (baseline, own)]
+
+
+def cell_of_the_grid():
+    return cells_of_the_grid()[1]
 
 
 def test_the_documents_own_test_passes(my_terms):
@@ -69,6 +77,15 @@ def test_a_cell_of_the_documents_grid_trains_a_map_with_the_term(my_terms):
         distances.append(mse_loss(torch.from_numpy(draft @ trained.weights.T), torch.from_numpy(teacher)).item())
         assert trained.gradient_ratio > 0
     assert distances[1] < distances[0]
+
+
+def test_tables_name_the_arm_as_the_document_says_and_hold_it_against_the_baseline(my_terms, small_pair):
+    pair, table = load_pair(small_pair), Table("spectral_ab", measure_arm, quick=[])
+    cells = [cell for seed in range(2) for cell in cells_of_the_grid(seed)]
+    measured = collect([(cell.identity(), table.run(pair, cell)) for cell in cells])
+    assert list(measured.frame["arm"]) == ["baseline", "huber"] * 2
+    assert (measured.where(arm="huber").frame["gradient_ratio"] > 0).all()
+    assert [(plan.treatment, plan.control) for plan in planned(measured)] == [("huber", "baseline")]
 
 
 def test_stored_rows_follow_the_source_of_the_term(my_terms):

@@ -98,7 +98,10 @@ RECORDS = {
     "no corpus": (spoil(lambda content: content.replace(b"corpus_", b"c")), "missing required field `corpus_sha256`"),
     "no teacher": (spoil(lambda content: content.replace(b"teacher", b"t")), "missing required field `teacher`"),
     "no digest": (spoil(lambda content: content.replace(b'"sha256"', b'"s"', 1)), r"`sha256` - at `\$\.draft`"),
-    "no dimension": (spoil(lambda content: content.replace(b"dimension", b"d", 1)), r"`dimension` - at `\$\.draft`"),
+    "odd dimension": (
+        spoil(lambda content: content.replace(b": 32", b": true", 1)),
+        r"got `bool` - at `\$\.draft\.dimension`",
+    ),
 }
 
 
@@ -145,11 +148,11 @@ def test_what_the_error_says_to_write_makes_own_vectors_a_pair(folder, role):
         embed(folder)
     own = copy_in(folder, other)
     text = str(caught.value).partition("beside them: ")[2].replace(f"<SHA-256 of {other}.safetensors>", own)
-    text = text.replace("<values per vector>", "32")
     (folder / "embeddings" / "provenance.json").write_text(text)
     embed(folder)
     check_pair(folder)
     assert load_pair(folder).teacher.shape == (TEXTS, 32)
+    assert read_provenance(folder)["draft"]["dimension"] == 32  # which reports say
 
 
 def test_a_link_that_leads_nowhere_is_not_replaced(folder):

@@ -6,6 +6,9 @@ import numpy as np
 import pytest
 import synthetic_runs
 
+from embalign.evaluation.measurement import Failure
+from embalign.evaluation.results import collect
+
 EXPERIMENTS = ("elbow", "spectral", "gate")
 
 
@@ -62,3 +65,25 @@ def test_values_by_label_are_written_near_what_was_measured(reports):
     assert set(written.files) == set(measured)
     for name, values in measured.items():
         assert np.abs(written[name] - values).max() <= 2.0**-14
+
+
+@pytest.mark.parametrize(
+    ("experiment", "table", "words"),
+    [
+        ("spectral", "positive_control", "The controls could not be measured, so no verdict is given."),
+        ("gate", "gate_deployed", "**No threshold: the exported map could not be measured.**"),
+    ],
+)
+def test_a_report_without_what_it_rests_on_says_so_and_names_failed_cells(tmp_path, experiment, table, words):
+    results = getattr(synthetic_runs, experiment)()
+    frame, identity = results[table].frame, results[table].identity
+    cells = frame[list(identity)].to_dict("records")
+    results[table] = collect([(cell, Failure("3 held-out label groups are too few")) for cell in cells])
+    report = importlib.import_module(f"embalign.experiments.{experiment}.report")
+    answer = report.write_report(results, synthetic_runs.about(experiment), tmp_path)
+    text = (tmp_path / "report.md").read_text(encoding="utf-8")
+    assert words in text
+    assert f"**{answer}**" in text
+    assert answer.startswith("No ")
+    if experiment == "gate":
+        assert "- exported: baseline, ratio 1, none, lambda 0, seed 0: failed: 3 held-out label groups" in text

@@ -13,13 +13,14 @@ import pytest
 from pair_folders import ROOT
 
 from embalign.errors import ConclusionError
+from embalign.lazy import lazy
 from embalign.research.conclusion import MACHINE_READABLE, TEXT, read_conclusion, verify
 from embalign.research.promote import promote
 
 MUTATIONS = 16  # of each kind
 PAIR = "smollm2-mpnet"
 EXPERIMENTS = ("elbow", "spectral")
-CONCLUSIONS = {name: f"embalign.experiments.{name}.conclusion:conclude" for name in EXPERIMENTS}
+CONCLUSIONS = {name: lazy(f"embalign.experiments.{name}.conclusion").conclude for name in EXPERIMENTS}
 
 
 def git(root, *words):
@@ -78,7 +79,7 @@ def test_a_promoted_run_is_copied_byte_for_byte_and_verifies(root, promoted, exp
         if path.name not in (TEXT, MACHINE_READABLE):
             assert path.read_bytes() == (source / path.name).read_bytes()
     found = read_conclusion(folder)
-    assert len(found.claims) > 20
+    assert len(found.about.claims) > 20
     assert "## Limits" in found.text
     assert "<!--" not in found.text
 
@@ -143,7 +144,7 @@ def test_a_text_that_is_no_conclusion_fails(root, promoted, name):
     [
         (MACHINE_READABLE, r'names = \["', 'names = ["points", "', "'points' is neither the pair"),
         (MACHINE_READABLE, r'date = "\d+', 'date = "', "the folder is named"),
-        (MACHINE_READABLE, r"\[\[claims\]\]", "[[claims]]\nrow = 3", "unknown 'row'"),
+        (MACHINE_READABLE, r"\[\[claims\]\]", "[[claims]]\nrow = 3", "unknown field `row`"),
         (TEXT, r"\Z", "\n[1]: https://example.org\n", "write the link where it is used"),
         (TEXT, r"\Z", "\n<!-- a thought -->\n", "belongs into conclusion.toml"),
     ],

@@ -10,10 +10,12 @@ spectral loss, and writes `spectral_alignment_baseline.{csv,png}` and `spectral_
 import argparse
 import json
 import os
+import subprocess
 import sys
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[1]
+ENDS = (".csv", ".png", "_report.md")
 if __name__ == "__main__":
     sys.path.insert(0, str(ROOT))  # the script also runs from a checkout that is not installed
 
@@ -21,11 +23,13 @@ if __name__ == "__main__":
 def run_baseline(pair_name, n, map_path, folder=None):
     """Measure the first `n` held-out items of a pair, write the artifacts and return (samples, folder)."""
     from embalign.alignment.training import apply_map
-    from embalign.deploy.map import load_map, train_pair_map
+    from embalign.deploy.map import load_map
+    from embalign.deploy.thresholds import train_pair_map
     from embalign.experiments.spectral.baseline import NAME, measure_samples, write_report
+    from embalign.lazy import lazy
     from embalign.pairs.config import find_pair
     from embalign.pairs.pair import load_pair
-    from embalign.runs.provenance import describe_run, digests
+    from embalign.runs import provenance
 
     location = find_pair(pair_name, ROOT)
     pair = load_pair(location)
@@ -39,16 +43,10 @@ def run_baseline(pair_name, n, map_path, folder=None):
     folder = folder or location / "reports" / "spectral"
     write_report(samples, mapped, teacher, pair=pair.name, which=which, folder=folder)
     command = ["python", "tests/test_spectral_alignment.py", "--n", str(n), "--pair", pair.name]
-    about = describe_run(
-        NAME,
-        location,
-        ROOT,
-        measures={NAME: "embalign.deploy.map:train_pair_map"},
-        command=command,
-        profile="none",
-        seeds=[0],
-    )
-    about |= {"map": which, "artifacts": digests([folder / f"{NAME}{end}" for end in (".csv", ".png", "_report.md")])}
+    measures = {NAME: lazy("embalign.deploy.thresholds").train_pair_map}
+    about = provenance.describe(NAME, location, ROOT, measures=measures, command=command)
+    artifacts = provenance.digests([folder / f"{NAME}{end}" for end in ENDS])
+    about |= {"profile": "none", "seeds": [0], "map": which, "artifacts": artifacts}
     (folder / f"{NAME}_provenance.json").write_text(json.dumps(about, indent=2) + "\n")
     return samples, folder
 
@@ -100,6 +98,29 @@ def test_baseline_takes_a_given_map(tmp_path):
     np.save(path, np.eye(pair.draft.shape[1], pair.teacher.shape[1]))
     with pytest.raises(ValueError, match=r"save W\.T"):
         run_baseline("smollm2-mpnet", 10, path, tmp_path)
+
+
+def test_the_script_writes_its_files_into_the_pairs_reports_and_prints_the_summary(small_pair):
+    """As a user runs it, from any folder, in a process of its own."""
+    import pandas as pd
+
+    from embalign.pairs.provenance import file_digest
+
+    command = [sys.executable, str(Path(__file__).resolve()), "--n", "10", "--pair", str(small_pair)]
+    done = subprocess.run(command, cwd=small_pair.parent, capture_output=True, text=True, check=True)
+    folder = small_pair / "reports" / "spectral"
+    name = "spectral_alignment_baseline"
+    about = json.loads((folder / f"{name}_provenance.json").read_text())
+    samples = pd.read_csv(folder / f"{name}.csv")
+    assert f"cosine mean: {samples['cosine'].mean():.8g}\n" in done.stdout
+    assert done.stdout.endswith(f"written: small/reports/spectral/{name}.csv, .png, _report.md\n")
+    assert len(samples) == 10
+    assert (about["experiment"], about["profile"], about["seeds"]) == (name, "none", [0])
+    assert set(about["source_sha256"]) == {name}
+    assert about["artifacts"] == {f"{name}{end}": file_digest(folder / f"{name}{end}") for end in ENDS}
+    short = subprocess.run([*command, "--n", "1"], capture_output=True, text=True, check=False)
+    assert (short.returncode, short.stderr.count("\n")) == (2, 1)
+    assert short.stderr.startswith("error: --n 1 is outside 2 to ")
 
 
 if __name__ == "__main__":

@@ -9,6 +9,7 @@ import torch
 from embalign.alignment.losses import Loss, mse_loss, spectral_loss
 from embalign.alignment.setting import CONVENTIONS, Setting
 from embalign.alignment.terms import ARMS, make_term
+from embalign.lazy import lazy
 
 pytestmark = pytest.mark.instrument
 
@@ -116,9 +117,9 @@ def test_the_weight_is_the_one_given_and_the_baseline_has_no_term():
     assert make_term("baseline", 0.25, dimension=4) is None
 
 
-def test_a_term_of_ones_own_is_a_loss_or_a_function_or_its_name():
+def test_a_term_of_ones_own_is_a_loss_or_a_function_or_a_reference_to_one():
     z, t = vectors(2, 4, 6)
-    for arm in (halved_mse(), halved_mse, f"{__name__}:halved_mse"):
+    for arm in (halved_mse(), halved_mse, lazy(__name__).halved_mse):
         term = make_term(arm, 2.0, dimension=6)
         assert term.weight == 2
         torch.testing.assert_close(term.loss(z, t), mse_loss(z, t) / 2)

@@ -12,7 +12,7 @@ from embalign.alignment.setting import Setting
 from embalign.alignment.terms import ARMS, make_term
 from embalign.alignment.training import apply_map, initial_map, train_map
 from embalign.errors import CellError, TrainingDivergedError
-from embalign.experiments.fits import Arm, train_arm
+from embalign.experiments.arms import Arm, train_arm
 
 pytestmark = pytest.mark.instrument
 

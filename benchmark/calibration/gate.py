@@ -38,7 +38,8 @@ from texts import share
 from texts_gates import gate_tables
 
 from embalign.alignment.training import apply_map
-from embalign.deploy.thresholds import TARGETS, choose_score, train_pair_map
+from embalign.deploy import RISK_TARGETS
+from embalign.deploy.thresholds import choose_score, train_pair_map
 from embalign.evaluation import gate
 from embalign.evaluation.certificate import certify
 from embalign.pairs.config import find_pair
@@ -101,7 +102,7 @@ def run(world: str, outputs: Outputs | None, way: str, draws: int) -> list[dict[
     """Certify over many draws; return one row a risk target."""
     rng = np.random.default_rng([6, *world.encode(), *way.encode()])
     draw = simulated if outputs is None else drawn(outputs, way)
-    counts = {target: {"broken": 0, "certified": 0, "coverage": 0.0} for target in TARGETS}
+    counts = {target: {"broken": 0, "certified": 0, "coverage": 0.0} for target in RISK_TARGETS}
     for _ in range(draws):
         (scores, correct, groups), risk = draw(rng)
         for target, count in counts.items():

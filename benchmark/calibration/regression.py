@@ -16,7 +16,7 @@ change it. Their changes by seed, less their mean, are drawn and shifted by a lo
 from __future__ import annotations
 
 import argparse
-import json
+import dataclasses
 import multiprocessing
 import os
 import sys
@@ -28,6 +28,7 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")
 ROOT = Path(__file__).resolve().parents[2]
 sys.path[:0] = [str(ROOT), str(ROOT / "benchmark")]
 
+import msgspec
 import numpy as np
 import pandas as pd
 from test_elbow import ELBOW
@@ -35,13 +36,13 @@ from test_spectral import SPECTRAL
 from texts import share
 from texts_gates import draw_regression, regression_tables
 
-from embalign.alignment import training
 from embalign.alignment.config import DEFAULT, TrainingConfig
 from embalign.experiments.grid import Cell
 from embalign.pairs.config import find_pair
 from embalign.pairs.pair import load_pair
 from embalign.regression.baseline import baseline_path, read_baseline, write_baseline
-from embalign.verdicts.regression import LOWER_IS_BETTER, MIN_EFFECTS, judge_regression
+from embalign.verdicts.metrics import METRICS, SMALLEST_EFFECTS
+from embalign.verdicts.regression import judge_regression
 
 PAIRS = ("qwen-sentence-align", "smollm2-mpnet")
 EXPERIMENTS = {experiment.name: experiment for experiment in (ELBOW, SPECTRAL)}
@@ -68,25 +69,25 @@ def measure_again(task: tuple[str, str, Cell, Run]) -> dict[str, float]:
             for vectors in (pair.draft, pair.teacher)
         )
         pair = pair.with_vectors(draft=draft, teacher=teacher)
-    training.train_map.__kwdefaults__["config"] = DEFAULT if isinstance(run, int) else run
-    row = EXPERIMENTS[experiment].table(cell.table).run(pair, cell)
-    return {metric: float(row[metric]) for metric in MIN_EFFECTS}
+    cell = dataclasses.replace(cell, training=DEFAULT if isinstance(run, int) else run)
+    found = EXPERIMENTS[experiment].table(cell.table).run(pair, cell)
+    return {metric: float(found.metrics[metric]) for metric in SMALLEST_EFFECTS}
 
 
 def changes_of(pair: str, experiment: str, runs: Sequence[Run], pool: ProcessPoolExecutor) -> Changes:
     """Return the changes against the baseline that measuring the grid again in these ways makes."""
     baseline = read_baseline(baseline_path(ROOT, pair, experiment))
-    cells = EXPERIMENTS[experiment].cells(pair, "gate")
+    cells = EXPERIMENTS[experiment].cells(pair, "regression")
     tasks = [(pair, experiment, cell, run) for run in runs for cell in cells]
     found = pd.DataFrame(
         [
             {"run": runs.index(run), "seed": cell.seed}
-            | {metric: row[metric] - baseline.values[f"{cell.table}/{cell.id}"][metric] for metric in MIN_EFFECTS}
+            | {metric: row[metric] - baseline.values[f"{cell.table}/{cell.id}"][metric] for metric in SMALLEST_EFFECTS}
             for (_, _, cell, run), row in zip(tasks, pool.map(measure_again, tasks), strict=True)
         ]
     )
     by_seed = found.groupby(["run", "seed"]).mean()
-    return {metric: by_seed[metric].unstack().to_numpy() for metric in MIN_EFFECTS}
+    return {metric: by_seed[metric].unstack().to_numpy() for metric in SMALLEST_EFFECTS}
 
 
 def differences_between_seeds(real: Changes) -> Changes:
@@ -103,7 +104,7 @@ def operate(
     """Return false alarms of null re-runs, and detections of losses, by metric and size."""
     rng = np.random.default_rng(9)
     alarms = 0
-    seen = {(metric, size): 0 for metric in MIN_EFFECTS for size in SIZES}
+    seen = {(metric, size): 0 for metric in SMALLEST_EFFECTS for size in SIZES}
     for _ in range(reruns):
         drawn = {
             metric: {seed: float(values[rng.integers(len(values)), seed]) for seed in range(values.shape[1])}
@@ -117,7 +118,7 @@ def operate(
             for metric, by_seed in drawn.items()
         }
         for metric, size in seen:
-            loss = size * MIN_EFFECTS[metric] * (1 if metric in LOWER_IS_BETTER else -1)
+            loss = size * SMALLEST_EFFECTS[metric] * (-1 if METRICS[metric].higher_is_better else 1)
             lost = changed | {metric: {seed: value + loss for seed, value in changed[metric].items()}}
             kinds = {found.metric: found.kind for found in judge_regression(lost, repeatability)}
             seen[metric, size] += kinds[metric] == "regressed"
@@ -150,14 +151,16 @@ def main() -> None:
                 known, name = {}, str(row["metric"])
                 if name != "any":
                     spread = float(np.sqrt((between[name] ** 2).mean()))
-                    known = {"repeatability": repeatability[name], "spread": spread, "min_effect": MIN_EFFECTS[name]}
+                    known = {
+                        "repeatability": repeatability[name],
+                        "spread": spread,
+                        "min_effect": SMALLEST_EFFECTS[name],
+                    }
                 rows.append({"pair": pair, "experiment": experiment, "repeats": arguments.repeats, **row, **known})
             if arguments.write:
                 path = baseline_path(ROOT, pair, experiment)
-                content = json.loads(path.read_text(encoding="utf-8"))
-                write_baseline(
-                    path, content | {"repeatability": {k: float(f"{v:.3g}") for k, v in repeatability.items()}}
-                )
+                rounded = {metric: float(f"{value:.3g}") for metric, value in repeatability.items()}
+                write_baseline(path, msgspec.structs.replace(read_baseline(path), repeatability=rounded))
     pool.shutdown()
     table = pd.DataFrame(rows)
     arguments.out.mkdir(parents=True, exist_ok=True)

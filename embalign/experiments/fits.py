@@ -1,4 +1,4 @@
-"""The maps that experiments measure: fitted on a share of a seed's pool, or on all of it with an added loss term.
+"""The maps that experiments measure, fitted on a share of a seed's pool or on all of it, and their scores.
 
 Expensive parts that cells share (pool, selection order, map of the whole pool) are remembered within a process. At
 ratio 1 every policy and both budgets are the same training, so this also keeps a grid from doing one thing six times.
@@ -6,25 +6,17 @@ ratio 1 every policy and both budgets are the same training, so this also keeps 
 
 from __future__ import annotations
 
-import dataclasses
 import functools
 from dataclasses import dataclass
 
 from embalign.alignment.closed_form import fit_ridge, mean_vector
 from embalign.alignment.config import TrainingConfig
 from embalign.alignment.selection import Rows, draw_pool, head, selection_order
-from embalign.alignment.setting import Setting
-from embalign.alignment.terms import Term, make_term
-from embalign.alignment.training import TrainedMap, apply_map, train_map
-from embalign.errors import CellError
+from embalign.alignment.training import apply_map, train_map
 from embalign.evaluation import scorecard
 from embalign.evaluation.measurement import Measurement
-from embalign.lazy import Reference
 from embalign.pairs import Vectors
 from embalign.pairs.pair import Pair
-
-NO_WEIGHT = 1e-6  # of a term that is measured but must not steer
-NO_RATIO = 1e-10  # rounding alone gives no larger gradient
 
 
 @dataclass(frozen=True)
@@ -34,23 +26,6 @@ class Share:
     policy: str
     ratio: float
     budget: str = "steps"
-
-
-@dataclass(frozen=True)
-class Arm:
-    """A loss term that is added to the cosine loss: which, how it is set, and which random draw of it."""
-
-    name: str | Reference
-    setting: Setting
-    draw: int = 0
-
-    def term(self, dimension: int, seed: int, weight: float) -> Term | None:
-        """Return the term with that weight, for teachers of that dimension; None for no term."""
-        return make_term(self.name, weight, dimension=dimension, scale=self.setting.scale, seed=seed, draw=self.draw)
-
-    def unset(self) -> Arm:
-        """Return the arm without its strength: arms that differ in it alone share what does not depend on it."""
-        return dataclasses.replace(self, setting=dataclasses.replace(self.setting, strength=0.0))
 
 
 @functools.lru_cache(maxsize=32)
@@ -107,31 +82,3 @@ def _fit(pair: Pair, rows: Rows, budget: str, seed: int, config: TrainingConfig)
     steps = config.steps_for_epochs(len(rows), len(pool_of(pair, seed))) if budget == "epochs" else config.steps
     trained = train_map(draft, teacher, seed=seed, config=config, steps=steps)
     return trained.weights, {"steps": steps, "ridge_penalty": 0.0}
-
-
-@functools.lru_cache(maxsize=4)
-def train_arm(pair: Pair, arm: Arm, seed: int, config: TrainingConfig) -> tuple[TrainedMap, float]:
-    """Return the map of an arm, trained on a seed's whole pool, and the weight of its term.
-
-    Raises CellError where a gradient ratio is asked of a term that has no gradient.
-    """
-    pool = pool_of(pair, seed)
-    term = arm.term(pair.teacher.shape[1], seed, arm.setting.strength)
-    if term is not None and arm.setting.by == "gradient_ratio":
-        term = dataclasses.replace(term, weight=arm.setting.strength / _ratio_of_one(pair, arm.unset(), seed, config))
-    trained = train_map(pair.draft[pool], pair.teacher[pool], seed=seed, config=config, term=term)
-    return trained, term.weight if term else 0.0
-
-
-@functools.lru_cache(maxsize=16)
-def _ratio_of_one(pair: Pair, arm: Arm, seed: int, config: TrainingConfig) -> float:
-    """Gradient ratio of an arm's term for each unit of weight, where the cosine loss alone has led after warm-up."""
-    pool = pool_of(pair, seed)
-    warmup = round(config.warmup_share * config.steps)
-    short = dataclasses.replace(config, steps=warmup + 1, warmup_share=warmup / (warmup + 1))  # and no step further
-    term = arm.term(pair.teacher.shape[1], seed, NO_WEIGHT)
-    trained = train_map(pair.draft[pool], pair.teacher[pool], seed=seed, config=short, term=term)
-    ratio = trained.gradient_ratio / NO_WEIGHT
-    if ratio < NO_RATIO:
-        raise CellError(f"arm {arm.name} has no gradient on {arm.setting.scale} vectors: give its strength as lambda")
-    return ratio

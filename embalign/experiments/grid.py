@@ -26,14 +26,15 @@ def grid(**axes: Sequence[Value | Callable[..., Any]]) -> list[Settings]:
     """Return every combination of the axes' values, the last axis changing fastest.
 
     A value is a string, a number, or a function, which is known by its name. Raises ValueError for an axis without
-    values or with one twice, and for a function that has no name to import it by.
+    values or with one twice, for two functions of one name, which would be one arm to every table, and for a function
+    that has no name to import it by.
 
     >>> grid(policy=["random"], ratio=[0.1, 1.0])
     [{'policy': 'random', 'ratio': 0.1}, {'policy': 'random', 'ratio': 1.0}]
     """
     plain = {axis: [_plain(value) for value in values] for axis, values in axes.items()}
     for axis, values in plain.items():
-        if not values or len(set(values)) != len(values):
+        if not values or not len(set(values)) == len({str(value) for value in values}) == len(values):
             raise ValueError(f"axis {axis!r} needs distinct values, found {list(values)}")
     return [dict(zip(plain, values, strict=True)) for values in itertools.product(*plain.values())]
 
@@ -148,3 +149,12 @@ class Experiment:
         for seed in range(min(count, table.seeds or count)):
             for settings in chosen:
                 yield Cell(self.name, table.name, pair, tuple(settings.items()), seed, self.training)
+
+
+def rerun_command(experiment: str, about: Mapping[str, Any]) -> str:
+    """Return the command that measures the same grid again; a pair outside benchmark/ is named by its folder."""
+    usual = f"benchmark/{about['pair']}"
+    pair = about["pair"] if about.get("folder", usual) == usual else about["folder"]
+    profile = "" if about["profile"] == "quick" else f" --profile {about['profile']}"
+    grid = f"--pair {pair}{profile} --seeds {len(about['seeds'])}"
+    return f"pytest benchmark/ -k {experiment} {grid} --results always"

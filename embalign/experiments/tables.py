@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -69,15 +68,6 @@ def percent(ratio: float | None) -> str:
 def span(interval: tuple[float, float] | None) -> str:
     """Return an interval of ratios as percentages: "5 % to 20 %"."""
     return "none" if interval is None else f"{percent(interval[0])} to {percent(interval[1])}"
-
-
-def rerun_command(experiment: str, about: Mapping[str, Any]) -> str:
-    """Return the command that measures the same grid again; a pair outside benchmark/ is named by its folder."""
-    usual = f"benchmark/{about['pair']}"
-    pair = about["pair"] if about.get("folder", usual) == usual else about["folder"]
-    profile = "" if about["profile"] == "quick" else f" --profile {about['profile']}"
-    grid = f"--pair {pair}{profile} --seeds {len(about['seeds'])}"
-    return f"pytest benchmark/ -k {experiment} {grid} --results always"
 
 
 def _defuse(value: object) -> object:

@@ -1,9 +1,9 @@
 """embeddings/provenance.json: which models made a pair's vectors, from which corpus, and the SHA-256 of each file.
 
-    {"corpus_sha256": "...", "draft": {"model": "...", "dimension": 576, "sha256": "..."}, "teacher": {...}}
+    {"corpus_sha256": "...", "draft": {"model": "...", "sha256": "..."}, "teacher": {...}}
 
-These keys are required; a fetch records more (server, weights, pooling, date). A vectors file whose digest is not
-recorded here was not made by a fetch, and no fetch overwrites it.
+The digests are required; a fetch records more (server, weights, pooling, dimension, date). A vectors file whose digest
+is not recorded here was not made by a fetch, and no fetch overwrites it.
 """
 
 from __future__ import annotations
@@ -16,14 +16,16 @@ from pathlib import Path
 from typing import Any
 
 import msgspec
+from safetensors import SafetensorError, safe_open
 
 from embalign.errors import PairError
 
 ROLES = ("draft", "teacher")
 PROVENANCE = "provenance.json"
 UNKNOWN = "unknown"
+TENSOR = "embeddings"
 _REMEDY = "correct it, or move it and the vectors away and rerun to embed the pair"
-_SIDE = msgspec.defstruct("Side", [("sha256", str), ("dimension", int)])
+_SIDE = msgspec.defstruct("Side", [("sha256", str), ("dimension", int | msgspec.UnsetType, msgspec.UNSET)])
 _REQUIRED = msgspec.defstruct("Provenance", [("corpus_sha256", str), *((role, _SIDE) for role in ROLES)])
 
 
@@ -51,7 +53,11 @@ def line_ends_hint(path: Path, recorded: str) -> str:
 
 
 def read_provenance(folder: Path) -> dict[str, Any]:
-    """Return the checked content of embeddings/provenance.json. Raises PairError that names the faulty key."""
+    """Return the checked content of embeddings/provenance.json, with each side's dimension.
+
+    A dimension that is not recorded is read from the vectors file, if it has one. Raises PairError that names the
+    faulty key.
+    """
     path = folder / "embeddings" / PROVENANCE
     try:
         content: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
@@ -64,6 +70,9 @@ def read_provenance(folder: Path) -> dict[str, Any]:
         raise PairError(f"{path}: {error}; {_REMEDY}") from None
     except (ValueError, RecursionError) as error:
         raise PairError(f"{path}: not valid JSON ({error}); {_REMEDY}") from None
+    for role in ROLES:
+        if "dimension" not in content[role] and (dimension := _dimension(vectors_path(folder, role))):
+            content[role]["dimension"] = dimension
     return content
 
 
@@ -109,12 +118,20 @@ def check_vectors_are_own(folder: Path, corpus_sha256: str, replaceable: Collect
         )
 
 
+def _dimension(path: Path) -> int | None:
+    try:
+        with safe_open(path, framework="numpy") as file:
+            shape = file.get_slice(TENSOR).get_shape()
+    except (OSError, SafetensorError):
+        return None
+    return int(shape[1]) if len(shape) == 2 else None
+
+
 def _template(corpus_sha256: str, present: dict[str, str]) -> str:
     """Return the required content of provenance.json, with placeholders for what is unknown."""
     known = {role: digest for role, digest in present.items() if digest != UNKNOWN}
     sides = ", ".join(
-        f'"{role}": {{"model": "<its name>", "dimension": <values per vector>, '
-        f'"sha256": "{known.get(role, f"<SHA-256 of {role}.safetensors>")}"}}'
+        f'"{role}": {{"model": "<its name>", "sha256": "{known.get(role, f"<SHA-256 of {role}.safetensors>")}"}}'
         for role in ROLES
     )
     return f'{{"corpus_sha256": "{corpus_sha256}", {sides}}}'

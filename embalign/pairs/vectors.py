@@ -15,9 +15,8 @@ from safetensors import SafetensorError, safe_open
 
 from embalign.errors import PairError
 from embalign.pairs import Vectors
-from embalign.pairs.provenance import PROVENANCE, file_digest, vectors_path
+from embalign.pairs.provenance import PROVENANCE, TENSOR, file_digest, vectors_path
 
-TENSOR = "embeddings"
 TYPES = ("F16", "F32", "F64")
 UNIT_TOLERANCE = 0.01
 
@@ -38,9 +37,9 @@ def check_vectors_file(folder: Path, role: str, count: int, provenance: Mapping[
         raise PairError(f"{path}: its values are {kind}; save them as one of {', '.join(TYPES)}")
     if len(shape) != 2 or shape[0] != count:
         raise PairError(f"{path}: shape {shape} does not match the corpus, which has {count} items for this side")
-    if shape[1] != recorded["dimension"]:
+    if shape[1] != recorded.get("dimension"):
         raise PairError(
-            f"{path}: its vectors have dimension {shape[1]}, {PROVENANCE} records {recorded['dimension']}; correct "
+            f"{path}: its vectors have dimension {shape[1]}, {PROVENANCE} records {recorded.get('dimension')}; correct "
             f"{role}.dimension there"
         )
 

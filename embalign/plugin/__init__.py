@@ -13,7 +13,7 @@ import pytest
 from embalign.lazy import lazy
 from embalign.plugin import fixtures
 from embalign.plugin.fixtures import RUNNER, declared
-from embalign.plugin.hooks import Hooks, is_worker, or_usage_error
+from embalign.plugin.hooks import Hooks, is_worker, usage_errors
 from embalign.plugin.options import add_options, read_options
 from embalign.runs.runner import Runner
 
@@ -45,7 +45,8 @@ def pytest_configure(config: pytest.Config) -> None:
     config.addinivalue_line("markers", "cells(experiment, table): run the case once for every cell of the table")
     runner = config.stash[RUNNER] = Runner(read_options(config, worker=is_worker(config)))
     if config.getoption("pair"):
-        or_usage_error(runner.folders)
+        with usage_errors():
+            runner.folders()
     config.pluginmanager.register(fixtures)
     config.pluginmanager.register(Hooks(config, runner))
 
@@ -58,7 +59,8 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
     experiment, table = declared(marker)
     runner = metafunc.config.stash[RUNNER]
     runner.experiments[experiment.name] = experiment
-    pairs = or_usage_error(runner.folders)
+    with usage_errors():
+        pairs = runner.folders()
     options = runner.options
     cells = [cell for pair in pairs for cell in experiment.table_cells(table, pair, options.profile, options.seeds)]
     metafunc.parametrize("cell", cells, ids=[f"{cell.pair}-{cell.id}" if len(pairs) > 1 else cell.id for cell in cells])

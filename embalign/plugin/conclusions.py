@@ -17,27 +17,22 @@ def collect(path: Path, research: Path, parent: pytest.Collector) -> pytest.Coll
     """Return the cases of a file under docs/research/: a conclusion's text, or what belongs to no conclusion."""
     folder = research / path.relative_to(research).parts[0]
     text = folder / TEXT
-    if path == text:
-        return ConclusionFile.from_parent(parent, path=path)
-    if text.is_file() or path.name.startswith("."):  # beside a conclusion's text, its own checks know what may be there
+    if path != text and (text.is_file() or path.name.startswith(".")):  # beside a text, its own checks know what may be
         return None
-    return StrayFile.from_parent(parent, path=path)
-
-
-class StrayFile(pytest.File):
-    """A file that no conclusion answers for."""
-
-    def collect(self) -> Iterator[pytest.Item]:
-        """Yield the one case that fails."""
-        yield StrayItem.from_parent(self, name="stray")
+    found: ConclusionFile = ConclusionFile.from_parent(parent, path=path)
+    found.stray = path != text
+    return found
 
 
 class ConclusionFile(pytest.File):
-    """A promoted conclusion."""
+    """A promoted conclusion, or a stray file that no conclusion answers for."""
+
+    stray: bool
 
     def collect(self) -> Iterator[pytest.Item]:
-        """Yield one case a static check, and one for measuring it again where that is asked for."""
-        for name in (*CHECKS, *(["reverify"] if self.config.getoption("reverify") else [])):
+        """Yield one case a static check, and one for measuring it again where that is asked for; a stray file fails."""
+        again = ["reverify"] if self.config.getoption("reverify") else []
+        for name in ["stray"] if self.stray else [*CHECKS, *again]:
             yield ConclusionItem.from_parent(self, name=name)
 
 
@@ -46,6 +41,8 @@ class ConclusionItem(pytest.Item):
 
     def runtest(self) -> None:
         """Raise ConclusionError if the check fails."""
+        if self.name == "stray":
+            raise ConclusionError(f"{self.path.name}: belongs to no conclusion; only --promote writes here")
         found = read_conclusion(self.path.parent)
         if self.name == "reverify":
             self.add_report_section("call", "reverify", reverify(found, self.config.rootpath))
@@ -57,11 +54,3 @@ class ConclusionItem(pytest.Item):
         if isinstance(excinfo.value, ConclusionError):
             return str(excinfo.value)
         return super().repr_failure(excinfo, style)
-
-
-class StrayItem(ConclusionItem):
-    """The failure of a file that no conclusion answers for."""
-
-    def runtest(self) -> None:
-        """Raise ConclusionError."""
-        raise ConclusionError(f"{self.path.name}: belongs to no conclusion; here is only what --promote has written")

@@ -6,20 +6,20 @@ crash loses at most the cells in flight.
 
 from __future__ import annotations
 
+import contextlib
 import datetime
 import pickle
 import signal
 import threading
 import time
-from collections.abc import Callable, Generator
-from typing import Any, TypeVar, cast
+from collections.abc import Callable, Generator, Iterable, Iterator
+from typing import Any, cast
 
 import pytest
 
-from embalign.errors import BaselineError, ConclusionError, EmbalignError, StoreError
-from embalign.evaluation.measurement import Outcome
+from embalign.errors import EmbalignError, StoreError
 from embalign.experiments.grid import Cell, Table
-from embalign.lazy import Reference, lazy
+from embalign.lazy import lazy
 from embalign.plugin.fixtures import OUTCOME, declared
 from embalign.plugin.regression_results import report_verdicts
 from embalign.regression import check
@@ -27,8 +27,8 @@ from embalign.runs.artifacts import publish
 from embalign.runs.runner import Runner
 
 PROGRESS_SECONDS = 30
+_AT_ITS_END = (pytest.ExitCode.OK, pytest.ExitCode.TESTS_FAILED, pytest.ExitCode.NO_TESTS_COLLECTED)
 _OUTCOME = "embalign_outcome"  # attribute of a test report
-T = TypeVar("T")
 
 promote = lazy("embalign.research.promote")
 
@@ -55,8 +55,9 @@ class Hooks:
         # Before the cases are collected and, under xdist, before its processes start: each needs whole pairs.
         if self.config.getoption("pair") and not self.config.option.collectonly:
             try:
-                or_usage_error(lambda: self.runner.embed(quiet=self.config.get_verbosity() < 0))
-                or_usage_error(self.runner.check)
+                with usage_errors():
+                    self.runner.embed(quiet=self.config.get_verbosity() < 0)
+                    self.runner.check()
             except KeyboardInterrupt:
                 pytest.exit(f"interrupted {self.how_to_resume()}", returncode=128 + signal.SIGINT)
 
@@ -66,12 +67,10 @@ class Hooks:
 
     def how_to_resume(self) -> str:
         """Say what an interrupted run has kept."""
-        if not self.expected:
-            return "before the first cell; fetched embeddings are saved; rerun the same command to resume"
-        return (
-            f"after {len(self.runner.outcomes)} of {self.expected} cells, which are stored; rerun the same command to "
-            "resume"
-        )
+        kept = "before the first cell; fetched embeddings are saved"
+        if self.expected:
+            kept = f"after {len(self.runner.outcomes)} of {self.expected} cells, which are stored"
+        return f"{kept}; rerun the same command to resume"
 
     def pytest_collection_modifyitems(self, config: pytest.Config, items: list[pytest.Item]) -> None:
         """Leave out the cases of tables that have no cell in the chosen profile; pytest would skip each, by name."""
@@ -93,10 +92,11 @@ class Hooks:
         self.runner.checkout.begin()
         self.runner.selected = {cell.experiment for _, cell in selected}
         if not is_worker(self.config) and selected:
-            if not self.config.getoption("pair"):  # those were checked before anything was collected
-                or_usage_error(self.runner.check)
-            or_usage_error(lambda: self.check_purpose({cell for _, cell in selected}))
-            or_usage_error(lambda: self.runner.start(selected))
+            with usage_errors():
+                if not self.config.getoption("pair"):  # those were checked before anything was collected
+                    self.runner.check()
+                self.check_purpose({cell for _, cell in selected})
+                self.runner.start(selected)
 
     def check_purpose(self, selected: set[Cell]) -> None:
         """Raise BaselineError or ConclusionError if it is certain that the run cannot serve its purpose."""
@@ -123,15 +123,11 @@ class Hooks:
         if is_worker(self.config) or report.when != "call":
             return
         if content := getattr(report, _OUTCOME, None):
-            self.accept(*pickle.loads(content))  # a report of this process, or of a worker that it has started
+            try:  # the report is this process's own, or that of a worker which it has started
+                self.runner.accept(*pickle.loads(content))
+            except StoreError as error:
+                self.running.shouldstop = str(error)
         self.show_progress()
-
-    def accept(self, measure: Reference, cell: Cell, outcome: Outcome) -> None:
-        """Store an outcome; end the run if that cannot be done, as on a full disk."""
-        try:
-            self.runner.accept(measure, cell, outcome)
-        except StoreError as error:
-            self.running.shouldstop = str(error)
 
     def pytest_keyboard_interrupt(self, excinfo: pytest.ExceptionInfo[BaseException]) -> None:
         """Remember that it was the user who ended the run; pytest ends its own way after errors of collection."""
@@ -178,43 +174,30 @@ class Hooks:
         passed = exitstatus == pytest.ExitCode.OK  # before any verdict of the regression check
         if ended and options.regression != "off":
             self.messages += report_verdicts(session, self.runner, strict=options.regression == "strict")
+        runs = self.runner.runs
         if ended and options.update_baseline:
-            self.update_baselines(session, passed=passed)
-        known = {cell.experiment for cell in self.runner.outcomes} <= set(self.runner.experiments)
-        published = self.publish(session) if self.runner.outcomes and known else True
+            self.attempt(session, "no baseline written: {}", lambda: check.update_baselines(runs(), passed=passed))
+        published = self.attempt(session, "no report written: {}; artifacts already there are unchanged", self.publish)
         if ended and published and options.promote:
-            self.promote(session, passed=passed)
+            self.attempt(session, "{}", lambda: promote.promote_runs(runs(), passed=passed))
 
-    def update_baselines(self, session: pytest.Session, *, passed: bool) -> None:
-        """Make what was measured the new baselines, or say why not."""
-        try:
-            self.messages += check.update_baselines(list(self.runner.runs()), passed=passed)
-        except BaselineError as error:
-            self.messages.append(f"no baseline written: {error}")
-            session.exitstatus = error.exit_code
-
-    def publish(self, session: pytest.Session) -> bool:
-        """Draw the reports of what was measured; return whether that could be done."""
-        if (
-            self.runner.options.profile == "regression"
-        ):  # the small grid of the regression check is too small for a report
-            return True
-        try:
+    def publish(self) -> Iterator[str]:
+        """Draw the reports of what was measured, but of the regression check's grid, which is too small for one."""
+        known = {cell.experiment for cell in self.runner.outcomes} <= set(self.runner.experiments)
+        if self.runner.outcomes and known and self.runner.options.profile != "regression":
             for run in self.runner.runs():
-                self.messages += publish(run) if run.outcomes else []
-        except OSError as error:
-            self.messages.append(f"no report written: {error}; artifacts already there are unchanged")
-            session.exitstatus = pytest.ExitCode.INTERNAL_ERROR
+                yield from publish(run) if run.outcomes else []
+
+    def attempt(self, session: pytest.Session, failed: str, action: Callable[[], Iterable[str]]) -> bool:
+        """Note what an action says, or, as `failed`, why it cannot be done; return whether it could."""
+        try:
+            for message in action():
+                self.messages.append(message)
+        except (EmbalignError, OSError) as error:
+            self.messages.append(failed.format(error))
+            session.exitstatus = getattr(error, "exit_code", pytest.ExitCode.INTERNAL_ERROR)
             return False
         return True
-
-    def promote(self, session: pytest.Session, *, passed: bool) -> None:
-        """Promote what this run has measured and published, or say why not."""
-        try:
-            self.messages += promote.promote_runs(list(self.runner.runs()), passed=passed)
-        except (ConclusionError, OSError) as error:
-            self.messages.append(str(error))
-            session.exitstatus = pytest.ExitCode.USAGE_ERROR
 
     def pytest_terminal_summary(self, terminalreporter: pytest.TerminalReporter) -> None:
         """Say where the artifacts are and what is missing."""
@@ -224,13 +207,11 @@ class Hooks:
                 terminalreporter.line(message)
 
 
-_AT_ITS_END = (pytest.ExitCode.OK, pytest.ExitCode.TESTS_FAILED, pytest.ExitCode.NO_TESTS_COLLECTED)
-
-
-def or_usage_error(action: Callable[[], T]) -> T:
-    """Return what `action` gives; an error of the package's family becomes pytest's usage error."""
+@contextlib.contextmanager
+def usage_errors() -> Iterator[None]:
+    """Turn an error of the package's family into pytest's usage error."""
     try:
-        return action()
+        yield
     except EmbalignError as error:
         raise pytest.UsageError(str(error)) from None
 

@@ -15,92 +15,68 @@ from embalign.lazy import lazy
 from embalign.runs.runner import RESULTS, Options
 
 DEFAULT_PAIR = "qwen-sentence-align"
+AS_CHOSEN = ("seeds", "results", "reports_dir", "refresh", "regression", "update_baseline", "promote")
 
 cpu_count = lazy("joblib").cpu_count  # knows processor affinity and the limits of containers
+
+
+def _at_least(smallest: int) -> Callable[[str], int]:
+    def parse(text: str) -> int:
+        if not text.isdecimal() or int(text) < smallest:
+            raise argparse.ArgumentTypeError(f"{text!r} is not a whole number of at least {smallest}")
+        return int(text)
+
+    return parse
+
+
+def _workers(text: str) -> int:
+    return int(cpu_count()) if text == "auto" else _at_least(1)(text)
+
+
+FLAG = {"action": "store_true"}
+OPTIONS: dict[str, dict[str, Any]] = {
+    "--pair": {"action": "append", "metavar": "NAME"},
+    "--profile": {"choices": (*PROFILES, *ALIASES), "default": "quick"},
+    "--seeds": {"type": _at_least(2), "metavar": "N"},
+    "--refresh": FLAG,
+    "--reports-dir": {"type": Path, "metavar": "DIR"},
+    "--results": {"choices": RESULTS, "default": "only-missing"},
+    "--workers": {"type": _workers, "default": 0, "metavar": "N|auto"},
+    "--dask": {"metavar": "ADDRESS"},
+    "--regression": {"choices": ("off", "report", "strict"), "default": "off"},
+    "--update-baseline": FLAG,
+    "--promote": FLAG,
+    "--reverify": FLAG,
+}
+HELP = {
+    "--pair": "folder under benchmark/ with a pair.toml, or a path to such a folder; may be repeated "
+    f"(default: {DEFAULT_PAIR})",
+    "--profile": "quick: six ratios, five seeds; full: more ratios and ten seeds; regression (or gate): the small grid "
+    "of the regression check, seven seeds, no reports (default: %(default)s)",
+    "--seeds": "number of seeds, at least 2 (default: by profile)",
+    "--refresh": "embed the chosen pairs again with the models in their pair.toml; vectors of models whose weights a "
+    "server pins by digest are taken from the cache (default: embed only pairs that have no embeddings)",
+    "--reports-dir": "write artifacts under DIR/<pair>/<experiment>/ (default: the pair's own reports/ folder)",
+    "--results": "only-missing: reuse cells stored by earlier runs; always: measure every cell again; only-cache: "
+    "measure nothing and rebuild artifacts from stored cells (default: %(default)s)",
+    "--workers": "measure in this many processes; auto: one per processor (default: in pytest's own process)",
+    "--dask": "measure on an existing Dask cluster, for instance tcp://host:8786",
+    "--regression": "compare the run with the committed baselines, one test result per metric; strict fails on "
+    "regressed, missing or incomparable (default: %(default)s)",
+    "--update-baseline": "write the baselines of the experiments that were run; needs --profile regression, the whole "
+    "grid, a clean tree",
+    "--promote": "copy a complete run made from a clean tree into docs/research/, with a conclusion that binds its "
+    "numbers",
+    "--reverify": "with docs/research: also measure each promoted conclusion again and compare; takes as long as its "
+    "run",
+}
 
 
 def add_options(parser: pytest.Parser) -> None:
     """Add the `embalign` group."""
     group = parser.getgroup("embalign", "embedding-alignment experiments")
-    _add_what(group)
-    _add_how(group)
-    _add_purpose(group)
-
-
-def _add_what(group: pytest.OptionGroup) -> None:
-    group.addoption(
-        "--pair",
-        action="append",
-        metavar="NAME",
-        help=f"folder under benchmark/ with a pair.toml, or a path to such a folder; may be repeated "
-        f"(default: {DEFAULT_PAIR})",
-    )
-    group.addoption(
-        "--profile",
-        choices=(*PROFILES, *ALIASES),
-        default="quick",
-        help="quick: six ratios, five seeds; full: more ratios and ten seeds; regression (or gate): the small grid of "
-        "the regression check, seven seeds, no reports (default: %(default)s)",
-    )
-    group.addoption("--seeds", type=_at_least(2), metavar="N", help="number of seeds, at least 2 (default: by profile)")
-    group.addoption(
-        "--refresh",
-        action="store_true",
-        help="embed the chosen pairs again with the models in their pair.toml; vectors of models whose weights a "
-        "server pins by digest are taken from the cache (default: embed only pairs that have no embeddings)",
-    )
-
-
-def _add_how(group: pytest.OptionGroup) -> None:
-    group.addoption(
-        "--reports-dir",
-        type=Path,
-        metavar="DIR",
-        help="write artifacts under DIR/<pair>/<experiment>/ (default: the pair's own reports/ folder)",
-    )
-    group.addoption(
-        "--results",
-        choices=RESULTS,
-        default="only-missing",
-        help="only-missing: reuse cells stored by earlier runs; always: measure every cell again; only-cache: measure "
-        "nothing and rebuild artifacts from stored cells (default: %(default)s)",
-    )
-    group.addoption(
-        "--workers",
-        type=_workers,
-        default=0,
-        metavar="N|auto",
-        help="measure in this many processes; auto: one per processor (default: in pytest's own process)",
-    )
-    group.addoption(
-        "--dask", metavar="ADDRESS", help="measure on an existing Dask cluster, for instance tcp://host:8786"
-    )
-
-
-def _add_purpose(group: pytest.OptionGroup) -> None:
-    group.addoption(
-        "--regression",
-        choices=("off", "report", "strict"),
-        default="off",
-        help="compare the run with the committed baselines, one test result per metric; strict fails on regressed, "
-        "missing or incomparable (default: %(default)s)",
-    )
-    group.addoption(
-        "--update-baseline",
-        action="store_true",
-        help="write the baselines of the experiments that were run; needs --profile regression, the whole grid, a "
-        "clean tree",
-    )
-    group.addoption(
-        "--promote",
-        action="store_true",
-        help="copy a complete run made from a clean tree into docs/research/, with a conclusion that binds its numbers",
-    )
-    group.addoption(
-        "--reverify",
-        action="store_true",
-        help="with docs/research: also measure each promoted conclusion again and compare; takes as long as its run",
-    )
+    for name, settings in OPTIONS.items():
+        group.addoption(name, help=HELP[name], **settings)
 
 
 def read_options(config: pytest.Config, *, worker: bool) -> Options:
@@ -113,16 +89,10 @@ def read_options(config: pytest.Config, *, worker: bool) -> Options:
         root=config.rootpath,
         pairs=chosen("pair") or [DEFAULT_PAIR],
         profile=profile,
-        seeds=chosen("seeds"),
-        results=chosen("results"),
-        reports_dir=chosen("reports_dir"),
         workers=0 if worker else chosen("workers"),
         dask=None if worker else chosen("dask"),
-        refresh=chosen("refresh"),
-        regression=chosen("regression"),
-        update_baseline=chosen("update_baseline"),
-        promote=chosen("promote"),
         arguments=config.invocation_params.args,
+        **{name: chosen(name) for name in AS_CHOSEN},
     )
 
 
@@ -147,16 +117,3 @@ def _clash(chosen: Callable[..., Any], profile: str) -> str | None:
             "--promote: the small grid of the regression check is too small for a conclusion; choose another --profile"
         )
     return None
-
-
-def _at_least(smallest: int) -> Callable[[str], int]:
-    def parse(text: str) -> int:
-        if not text.isdecimal() or int(text) < smallest:
-            raise argparse.ArgumentTypeError(f"{text!r} is not a whole number of at least {smallest}")
-        return int(text)
-
-    return parse
-
-
-def _workers(text: str) -> int:
-    return int(cpu_count()) if text == "auto" else _at_least(1)(text)

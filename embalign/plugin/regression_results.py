@@ -51,13 +51,8 @@ def _verdicts(runner: Runner) -> Verdicts:
 def _log_result(config: pytest.Config, nodeid: str, failure: str | None) -> None:
     phases: tuple[Literal["setup", "call", "teardown"], ...] = ("setup", "call", "teardown")
     for when in phases:
-        outcome: Literal["passed", "failed"] = "failed" if failure and when == "call" else "passed"
+        words = failure if when == "call" else None
         report = pytest.TestReport(
-            nodeid=nodeid,
-            location=(nodeid, None, nodeid),
-            keywords={},
-            outcome=outcome,
-            longrepr=failure if outcome == "failed" else None,
-            when=when,
+            nodeid, (nodeid, None, nodeid), {}, outcome="failed" if words else "passed", longrepr=words, when=when
         )
         config.hook.pytest_runtest_logreport(report=report)

@@ -65,7 +65,7 @@ def read_baseline(path: Path) -> Baseline:
 
 def fingerprints(run: Run) -> dict[str, str]:
     """Return what must be equal for two runs to be comparable: training settings, data and embeddings, profile."""
-    config = json.dumps(dataclasses.asdict(run.training), sort_keys=True)
+    config = json.dumps(dataclasses.asdict(run.experiment.training), sort_keys=True)
     return {
         "config": hashlib.sha256(config.encode()).hexdigest(),
         "data": run.data_digest,

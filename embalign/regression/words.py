@@ -6,6 +6,11 @@ from collections.abc import Sequence
 
 from embalign.verdicts.regression import RegressionVerdict
 
+REMEDIES = {
+    "regressed": "; fix the regression; if the drop is intended, rerun with --update-baseline and commit",
+    "improved": "; if no fault causes the gain, the baseline is stale: rerun with --update-baseline and commit",
+}
+
 
 def explain(pair: str, experiment: str, verdict: RegressionVerdict) -> str:
     """Return one line that names metric, size, limit and, where it fails, the remedy."""
@@ -17,15 +22,7 @@ def explain(pair: str, experiment: str, verdict: RegressionVerdict) -> str:
         f"{name}: {verdict.effect:+.5f} (95 % interval {low:+.5f} to {high:+.5f}, Holm p {verdict.p_holm:.2g}, "
         f"{verdict.seeds} seeds), limit {verdict.limit:g}"
     )
-    match verdict.kind:
-        case "regressed":
-            return f"{size}; fix the regression; if the drop is intended, rerun with --update-baseline and commit"
-        case "improved":
-            return (
-                f"{size}; if no fault causes the gain, the baseline is stale: rerun with --update-baseline and commit"
-            )
-        case _:
-            return size
+    return size + REMEDIES.get(verdict.kind, "")
 
 
 def summary(verdicts: Sequence[tuple[str, str, RegressionVerdict]]) -> str:
@@ -38,11 +35,8 @@ def summary(verdicts: Sequence[tuple[str, str, RegressionVerdict]]) -> str:
     ]
     for pair, experiment, found in verdicts:
         low, high = found.interval
-        numbers = (
-            ["", "", ""] if found.detail else [f"{found.effect:+.5f}", f"{low:+.5f} to {high:+.5f}", f"{found.limit:g}"]
-        )
-        lines.append(f"| {experiment} | {pair} | {found.metric} | {found.kind} | {' | '.join(numbers)} |")
-    notes = dict.fromkeys(
-        f"{experiment} on {pair}: {found.detail}" for pair, experiment, found in verdicts if found.detail
-    )
-    return "\n".join([*lines, "", *notes]) + "\n"
+        numbers = f"{found.effect:+.5f} | {low:+.5f} to {high:+.5f} | {found.limit:g}"
+        shown = " |  | " if found.detail else numbers
+        lines.append(f"| {experiment} | {pair} | {found.metric} | {found.kind} | {shown} |")
+    notes = [f"{experiment} on {pair}: {found.detail}" for pair, experiment, found in verdicts if found.detail]
+    return "\n".join([*lines, "", *dict.fromkeys(notes)]) + "\n"

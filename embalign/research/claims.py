@@ -12,22 +12,22 @@ conclusion.toml holds one entry per number, in reading order:
 
 `where` selects rows of a CSV and `minus` or `over` a second set, for a difference or a ratio; `fn` is value (one row),
 mean, std, min, max or count. `path` walks a JSON file. The value, times a `scale` of 100 for percent, printed in
-`format`, must be `text`. Imports the standard library only.
+`format`, must be `text`.
 """
 
 from __future__ import annotations
 
 import csv
-import dataclasses
 import functools
 import json
 import math
 import re
 import statistics
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
+
+import msgspec
 
 from embalign.errors import ClaimError
 
@@ -41,24 +41,40 @@ FUNCTIONS: Mapping[str, Callable[[Sequence[float]], float]] = {
 }
 # Few formats, so that each number can be printed in one way only: digits after the point, or three significant ones.
 FORMAT = re.compile(r"\+?\.[0-5]f|\.3g|g")
-SCALES = (1, 100)
-OF_A_CSV = ("minus", "over", "col", "fn")
+Word = Annotated[str, msgspec.Meta(min_length=1)]
 
 
-@dataclass(frozen=True, kw_only=True)
-class Claim:
+class Claim(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, omit_defaults=True):
     """One number: as it is printed (`text`), and how it is computed."""
 
-    text: str = ""
-    file: str
-    path: str = ""
-    where: str = ""
-    minus: str = ""
-    over: str = ""
-    col: str = ""
+    text: Word = ""
+    file: Word
+    path: Word = ""
+    where: Word = ""
+    minus: Word = ""
+    over: Word = ""
+    col: Word = ""
     fn: str = "value"
     scale: int = 1
     format: str
+
+    def __post_init__(self) -> None:
+        of_a_csv = {"minus": self.minus, "over": self.over, "col": self.col, "fn": self.fn != "value"}
+        unused = [name for name, value in of_a_csv.items() if value]
+        if bool(self.path) == bool(self.where):
+            raise ValueError("needs either path (of a JSON file) or where (of a CSV)")
+        if self.path and unused:
+            raise ValueError(f"{unused[0]} says nothing beside path")
+        if self.minus and self.over:
+            raise ValueError("choose one of minus and over")
+        if self.fn not in FUNCTIONS:
+            raise ValueError(f"fn is not one of {', '.join(FUNCTIONS)}")
+        if self.where and (self.fn == "count") == bool(self.col):
+            raise ValueError("fn = count counts rows and takes no col; every other fn needs one")
+        if self.scale not in (1, 100):
+            raise ValueError("scale is neither 1 nor 100")
+        if not FORMAT.fullmatch(self.format):
+            raise ValueError("format is not one of .0f to .5f, with + or without, .3g, g")
 
     def computed(self, folder: Path) -> str:
         """Return the number as the raw data in `folder` give it. Raises ClaimError."""
@@ -72,20 +88,15 @@ class Claim:
         except (LookupError, ValueError, TypeError, ArithmeticError, OSError, csv.Error) as error:
             raise ClaimError(f"{self} cannot be computed ({type(error).__name__}: {error})") from None
 
-    def table(self) -> dict[str, str | int]:
-        """Return the entry of conclusion.toml, without the fields that have their default."""
-        fields = {field.name: (getattr(self, field.name), field.default) for field in dataclasses.fields(self)}
-        return {name: value for name, (value, default) in fields.items() if value != default}
-
     def __str__(self) -> str:
-        return ", ".join(f"{name} = {json.dumps(value, ensure_ascii=False)}" for name, value in self.table().items())
+        return _quoted(msgspec.to_builtins(self))
 
     def _value(self, folder: Path) -> float:
         path = folder / self.file
         if not path.resolve().is_relative_to(folder.resolve()):
             raise ValueError("the file lies outside the conclusion's folder")
         if self.path:
-            return _walk(_content(path), self.path)
+            return _walk(read_raw(path), self.path)
         first = self._reduced(path, self.where)
         if self.minus:
             return first - self._reduced(path, self.minus)
@@ -94,7 +105,7 @@ class Claim:
         return first
 
     def _reduced(self, path: Path, where: str) -> float:
-        rows = _selected(_content(path), where)
+        rows = _selected(read_raw(path), where)
         if not rows:
             raise ValueError(f"no row has {where}")
         if self.fn == "count":
@@ -107,31 +118,10 @@ class Claim:
 
 def parse(table: Mapping[str, Any]) -> Claim:
     """Return the claim that an entry of conclusion.toml makes. Raises ClaimError: too little, too much, unknown."""
-    said = ", ".join(f"{name} = {value!r}" for name, value in table.items())
-    known = {field.name: int if field.name == "scale" else str for field in dataclasses.fields(Claim)}
-    for name, value in table.items():
-        if name not in known:
-            raise ClaimError(f"claim {said}: unknown {name!r}; known are {', '.join(known)}")
-        if type(value) is not known[name] or value == "":
-            raise ClaimError(f"claim {said}: {name} must be {'a whole number' if name == 'scale' else 'a string'}")
-    if missing := [name for name in ("file", "format") if name not in table]:
-        raise ClaimError(f"claim {said}: {missing[0]} is missing")
-    if ("path" in table) == ("where" in table):
-        raise ClaimError(f"claim {said}: needs either path (of a JSON file) or where (of a CSV)")
-    if unused := [name for name in OF_A_CSV if name in table and "path" in table]:
-        raise ClaimError(f"claim {said}: {unused[0]} says nothing beside path")
-    if "minus" in table and "over" in table:
-        raise ClaimError(f"claim {said}: choose one of minus and over")
-    claim = Claim(**table)
-    if claim.fn not in FUNCTIONS:
-        raise ClaimError(f"claim {said}: fn is not one of {', '.join(FUNCTIONS)}")
-    if claim.where and (claim.fn == "count") == bool(claim.col):
-        raise ClaimError(f"claim {said}: fn = count counts rows and takes no col; every other fn needs one")
-    if claim.scale not in SCALES:
-        raise ClaimError(f"claim {said}: scale is neither 1 nor 100")
-    if not FORMAT.fullmatch(claim.format):
-        raise ClaimError(f"claim {said}: format is not one of .0f to .5f, with + or without, .3g, g")
-    return claim
+    try:
+        return msgspec.convert(table, Claim)
+    except msgspec.ValidationError as error:
+        raise ClaimError(f"claim {_quoted(table)}: {error}") from None
 
 
 class Binder:
@@ -145,8 +135,12 @@ class Binder:
         """Record a claim and return its number as printed. Raises ClaimError."""
         claim = parse(fields)
         text = claim.computed(self._folder)
-        self.claims.append(dataclasses.replace(claim, text=text))
+        self.claims.append(msgspec.structs.replace(claim, text=text))
         return text
+
+
+def _quoted(table: Mapping[str, Any]) -> str:
+    return ", ".join(f"{name} = {json.dumps(value, ensure_ascii=False)}" for name, value in table.items())
 
 
 def _walk(content: Any, path: str) -> float:
@@ -169,7 +163,8 @@ def _same(found: str, wanted: str) -> bool:
         return found == wanted
 
 
-def _content(path: Path) -> Any:
+def read_raw(path: Path) -> Any:
+    """Return what a JSON file holds, or the rows of a CSV as dictionaries of strings."""
     return _read(path, path.stat().st_mtime_ns, path.stat().st_size)
 
 

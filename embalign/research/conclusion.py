@@ -7,40 +7,22 @@ the files, the pair and each other, without torch.
 
 from __future__ import annotations
 
-import csv
-import json
 import re
 import tomllib
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
+
+import msgspec
 
 from embalign.errors import ClaimError, ConclusionError, PairError
-from embalign.experiments.tables import rerun_command
+from embalign.experiments.grid import rerun_command
 from embalign.pairs.pair import pair_digest
-from embalign.pairs.provenance import file_digest, line_ends_hint
-from embalign.research.claims import Claim, parse
+from embalign.pairs.provenance import ROLES, file_digest, line_ends_hint
+from embalign.research.claims import Claim, read_raw
 from embalign.research.numbers import check_numbers
 
-NEEDED = {
-    "title": str,
-    "date": str,
-    "experiment": str,
-    "pair": str,
-    "profile": str,
-    "command": str,
-    "seeds": list,
-    "commit": str,
-    "data": str,
-    "pair_sha256": str,
-    "raw": list,
-    "figures": list,
-    "config": dict,
-    "sha256": dict,
-    "names": list,
-    "claims": list,
-}
 TEXT, MACHINE_READABLE = "README.md", "conclusion.toml"
 FENCE = re.compile(r"^```\n(.*?)^```$", re.DOTALL | re.MULTILINE)
 IMAGE = re.compile(r"!\[[^\]]*\]\(([^)]*)\)")
@@ -50,13 +32,36 @@ REFERENCE = re.compile(r"^ {0,3}\[[^\]]+\]:.*$", re.MULTILINE)
 CUT_OFF = re.compile(r"[A-Za-z]+@\d+")
 
 
+Files = Annotated[list[str], msgspec.Meta(min_length=1)]
+
+
+class About(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """What conclusion.toml holds: the run, the SHA-256 of each file, and how each number is computed."""
+
+    title: str
+    date: str
+    experiment: str
+    pair: str
+    profile: str
+    seeds: list[int]
+    commit: str
+    data: str
+    pair_sha256: str
+    raw: Files
+    figures: Files
+    names: list[str]
+    command: str
+    config: dict[str, Any]
+    sha256: dict[str, str]
+    claims: list[Claim]
+
+
 @dataclass(frozen=True)
 class Conclusion:
-    """A conclusion's folder, what its conclusion.toml says of the run and of each number, and its text."""
+    """A conclusion's folder, what its conclusion.toml says, and its text."""
 
     folder: Path
-    about: Mapping[str, Any]
-    claims: Sequence[Claim]
+    about: About
     text: str
 
 
@@ -64,78 +69,75 @@ def read_conclusion(folder: Path) -> Conclusion:
     """Return the conclusion in a folder. Raises ConclusionError for a file missing, unreadable or incomplete."""
     path = folder / MACHINE_READABLE
     try:
-        about = tomllib.loads(path.read_text(encoding="utf-8"))
-        text = (folder / TEXT).read_text(encoding="utf-8")
+        about = msgspec.convert(tomllib.loads(path.read_text(encoding="utf-8")), About)
+        return Conclusion(folder, about, (folder / TEXT).read_text(encoding="utf-8"))
     except OSError as error:
         raise ConclusionError(f"{folder.name}: {TEXT} and {MACHINE_READABLE} belong together ({error})") from None
+    except msgspec.ValidationError as error:
+        raise ConclusionError(f"{path}: {error}") from None
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         raise ConclusionError(f"{path}: not TOML, or not UTF-8 ({error})") from None
-    for name, kind in NEEDED.items():
-        if not isinstance(about.get(name), kind):
-            raise ConclusionError(f"{path}: needs {name} ({kind.__name__}), found {about.get(name)!r}")
-    if unknown := set(about) - set(NEEDED):
-        raise ConclusionError(f"{path}: has an unknown {sorted(unknown)[0]!r}")
-    try:
-        claims = [parse(table) for table in about.pop("claims")]
-    except (ClaimError, AttributeError) as error:
-        raise ConclusionError(f"{path}: {error}") from None
-    return Conclusion(folder, about, claims, text)
+
+
+def recorded(provenance: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the fields of conclusion.toml that a run's provenance determines."""
+    return {
+        "experiment": provenance["experiment"],
+        "pair": provenance["pair"],
+        "profile": provenance["profile"],
+        "seeds": provenance["seeds"],
+        "commit": provenance["commit"]["id"],
+        "data": provenance.get("folder", f"benchmark/{provenance['pair']}"),
+        "pair_sha256": provenance["data"]["pair_sha256"],
+        "command": rerun_command(provenance["experiment"], provenance),
+        "config": provenance["config"],
+    }
+
+
+def names_of(provenance: Mapping[str, Any]) -> list[str | None]:
+    """Return the names of the pair and of its models, None for a model without a name."""
+    return [provenance["pair"], *((provenance["data"].get(role) or {}).get("model") for role in ROLES)]
 
 
 def check_provenance(found: Conclusion, root: Path) -> None:
     """Raise ConclusionError unless conclusion.toml, provenance.json and the pair's data agree on what was run."""
     about, path = found.about, found.folder / "provenance.json"
     try:
-        provenance = json.loads(path.read_text(encoding="utf-8"))
-        recorded = {
-            "experiment": provenance["experiment"],
-            "pair": provenance["pair"],
-            "profile": provenance["profile"],
-            "seeds": provenance["seeds"],
-            "config": provenance["config"],
-            "commit": provenance["commit"]["id"],
-            "data": provenance.get("folder", f"benchmark/{provenance['pair']}"),
-            "pair_sha256": provenance["data"]["pair_sha256"],
-        }
-        models = [(provenance["data"].get(role) or {}).get("model") for role in ("draft", "teacher")]
+        provenance = read_raw(path)
+        of_the_run, known = recorded(provenance), names_of(provenance)
         clean = provenance["commit"]["dirty"] is False
         artifacts = dict(provenance["artifacts"])
-    except (OSError, ValueError, KeyError, TypeError) as error:
+    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
         raise ConclusionError(f"{path}: not a run's provenance ({error!r})") from None
-    for name, value in recorded.items():
-        if about[name] != value:
-            raise ConclusionError(f"{name}: conclusion.toml says {about[name]!r}, provenance.json {value!r}")
+    for name, value in of_the_run.items():
+        if (said := getattr(about, name)) != value:
+            raise ConclusionError(f"{name}: conclusion.toml says {said!r}, provenance.json {value!r}")
     if not clean:
         raise ConclusionError("the run was made from a tree that differed from its commit")
-    if about["command"] != (command := rerun_command(provenance["experiment"], provenance)):
-        raise ConclusionError(f"command: conclusion.toml says {about['command']!r}, the run was {command!r}")
-    known = {about["pair"], *models}
-    if unknown := [name for name in about["names"] if name not in known and not CUT_OFF.fullmatch(name)]:
+    if unknown := [name for name in about.names if name not in known and not CUT_OFF.fullmatch(name)]:
         raise ConclusionError(
             f"names: {unknown[0]!r} is neither the pair, nor one of its models, nor a metric at a cut-off"
         )
-    place = f"{about['date']}-{about['experiment']}-{about['pair']}"
+    place = f"{about.date}-{about.experiment}-{about.pair}"
     if found.folder.name != place and not found.folder.name.startswith(f"{place}."):  # where it is being built
         raise ConclusionError(f"the folder is named {found.folder.name!r}; by conclusion.toml it is {place!r}")
-    for name in (*about["raw"], *about["figures"]):
-        if artifacts.get(name) != about["sha256"].get(name):
+    for name in (*about.raw, *about.figures):
+        if artifacts.get(name) != about.sha256.get(name):
             raise ConclusionError(f"{name}: its SHA-256 in conclusion.toml is not the run's own")
-    data = (root / about["data"]).resolve()
+    data = (root / about.data).resolve()
     if not data.is_relative_to(root.resolve()):
-        raise ConclusionError(f"data: {about['data']!r} lies outside the repository")
+        raise ConclusionError(f"data: {about.data!r} lies outside the repository")
     try:
         digest = pair_digest(data)
     except (PairError, OSError) as error:
-        raise ConclusionError(f"data: {about['data']!r} cannot be read ({error})") from None
-    if digest != about["pair_sha256"]:
-        raise ConclusionError(
-            f"data: {about['data']} has SHA-256 {digest}, conclusion.toml says {about['pair_sha256']}"
-        )
+        raise ConclusionError(f"data: {about.data!r} cannot be read ({error})") from None
+    if digest != about.pair_sha256:
+        raise ConclusionError(f"data: {about.data} has SHA-256 {digest}, conclusion.toml says {about.pair_sha256}")
 
 
 def check_files(found: Conclusion) -> None:
     """Raise ConclusionError unless the folder holds exactly the files that conclusion.toml digests, unchanged."""
-    digests: Mapping[str, str] = found.about["sha256"]
+    digests: Mapping[str, str] = found.about.sha256
     present = {path.name for path in found.folder.iterdir()} - {TEXT, MACHINE_READABLE}
     if missing := sorted(set(digests) - present):
         raise ConclusionError(f"{missing[0]}: named in conclusion.toml, but not there")
@@ -145,10 +147,7 @@ def check_files(found: Conclusion) -> None:
         if (actual := file_digest(found.folder / name)) != digest:
             hint = line_ends_hint(found.folder / name, digest)
             raise ConclusionError(f"{name}: its SHA-256 is {actual}, conclusion.toml says {digest}{hint}")
-    for role in ("raw", "figures"):
-        if not found.about[role] or not set(found.about[role]) <= set(digests):
-            raise ConclusionError(f"{role}: names no file, or one without a digest")
-    expected = {"provenance.json", *found.about["raw"], *found.about["figures"]}
+    expected = {"provenance.json", *found.about.raw, *found.about.figures}
     if expected != set(digests):
         raise ConclusionError(
             f"sha256: {sorted(set(digests) ^ expected)[0]} is neither raw data nor figure, or has none"
@@ -157,17 +156,16 @@ def check_files(found: Conclusion) -> None:
 
 def check_cells(found: Conclusion) -> None:
     """Raise ConclusionError if a failed cell or another set of seeds is hidden in the raw data."""
-    seeds = set(found.about["seeds"])
+    seeds = set(found.about.seeds)
     seen: set[int] = set()
-    for name in found.about["raw"]:
+    for name in found.about.raw:
         if not name.endswith(".csv"):
             continue
-        with (found.folder / name).open(encoding="utf-8", newline="") as file:
-            for row in csv.DictReader(file):
-                if row.get("status") != "ok":
-                    raise ConclusionError(f"{name}: a cell has the status {row.get('status')!r}")
-                if "seed" in row:
-                    seen.add(int(row["seed"]))
+        for row in read_raw(found.folder / name):
+            if row.get("status") != "ok":
+                raise ConclusionError(f"{name}: a cell has the status {row.get('status')!r}")
+            if "seed" in row:
+                seen.add(int(row["seed"]))
     if seen != seeds:
         raise ConclusionError(f"seeds: conclusion.toml says {sorted(seeds)}, the raw data have {sorted(seen)}")
 
@@ -175,21 +173,21 @@ def check_cells(found: Conclusion) -> None:
 def check_text(found: Conclusion) -> None:
     """Raise ConclusionError unless the text shows title, command, figures and numbers that are those of the run."""
     about, text = found.about, found.text
-    if not text.startswith(f"# {about['title']}\n"):
-        raise ConclusionError(f"title: README.md does not open with {about['title']!r}")
+    if not text.startswith(f"# {about.title}\n"):
+        raise ConclusionError(f"title: README.md does not open with {about.title!r}")
     if "<!--" in text:
         raise ConclusionError("README.md has a comment; what machines read belongs into conclusion.toml")
     for block in FENCE.findall(text):
-        if block.strip() != about["command"]:
-            raise ConclusionError(f"command: README.md says {block.strip()!r}, conclusion.toml {about['command']!r}")
+        if block.strip() != about.command:
+            raise ConclusionError(f"command: README.md says {block.strip()!r}, conclusion.toml {about.command!r}")
     for target in LINK.findall(text):
         if "://" not in target and not (found.folder / target).exists():
             raise ConclusionError(f"README.md links to {target}, which is not there")
     if reference := REFERENCE.search(text):
         raise ConclusionError(f"README.md, {reference.group(0)!r}: write the link where it is used")
     shown = sorted(IMAGE.findall(text))
-    if shown != sorted(about["figures"]):
-        raise ConclusionError(f"figures: README.md shows {shown}, conclusion.toml names {about['figures']}")
+    if shown != sorted(about.figures):
+        raise ConclusionError(f"figures: README.md shows {shown}, conclusion.toml names {about.figures}")
     if shown != sorted(FIGURE.findall(text)):
         raise ConclusionError(f"figures: README.md must show each of {shown} on a line of its own")
     check_claims(found)
@@ -197,17 +195,17 @@ def check_text(found: Conclusion) -> None:
 
 def check_claims(found: Conclusion) -> None:
     """Raise ConclusionError for a number of the text that is not the next claim's, or not that of the raw data."""
-    names = found.about["names"]
+    names = found.about.names
     if bare := [name for name in names if not re.search(r"[^\W\d]", name)]:
         raise ConclusionError(f"names: {bare[0]!r} is a number, not a name with digits in it")
-    for place, claim in enumerate(found.claims, start=1):
-        if claim.file not in found.about["raw"]:
+    for place, claim in enumerate(found.about.claims, start=1):
+        if claim.file not in found.about.raw:
             raise ConclusionError(f"conclusion.toml, claim {place} ({claim}): {claim.file!r} is not among the raw data")
     try:
-        check_numbers(FENCE.sub(" ", found.text), found.claims, found.folder, names)
+        check_numbers(FENCE.sub(" ", found.text), found.about.claims, found.folder, names)
     except ClaimError as error:
         raise ConclusionError(str(error)) from None
-    if not found.claims:
+    if not found.about.claims:
         raise ConclusionError("README.md binds no number: a conclusion rests on at least one of the raw data")
 
 

@@ -2,7 +2,7 @@
 
 Every word with a digit in it is a number, except a listed name (models, pairs, metrics at a cut-off) and the target of
 a link. It must stand by itself, without sign, unit or letter beside it, and be the `text` of the next claim. Numbers in
-words cannot be bound and fail. What other words say ("refuted") is the author's. Imports the standard library only.
+words cannot be bound and fail. What other words say ("refuted") is the author's.
 """
 
 from __future__ import annotations

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import csv
 import datetime
 import json
 import math
@@ -15,15 +14,16 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, cast
 
+import msgspec
+
 from embalign.durable import move_all
 from embalign.errors import ClaimError, ConclusionError
-from embalign.experiments.tables import rerun_command
 from embalign.pairs.provenance import file_digest
-from embalign.research.claims import Binder, Claim
-from embalign.research.conclusion import MACHINE_READABLE, TEXT, Conclusion, verify
+from embalign.research.claims import Binder, read_raw
+from embalign.research.conclusion import MACHINE_READABLE, TEXT, About, Conclusion, names_of, recorded, verify
 from embalign.research.numbers import reads_as_number
 from embalign.runs.artifacts import report_folder
-from embalign.runs.provenance import clean_commit, machine
+from embalign.runs.provenance import commit, id_if_clean, machine
 from embalign.runs.run import Run
 
 TOLERANCE = 1e-3  # of a number measured on another type of machine
@@ -68,10 +68,10 @@ def promote_runs(runs: Sequence[Run], *, passed: bool) -> list[str]:
 def promote(source: Path, root: Path, conclude: Conclude) -> Path:
     """Copy the artifacts in `source` to docs/research/<date>-<experiment>-<pair>/ with a conclusion; return the folder.
 
-    `conclude` writes title, text and names from the copied files.XX
+    `conclude` writes title, text and names from the copied files.
     """
-    provenance = json.loads((source / "provenance.json").read_text(encoding="utf-8"))
-    if clean_commit(root) is None or provenance["commit"]["dirty"] is not False:
+    provenance = read_raw(source / "provenance.json")
+    if id_if_clean(commit(root)) is None or id_if_clean(provenance["commit"]) is None:
         raise ConclusionError(
             "not promoted: the tree differs from its commit (or git is missing); commit, then run again"
         )
@@ -111,26 +111,19 @@ def write_conclusion(folder: Path, provenance: Mapping[str, Any], date: str, con
     digests = {path.name: file_digest(path) for path in sorted(folder.iterdir())}
     bind = Binder(folder)
     title, text, names = conclude(folder, provenance, bind)
-    named = [provenance["pair"], *((provenance["data"].get(role) or {}).get("model") for role in ("draft", "teacher"))]
-    names = [*(name for name in named if name and name in f"{title} {text}" and reads_as_number(name)), *names]
-    about = {
-        "title": title,
-        "date": date,
-        "experiment": provenance["experiment"],
-        "pair": provenance["pair"],
-        "profile": provenance["profile"],
-        "seeds": provenance["seeds"],
-        "commit": provenance["commit"]["id"],
-        "data": provenance.get("folder", f"benchmark/{provenance['pair']}"),
-        "pair_sha256": provenance["data"]["pair_sha256"],
-        "raw": [file for file in digests if not file.endswith(".png") and file != "provenance.json"],
-        "figures": [file for file in digests if file.endswith(".png")],
-        "names": list(dict.fromkeys(names)),
-        "command": rerun_command(provenance["experiment"], provenance),
-    }
-    machine_readable = _toml(about, {"config": provenance["config"], "sha256": digests}, bind.claims)
-    (folder / MACHINE_READABLE).write_text(machine_readable, encoding="utf-8")
-    again = f"## Run it again\n\n```\n{about['command']}\n```"
+    held = [name for name in names_of(provenance) if name and name in f"{title} {text}" and reads_as_number(name)]
+    about = About(
+        title=title,
+        date=date,
+        raw=[file for file in digests if not file.endswith(".png") and file != "provenance.json"],
+        figures=[file for file in digests if file.endswith(".png")],
+        names=list(dict.fromkeys([*held, *names])),
+        sha256=digests,
+        claims=bind.claims,
+        **recorded(provenance),
+    )
+    (folder / MACHINE_READABLE).write_text(_toml(about), encoding="utf-8")
+    again = f"## Run it again\n\n```\n{about.command}\n```"
     (folder / TEXT).write_text(f"# {title}\n\n{text.strip()}\n\n{again}\n", encoding="utf-8")
 
 
@@ -142,16 +135,16 @@ def reverify(found: Conclusion, root: Path) -> str:
     """
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
-        words = found.about["command"].split()[1:]
+        words = found.about.command.split()[1:]
         command = [sys.executable, "-m", "pytest", *words, "--reports-dir", name, "--workers", "auto", "-q"]
         done = subprocess.run(command, cwd=root, capture_output=True, text=True, check=False)
-        fresh = folder / found.about["pair"] / found.about["experiment"]
+        fresh = folder / found.about.pair / found.about.experiment
         if done.returncode != 0 or not (fresh / "provenance.json").is_file():
             raise ConclusionError(f"the run did not finish: {done.stdout[-500:]}{done.stderr[-500:]}")
-        recorded = json.loads((found.folder / "provenance.json").read_text(encoding="utf-8"))
-        same = all(recorded["machine"][key] == machine()[key] for key in ("processor", "architecture"))
-        for file in (*found.about["raw"], *found.about["figures"]):
-            if same and file_digest(fresh / file) != found.about["sha256"][file]:
+        before = read_raw(found.folder / "provenance.json")
+        same = all(before["machine"][key] == machine()[key] for key in ("processor", "architecture"))
+        for file in (*found.about.raw, *found.about.figures):
+            if same and file_digest(fresh / file) != found.about.sha256[file]:
                 raise ConclusionError(f"{file}: measured again on the same type of machine, it is not the same")
             if not same and file.endswith(".csv"):
                 _close(found.folder / file, fresh / file)
@@ -159,8 +152,7 @@ def reverify(found: Conclusion, root: Path) -> str:
 
 
 def _close(before: Path, after: Path) -> None:
-    with before.open(encoding="utf-8", newline="") as one, after.open(encoding="utf-8", newline="") as other:
-        left, right = list(csv.DictReader(one)), list(csv.DictReader(other))
+    left, right = read_raw(before), read_raw(after)
     if len(left) != len(right):
         raise ConclusionError(f"{before.name}: {len(right)} rows measured again, {len(left)} promoted")
     for number, (old, new) in enumerate(zip(left, right, strict=True), start=2):
@@ -177,12 +169,13 @@ def _close(before: Path, after: Path) -> None:
                 )
 
 
-def _toml(values: Mapping[str, Any], tables: Mapping[str, Mapping[str, Any]], claims: Sequence[Claim]) -> str:
+def _toml(about: About) -> str:
+    values = msgspec.to_builtins(about)
+    tables = [(f"[{name}]", values.pop(name)) for name in ("config", "sha256")]
+    tables += [("[[claims]]", claim) for claim in values.pop("claims")]
     lines = _toml_lines(values)
-    for name, table in tables.items():
-        lines += ["", f"[{name}]", *_toml_lines(table)]
-    for claim in claims:
-        lines += ["", "[[claims]]", *_toml_lines(claim.table())]
+    for header, table in tables:
+        lines += ["", header, *_toml_lines(table)]
     return "\n".join(lines) + "\n"
 
 

@@ -15,6 +15,7 @@ from typing import Any
 
 from embalign.durable import move_all, own_folder
 from embalign.lazy import lazy
+from embalign.pairs.provenance import ROLES
 from embalign.runs import provenance
 from embalign.runs.run import Run
 
@@ -34,7 +35,7 @@ def publish(run: Run) -> list[str]:
     if len(run.failed) == len(run.outcomes):
         left = f"artifacts in {_shown(canonical, run.root)} are unchanged"
         return [f"{name}: none of its cells could be measured; {left}"]
-    base, about = run.reports_base(), run.describe()
+    base, about = run.reports_base(), provenance.describe(run)
     aside = canonical.parent != base
     if aside:
         own_folder(canonical.parent)
@@ -94,7 +95,7 @@ def _partial_folder(run: Run) -> Path:
 
 
 def _unverified(data: Mapping[str, Any]) -> str:
-    roles = [role for role in ("draft", "teacher") if (data.get(role) or {}).get("verified") is False]
+    roles = [role for role in ROLES if (data.get(role) or {}).get("verified") is False]
     if not roles:
         return ""
     return f"embeddings of {' and '.join(roles)} come from an unverified server: no digest pins the model's weights"

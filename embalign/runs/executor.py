@@ -8,11 +8,10 @@ from __future__ import annotations
 
 import contextlib
 import functools
-import threading
 from collections.abc import Callable
-from concurrent.futures import CancelledError, Future, wait
-from queue import SimpleQueue
-from typing import Any, Protocol
+from concurrent.futures import CancelledError, Future, ThreadPoolExecutor, wait
+from queue import LifoQueue
+from typing import Any
 
 from embalign.errors import ExecutorError
 from embalign.evaluation.measurement import Measurement
@@ -28,19 +27,6 @@ parse_address = lazy("distributed.comm.addressing").parse_address
 get_backend = lazy("distributed.comm.registry").get_backend
 
 LOOK_SECONDS = 1.0  # between two looks at whether the cluster is still there
-
-
-class CellExecutor(Protocol):
-    """What the session needs of an executor."""
-
-    def submit(self, table: Table, cell: Cell) -> Future[Measurement]:
-        """Start measuring a cell and return its future."""
-
-    def result(self, future: Future[Measurement]) -> Measurement:
-        """Wait for a cell's row. Raises CancelledError for one that will not come, or what the cell raised."""
-
-    def shutdown(self) -> None:
-        """Stop at once; cells that have not finished are dropped."""
 
 
 def measure_from_value(table: Table, cell: Cell, pair: Any) -> Measurement:
@@ -62,52 +48,36 @@ class LocalExecutor:
 
     def __init__(self, workers: int, source: Callable[[str], tuple[str, str]]) -> None:
         self._source = source
-        self._futures: list[Future[Measurement]] = []
-        self._waiting: SimpleQueue[tuple[Future[Measurement], tuple[Any, ...]] | None] = SimpleQueue()
         self._workers = [Worker() for _ in range(workers)]
-        self._threads = [threading.Thread(target=self._drive, args=(worker,), daemon=True) for worker in self._workers]
-        for thread in self._threads:
-            thread.start()
+        self._idle: LifoQueue[Worker] = LifoQueue()
+        for worker in self._workers:
+            self._idle.put(worker)
+        self._threads = ThreadPoolExecutor(workers)
 
     def submit(self, table: Table, cell: Cell) -> Future[Measurement]:
         """Queue a cell; it starts as soon as a worker is free."""
-        future: Future[Measurement] = Future()
-        self._futures.append(future)
-        self._waiting.put((future, (table, cell, *self._source(cell.pair))))
-        return future
+        return self._threads.submit(self._measure, table, cell, *self._source(cell.pair))
 
     def result(self, future: Future[Measurement]) -> Measurement:
-        """Wait for a cell's row."""
+        """Wait for a cell's measurement. Raises what the cell raised, or CancelledError after `shutdown`."""
         return future.result()
 
     def shutdown(self) -> None:
-        """Kill the workers; futures that have not finished are cancelled."""
-        for future in self._futures:
-            future.cancel()
+        """Kill the workers at once; cells that have not finished are dropped."""
         for worker in self._workers:
             worker.stop()
-            self._waiting.put(None)
-        for thread in self._threads:
-            thread.join(timeout=5)
+        self._threads.shutdown(cancel_futures=True)
 
-    def _drive(self, worker: Worker) -> None:
-        while (job := self._waiting.get()) is not None:
-            future, arguments = job
-            try:
-                settle = functools.partial(future.set_result, _measure(worker, arguments))
-            except Exception as error:  # every error belongs to its cell; the thread goes on with the next
-                settle = functools.partial(future.set_exception, error)
-            if future.set_running_or_notify_cancel():  # only now: a future that is running cannot be cancelled
-                settle()
-
-
-def _measure(worker: Worker, arguments: tuple[Any, ...]) -> Any:
-    with contextlib.suppress(WorkerDiedError):
-        return worker.measure(*arguments)
-    try:
-        return worker.measure(*arguments)
-    except WorkerDiedError as death:
-        raise ExecutorError(f"its worker process died 2 times, last {death}") from None
+    def _measure(self, table: Table, cell: Cell, folder: str, digest: str) -> Any:
+        worker = self._idle.get()
+        try:
+            with contextlib.suppress(WorkerDiedError):
+                return worker.measure(table, cell, folder, digest)
+            return worker.measure(table, cell, folder, digest)
+        except WorkerDiedError as death:
+            raise ExecutorError(f"its worker process died 2 times, last {death}") from None
+        finally:
+            self._idle.put(worker)
 
 
 class DaskExecutor:
@@ -131,7 +101,7 @@ class DaskExecutor:
         return future
 
     def result(self, future: Future[Measurement]) -> Measurement:
-        """Wait for a cell's row, as long as there is a cluster."""
+        """Wait for a cell's measurement. Raises what the cell raised, or CancelledError where the cluster has gone."""
         # A future whose result is under way when the scheduler dies may stay pending for ever.
         while not wait([future], timeout=LOOK_SECONDS).done:
             if self._client.status != "running":

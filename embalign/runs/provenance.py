@@ -13,46 +13,33 @@ from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from embalign.alignment.config import DEFAULT, TrainingConfig
-from embalign.lazy import Reference
-from embalign.pairs.pair import pair_digest
-from embalign.pairs.provenance import file_digest, read_provenance
+from embalign.pairs.provenance import ROLES, file_digest, read_provenance
+from embalign.runs.run import Run
 from embalign.runs.source import source_digest, source_files
 from embalign.runs.store import library_versions
 
 
-def describe(
-    what: str,
-    folder: Path,
-    root: Path,
-    *,
-    measures: Mapping[str, Reference],
-    command: Sequence[str],
-    training: TrainingConfig = DEFAULT,
-    state: Mapping[str, Any] | None = None,
-) -> dict[str, Any]:
-    """Return the provenance of what was measured on the pair in `folder`, without paths of this machine.
-
-    `measures` names, by table, what measured it; `state` is that of the checkout, as :func:`commit` gives it, if it is
-    not to be taken now.
-    """
-    embeddings = read_provenance(folder)
+def describe(run: Run) -> dict[str, Any]:
+    """Return the provenance of a run, without paths of this machine."""
+    embeddings = read_provenance(run.folder)
     return {
-        "experiment": what,
-        "pair": folder.name,
-        "folder": _relative(str(folder), root),
-        "command": shlex.join(_relative(word, root) for word in command),
-        "config": dataclasses.asdict(training),
+        "experiment": run.experiment.name,
+        "pair": run.pair,
+        "folder": _relative(str(run.folder), run.root),
+        "command": shlex.join(["pytest", *(_relative(word, run.root) for word in run.arguments)]),
+        "config": dataclasses.asdict(run.experiment.training),
         "data": {
-            "pair_sha256": pair_digest(folder),
+            "pair_sha256": run.data_digest,
             "corpus_sha256": embeddings.get("corpus_sha256"),
-            **{role: embeddings.get(role) for role in ("draft", "teacher")},
+            **{role: embeddings.get(role) for role in ROLES},
         },
-        "source_sha256": {table: source_digest(measure.module) for table, measure in measures.items()},
-        "commit": dict(state) if state is not None else commit(root),
+        "source_sha256": {table: source_digest(found.module) for table, found in run.experiment.measures().items()},
+        "commit": dict(run.state),
         "python": platform.python_version(),
         "versions": library_versions() | {"embalign": importlib.metadata.version("embalign")},
         "machine": machine(),
+        "profile": run.profile,
+        "seeds": sorted({cell.seed for cell in run.cells}),
     }
 
 
@@ -99,11 +86,6 @@ def commit(root: Path, sources: Sequence[Path] = ()) -> dict[str, str | bool | N
         return {"id": None, "dirty": None}
     names = [str(path.relative_to(root)) for path in sources if path.is_relative_to(root)]
     return {"id": head, "dirty": bool(status) or not _are_committed(root, names)}
-
-
-def clean_commit(root: Path) -> str | None:
-    """Return the checkout's commit if the tree is that commit, else None."""
-    return id_if_clean(commit(root))
 
 
 def id_if_clean(state: Mapping[str, Any]) -> str | None:

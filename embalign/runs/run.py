@@ -8,16 +8,14 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from embalign.alignment.config import TrainingConfig
 from embalign.evaluation.measurement import Failure, Outcome
 from embalign.experiments.grid import Cell, Experiment
 from embalign.lazy import lazy
 from embalign.pairs.pair import pair_digest
-from embalign.runs import provenance
-from embalign.runs.provenance import Checkout
 
 if TYPE_CHECKING:
     from embalign.evaluation.results import Results
+    from embalign.runs.provenance import Checkout
 
 collect = lazy("embalign.evaluation.results").collect
 
@@ -44,16 +42,6 @@ class Run:
     def pair(self) -> str:
         """The name of the pair."""
         return self.folder.name
-
-    @property
-    def training(self) -> TrainingConfig:
-        """The settings of the training loop."""
-        return self.experiment.training
-
-    @property
-    def seeds(self) -> list[int]:
-        """The seeds of the declared grid."""
-        return sorted({cell.seed for cell in self.cells})
 
     @cached_property
     def data_digest(self) -> str:
@@ -90,19 +78,6 @@ class Run:
             present.sort(key=lambda cell: (place[cell.settings], cell.seed))
             found[table.name] = collect([(cell.identity(), self.outcomes[cell]) for cell in present])
         return found
-
-    def describe(self) -> dict[str, Any]:
-        """Return the provenance of the run, without paths of this machine."""
-        about = provenance.describe(
-            self.experiment.name,
-            self.folder,
-            self.root,
-            measures=self.experiment.measures(),
-            command=["pytest", *self.arguments],
-            training=self.training,
-            state=self.state,
-        )
-        return about | {"profile": self.profile, "seeds": self.seeds}
 
     def reports_base(self) -> Path:
         """Return the folder of all reports on the pair."""

@@ -4,26 +4,18 @@ from __future__ import annotations
 
 import contextlib
 import functools
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import CancelledError, Future
 from dataclasses import dataclass
 from pathlib import Path
 
-from embalign.errors import (
-    CacheError,
-    CellFailedError,
-    EmbalignError,
-    NotStoredError,
-    PairError,
-    SourceError,
-    StoreError,
-)
+from embalign.errors import CellFailedError, EmbalignError, NotStoredError, PairError, StoreError
 from embalign.evaluation.measurement import Measurement, Outcome
 from embalign.experiments.grid import Cell, Experiment, Table
 from embalign.lazy import Reference, lazy
 from embalign.pairs.config import find_pair, read_config
 from embalign.pairs.pair import Pair, check_pair, load_pair, pair_digest
-from embalign.runs.executor import CellExecutor, DaskExecutor, LocalExecutor
+from embalign.runs.executor import DaskExecutor, LocalExecutor
 from embalign.runs.provenance import Checkout
 from embalign.runs.run import Run
 from embalign.runs.store import Store, cell_key
@@ -55,7 +47,8 @@ class Options:
 class Runner:
     """State of a session. `outcomes` holds what it has measured, tried in vain, or read from the store.
 
-    `experiments` are those collected, `selected` the names of those of which a case is to run.
+    `experiments` are those collected, `selected` the names of those of which a case is to run. `pair` gives a pair by
+    its name, loaded on first use.
     """
 
     def __init__(self, options: Options) -> None:
@@ -66,9 +59,9 @@ class Runner:
         self.outcomes: dict[Cell, Outcome] = {}
         self.selected: set[str] = set()
         self._folders: dict[str, Path] = {}
-        self._pairs: dict[str, Pair] = {}
-        self._digests: dict[str, str] = {}
-        self._executor: CellExecutor | None = None
+        self.pair: Callable[[str], Pair] = functools.cache(lambda name: load_pair(self.folders()[name]))
+        self._digest: Callable[[str], str] = functools.cache(lambda name: pair_digest(self.folders()[name]))
+        self._executor: LocalExecutor | DaskExecutor | None = None
         self._futures: dict[Cell, Future[Measurement]] = {}
 
     def folders(self) -> dict[str, Path]:
@@ -84,19 +77,17 @@ class Runner:
     def embed(self, *, quiet: bool) -> None:
         """Fetch the embeddings of pairs that have none, or of all if they are to be refreshed.
 
-        Raises PairError or CorpusError; sources and cache are imported only where something is fetched.
+        Raises SourceError, CacheError, PairError or CorpusError; sources and cache are imported only where something
+        is fetched.
         """
+        path = self.options.root / ".embalign" / "embeddings.sqlite"
         for folder in self.folders().values():
             if self.options.refresh or not fetch.is_embedded(folder):
-                vectors = cache.VectorCache(self.options.root / ".embalign" / "embeddings.sqlite")
                 try:
-                    fetch.embed_pair(folder, vectors, refresh=self.options.refresh, quiet=quiet)
-                except (SourceError, CacheError) as error:
-                    raise PairError(str(error)) from None
+                    with contextlib.closing(cache.VectorCache(path)) as vectors:
+                        fetch.embed_pair(folder, vectors, refresh=self.options.refresh, quiet=quiet)
                 except OSError as error:
                     raise PairError(f"{folder}: {error}; no embeddings were written or changed") from None
-                finally:
-                    vectors.close()
 
     def names(self) -> list[str]:
         """Return the names of the chosen pairs, whether or not their folders can be used."""
@@ -106,18 +97,6 @@ class Runner:
         """Raise PairError or CorpusError for a pair whose files do not fit together."""
         for folder in self.folders().values():
             check_pair(folder)
-
-    def pair(self, name: str) -> Pair:
-        """Return the loaded pair."""
-        if name not in self._pairs:
-            self._pairs[name] = load_pair(self.folders()[name])
-        return self._pairs[name]
-
-    def digest(self, name: str) -> str:
-        """Return the pair's data digest."""
-        if name not in self._digests:
-            self._digests[name] = pair_digest(self.folders()[name])
-        return self._digests[name]
 
     def start(self, cells: Iterable[tuple[Table, Cell]]) -> None:
         """Hand every cell without a stored measurement to the executor, if there is one. Raises ExecutorError."""
@@ -130,7 +109,7 @@ class Runner:
             self._executor = DaskExecutor(self.options.dask, self.pair)
         else:
             workers = min(self.options.workers, len(missing))
-            self._executor = LocalExecutor(workers, lambda name: (str(self.folders()[name]), self.digest(name)))
+            self._executor = LocalExecutor(workers, lambda name: (str(self.folders()[name]), self._digest(name)))
         for table, cell in missing:
             self._futures[cell] = self._executor.submit(table, cell)
             self._futures[cell].add_done_callback(functools.partial(self._keep, table.measure, cell))
@@ -175,26 +154,28 @@ class Runner:
         names = self.selected | {cell.experiment for cell in self.outcomes}
         return {name: self.experiments[name] for name in sorted(names)}
 
-    def runs(self) -> Iterator[Run]:
-        """Yield the run of each experiment on each pair."""
+    def runs(self) -> list[Run]:
+        """Return the run of each experiment on each pair."""
         options = self.options
-        for pair, folder in self.folders().items():
-            for name, experiment in self.run_experiments().items():
-                yield Run(
-                    experiment=experiment,
-                    folder=folder,
-                    profile=options.profile,
-                    cells=experiment.cells(pair, options.profile, options.seeds),
-                    outcomes={
-                        cell: outcome
-                        for cell, outcome in self.outcomes.items()
-                        if (cell.experiment, cell.pair) == (name, pair)
-                    },
-                    root=options.root,
-                    checkout=self.checkout,
-                    arguments=options.arguments,
-                    reports_dir=options.reports_dir,
-                )
+        return [
+            Run(
+                experiment=experiment,
+                folder=folder,
+                profile=options.profile,
+                cells=experiment.cells(pair, options.profile, options.seeds),
+                outcomes={
+                    cell: outcome
+                    for cell, outcome in self.outcomes.items()
+                    if (cell.experiment, cell.pair) == (name, pair)
+                },
+                root=options.root,
+                checkout=self.checkout,
+                arguments=options.arguments,
+                reports_dir=options.reports_dir,
+            )
+            for pair, folder in self.folders().items()
+            for name, experiment in self.run_experiments().items()
+        ]
 
     def _keep(self, measure: Reference, cell: Cell, future: Future[Measurement]) -> None:
         # A measurement is stored when it is finished, not when its case's turn comes: a kill in between must not lose
@@ -204,4 +185,4 @@ class Runner:
                 self.store.put(self._key(measure, cell), future.result())
 
     def _key(self, measure: Reference, cell: Cell) -> str:
-        return cell_key(cell, measure, self.digest(cell.pair))
+        return cell_key(cell, measure, self._digest(cell.pair))

@@ -22,7 +22,8 @@ from embalign.experiments.elbow.protocol import (
     Comparison,
     Judged,
 )
-from embalign.experiments.tables import percent, rerun_command, widen, write_by_label, write_csv
+from embalign.experiments.grid import rerun_command
+from embalign.experiments.tables import percent, widen, write_by_label, write_csv
 from embalign.experiments.templates import render, sentence
 from embalign.verdicts.elbow import MOST_SEEDS
 from embalign.verdicts.metrics import ALIGNMENT, HEADLINES, JUDGED, PUBLISHED, RETRIEVAL
@@ -87,16 +88,11 @@ def _context(found: Findings, about: Mapping[str, Any]) -> dict[str, Any]:
         "most_seeds": MOST_SEEDS,
         "main_metrics": JUDGED,
         "shown": (*JUDGED, "gate_augrc"),
-        "main": _of(found, primary.budget),
+        "main": [c for c in found.judged if (c.policy, c.budget) == (primary.policy, primary.budget)],
         "beside": found.curve(primary.policy, "closed_form", primary.metric),
         "second": found.curve(primary.policy, primary.budget, SECOND_METRIC),
-        "certainty": _certainty(_of(found, primary.budget)),
-        "by_budget": {
-            budget: [curve for curve in _of(found, budget) if curve.metric in HEADLINES and curve.verdict]
-            for budget in BUDGETS
-        },
-        "claims": _claims(found.claim),
-        "later": _later(found),
+        "headlines": HEADLINES,
+        "claim_answer": protocol.claim_answer,
         "trained": _trained(found),
         "added": _added(found),
         "curve": _curve_rows(found.measured.where(budget=primary.budget, policy=SHOWN_POLICIES).frame),
@@ -127,37 +123,6 @@ def _curve_rows(measured: pd.DataFrame) -> list[dict[str, Any]]:
         if ratio < 1 or policy == protocol.PRIMARY["policy"]
     ]
     return sorted(rows, key=lambda row: row["ratio"])
-
-
-def _of(found: Findings, budget: str) -> list[Judged]:
-    """The curves of the primary policy under one budget."""
-    return [curve for curve in found.judged if (curve.policy, curve.budget) == (found.primary.policy, budget)]
-
-
-def _certainty(curves: list[Judged]) -> dict[str, int] | None:
-    verdicts = [curve.verdict for curve in curves if curve.verdict is not None]
-    if not verdicts:
-        return None
-    return {"seeds": verdicts[0].seeds, "labels": max(verdict.items for verdict in verdicts)}
-
-
-def _claims(claim: list[Comparison]) -> dict[str, dict[str, Any]]:
-    found = {}
-    for metric in dict.fromkeys(comparison.metric for comparison in claim):
-        own = [comparison for comparison in claim if comparison.metric == metric]
-        where = {word: [c.ratio for c in own if c.word == word] for word in ("better", "worse", "not settled")}
-        found[metric] = {
-            "answer": protocol.claim_answer(own),
-            "where": {word: ratios for word, ratios in where.items() if ratios},
-        }
-    return found
-
-
-def _later(found: Findings) -> dict[str, Any]:
-    """Curves with the budget of the headline, and those of them where a smaller ratio beats all of the data."""
-    curves = [curve for curve in found.judged if curve.verdict is not None and curve.budget == found.primary.budget]
-    declining = [curve for curve in curves if curve.verdict is not None and curve.verdict.kind == "declining"]
-    return {"curves": len(curves), "declining": declining}
 
 
 def _trained(found: Findings) -> dict[str, tuple[float, float]]:

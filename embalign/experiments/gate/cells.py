@@ -15,7 +15,8 @@ from embalign.evaluation import gate, styles
 from embalign.evaluation.certificate import certify
 from embalign.evaluation.measurement import Measurement
 from embalign.evaluation.similarity import cosines
-from embalign.experiments.fits import Arm, Share, fit_on_share, train_arm
+from embalign.experiments.arms import Arm, train_arm
+from embalign.experiments.fits import Share, fit_on_share
 from embalign.experiments.gate.protocol import ARM_OF
 from embalign.pairs import Vectors
 from embalign.pairs.pair import Pair

@@ -14,8 +14,9 @@ from embalign.evaluation.results import Results
 from embalign.experiments.gate import tables
 from embalign.experiments.gate.figures import draw
 from embalign.experiments.gate.protocol import RISK_TARGETS, SCORES, SPREADS
+from embalign.experiments.grid import rerun_command
 from embalign.experiments.spectral.protocol import BASELINE, TREATMENT, planned
-from embalign.experiments.tables import rerun_command, write_by_label, write_csv
+from embalign.experiments.tables import write_by_label, write_csv
 from embalign.experiments.templates import render, sentence
 from embalign.verdicts.contrasts import Contrast, by_setting, judge_contrasts
 
@@ -31,7 +32,7 @@ def write_report(results: Mapping[str, Results], about: Mapping[str, Any], folde
     write_by_label(maps["arm"], folder / "gate_arm_by_label.npz")
     measured = {name: found.ok() for name, found in maps.items()}
     failed = [row for found in maps.values() for row in found.frame[found.frame["status"] != "ok"].to_dict("records")]
-    shared = {"about": about, "failed": failed, "command": rerun_command("gate", about)}
+    shared = {"about": about, "failed": failed, "command": rerun_command("gate", about), "targets": RISK_TARGETS}
     if measured["exported"].frame.empty:
         (folder / "report.md").write_text(render("gate/report.md.j2", exported=None, **shared), encoding="utf-8")
         return "No threshold: the exported map could not be measured."
@@ -70,7 +71,6 @@ def write_report(results: Mapping[str, Results], about: Mapping[str, Any], folde
         score=score,
         certificates=certificates,
         steadiness=steadiness,
-        targets=RISK_TARGETS,
         check=exported.tables["check"].set_index("target").to_dict("index"),
         outputs=len(outputs),
         groups=outputs["label"].nunique(),
@@ -89,7 +89,7 @@ def _write_curves(curves: pd.DataFrame, folder: Path) -> None:
     """Accept curves: the mean over seeds as CSV, and every seed's as arrays (maps, seeds, coverages) by score."""
     setting = [*(name for name in tables.MAP if name != "seed"), "score", "coverage"]
     mean = curves.groupby(setting, sort=False, as_index=False)[["threshold", "risk"]].mean()
-    write_csv(mean.map(_significant), folder / "gate_curve.csv")
+    write_csv(mean.assign(precision=1 - mean["risk"]).map(_significant), folder / "gate_curve.csv")
     arrays = {}
     for score, own in curves.groupby("score"):
         for value in ("threshold", "risk"):

@@ -16,7 +16,8 @@ from embalign.alignment.training import apply_map
 from embalign.evaluation import spectrum
 from embalign.evaluation.measurement import Measurement
 from embalign.evaluation.similarity import cosines
-from embalign.experiments.fits import Arm, pool_of, score_mapped, train_arm
+from embalign.experiments.arms import Arm, train_arm
+from embalign.experiments.fits import pool_of, score_mapped
 from embalign.pairs import Vectors
 from embalign.pairs.pair import Pair
 

@@ -13,10 +13,11 @@ import pandas as pd
 
 from embalign.alignment.setting import Setting
 from embalign.evaluation.results import Results
+from embalign.experiments.grid import rerun_command
 from embalign.experiments.spectral import protocol
 from embalign.experiments.spectral.figures import draw_differences, draw_spectrum
 from embalign.experiments.spectral.protocol import BASELINE, MARGINS, PRIMARY_CONTROL, TREATMENT, Controls, cause
-from embalign.experiments.tables import rerun_command, widen, write_by_label, write_csv
+from embalign.experiments.tables import widen, write_by_label, write_csv
 from embalign.experiments.templates import render, sentence
 from embalign.verdicts.contrasts import Contrast, by_setting, find, judge_contrasts
 from embalign.verdicts.metrics import ALIGNMENT, JUDGED, METRICS, PUBLISHED
@@ -58,7 +59,7 @@ def write_report(results: Mapping[str, Results], about: Mapping[str, Any], folde
         margins=MARGINS,
         answers=_answers(contrasts, measured.frame),
         controls=controls,
-        control_means=control.ok().frame.groupby("arm")["cosine_mean"].mean().to_dict(),
+        control_means=control.ok().frame.groupby("arm")[ALIGNMENT].mean().to_dict() if controls.positive else {},
         items=max((contrast.verdict.items for contrast in contrasts), default=0),
         against_baseline=by_setting([c for c in contrasts if c.control == BASELINE]),
         against_controls=by_setting([c for c in contrasts if c.control != BASELINE]),
