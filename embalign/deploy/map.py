@@ -6,6 +6,7 @@ import dataclasses
 import json
 from pathlib import Path
 
+import msgspec
 import numpy as np
 
 from embalign.alignment.config import DEFAULT
@@ -44,8 +45,8 @@ def export_map(folder: Path, out: Path, seed: int = 0) -> Path:
     np.save(path, weights, allow_pickle=False)
     about = {
         "pair": pair.name,
-        "draft": dataclasses.asdict(pair.config.draft),
-        "teacher": dataclasses.asdict(pair.config.teacher),
+        "draft": msgspec.structs.asdict(pair.config.draft),
+        "teacher": msgspec.structs.asdict(pair.config.teacher),
         "shape": list(weights.shape),
         "rows": "teacher dimensions: mapped = draft @ W.T for unit-length draft vectors",
         "trained_on": f"{len(pair.holdout.train)} training items; the held-out test items were not seen",

@@ -95,7 +95,8 @@ def embed_pair(folder: Path, cache: VectorCache, *, refresh: bool = False, quiet
     with _building(folder) as building:
         for role in ROLES:
             path = building / f"{role}.safetensors"
-            _save(vectors[role], path)
+            unit = normalize(vectors[role].astype(np.float64))
+            save_file({"embeddings": unit.astype(np.float16)}, path)
             provenance[role] = _record(models[role], identities[role], vectors[role], texts[role], file_digest(path))
         (building / PROVENANCE).write_text(json.dumps(provenance, indent=2) + "\n", encoding="ascii")
         check_vectors_are_own(folder, corpus_sha256, replaceable)  # again: a fetch may take an hour
@@ -115,19 +116,17 @@ def fetch(
     keys = {text: vector_key(identity, text) for text in texts}
     found = cache.get(list(keys.values())) if use_cache else {}
     missing = [text for text, key in keys.items() if key not in found]
-    places = {text: i for i, text in reversed(list(enumerate(texts, start=1)))}
     dimension = len(next(iter(found.values()))) if found else None
-    description = f"{label}: {identity.model}"
     with tqdm(
         total=len(keys),
         initial=len(keys) - len(missing),
-        desc=description,
+        desc=f"{label}: {identity.model}",
         unit="text",
         mininterval=0.1 if sys.stderr.isatty() else LINE_SECONDS,
         disable=label is None,
     ) as bar:
         for batch in batches(missing):
-            vectors = embed_or_name(source, batch, places, dimension)
+            vectors = embed_or_name(source, batch, texts, dimension)
             dimension = vectors.shape[1]
             fresh = {keys[text]: vector for text, vector in zip(batch, vectors, strict=True)}
             cache.put(fresh)
@@ -185,21 +184,12 @@ def _move(building: Path, target: Path) -> None:
         raise PairError(f"{target}: {error}; the update is incomplete; rerun the same command") from None
 
 
-def _save(vectors: Vectors, path: Path) -> None:
-    unit = normalize(vectors.astype(np.float64))
-    save_file({"embeddings": unit.astype(np.float16)}, path)
-
-
 def _record(model: Model, identity: Identity, vectors: Vectors, texts: Sequence[str], sha256: str) -> dict[str, Any]:
+    about = {name: value for name, value in vars(identity).items() if name not in ("kind", "options")}
     return {
         "source": identity.kind,
-        "model": identity.model,
-        "pooling": identity.pooling,
+        **about,
         "endpoint": without_credentials(model.endpoint),
-        "server": identity.server,
-        "verified": identity.verified,
-        "manifest": identity.manifest,
-        "weights": identity.weights,
         "date": datetime.date.today().isoformat(),
         "vectors": len(vectors),
         "distinct_texts": len(set(texts)),

@@ -10,12 +10,13 @@ from __future__ import annotations
 import ipaddress
 import json
 import os
-import queue
 import random
+import re
 import threading
 import time
-from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any
+from collections.abc import Callable, Mapping
+from concurrent.futures import Future
+from typing import TYPE_CHECKING, Annotated, Any
 from urllib.parse import urlsplit
 
 import msgspec
@@ -29,36 +30,36 @@ else:
     requests = lazy("requests")
 
 DEADLINE_VARIABLE = "EMBALIGN_REQUEST_SECONDS"
-DEADLINE, CONNECT_SECONDS = 120.0, 3.0
+Seconds = Annotated[float, msgspec.Meta(gt=0, le=86_400)]
+DEADLINE, QUERY_SECONDS, CONNECT_SECONDS = 120.0, 3.0, 3.0
 ATTEMPTS, FIRST_WAIT, LONGEST_WAIT = 5, 0.25, 20.0
 LARGEST_BODY = 64 * 2**20
 SHOWN = 200
 
 
 class Client:
-    """JSON over HTTP with one server. `origin` says where the URL comes from, for messages."""
+    """JSON over HTTP with one server.
 
-    def __init__(self, url: str, origin: str, headers: Mapping[str, str] | None = None) -> None:
+    `origin` says where the URL comes from and `remedy` what to do about an error status and its detail, for messages.
+    """
+
+    def __init__(
+        self, url: str, origin: str, remedy: Callable[[int, str], str], headers: Mapping[str, str] | None = None
+    ) -> None:
         self.url = checked_url(url, origin)
         self.address = without_credentials(self.url)
         self.shown = f"{self.address} (from {origin})"
         self.deadline = _deadline()
+        self._remedy = remedy
         self._headers = {"Accept": "application/json", **(headers or {})}
         self._session = self._new_session()
 
-    def get(self, path: str, deadline: float | None = None) -> Any:
-        """Return the JSON response to a GET request. Raises SourceError."""
-        return self._ask("GET", path, None, deadline)
-
-    def post(self, path: str, payload: Any, deadline: float | None = None) -> Any:
-        """Return the JSON response to a POST of `payload` as JSON. Raises SourceError."""
-        return self._ask("POST", path, payload, deadline)
-
-    def _ask(self, method: str, path: str, payload: Any, deadline: float | None) -> Any:
+    def ask(self, path: str, payload: Any = None, deadline: float | None = None) -> dict[str, Any]:
+        """Return the JSON response to a POST of `payload`, or to a GET request without one. Raises SourceError."""
         for attempt in range(ATTEMPTS):
             asked_for = 0.0
             try:
-                return self._within(method, path, payload, deadline or self.deadline)
+                return self._within(path, payload, deadline or self.deadline)
             except TransientError as error:
                 if attempt == ATTEMPTS - 1:
                     raise SourceError(f"{error}; gave up after {ATTEMPTS} attempts") from None
@@ -72,20 +73,20 @@ class Client:
             time.sleep(min(LONGEST_WAIT, max(asked_for, growing)))
         raise AssertionError("unreachable")
 
-    def _within(self, method: str, path: str, payload: Any, deadline: float) -> Any:
+    def _within(self, path: str, payload: Any, deadline: float) -> dict[str, Any]:
         """Run one request in its own thread: a read timeout alone never ends a drip-fed response."""
-        answers: queue.Queue[Any] = queue.Queue()
+        future: Future[dict[str, Any]] = Future()
 
         def work() -> None:
             try:
-                answers.put(self._once(method, path, payload, deadline))
+                future.set_result(self._once(path, payload, deadline))
             except Exception as error:
-                answers.put(error)
+                future.set_exception(error)
 
         threading.Thread(target=work, daemon=True).start()
         try:
-            found = answers.get(timeout=deadline)
-        except queue.Empty:
+            return future.result(timeout=deadline)
+        except TimeoutError:
             self._session = self._new_session()  # the waiting thread keeps the old one
             remedy = (
                 f"if the model is slow to load or to run, increase {DEADLINE_VARIABLE} (seconds)"
@@ -93,73 +94,66 @@ class Client:
                 else "a query about the model takes less; check that this is the right server and that it is not stuck"
             )
             raise SourceError(f"{self.shown}{path}: no response within {deadline:g} s; {remedy}") from None
-        if isinstance(found, Exception):
-            raise found
-        return found
 
-    def _once(self, method: str, path: str, payload: Any, deadline: float) -> Any:
+    def _once(self, path: str, payload: Any, deadline: float) -> dict[str, Any]:
         try:
             response = self._session.request(
-                method,
+                "GET" if payload is None else "POST",
                 self.url + path,
                 json=payload,
-                headers=self._headers,
                 timeout=(CONNECT_SECONDS, deadline),
                 allow_redirects=False,
                 stream=True,
             )
-            body = self._body(response)
-        except requests.exceptions.ContentDecodingError as error:
-            raise SourceError(f"{self.shown}{path}: the response body cannot be decoded: {shown(error)}") from None
-        except requests.exceptions.ConnectTimeout:
-            raise SourceError(
-                f"{self.shown}: no connection within {CONNECT_SECONDS:g} s; start the server or correct the address"
-            ) from None
-        except requests.exceptions.ConnectionError as error:
-            raise self._connection_error(path, error) from None
-        except (requests.exceptions.ChunkedEncodingError, requests.exceptions.Timeout, OSError) as error:
-            raise TransientError(f"{self.shown}{path}: the connection broke: {shown(error)}") from None
-        return self._decoded(path, response, body)
+            body = bytearray()
+            for part in response.iter_content(64 * 1024):
+                body += part
+                if len(body) > LARGEST_BODY:
+                    raise SourceError(f"{self.shown}: the response exceeds {LARGEST_BODY // 2**20} MiB; discarded")
+        except OSError as error:  # requests' own errors are among them
+            raise self._fault(path, error) from None
+        return self._decoded(f"{self.shown}{path}", response, bytes(body))
 
     def _new_session(self) -> requests.Session:
         session = requests.Session()
+        session.headers.update(self._headers)
         session.trust_env = not _is_loopback(self.url)
         return session
 
-    def _body(self, response: requests.Response) -> bytes:
-        parts, size = [], 0
-        for part in response.iter_content(64 * 1024):
-            size += len(part)
-            if size > LARGEST_BODY:
-                raise SourceError(f"{self.shown}: the response exceeds {LARGEST_BODY // 2**20} MiB; discarded")
-            parts.append(part)
-        return b"".join(parts)
-
-    def _connection_error(self, path: str, error: Exception) -> SourceError:
+    def _fault(self, path: str, error: OSError) -> SourceError:
         text = str(error)
+        if isinstance(error, requests.exceptions.ContentDecodingError):
+            return SourceError(f"{self.shown}{path}: the response body cannot be decoded: {shown(error)}")
+        if isinstance(error, requests.exceptions.ConnectTimeout):
+            return SourceError(
+                f"{self.shown}: no connection within {CONNECT_SECONDS:g} s; start the server or correct the address"
+            )
         if "NameResolutionError" in text or "getaddrinfo" in text:
             return SourceError(f"{self.shown}: the host name cannot be resolved")
         if "Connection refused" in text or "NewConnectionError" in text:
             return SourceError(f"{self.shown} refused the connection; start the server or correct the address")
         return TransientError(f"{self.shown}{path}: the connection broke: {shown(error)}")
 
-    def _decoded(self, path: str, response: requests.Response, body: bytes) -> Any:
+    def _decoded(self, where: str, response: requests.Response, body: bytes) -> dict[str, Any]:
         status = response.status_code
         if status == 200:
             try:
                 return _parsed(body)
             except (ValueError, RecursionError):
-                text = shown(_said(body))
-                raise AnswerError(f"{self.shown}{path}: the response is not JSON: {text}") from None
+                raise AnswerError(
+                    f"{where}: the response is not a JSON object: {shown(_said(body))}; check that this is the address "
+                    "of the right server"
+                ) from None
         if 300 <= status < 400:
             target = shown(without_credentials(response.headers.get("Location", "")))
-            raise AnswerError(f"{self.shown}{path} redirects to {target}; use that address instead")
+            raise AnswerError(f"{where} redirects to {target}; use that address instead")
         text = shown(_said(body))
         if status in (429, 503):
             wait = response.headers.get("Retry-After", "")
-            message = f"{self.shown}{path} is busy (status {status}): {text}"
+            message = f"{where} is busy (status {status}): {text}"
             raise TransientError(message, float(wait) if wait.isdecimal() else 0.0)
-        raise StatusError(f"{self.shown}{path} returned status {status}: {text}", status, text)
+        remedy = self._remedy(status, text)
+        raise StatusError(f"{where} returned status {status}: {text}{remedy and f'; {remedy}'}", status, text)
 
 
 def checked_url(url: str, origin: str) -> str:
@@ -176,11 +170,7 @@ def checked_url(url: str, origin: str) -> str:
 
 def without_credentials(url: str) -> str:
     """Return a URL without user name, password and query, fit to be shown or stored."""
-    scheme, separator, rest = url.partition("://")
-    rest = rest if separator else scheme
-    authority, slash, path = rest.partition("/")
-    clean = authority.rpartition("@")[2] + slash + path.partition("?")[0]
-    return f"{scheme}://{clean}" if separator else clean
+    return re.sub("^(.*?://)?[^/]*@", r"\1", url).partition("?")[0]
 
 
 def shown(text: object) -> str:
@@ -190,12 +180,18 @@ def shown(text: object) -> str:
     return repr(cut)[1:-1] if cut else "(nothing)"
 
 
-def _parsed(body: bytes) -> Any:
-    """Return the parsed JSON. Parsing numbers dominates the client's time; msgspec is several times faster at it."""
+def objects(found: Any) -> list[dict[str, Any]]:
+    """Return the JSON objects of a list in a response, none if it is no list."""
+    return [entry for entry in found if isinstance(entry, dict)] if isinstance(found, list) else []
+
+
+def _parsed(body: bytes) -> dict[str, Any]:
+    """Return the JSON object. Parsing numbers dominates the client's time; msgspec is several times faster at it."""
     try:
-        return msgspec.json.decode(body)
+        return msgspec.json.decode(body, type=dict[str, Any])
     except msgspec.DecodeError:
-        return json.loads(body)  # accepts NaN, so that the check of the vectors can name the text
+        # json accepts NaN, so that the check of the vectors can name the text
+        return msgspec.convert(json.loads(body), dict[str, Any])
 
 
 def _said(body: bytes) -> str:
@@ -208,16 +204,11 @@ def _said(body: bytes) -> str:
 
 
 def _deadline() -> float:
-    value = os.environ.get(DEADLINE_VARIABLE, "")
-    if not value:
-        return DEADLINE
+    value = os.environ.get(DEADLINE_VARIABLE) or str(DEADLINE)
     try:
-        seconds = float(value)
-    except ValueError:
-        seconds = 0.0
-    if not 0 < seconds < float("inf"):
-        raise SourceError(f"{DEADLINE_VARIABLE} is {value!r}; set it to a number of seconds above 0")
-    return seconds
+        return msgspec.convert(value, Seconds, strict=False)
+    except msgspec.ValidationError:
+        raise SourceError(f"{DEADLINE_VARIABLE} is {value!r}; set it to a number of seconds above 0") from None
 
 
 def _is_loopback(url: str) -> bool:

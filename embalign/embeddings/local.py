@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import hashlib
 import importlib.metadata
 from collections.abc import Sequence
@@ -24,11 +25,10 @@ class LocalSource:
     def __init__(self, model: Model) -> None:
         self.model = model
         self.name = f"sentence-transformers model {model.model!r}"
-        self._encoder: Any = None
 
     def identify(self) -> Identity:
         """Return the library's version and, for a folder, the digest of all its files, which set pooling and limits."""
-        encoder = self._load()
+        encoder = self._encoder
         folder = Path(self.model.model)
         files = sorted(path for path in folder.rglob("*") if path.is_file()) if folder.is_dir() else []
         listed = "".join(f"{file_digest(path)} {path.relative_to(folder)}\n" for path in files)
@@ -47,20 +47,19 @@ class LocalSource:
 
     def embed(self, texts: Sequence[str]) -> list[Any]:
         """Return one unit vector per text."""
-        encoder = self._load()
-        return list(encoder.encode(list(texts), normalize_embeddings=True, show_progress_bar=False))
+        vectors = self._encoder.encode(list(texts), normalize_embeddings=True, show_progress_bar=False)
+        return list(vectors.tolist())
 
-    def _load(self) -> Any:
-        if self._encoder is None:
-            try:
-                model_class = SentenceTransformer.resolve()
-            except ImportError:
-                raise SourceError(
-                    f"{self.name} needs a library that is not installed; install it: "
-                    "pip install 'embalign[sentence-transformers]'"
-                ) from None
-            try:
-                self._encoder = model_class(self.model.model, device="cpu")
-            except (OSError, ValueError) as error:
-                raise SourceError(f"{self.name} cannot be loaded: {shown(error)}") from None
-        return self._encoder
+    @functools.cached_property
+    def _encoder(self) -> Any:
+        try:
+            model_class = SentenceTransformer.resolve()
+        except ImportError:
+            raise SourceError(
+                f"{self.name} needs a library that is not installed; install it: "
+                "pip install 'embalign[sentence-transformers]'"
+            ) from None
+        try:
+            return model_class(self.model.model, device="cpu")
+        except (OSError, ValueError) as error:
+            raise SourceError(f"{self.name} cannot be loaded: {shown(error)}") from None

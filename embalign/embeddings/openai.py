@@ -7,15 +7,20 @@ from __future__ import annotations
 
 import os
 from collections.abc import Sequence
-from typing import Any, NoReturn
+from typing import Any
 
-from embalign.embeddings.http import Client, shown
+from embalign.embeddings.http import QUERY_SECONDS, Client, objects, shown
 from embalign.embeddings.source import Identity
 from embalign.errors import AnswerError, SourceError, StatusError
 from embalign.pairs.config import Model
 
 KEY_VARIABLE = "EMBALIGN_API_KEY"
-PREFLIGHT_SECONDS = 3.0
+REMEDIES = {
+    401: f"the server requires an API key; set {KEY_VARIABLE}",
+    403: f"the server requires another API key; set {KEY_VARIABLE}",
+    404: "no such model, or no /v1/embeddings; /v1/models lists the models",
+    501: "the server does not return embeddings; start llama.cpp's server with --embeddings",
+}
 
 
 class OpenAISource:
@@ -31,23 +36,24 @@ class OpenAISource:
         if not (key.isascii() and key.isprintable()):
             raise SourceError(f"{KEY_VARIABLE} contains characters that an HTTP header cannot; set it to the key alone")
         url = model.endpoint.rstrip("/").removesuffix("/v1")
-        self._client = Client(url, "endpoint in pair.toml", {"Authorization": f"Bearer {key}"} if key else None)
+        headers = {"Authorization": f"Bearer {key}"} if key else None
+        self._client = Client(url, "endpoint in pair.toml", lambda status, _: REMEDIES.get(status, ""), headers)
         self.name = f"the server at {self._client.shown}, model {model.model!r}"
 
     def identify(self) -> Identity:
         """Return what the server reports about itself: llama.cpp's build and the model's size, if available."""
-        listed = self._optional("/v1/models")
-        entry = self._entry(listed.get("data") if isinstance(listed, dict) else None)
+        listed = objects(self._optional("/v1/models").get("data"))
+        named = [entry for entry in listed if entry.get("id") == self.model.model]
+        # llama.cpp lists its only model by path.
+        entry = (named or (listed if len(listed) == 1 else [{}]))[0]
+        build = self._optional("/props").get("build_info")
         meta = entry.get("meta")
-        about = self._optional("/props")
-        build = about.get("build_info") if isinstance(about, dict) else None
+        about = meta.items() if isinstance(meta, dict) else ()
         return Identity(
             kind="openai",
             server=f"llama.cpp {shown(build)}" if build else "OpenAI-compatible server",
             model=self.model.model,
-            weights=" ".join(f"{k}={shown(v)}" for k, v in sorted(meta.items()) if k != "n_ctx")
-            if isinstance(meta, dict)
-            else "",
+            weights=" ".join(f"{key}={shown(value)}" for key, value in sorted(about) if key != "n_ctx"),
             manifest=shown(str(entry.get("id", "")).rpartition("/")[2]),
             pooling=self.model.pooling,
             # Two servers may report the same about two models, or nothing; the address tells them apart.
@@ -57,13 +63,7 @@ class OpenAISource:
     def embed(self, texts: Sequence[str]) -> list[Any]:
         """Return one vector per text, in the order of the texts."""
         payload = {"model": self.model.model, "input": list(texts), "encoding_format": "float"}
-        try:
-            found = self._client.post("/v1/embeddings", payload)
-        except StatusError as error:
-            self._explain(error)
-        entries = found.get("data") if isinstance(found, dict) else None
-        if not isinstance(entries, list) or not all(isinstance(entry, dict) for entry in entries):
-            raise SourceError(f"{self.name}: the response has no list of embeddings")
+        entries = objects(self._client.ask("/v1/embeddings", payload).get("data"))
         places = [entry.get("index", i) for i, entry in enumerate(entries)]
         if sorted(places, key=str) != sorted(range(len(entries)), key=str):
             raise SourceError(
@@ -71,30 +71,11 @@ class OpenAISource:
             )
         return [entry.get("embedding") for _, entry in sorted(zip(places, entries, strict=True), key=lambda p: p[0])]
 
-    def _entry(self, listed: Any) -> dict[str, Any]:
-        """Return the model's entry in a server's list, or the only entry: llama.cpp lists its model by path."""
-        entries = [entry for entry in listed if isinstance(entry, dict)] if isinstance(listed, list) else []
-        named = [entry for entry in entries if entry.get("id") == self.model.model]
-        return (named or (entries if len(entries) == 1 else [{}]))[0]
-
-    def _optional(self, path: str) -> Any:
-        """Return the response of an endpoint that not every server has, or None; some return an HTML page."""
+    def _optional(self, path: str) -> dict[str, Any]:
+        """Return the response of an endpoint that not every server has, or an empty one; some return an HTML page."""
         try:
-            return self._client.get(path, PREFLIGHT_SECONDS)
+            return self._client.ask(path, deadline=QUERY_SECONDS)
         except AnswerError as error:
             if isinstance(error, StatusError) and error.status in (401, 403):
-                self._explain(error)
-            return None
-
-    def _explain(self, error: StatusError) -> NoReturn:
-        if error.status in (401, 403):
-            raise SourceError(f"{self.name} requires an API key ({error.detail}); set {KEY_VARIABLE}") from None
-        if error.status == 404:
-            raise SourceError(
-                f"{self.name}: no such model, or no /v1/embeddings ({error.detail}); /v1/models lists the models"
-            ) from None
-        if error.status == 501:
-            raise SourceError(
-                f"{self.name} does not return embeddings ({error.detail}); start llama.cpp's server with --embeddings"
-            ) from None
-        raise error
+                raise
+            return {}

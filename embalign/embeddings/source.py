@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
@@ -82,29 +82,24 @@ def check_vectors(name: str, found: Sequence[Any], texts: Sequence[str], dimensi
     """
     if len(found) != len(texts):
         raise SourceError(f"{name} returned {len(found)} vectors for {len(texts)} texts; discarded")
-    if (fast := _plain_unit_vectors(found)) is not None and dimension in (None, fast.shape[1]):
-        return fast
     rows: list[Vectors] = []
     for text, vector in zip(texts, found, strict=True):
-        problem = _problem(vector)
-        if problem:
+        if problem := _problem(vector):
             raise SourceError(f"{name} returned {problem} for the text {shown(text)!r}; batch discarded")
-        wanted = dimension or (len(rows[0]) if rows else len(vector))
-        if len(vector) != wanted:
+        dimension = dimension or len(vector)
+        if len(vector) != dimension:
             raise SourceError(
                 f"{name} returned a vector of dimension {len(vector)} for the text {shown(text)!r} after vectors of "
-                f"dimension {wanted}; check whether the model was replaced during the fetch, and rerun"
+                f"dimension {dimension}; check whether the model was replaced during the fetch, and rerun"
             )
-        rows.append(np.asarray(vector, dtype=np.float32))
+        rows.append(np.array(vector, dtype=np.float32))
     return np.stack(rows)
 
 
-def embed_or_name(
-    source: Source, texts: Sequence[str], places: Mapping[str, int], dimension: int | None = None
-) -> Vectors:
+def embed_or_name(source: Source, texts: Sequence[str], corpus: Sequence[str], dimension: int | None = None) -> Vectors:
     """Return the checked vectors of a batch; if the server fails on it, bisect it to name the failing texts.
 
-    `places` gives the number of each text in the corpus, from 1.
+    A text is named by its number in `corpus`, from 1.
     """
     bad: list[tuple[str, StatusError]] = []
 
@@ -123,41 +118,26 @@ def embed_or_name(
     found = ask(texts)
     if bad:
         listed = "; ".join(
-            f"text {places[text]} ({len(text)} characters) {shown(text)!r}: {error.detail}" for text, error in bad
+            f"text {corpus.index(text) + 1} ({len(text)} characters) {shown(text)!r}: {error.detail}"
+            for text, error in bad
         )
         raise SourceError(f"{source.name} cannot embed {len(bad)} of {len(texts)} texts: {listed}")
     return check_vectors(source.name, found, texts, dimension)
 
 
-def _plain_unit_vectors(found: Sequence[Any]) -> Vectors | None:
-    """Return the vectors if all of them are valid, converted at once; None if the slow path must find the fault."""
-    if not all(isinstance(vector, list) and set(map(type, vector)) <= {float, int} for vector in found):
-        return None
-    if len({len(vector) for vector in found}) != 1:
-        return None
-    try:
-        vectors = np.array(found, dtype=np.float64)
-    except OverflowError:  # an integer of hundreds of digits
-        return None
-    lengths = np.linalg.norm(vectors, axis=1)
-    if vectors.size == 0 or not (np.abs(lengths - 1) <= UNIT_TOLERANCE).all():
-        return None
-    return vectors.astype(np.float32)
-
-
 def _problem(vector: Any) -> str:
     """Return what is wrong with a vector, or an empty string."""
-    if not isinstance(vector, list | np.ndarray) or len(vector) == 0:
+    if not isinstance(vector, list) or not vector:
         return f"{shown(vector)} instead of a vector"
     if isinstance(vector[0], list):
         return (
             "one vector per token instead of one per text (pooling none; start the server with --pooling mean or last)"
         )
-    if any(isinstance(x, bool) or not isinstance(x, int | float | np.floating) for x in vector):
-        return f"a value that is not a number ({shown(next(x for x in vector if not isinstance(x, int | float)))})"
+    if wrong := [value for value in vector if type(value) not in (float, int)]:
+        return f"a value that is not a number ({shown(wrong[0])})"
     try:
         length = math.hypot(*vector)
-    except OverflowError:
+    except OverflowError:  # an integer of hundreds of digits
         length = math.inf
     if not math.isfinite(length):
         return "a vector with NaN or infinite values"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import itertools
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -34,15 +35,9 @@ def held_out_labels(labels: Sequence[str], fraction: float = TEST_FRACTION) -> s
     pairs over one corpus share the test items.
     """
     sizes = Counter(labels)
-    wanted = fraction * len(labels)
-    chosen: set[str] = set()
-    taken = 0
-    for label in sorted(sizes, key=lambda name: hashlib.sha256(name.encode()).digest()):
-        if taken >= wanted:
-            break
-        chosen.add(label)
-        taken += sizes[label]
-    return chosen
+    order = sorted(sizes, key=lambda name: hashlib.sha256(name.encode()).digest())
+    taken = itertools.accumulate((sizes[label] for label in order), initial=0)
+    return {label for label, before in zip(order, taken, strict=False) if before < fraction * len(labels)}
 
 
 def check_labels(labels: Sequence[str], fraction: float = TEST_FRACTION) -> set[str]:

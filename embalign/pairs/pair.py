@@ -8,11 +8,12 @@ plain items in the same order. A pair folder is untrusted data: nothing in it is
 
 from __future__ import annotations
 
-import dataclasses
+import copy
 import functools
 import hashlib
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -26,18 +27,6 @@ from embalign.pairs.provenance import ROLES, file_digest, read_provenance, vecto
 from embalign.pairs.vectors import check_vectors_file, differs, read_vectors
 
 
-@dataclass(frozen=True)
-class _Content:
-    """The content of a pair's files."""
-
-    config: PairConfig
-    items: tuple[Item, ...]
-    draft: Vectors
-    teacher: Vectors
-    styled: tuple[Item, ...]
-    styled_draft: Vectors
-
-
 @dataclass(frozen=True, eq=False)
 class Pair:
     """Plain items with float32 unit-length embeddings (n, d) by draft and teacher, and their fixed split.
@@ -47,41 +36,26 @@ class Pair:
     """
 
     folder: Path
+    config: PairConfig = field(init=False, repr=False)  # content of pair.toml
+    items: tuple[Item, ...] = field(init=False, repr=False)  # the n plain items, in the order of the corpus
+    draft: Vectors = field(init=False, repr=False)  # (n, d_draft): the plain items by the draft
+    teacher: Vectors = field(init=False, repr=False)  # (n, d_teacher): the plain items by the teacher
+    styled: tuple[Item, ...] = field(init=False, repr=False)  # the m style variants, in the order of the corpus
+    styled_draft: Vectors = field(init=False, repr=False)  # (m, d_draft): the style variants, by the draft alone
+
+    if not TYPE_CHECKING:  # mypy would accept any name
+
+        def __getattr__(self, name: str) -> object:
+            """Read the content on the first use of a field that is not there yet."""
+            if name not in self.__dataclass_fields__:
+                raise AttributeError(f"a pair has no {name!r}")
+            vars(self).update(_read(self.folder))
+            return vars(self)[name]
 
     @property
     def name(self) -> str:
         """Name of the pair: that of its folder."""
         return self.folder.name
-
-    @property
-    def config(self) -> PairConfig:
-        """Content of pair.toml."""
-        return self._content.config
-
-    @property
-    def items(self) -> tuple[Item, ...]:
-        """The n plain items, in the order of the corpus."""
-        return self._content.items
-
-    @property
-    def draft(self) -> Vectors:
-        """Embeddings (n, d_draft) of the plain items by the draft."""
-        return self._content.draft
-
-    @property
-    def teacher(self) -> Vectors:
-        """Embeddings (n, d_teacher) of the plain items by the teacher."""
-        return self._content.teacher
-
-    @property
-    def styled(self) -> tuple[Item, ...]:
-        """The m style variants, in the order of the corpus."""
-        return self._content.styled
-
-    @property
-    def styled_draft(self) -> Vectors:
-        """Embeddings (m, d_draft) of the style variants, by the draft alone."""
-        return self._content.styled_draft
 
     @functools.cached_property
     def labels(self) -> NDArray[np.str_]:
@@ -95,21 +69,23 @@ class Pair:
 
     def with_vectors(self, *, draft: Vectors | None = None, teacher: Vectors | None = None) -> Pair:
         """Return a pair with the same items and other embeddings (n, d). Raises ValueError for another row count."""
-        content = self._content
-        draft, teacher = content.draft if draft is None else draft, content.teacher if teacher is None else teacher
-        for name, vectors in (("draft", draft), ("teacher", teacher)):
-            if len(vectors) != len(content.items):
-                raise ValueError(f"{name}: {len(vectors)} vectors for the {len(content.items)} items of {self.name}")
-        return _holding(self.folder, dataclasses.replace(content, draft=draft, teacher=teacher))
-
-    @functools.cached_property
-    def _content(self) -> _Content:
-        return _read(self.folder)
+        changed = {
+            "draft": self.draft if draft is None else draft,
+            "teacher": self.teacher if teacher is None else teacher,
+        }
+        for name, vectors in changed.items():
+            if len(vectors) != len(self.items):
+                raise ValueError(f"{name}: {len(vectors)} vectors for the {len(self.items)} items of {self.name}")
+        pair = copy.copy(self)
+        vars(pair).update(changed)
+        return pair
 
 
 def load_pair(folder: Path) -> Pair:
     """Return the pair in `folder` with every file read and checked. Raises PairError or CorpusError."""
-    return _holding(folder, _read(folder))
+    pair = Pair(folder)
+    vars(pair).update(_read(folder))
+    return pair
 
 
 def check_pair(folder: Path) -> None:
@@ -117,12 +93,9 @@ def check_pair(folder: Path) -> None:
 
     Raises PairError or CorpusError as `load_pair` does, and CorpusError for labels that no experiment can use.
     """
-    config = read_config(folder)
-    items = read_corpus(folder / config.corpus)
+    _, items, provenance = _described(folder)
     plain = [item.label for item in items if item.style is None]
     check_labels(plain)
-    provenance = read_provenance(folder)
-    _check_corpus(folder / config.corpus, provenance["corpus_sha256"])
     for role, count in zip(ROLES, (len(items), len(plain)), strict=True):
         check_vectors_file(folder, role, count, provenance)
 
@@ -137,31 +110,29 @@ def pair_digest(folder: Path) -> str:
     return hashlib.sha256("".join(parts).encode()).hexdigest()
 
 
-def _holding(folder: Path, content: _Content) -> Pair:
-    pair = Pair(folder)
-    vars(pair)["_content"] = content  # where cached_property stores it
-    return pair
-
-
-def _read(folder: Path) -> _Content:
-    config = read_config(folder)
-    items = read_corpus(folder / config.corpus)
-    provenance = read_provenance(folder)
-    _check_corpus(folder / config.corpus, provenance["corpus_sha256"])
-    styled_rows = np.array([item.style is not None for item in items])
+def _read(folder: Path) -> dict[str, object]:
+    """Return the content of a pair by the name of its field."""
+    config, items, provenance = _described(folder)
+    is_styled = np.array([item.style is not None for item in items])
     plain = tuple(item for item in items if item.style is None)
     draft = read_vectors(folder, "draft", len(items), provenance)
-    return _Content(
-        config=config,
-        items=plain,
-        draft=np.ascontiguousarray(draft[~styled_rows]),
-        teacher=read_vectors(folder, "teacher", len(plain), provenance),
-        styled=tuple(item for item in items if item.style is not None),
-        styled_draft=np.ascontiguousarray(draft[styled_rows]),
-    )
+    return {
+        "config": config,
+        "items": plain,
+        "draft": draft[~is_styled],
+        "teacher": read_vectors(folder, "teacher", len(plain), provenance),
+        "styled": tuple(item for item in items if item.style is not None),
+        "styled_draft": draft[is_styled],
+    }
 
 
-def _check_corpus(path: Path, recorded: str) -> None:
+def _described(folder: Path) -> tuple[PairConfig, list[Item], dict[str, Any]]:
+    """Return configuration, items and provenance of a pair whose corpus is the recorded one."""
+    config = read_config(folder)
+    corpus = folder / config.corpus
+    items = read_corpus(corpus)
+    provenance = read_provenance(folder)
     # Earlier versions recorded the digest of the raw bytes, including CRLF and byte order mark.
-    if recorded not in (actual := corpus_digest(path), file_digest(path)):
-        raise PairError(differs(path, actual, recorded))
+    if provenance["corpus_sha256"] not in (actual := corpus_digest(corpus), file_digest(corpus)):
+        raise PairError(differs(corpus, actual, provenance["corpus_sha256"]))
+    return config, items, provenance

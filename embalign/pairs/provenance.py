@@ -15,6 +15,7 @@ from collections.abc import Collection
 from pathlib import Path
 from typing import Any
 
+import msgspec
 from safetensors import SafetensorError, safe_open
 
 from embalign.errors import PairError
@@ -24,6 +25,8 @@ PROVENANCE = "provenance.json"
 UNKNOWN = "unknown"
 TENSOR = "embeddings"
 _REMEDY = "correct it, or move it and the vectors away and rerun to embed the pair"
+_SIDE = msgspec.defstruct("Side", [("sha256", str), ("dimension", int | msgspec.UnsetType, msgspec.UNSET)])
+_REQUIRED = msgspec.defstruct("Provenance", [("corpus_sha256", str), *((role, _SIDE) for role in ROLES)])
 
 
 def vectors_path(folder: Path, role: str) -> Path:
@@ -57,22 +60,18 @@ def read_provenance(folder: Path) -> dict[str, Any]:
     """
     path = folder / "embeddings" / PROVENANCE
     try:
-        content = json.loads(path.read_text(encoding="utf-8"))
+        content: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+        msgspec.convert(content, _REQUIRED)
     except FileNotFoundError:
         raise PairError(f"{path}: no such file; this pair has not been embedded yet") from None
     except OSError as error:
         raise PairError(f"{path}: cannot be read ({error.strerror}); correct its permissions") from None
+    except msgspec.ValidationError as error:
+        raise PairError(f"{path}: {error}; {_REMEDY}") from None
     except (ValueError, RecursionError) as error:
         raise PairError(f"{path}: not valid JSON ({error}); {_REMEDY}") from None
-    if not isinstance(content, dict):
-        raise PairError(f"{path}: expected a JSON object, found {repr(content)[:60]}; {_REMEDY}")
-    _check_key(path, content, "corpus_sha256", str)
     for role in ROLES:
-        _check_key(path, content, role, dict)
-        _check_key(path, content[role], "sha256", str, of=f"{role}.")
-        if "dimension" in content[role]:
-            _check_key(path, content[role], "dimension", int, of=f"{role}.")
-        elif dimension := _dimension(vectors_path(folder, role)):
+        if "dimension" not in content[role] and (dimension := _dimension(vectors_path(folder, role))):
             content[role]["dimension"] = dimension
     return content
 
@@ -98,9 +97,9 @@ def check_vectors_are_own(folder: Path, corpus_sha256: str, replaceable: Collect
     """
     # Vectors before provenance.json: a concurrent fetch moves provenance.json first.
     present = vectors_digests(folder)
-    names = " and ".join(f"{role}.safetensors" for role in present)
     if not os.path.lexists(folder / "embeddings" / PROVENANCE):
         if present:
+            names = " and ".join(f"{role}.safetensors" for role in present)
             raise PairError(
                 f"{folder / 'embeddings'}: a fetch would overwrite {names}, which no {PROVENANCE} accounts for. To "
                 f"embed the pair again, move them away. To use them as they are, write {PROVENANCE} beside them: "
@@ -117,12 +116,6 @@ def check_vectors_are_own(folder: Path, corpus_sha256: str, replaceable: Collect
             f"away or rerun with --refresh, which replaces it. To use it as it is, correct {PROVENANCE}: "
             f"{_template(corpus_sha256, present)}"
         )
-
-
-def _check_key(path: Path, table: dict[str, Any], key: str, kind: type, of: str = "") -> None:
-    words = {str: "a string", int: "a whole number", dict: "a JSON object"}[kind]
-    if not isinstance(table.get(key), kind) or isinstance(table[key], bool):
-        raise PairError(f"{path}: {of}{key} is {repr(table.get(key))[:60]}; it must be {words}: {_REMEDY}")
 
 
 def _dimension(path: Path) -> int | None:
