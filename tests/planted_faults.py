@@ -173,7 +173,7 @@ def main():
         shutil.copytree(ROOT, root, ignore=ignored)
         sound = line_of(root, "none: the code as it is", "elbow or spectral")
         if "**" in sound:
-            raise SystemExit("the gate fails on the code as it is: mend that first")
+            raise SystemExit("the check fails on the code as it is: fix that first")
         lines = []
         for fault in FAULTS:
             with planted(root, fault):
@@ -186,8 +186,8 @@ def main():
             "",
             f"`tox -e gate` fails on {len(FAULTS) - missed} of {len(FAULTS)} faults. It has two halves: tests of "
             "what it measures with (losses, training, selection, scores, statistics), and a small grid held to its "
-            f"baseline, here on `smollm2-mpnet`. The grid alone fails on {regressed}: a change for the better is told "
-            "and is no failure, a fault in the statistics changes no metric, and one that the metrics hardly feel is "
+            f"baseline, here on `smollm2-mpnet`. The grid alone fails on {regressed}: a change for the better is "
+            "reported and does not fail, a fault in the statistics changes no metric, and one that the metrics hardly feel is "
             "no regression. That is why the instrument is tested too.",
             "",
             "```\npython tests/planted_faults.py\n```",

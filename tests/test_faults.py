@@ -483,7 +483,7 @@ def test_a_bad_disk_leaves_the_old_embeddings_as_they_were(bench, server, bad_di
 
 
 def test_a_bad_disk_leaves_the_old_reports_as_they_were(bench, server, bad_disk):
-    """Cells are measured anew; neither their rows nor the report can be kept."""
+    """Cells are measured again; neither their rows nor the report can be saved."""
     bench.use(server.url)
     bench.finished()
     before = contents(bench.folder / "reports")

@@ -175,8 +175,8 @@ def test_a_partial_selection_leaves_canonical_artifacts_alone(finished, selectio
     assert (root / "benchmark/small/reports/.partial/elbow/missing.txt").read_text().count("\n") > 50
 
 
-def test_stored_cells_are_reused_and_always_measures_anew(finished, tmp_path):
-    """A value changed in the store comes back in a run that reuses it, and not in one that measures anew."""
+def test_stored_cells_are_reused_and_always_measures_again(finished, tmp_path):
+    """A value changed in the store comes back in a run that reuses it, and not in one that measures again."""
     root = tmp_path / "root"
     shutil.copytree(finished[0], root)
     with contextlib.closing(sqlite3.connect(root / ".embalign" / "results.sqlite")) as connection, connection:

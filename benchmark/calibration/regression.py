@@ -1,4 +1,4 @@
-"""Measure the merge gate's operating curve: how often it cries wolf, and how small a loss it sees.
+"""Measure the error rates of the regression check: how often it raises a false alarm, how small a loss it detects.
 
     pip install -c constraints.txt -e .
     python benchmark/calibration/regression.py [--repeats 2] [--reruns 1000] [--out docs/calibration] [--write]

@@ -1,4 +1,4 @@
-"""How often the two gates are right, as text and figure: the promise of the output gate, alarms of the merge gate."""
+"""Error rates of the gate's certificates and of the regression check, as text and figure."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ def gate_tables(table: pd.DataFrame) -> str:
 
 
 def regression_tables(table: pd.DataFrame) -> str:
-    """Return the operating curve of the merge gate as Markdown."""
+    """Return the error rates of the regression check as Markdown."""
     null = table[table["metric"] == "any"]
     alarms = [
         {
@@ -69,8 +69,8 @@ def regression_tables(table: pd.DataFrame) -> str:
         lines.append(line)
     reruns, repeats = int(table["reruns"].max()), int(table["repeats"].max())
     parts = [
-        "# How often the merge gate is right",
-        f"The gate's small grid, trained {repeats} times again on embeddings changed by a millionth, as another order "
+        "# Error rates of the regression check",
+        f"The check's small grid, trained {repeats} times again on embeddings changed by a millionth, as another order "
         f"of summation would change them; {reruns} re-runs drawn from these, seed by seed. In brackets: 95 % "
         "Clopper-Pearson intervals. Met: not shown to be violated, the interval reaches the demand.",
         "```\npip install -c constraints.txt -e .\npython benchmark/calibration/regression.py\n```",

@@ -1,6 +1,6 @@
 """Which source files a measured number depends on: the measuring module and all it imports, but what is installed.
 
-Imports for type checkers alone do not count, so a change there, or in a report's wording, measures nothing anew. Of
+Imports for type checkers alone do not count, so a change there, or in a report's wording, makes no cell stale. Of
 installed packages those that compute count by their versions.
 """
 

@@ -13,7 +13,7 @@ from embalign.verdicts.metrics import ALIGNMENT, HEADLINES, JUDGED, METRICS, RET
 from embalign.verdicts.replicates import replicates
 from embalign.verdicts.statistics import StudentT, holm
 
-# The curve of the headline, and the one that is told beside it.
+# The curve of the headline, and the metric that is reported beside it.
 PRIMARY = {"policy": "random", "budget": "steps", "metric": ALIGNMENT}
 SECOND_METRIC = RETRIEVAL
 # A loss within 5 % of the gain from no data to all of it does not matter; the report also says what 1 and 10 % give.
