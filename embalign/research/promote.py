@@ -18,7 +18,6 @@ import msgspec
 
 from embalign.durable import move_all
 from embalign.errors import ClaimError, ConclusionError
-from embalign.experiments.grid import rerun_command
 from embalign.pairs.provenance import file_digest
 from embalign.research.claims import Binder, read_raw
 from embalign.research.conclusion import MACHINE_READABLE, TEXT, About, Conclusion, names_of, recorded, verify
