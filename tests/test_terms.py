@@ -117,6 +117,19 @@ def test_the_weight_is_the_one_given_and_the_baseline_has_no_term():
     assert make_term("baseline", 0.25, dimension=4) is None
 
 
+def test_what_a_term_is_made_from_is_given_by_name():
+    with pytest.raises(TypeError):
+        make_term("mse", 0.25, 4)
+
+
+def test_terms_and_losses_do_not_change_once_made():
+    term = make_term("mse", 0.25, dimension=4)
+    with pytest.raises(dataclasses.FrozenInstanceError):
+        term.weight = 1.0
+    with pytest.raises(dataclasses.FrozenInstanceError):
+        term.loss.prepare = None
+
+
 def test_a_term_of_ones_own_is_a_loss_or_a_function_or_a_reference_to_one():
     z, t = vectors(2, 4, 6)
     for arm in (halved_mse(), halved_mse, lazy(__name__).halved_mse):

@@ -79,3 +79,16 @@ def test_the_plugin_is_loaded_once_however_often_it_is_named(root):
     done = run(root, "-p", "embalign.plugin", plugin="entry point", pair="small")
     assert done.returncode == 0, done.stdout + done.stderr
     assert "4 passed" in done.stdout
+
+
+def test_a_pair_that_brings_settings_for_pytest_is_refused(root, tmp_path):
+    """Pytest looks for its settings in every folder that it is given, before it knows what an option takes."""
+    folder = tmp_path / "elsewhere" / "small"
+    folder.parent.mkdir()
+    shutil.move(root / "benchmark" / "small", folder)
+    (folder / "pytest.ini").write_text("[pytest]\n")
+    environment = light.environment(LIGHT_SECONDS="0")
+    command = [sys.executable, "-m", "pytest", "-p", "embalign.plugin", "--pair", str(folder), "benchmark"]
+    done = subprocess.run(command, cwd=root, env=environment, capture_output=True, text=True, check=False)
+    assert done.returncode == pytest.ExitCode.USAGE_ERROR
+    assert f"pytest would take its settings from {folder / 'pytest.ini'}, and a pair is data" in done.stderr

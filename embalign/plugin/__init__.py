@@ -27,16 +27,23 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 @pytest.hookimpl(tryfirst=True)
 def pytest_load_initial_conftests(early_config: pytest.Config) -> None:
-    """Refuse a pair whose conftest.py pytest would run by itself: a pair is data, whoever it comes from.
+    """Refuse a pair that pytest itself would take code or settings from: a pair is data, whoever it comes from.
 
-    Beside the folders that are named, pytest looks for conftest.py in folders inside them whose name begins with test.
+    Before it knows any option, pytest looks for its settings in every folder on the command line; later it looks for
+    conftest.py inside the folders that it is to test, in those whose name begins with test.
     """
+    settings = early_config.inipath
     for name in early_config.known_args_namespace.pair or ():
-        for folder in (early_config.rootpath / "benchmark" / name, Path(name)):
+        for folder in (early_config.rootpath / "benchmark" / name, Path(name).absolute()):
             if folder.name.startswith("test") and (folder / "conftest.py").is_file():
                 raise pytest.UsageError(
                     f"--pair {name}: {folder / 'conftest.py'} would be run, and a pair is data; remove that file or "
                     "rename the folder so that it does not begin with 'test'"
+                )
+            if settings is not None and settings.is_relative_to(folder.resolve()):
+                raise pytest.UsageError(
+                    f"--pair {name}: pytest would take its settings from {settings}, and a pair is data; remove that "
+                    f"file or write --pair={name}"
                 )
 
 
