@@ -10,6 +10,7 @@ spectral loss, and writes `spectral_alignment_baseline.{csv,png}` and `spectral_
 import argparse
 import json
 import os
+import shlex
 import subprocess
 import sys
 from pathlib import Path
@@ -25,11 +26,12 @@ def run_baseline(pair_name, n, map_path, folder=None):
     from embalign.alignment.training import apply_map
     from embalign.deploy.map import load_map
     from embalign.deploy.thresholds import train_pair_map
+    from embalign.experiments.grid import Cell, Experiment, Table
     from embalign.experiments.spectral.baseline import NAME, measure_samples, write_report
-    from embalign.lazy import lazy
     from embalign.pairs.config import find_pair
     from embalign.pairs.pair import load_pair
     from embalign.runs import provenance
+    from embalign.runs.run import Run
 
     location = find_pair(pair_name, ROOT)
     pair = load_pair(location)
@@ -42,11 +44,20 @@ def run_baseline(pair_name, n, map_path, folder=None):
     samples = measure_samples([pair.items[i].id for i in rows], mapped, teacher)
     folder = folder or location / "reports" / "spectral"
     write_report(samples, mapped, teacher, pair=pair.name, which=which, folder=folder)
-    command = ["python", "tests/test_spectral_alignment.py", "--n", str(n), "--pair", pair.name]
-    measures = {NAME: lazy("embalign.deploy.thresholds").train_pair_map}
-    about = provenance.describe(NAME, location, ROOT, measures=measures, command=command)
-    artifacts = provenance.digests([folder / f"{NAME}{end}" for end in ENDS])
-    about |= {"profile": "none", "seeds": [0], "map": which, "artifacts": artifacts}
+    run = Run(
+        experiment=Experiment(NAME, report=write_report, tables=(Table(NAME, train_pair_map, quick=[]),)),
+        folder=location,
+        profile="none",
+        cells=[Cell(NAME, NAME, pair.name, (), seed=0)],
+        outcomes={},
+        root=ROOT,
+        checkout=provenance.Checkout(ROOT),
+    )
+    about = provenance.describe(run) | {
+        "command": f"python tests/test_spectral_alignment.py --n {n} --pair {shlex.quote(pair.name)}",
+        "map": which,
+        "artifacts": provenance.digests([folder / f"{NAME}{end}" for end in ENDS]),
+    }
     (folder / f"{NAME}_provenance.json").write_text(json.dumps(about, indent=2) + "\n")
     return samples, folder
 
@@ -117,6 +128,8 @@ def test_the_script_writes_its_files_into_the_pairs_reports_and_prints_the_summa
     assert len(samples) == 10
     assert (about["experiment"], about["profile"], about["seeds"]) == (name, "none", [0])
     assert set(about["source_sha256"]) == {name}
+    assert about["command"] == "python tests/test_spectral_alignment.py --n 10 --pair small"
+    assert about["map"] == "trained on the pair's training items, cosine loss, seed 0"
     assert about["artifacts"] == {f"{name}{end}": file_digest(folder / f"{name}{end}") for end in ENDS}
     short = subprocess.run([*command, "--n", "1"], capture_output=True, text=True, check=False)
     assert (short.returncode, short.stderr.count("\n")) == (2, 1)
