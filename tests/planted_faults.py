@@ -187,8 +187,8 @@ def main():
             f"`tox -e gate` fails on {len(FAULTS) - missed} of {len(FAULTS)} faults. It has two halves: tests of "
             "what it measures with (losses, training, selection, scores, statistics), and a small grid held to its "
             f"baseline, here on `smollm2-mpnet`. The grid alone fails on {regressed}: a change for the better is "
-            "reported and does not fail, a fault in the statistics changes no metric, and one that the metrics hardly feel is "
-            "no regression. That is why the instrument is tested too.",
+            "reported and does not fail, a fault in the statistics changes no metric, and one that the metrics hardly "
+            "feel is no regression. That is why the instrument is tested too.",
             "",
             "```\npython tests/planted_faults.py\n```",
             "",
