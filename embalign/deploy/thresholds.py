@@ -22,7 +22,7 @@ from embalign.evaluation.gate import Outcomes, Scores
 from embalign.pairs import Vectors
 from embalign.pairs.pair import Pair
 
-SCORES = ("margin", "top1")
+SCORES = {"margin": "that minus the second similarity", "top1": "similarity to the nearest neighbour"}
 FOLDS = 5
 
 
@@ -49,9 +49,8 @@ def check_promise(
     for fewer label groups than folds.
     """
     if (groups := len(set(labels.tolist()))) < FOLDS:
-        raise CorpusError(
-            f"{groups} held-out label groups are too few to check a promise on; give at least {FOLDS * 5}"
-        )
+        few = f"{groups} held-out label groups are too few to check a promise on"
+        raise CorpusError(f"{few}; give at least {FOLDS * 5}")
     certified, accepted = 0, np.zeros(len(scores), dtype=bool)
     for rest, fold in GroupKFold(FOLDS).split(scores, groups=labels):
         certificate = certify(scores[rest], correct[rest], risk_target=risk_target, groups=labels[rest])
@@ -78,9 +77,7 @@ def gate_of_map(pair: Pair, weights: Vectors) -> dict[str, Any]:
         }
     return {
         "score": score,
-        "score_is": {"top1": "similarity to the nearest neighbour", "margin": "that minus the second similarity"}[
-            score
-        ],
+        "score_is": SCORES[score],
         "confidence": CONFIDENCE,
         "certified_on": f"{len(test)} held-out items of {len(set(labels.tolist()))} label groups, each searched in all "
         "others",

@@ -55,16 +55,20 @@ def leave_one_out(embeddings: NDArray[np.floating], labels: Labels) -> tuple[Ans
     return found, names[found.nearest] == names
 
 
+def by_acceptance(scores: Scores) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """Return the order in which outputs are accepted, and the place in it of the last one at each distinct score."""
+    order = np.argsort(-scores, kind="stable")
+    return order, np.flatnonzero(np.append(np.diff(scores[order]) != 0, True))
+
+
 def risk_coverage(scores: Scores, correct: Outcomes) -> tuple[Scores, Scores]:
     """Return coverage and generalized risk at each distinct threshold, strictest first.
 
     Both start at 0 (nothing accepted) and are non-decreasing; equal scores are accepted together.
     """
-    order = np.argsort(-scores, kind="stable")
-    last_of_tie = np.append(np.diff(scores[order]) != 0, True)
-    accepted = np.arange(1, len(scores) + 1)[last_of_tie]
-    wrong = np.cumsum(~correct[order])[last_of_tie]
-    return np.append(0, accepted) / len(scores), np.append(0, wrong) / len(scores)
+    order, last = by_acceptance(scores)
+    wrong = np.cumsum(~correct[order])[last]
+    return np.append(0, last + 1) / len(scores), np.append(0, wrong) / len(scores)
 
 
 def augrc(scores: Scores, correct: Outcomes) -> float:

@@ -13,10 +13,9 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from embalign.evaluation.by_label import label_values
 from embalign.evaluation.gate import Scores, answer, similarities
 from embalign.evaluation.measurement import ByLabel, Measurement
-from embalign.evaluation.scorecard import FIRST_HIT
+from embalign.evaluation.scorecard import FIRST_HIT, label_values
 
 PLAIN = "plain"
 PLAIN_COVERAGE = 0.5
