@@ -101,5 +101,4 @@ def selective_risk(scores: Scores, correct: Outcomes, coverage: Scores) -> Score
 def accept_rate(scores: Scores, correct: Outcomes, risk_target: float = RISK_TARGET) -> float:
     """Return the largest coverage with a share of wrong among accepted at most `risk_target`; 0 if out of reach."""
     coverage, risk = risk_coverage(scores, correct)
-    within = risk <= risk_target * coverage + 1e-12
-    return float(coverage[within].max())
+    return float(coverage[risk <= risk_target * coverage + 1e-12].max())

@@ -1,8 +1,4 @@
-"""Every metric of a map on the held-out test set, by its column name.
-
-A metric is added here, in :func:`score` or :func:`score_retrieval`, and named for readers in
-:mod:`embalign.verdicts.metrics`.
-"""
+"""Every metric of a map on the held-out test set, by its column name; :mod:`embalign.verdicts.metrics` names them."""
 
 from __future__ import annotations
 

@@ -32,10 +32,10 @@ SLOPE_RATIOS = np.linspace(-1, 1, 401)
 
 @dataclass(frozen=True)
 class Kink:
-    """The least-squares concave kink, the interval of kinks that cannot be excluded, and the slopes on either side.
+    """The least-squares concave kink in units of x, the interval of kinks that cannot be excluded, and the slopes.
 
-    Positions are in units of x. `interval` is None where no single kink describes the curve. `slope_ratio` is slope
-    after over slope before; `slope_ratio_upper` is its one-sided upper bound.
+    `interval` is None where no single kink describes the curve. `slope_ratio` is slope after over slope before,
+    `slope_ratio_upper` its one-sided upper bound.
     """
 
     position: float
