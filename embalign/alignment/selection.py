@@ -33,11 +33,10 @@ Rows = NDArray[np.int64]
 def draw_pool(train: Rows, seed: int) -> Rows:
     """Return the seed's training pool: a random nine tenths of the training rows, ascending.
 
-    Dropping a tenth gives policies without randomness of their own a sampling variance; at ratio 1 every policy
-    trains on this same pool.
+    Dropping a tenth gives policies without randomness of their own a sampling variance.
     """
-    rng = generator(seed, Stream.POOL)
-    return np.sort(rng.choice(train, size=round(POOL_SHARE * len(train)), replace=False))
+    size = round(POOL_SHARE * len(train))
+    return np.sort(generator(seed, Stream.POOL).choice(train, size=size, replace=False))
 
 
 def selection_order(policy: str, draft: NDArray[np.float32], seed: int) -> Rows:

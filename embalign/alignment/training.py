@@ -38,10 +38,9 @@ class TrainedMap:
 
 
 def initial_map(d_teacher: int, d_draft: int, seed: int) -> Vectors:
-    """Return the untrained map of a seed: uniform in +-0.01/sqrt(d_draft).
+    """Return the untrained map of a seed: uniform in +-0.01/sqrt(d_draft), a hundredth of `torch.nn.Linear`'s.
 
-    A hundredth of what `torch.nn.Linear` starts with. The cosine loss does not see the scale of W, so what the start
-    puts outside the span of the training items would stay there as noise; at this size the first steps outgrow it.
+    What the start puts outside the span of the training items stays there as noise; at this size steps outgrow it.
     """
     bound = INITIAL_SCALE / math.sqrt(d_draft)
     return generator(seed, Stream.INITIAL_MAP).uniform(-bound, bound, (d_teacher, d_draft)).astype(np.float32)
@@ -120,8 +119,7 @@ def _norm_ratio(slope: Tensor, gradient: Tensor, batch: Tensor) -> float:
 def _batches(n: int, size: int, seed: int) -> Iterator[Tensor]:
     """Row numbers of one full batch after another, from one fresh permutation after another.
 
-    A batch runs on over the end of a pass: were the rest of a pass a batch of its own, its size would depend on how
-    many items there are, and with it the noise of the gradient, which regularises.
+    A batch runs on over the end of a pass: the size of a last batch, and so the noise that regularises, would vary.
     """
     rng = generator(seed, Stream.BATCHES)
     order = torch.empty(0, dtype=torch.int64)

@@ -45,8 +45,7 @@ def check_promise(
 ) -> tuple[int, NDArray[np.bool_]]:
     """Return in how many of five folds a threshold is certified on the other four, and which outputs (n,) it accepts.
 
-    Folds are of whole label groups, so no output is judged by a threshold that has seen its topic. Raises CorpusError
-    for fewer label groups than folds.
+    Folds are of whole label groups. Raises CorpusError for fewer label groups than folds.
     """
     if (groups := len(set(labels.tolist()))) < FOLDS:
         few = f"{groups} held-out label groups are too few to check a promise on"

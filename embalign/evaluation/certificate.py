@@ -4,13 +4,13 @@ Thresholds are tested from the strictest that could pass on, each by a Clopper-P
 accepted, until one fails (fixed-sequence testing, Bauer 1991; Angelopoulos et al., *Learn then Test*, 2021): no
 correction is needed for their number.
 
-Outputs of one label group succeed and fail together, so their number says too much. With `groups`, Clopper-Pearson
-takes an effective number instead, as Korn and Graubard (1998) do: the accepted over their design effect. That is the
-larger of Kish's 1 + rho (m - 1), rho being the intraclass correlation of errors over all outputs and m the mean group
-size that an accepted output sees, and the linearised variance of the accepted outputs' risk over the binomial one. It
-is kept from falling along the sequence, and raised by the squared ratio of Student's to normal quantiles for the few
-groups it is known from. The promise then covers queries on other topics; without groups, only queries like these. Where
-the sequence starts then depends on the outcomes a little; how often the promise breaks all the same is measured.
+Outputs of one label group succeed and fail together, so with `groups` Clopper-Pearson takes an effective number, as
+Korn and Graubard (1998) do: the accepted over their design effect. That is the larger of Kish's 1 + rho (m - 1), rho
+being the intraclass correlation of errors over all outputs and m the mean group size that an accepted output sees, and
+the linearised variance of the accepted outputs' risk over the binomial one. It is kept from falling along the sequence,
+and raised by the squared ratio of Student's to normal quantiles for the few groups it is known from. The promise then
+covers queries on other topics, not only queries like these. Where the sequence starts depends on the outcomes a little;
+how often the promise breaks all the same is measured.
 """
 
 from __future__ import annotations
@@ -36,9 +36,8 @@ FOR_EVER = 1e9  # accepts
 class Certificate:
     """The lowest certified threshold, or None; then `lacking` says how many more accepts it would take, None for never.
 
-    `accepted` and `wrong` count outputs at the threshold (0 without one), `bound` is the upper confidence bound of the
-    risk, `effective` the number of independent outputs that the accepted are worth. `lacking` supposes that further
-    outputs have the risk of those accepted so far.
+    `accepted` and `wrong` count outputs at the threshold, `bound` is the upper confidence bound of the risk, and
+    `effective` the independent outputs that the accepted are worth. `lacking` supposes that the risk stays as it is.
     """
 
     risk_target: float

@@ -38,10 +38,7 @@ def similarities(queries: NDArray[np.floating], pool: NDArray[np.floating], own:
 
 
 def answer(similarity: Scores) -> Answers:
-    """Return what the nearest neighbours say by similarity (n, m), of which one a query is -inf: itself.
-
-    Raises ValueError for fewer than two neighbours.
-    """
+    """Return what the nearest neighbours say by similarity (n, m), -inf to the query itself; ValueError for m < 3."""
     if similarity.shape[1] < 3:
         raise ValueError(f"a margin needs two neighbours besides the query itself, found {similarity.shape[1]} items")
     second, first = np.partition(similarity, -2, axis=1)[:, -2:].T
@@ -62,20 +59,14 @@ def by_acceptance(scores: Scores) -> tuple[NDArray[np.int64], NDArray[np.int64]]
 
 
 def risk_coverage(scores: Scores, correct: Outcomes) -> tuple[Scores, Scores]:
-    """Return coverage and generalized risk at each distinct threshold, strictest first.
-
-    Both start at 0 (nothing accepted) and are non-decreasing; equal scores are accepted together.
-    """
+    """Return coverage and generalized risk at each distinct threshold, strictest first, from 0 (nothing accepted)."""
     order, last = by_acceptance(scores)
     wrong = np.cumsum(~correct[order])[last]
     return np.append(0, last + 1) / len(scores), np.append(0, wrong) / len(scores)
 
 
 def augrc(scores: Scores, correct: Outcomes) -> float:
-    """Return the area under the generalized risk-coverage curve, in [0, 0.5]; lower is better (Traub et al. 2024).
-
-    It equals (1 - AUROC) * acc * (1 - acc) + (1 - acc)^2 / 2.
-    """
+    """Return the area under the generalized risk-coverage curve, in [0, 0.5]; lower is better (Traub et al. 2024)."""
     coverage, risk = risk_coverage(scores, correct)
     return float(np.trapezoid(risk, coverage))
 

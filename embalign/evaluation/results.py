@@ -16,10 +16,9 @@ STATUS = "status"
 
 @dataclass(frozen=True, eq=False)
 class Results:
-    """Cells of one table.
+    """Cells of one table: `frame` has one row each, with the columns of `identity`, the metrics and the `status`.
 
-    `frame` has one row per cell: the columns that identify it, its metrics and its `status`, "ok" or the reason of the
-    failure. Its index counts the cells; a selection keeps it.
+    That is "ok" or the reason of the failure. The index counts the cells; a selection keeps it.
     """
 
     frame: pd.DataFrame
@@ -48,10 +47,7 @@ class Results:
         return self.frame[list(self.identity)].join(own, how="inner").reset_index(drop=True)
 
     def long(self, metric: str, *settings: str) -> pd.DataFrame:
-        """Return what a verdict takes: `settings`, `seed` and `value`, one row per cell.
-
-        Where the metric has values by label, there is one row per cell and label group, which is the column `item`.
-        """
+        """Return what a verdict takes: `settings`, `seed` and `value`; with values by label, a row and an `item` each."""
         keys = self.frame[[*settings, "seed"]].reset_index(drop=True)
         values = self.values_by_label(metric)
         if values.shape[1] < 2:

@@ -59,8 +59,7 @@ def leave_one_out(embeddings: NDArray[np.floating], labels: Labels, ks: Sequence
 def first_relevant_ranks(vectors: NDArray[np.floating], groups: NDArray[np.int64]) -> NDArray[np.float64]:
     """Return each query's mid-rank of its first relevant item, in the order of `vectors`; NaN without a relevant item.
 
-    Sorted by group, relevant pairs lie in blocks on the diagonal. Their best similarity is found first; then each pair
-    of blocks is multiplied once and counted for both its rows and its columns.
+    Sorted by group, relevant pairs lie in blocks on the diagonal; each pair of blocks is multiplied once.
     """
     use_fast_gemm()
     order = np.argsort(groups, kind="stable")

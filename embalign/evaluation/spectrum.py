@@ -4,7 +4,7 @@ Two unrelated Gaussian vectors already have a spectral cosine of pi/4 = 0.785. A
 
     (pi/4) * 2F1(-1/2, -1/2; 1; rho^2)
 
-with no free parameter: the mean product of two correlated Rayleigh amplitudes. Spectral excess is what is above that.
+the mean product of two correlated Rayleigh amplitudes. Spectral excess is what is above that.
 """
 
 from __future__ import annotations

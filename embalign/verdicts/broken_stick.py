@@ -6,11 +6,10 @@ unequal noise and noise that runs along a seed's whole curve leave its level alo
 
 1. Straight or not: sup-t, the largest t of -d over knots at the inner points, one-sided: the signed root of the sup-F
    of Andrews (1993), each knot with its own standard error; its null comes from Monte Carlo.
-2. Where: c is in the interval unless a line through the points below c and one through those above miss each other at
-   c, by a two-sided t. The jump between the lines is the score of c, so this inverts the score test of the profile
-   likelihood; for lines that meet it is Fieller's (1954) interval. In the first and last gap one of the lines has a
-   single point; such c stay in unless sup-t finds the points without it bent. At an inner point, which may be counted
-   to either line, the jump is the mean of both ways.
+2. Where: c is in the interval unless lines through the points below and above c miss each other at c, by a two-sided
+   t: this inverts the score test of the profile likelihood; for lines that meet it is Fieller's (1954) interval. In the
+   first and last gap one line has a single point; such c stay in unless sup-t finds the points without it bent. At an
+   inner point, which may be counted to either line, the jump between the lines is the mean of both ways.
 3. How much: t of slope after - share * slope before, at the least-squares kink.
 """
 
@@ -45,15 +44,13 @@ class Kink:
 
 
 def straight_line_p_value(curve: Replicates, x: Array) -> float:
-    """Return the p-value of a straight line against a concave kink, by sup-t with a Monte Carlo null.
+    """Return the p-value of a straight line over ascending `x` (R,), R >= 4, against a concave kink, by sup-t.
 
-    `x` (R,) is ascending, R >= 4. The null is exact for normal noise that is independent and equal across settings;
-    its level under other noise is in the calibration table.
+    The null is exact for normal noise that is independent and equal across settings.
     """
     found = curve.contrasts(-_knots(tuple(x)))
-    largest = float(found.t().max())
     null = _sup_t_null(tuple(x), min(NULL_MOST_DF, max(1, int(np.median(found.df)))))
-    return float((1 + (null >= largest).sum()) / (1 + len(null)))
+    return float((1 + (null >= found.t().max()).sum()) / (1 + len(null)))
 
 
 def find_kink(curve: Replicates, x: Array, alpha: float) -> Kink:
@@ -87,12 +84,8 @@ def find_kink(curve: Replicates, x: Array, alpha: float) -> Kink:
 
 
 def _misfit(curve: Replicates, residual_maker: Array, squares: float, df: int, alpha: float) -> float:
-    """Variance that the curve's departures from the best stick add to each mean, 0 unless they exceed the noise.
-
-    Tested by Box's (1954) approximation to the distribution of a quadratic form.
-    """
-    covariance = curve.covariance()
-    projected = residual_maker @ covariance
+    """Variance that departures from the best stick add to each mean, 0 unless they exceed the noise (Box 1954)."""
+    projected = residual_maker @ curve.covariance()
     expected = float(np.trace(projected))
     if expected <= 0:
         return squares / df if squares > (curve.resolution**2) * len(residual_maker) else 0.0
@@ -154,13 +147,9 @@ def _grid(x: tuple[float, ...]) -> _Grid:
 
 def _jump(points: Array, left: int, c: float) -> Array:
     """Weights that give the jump at c from the line through the first `left` points to the line through the others."""
-    return np.concatenate([-_line_at(points[:left], c), _line_at(points[left:], c)])
-
-
-def _line_at(points: Array, c: float) -> Array:
-    """Weights that give a least-squares line's value at c."""
-    design = np.stack([np.ones_like(points), points], axis=1)
-    return np.asarray(np.array([1.0, c]) @ np.linalg.pinv(design))
+    sides = points[:left], points[left:]
+    before, after = (np.array([1.0, c]) @ np.linalg.pinv(np.vander(side, 2, increasing=True)) for side in sides)
+    return np.concatenate([-before, after])
 
 
 @functools.lru_cache(maxsize=32)
