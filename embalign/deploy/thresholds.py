@@ -65,6 +65,7 @@ def gate_of_map(pair: Pair, weights: Vectors) -> dict[str, Any]:
     mapped, labels = apply_map(weights, pair.draft[test]), pair.labels[test]
     found, correct = gate.leave_one_out(mapped, labels)
     score = choose_score(pair, weights)
+    groups = len(set(labels.tolist()))
     targets = {}
     for target in RISK_TARGETS:
         certificate = certify(getattr(found, score), correct, risk_target=target, groups=labels)
@@ -78,8 +79,7 @@ def gate_of_map(pair: Pair, weights: Vectors) -> dict[str, Any]:
         "score": score,
         "score_is": SCORES[score],
         "confidence": CONFIDENCE,
-        "certified_on": f"{len(test)} held-out items of {len(set(labels.tolist()))} label groups, each searched in all "
-        "others",
+        "certified_on": f"{len(test)} held-out items of {groups} label groups, each searched in all others",
         "promise": "of outputs with this score or a higher one, at most the target's share is wrong, for queries and "
         "an index drawn like the held-out items",
         "targets": targets,

@@ -47,7 +47,7 @@ class Results:
         return self.frame[list(self.identity)].join(own, how="inner").reset_index(drop=True)
 
     def long(self, metric: str, *settings: str) -> pd.DataFrame:
-        """Return what a verdict takes: `settings`, `seed` and `value`; with values by label, a row and an `item` each."""
+        """Return what a verdict takes: `settings`, `seed` and `value`; with values by label, a row per `item`."""
         keys = self.frame[[*settings, "seed"]].reset_index(drop=True)
         values = self.values_by_label(metric)
         if values.shape[1] < 2:

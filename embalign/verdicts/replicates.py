@@ -101,11 +101,9 @@ class Replicates:
             df = total**2 / (by_seed**2 / (s - 1) + by_item**2 / (i - 1) + residual**2 / ((s - 1) * (i - 1)))
         # A variance component estimated below zero is zero; the other source then carries the mean alone.
         no_seeds, no_items = by_seed < residual, by_item < residual
-        total = np.where(no_seeds, by_item, np.where(no_items, by_seed, total))
-        df = np.where(no_seeds, i - 1.0, np.where(no_items, s - 1.0, df))
-        both = no_seeds & no_items
-        total = np.where(both, np.maximum(by_seed, by_item), total)
-        df = np.where(both, min(s, i) - 1.0, df)
+        cases = [no_seeds & no_items, no_seeds, no_items]
+        total = np.select(cases, [np.maximum(by_seed, by_item), by_item, by_seed], total)
+        df = np.select(cases, [min(s, i) - 1.0, i - 1.0, s - 1.0], df)
         return total / (s * i), np.nan_to_num(df, nan=min(s, i) - 1.0).clip(min=1.0)
 
 
