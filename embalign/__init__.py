@@ -9,16 +9,19 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from embalign.alignment.losses import spectral_loss
-    from embalign.alignment.training import apply_map, train_map
-    from embalign.deploy.map import load_map
-    from embalign.evaluation.certificate import certify
-    from embalign.evaluation.retrieval import leave_one_out
-    from embalign.experiments.grid import Experiment, Table, grid
-    from embalign.pairs.config import find_pair
-    from embalign.pairs.pair import load_pair
-    from embalign.verdicts.ab import judge_ab
-    from embalign.verdicts.elbow import judge_elbow
+    from embalign.alignment.losses import spectral_loss as spectral_loss
+    from embalign.alignment.training import apply_map as apply_map
+    from embalign.alignment.training import train_map as train_map
+    from embalign.deploy.map import load_map as load_map
+    from embalign.evaluation.certificate import certify as certify
+    from embalign.evaluation.retrieval import leave_one_out as leave_one_out
+    from embalign.experiments.grid import Experiment as Experiment
+    from embalign.experiments.grid import Table as Table
+    from embalign.experiments.grid import grid as grid
+    from embalign.pairs.config import find_pair as find_pair
+    from embalign.pairs.pair import load_pair as load_pair
+    from embalign.verdicts.ab import judge_ab as judge_ab
+    from embalign.verdicts.elbow import judge_elbow as judge_elbow
 
 _HOMES = {
     "Experiment": "experiments.grid",
@@ -35,21 +38,7 @@ _HOMES = {
     "spectral_loss": "alignment.losses",
     "train_map": "alignment.training",
 }
-__all__ = [
-    "Experiment",
-    "Table",
-    "apply_map",
-    "certify",
-    "find_pair",
-    "grid",
-    "judge_ab",
-    "judge_elbow",
-    "leave_one_out",
-    "load_map",
-    "load_pair",
-    "spectral_loss",
-    "train_map",
-]
+__all__ = sorted(_HOMES)
 
 
 def __getattr__(name: str) -> Any:

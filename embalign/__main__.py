@@ -16,36 +16,30 @@ export_map = lazy("embalign.deploy.map").export_map
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run a command and return its exit code; a user's mistake is one line on stderr."""
-    parser = argparse.ArgumentParser(prog="embalign", description="Embedding alignment with verdicts that can say no.")
-    commands = parser.add_subparsers(required=True, metavar="COMMAND")
-    _add_export(commands)
-    options = parser.parse_args(arguments)
+    options = _parser().parse_args(arguments)
     try:
-        print(options.run(options))
+        path = export_map(find_pair(options.pair, Path.cwd()), options.out, options.seed)
+        print(f"{path} and {path.with_suffix('.json').name} written")
     except (EmbalignError, OSError) as error:
         print(f"error: {error}", file=sys.stderr)
         return getattr(error, "exit_code", 1)
     return 0
 
 
-def _add_export(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
-    parser = commands.add_parser(
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="embalign", description="Embedding alignment with verdicts that can say no.")
+    export = parser.add_subparsers(required=True, metavar="COMMAND").add_parser(
         "export",
         help="train a pair's map on all its training items and write it with its certified thresholds",
         description="Train a pair's map on all its training items. Writes W.npy, float32 with one row per teacher "
         "dimension (mapped = draft @ W.T), and W.json: what the map is, and the thresholds certified for it.",
     )
-    parser.add_argument("--pair", default="qwen-sentence-align", help="pair folder or its name (default: %(default)s)")
-    parser.add_argument("--out", type=Path, default=Path("."), help="folder to write into (default: here)")
-    parser.add_argument(
+    export.add_argument("--pair", default="qwen-sentence-align", help="pair folder or its name (default: %(default)s)")
+    export.add_argument("--out", type=Path, default=Path("."), help="folder to write into (default: here)")
+    export.add_argument(
         "--seed", type=_seed, default=0, help="fixes initial map and batch order, at least 0 (default: %(default)s)"
     )
-    parser.set_defaults(run=_export)
-
-
-def _export(options: argparse.Namespace) -> str:
-    path = export_map(find_pair(options.pair, Path.cwd()), options.out, options.seed)
-    return f"{path} and {path.with_suffix('.json').name} written"
+    return parser
 
 
 def _seed(text: str) -> int:

@@ -53,9 +53,8 @@ def reference(function: Callable[..., Any]) -> Reference:
         return function
     module, name = getattr(function, "__module__", None), getattr(function, "__qualname__", "<none>")
     if module is None or "<" in name:
-        raise ValueError(
-            f"{function!r} has no name that a worker could import; define it with def at the top of a module"
-        )
+        unnamed = f"{function!r} has no name that a worker could import"
+        raise ValueError(f"{unnamed}; define it with def at the top of a module")
     return Reference(module, name)
 
 

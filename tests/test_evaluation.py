@@ -10,8 +10,8 @@ from sklearn.metrics import roc_auc_score
 from strategies import gate_outcomes
 
 from embalign.evaluation import gate, scorecard, similarity, spectrum
-from embalign.evaluation.by_label import by_label, label_values
 from embalign.evaluation.measurement import Measurement
+from embalign.evaluation.scorecard import by_label, label_values
 
 pytestmark = pytest.mark.instrument
 

@@ -28,10 +28,9 @@ def mean_vector(teacher: Vectors) -> Vectors:
 
 
 def fit_ridge(draft: Vectors, teacher: Vectors) -> RidgeMap:
-    """Return the least-squares map with an L2 penalty, chosen by exact leave-one-out error inside these very items.
+    """Return the least-squares map with an L2 penalty from 1e-4 to 100, chosen by leave-one-out error in these items.
 
-    Penalties run from 1e-4 to 100 for unit-length inputs. With fewer items than dimensions the penalty is what makes
-    the map unique.
+    Inputs are of unit length. With fewer items than dimensions the penalty is what makes the map unique.
     """
     model = RidgeCV(alphas=PENALTIES, fit_intercept=False)
     model.fit(draft.astype(np.float64), teacher.astype(np.float64))

@@ -1,8 +1,7 @@
 """The fast route for float32 matrix products, taken only after its accuracy has been measured on this machine.
 
 torch's default float32 product runs at about half the speed of oneDNN's on recent x86 CPUs. The setting that routes
-products to oneDNN keeps float32 accuracy on CPUs without bf16 matrix units and may lose it on those with them: hence
-the probe.
+products to oneDNN may lose float32 accuracy on CPUs with bf16 matrix units: hence the probe.
 """
 
 from __future__ import annotations

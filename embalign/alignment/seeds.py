@@ -1,4 +1,4 @@
-"""Independent random streams of one seed, so that a change in one draw never shifts another.
+"""Independent random streams of one seed: a change in one draw never shifts another.
 
 The same seed faces every ratio, policy and arm: common random numbers, which make differences between them sharp.
 """

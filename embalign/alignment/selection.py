@@ -14,6 +14,7 @@ orders the whole pool once; the subset at a ratio is the head of that order, so 
 from __future__ import annotations
 
 import heapq
+from collections.abc import Callable
 
 import numpy as np
 from numpy.typing import NDArray
@@ -23,7 +24,6 @@ from sklearn.neighbors import NearestNeighbors
 from embalign.alignment.seeds import Stream, generator
 from embalign.errors import SelectionError
 
-POLICIES = ("random", "density", "sparse", "coverage", "kcenter", "facility")
 NEIGHBOURS = 10
 POOL_SHARE = 0.9
 
@@ -33,29 +33,17 @@ Rows = NDArray[np.int64]
 def draw_pool(train: Rows, seed: int) -> Rows:
     """Return the seed's training pool: a random nine tenths of the training rows, ascending.
 
-    Dropping a tenth gives policies without randomness of their own a sampling variance; at ratio 1 every policy
-    trains on this same pool.
+    Dropping a tenth gives policies without randomness of their own a sampling variance.
     """
-    rng = generator(seed, Stream.POOL)
-    return np.sort(rng.choice(train, size=round(POOL_SHARE * len(train)), replace=False))
+    size = round(POOL_SHARE * len(train))
+    return np.sort(generator(seed, Stream.POOL).choice(train, size=size, replace=False))
 
 
 def selection_order(policy: str, draft: NDArray[np.float32], seed: int) -> Rows:
     """Return the positions of the pool's items (rows of `draft`, unit length) in the order `policy` picks them."""
-    match policy:
-        case "random":
-            return generator(seed, Stream.RANDOM_ORDER).permutation(len(draft))
-        case "density":
-            return np.argsort(-density(draft), kind="stable")
-        case "sparse":
-            return np.argsort(density(draft), kind="stable")
-        case "coverage":
-            return _round_robin(draft, seed)
-        case "kcenter":
-            return _farthest_first(draft)
-        case "facility":
-            return _facility_location(draft)
-    raise SelectionError(f"policy {policy!r} is unknown: choose one of {', '.join(POLICIES)}")
+    if policy not in POLICIES:
+        raise SelectionError(f"policy {policy!r} is unknown: choose one of {', '.join(POLICIES)}")
+    return POLICIES[policy](draft, seed)
 
 
 def head(order: Rows, ratio: float) -> Rows:
@@ -118,3 +106,13 @@ def _facility_location(draft: NDArray[np.float32]) -> Rows:
             order.append(item)
             np.maximum(covered, similarity[item], out=covered)
     return np.array(order, dtype=np.int64)
+
+
+POLICIES: dict[str, Callable[[NDArray[np.float32], int], Rows]] = {
+    "random": lambda draft, seed: generator(seed, Stream.RANDOM_ORDER).permutation(len(draft)),
+    "density": lambda draft, _: np.argsort(-density(draft), kind="stable"),
+    "sparse": lambda draft, _: np.argsort(density(draft), kind="stable"),
+    "coverage": _round_robin,
+    "kcenter": lambda draft, _: _farthest_first(draft),
+    "facility": lambda draft, _: _facility_location(draft),
+}

@@ -6,7 +6,7 @@ The settings, and how they were chosen, are in :mod:`embalign.alignment.config`.
 from __future__ import annotations
 
 import math
-from collections.abc import Collection
+from collections.abc import Collection, Iterator
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
@@ -38,10 +38,9 @@ class TrainedMap:
 
 
 def initial_map(d_teacher: int, d_draft: int, seed: int) -> Vectors:
-    """Return the untrained map of a seed: uniform in +-0.01/sqrt(d_draft).
+    """Return the untrained map of a seed: uniform in +-0.01/sqrt(d_draft), a hundredth of `torch.nn.Linear`'s.
 
-    A hundredth of what `torch.nn.Linear` starts with. The cosine loss does not see the scale of W, so what the start
-    puts outside the span of the training items would stay there as noise; at this size the first steps outgrow it.
+    What the start puts outside the span of the training items stays there as noise; at this size steps outgrow it.
     """
     bound = INITIAL_SCALE / math.sqrt(d_draft)
     return generator(seed, Stream.INITIAL_MAP).uniform(-bound, bound, (d_teacher, d_draft)).astype(np.float32)
@@ -60,9 +59,9 @@ def train_map(
     """Return the map trained on `draft` (n, d_draft) and unit-length `teacher` (n, d_teacher).
 
     `seed` fixes the initial map and the batch order; `steps` overrides the config's. The result holds a copy of the map
-    after each number of steps in `checkpoints`. The gradient ratio is
-    |weight * dL_term/dW| / |dL_cos/dW| on the first batch after warm-up, 0 without a term. The learning rate rises
-    linearly over the warm-up and falls to zero along a half cosine. Raises TrainingDivergedError naming the step.
+    after each number of steps in `checkpoints`. The gradient ratio is |weight * dL_term/dW| / |dL_cos/dW| on the first
+    batch after warm-up, 0 without a term. The learning rate rises linearly over the warm-up and falls to zero along a
+    half cosine. Raises TrainingDivergedError naming the step.
     """
     use_fast_gemm()
     steps = config.steps if steps is None else steps
@@ -71,13 +70,13 @@ def train_map(
     weights = torch.from_numpy(initial_map(t.shape[1], x.shape[1], seed))
     weights.grad = torch.zeros_like(weights)
     optimizer = torch.optim.AdamW([weights], lr=config.learning_rate, weight_decay=config.weight_decay, fused=True)
-    batches = _Batches(len(x), config.batch_size, seed)
+    batches = _batches(len(x), config.batch_size, seed)
     measured_at = min(steps - 1, round(config.warmup_share * steps))
     loss, gradient_ratio = torch.tensor(math.nan), 0.0
     kept: dict[int, Vectors] = {}
 
     for step in range(steps):
-        rows = batches.next()
+        rows = next(batches)
         batch = x[rows]
         z = batch @ weights.T
         loss, gradient = COSINE.value_and_gradient(z, t[rows])  # of length 1, so prepared
@@ -117,20 +116,15 @@ def _norm_ratio(slope: Tensor, gradient: Tensor, batch: Tensor) -> float:
     return float(torch.linalg.norm(slope.T @ batch) / of_cosine) if of_cosine > 0 else math.inf
 
 
-class _Batches:
+def _batches(n: int, size: int, seed: int) -> Iterator[Tensor]:
     """Row numbers of one full batch after another, from one fresh permutation after another.
 
-    A batch runs on over the end of a pass: were the rest of a pass a batch of its own, its size would depend on how
-    many items there are, and with it the noise of the gradient, which regularises.
+    A batch runs on over the end of a pass: the size of a last batch, and so the noise that regularises, would vary.
     """
-
-    def __init__(self, n: int, size: int, seed: int) -> None:
-        self._n, self._size = n, size
-        self._rng = generator(seed, Stream.BATCHES)
-        self._order = torch.empty(0, dtype=torch.int64)
-
-    def next(self) -> Tensor:
-        while len(self._order) < self._size:
-            self._order = torch.cat((self._order, torch.from_numpy(self._rng.permutation(self._n))))
-        batch, self._order = self._order[: self._size], self._order[self._size :]
-        return batch
+    rng = generator(seed, Stream.BATCHES)
+    order = torch.empty(0, dtype=torch.int64)
+    while True:
+        while len(order) < size:
+            order = torch.cat((order, torch.from_numpy(rng.permutation(n))))
+        yield order[:size]
+        order = order[size:]

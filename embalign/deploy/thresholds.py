@@ -22,7 +22,7 @@ from embalign.evaluation.gate import Outcomes, Scores
 from embalign.pairs import Vectors
 from embalign.pairs.pair import Pair
 
-SCORES = ("margin", "top1")
+SCORES = {"margin": "that minus the second similarity", "top1": "similarity to the nearest neighbour"}
 FOLDS = 5
 
 
@@ -45,13 +45,11 @@ def check_promise(
 ) -> tuple[int, NDArray[np.bool_]]:
     """Return in how many of five folds a threshold is certified on the other four, and which outputs (n,) it accepts.
 
-    Folds are of whole label groups, so no output is judged by a threshold that has seen its topic. Raises CorpusError
-    for fewer label groups than folds.
+    Folds are of whole label groups. Raises CorpusError for fewer label groups than folds.
     """
     if (groups := len(set(labels.tolist()))) < FOLDS:
-        raise CorpusError(
-            f"{groups} held-out label groups are too few to check a promise on; give at least {FOLDS * 5}"
-        )
+        few = f"{groups} held-out label groups are too few to check a promise on"
+        raise CorpusError(f"{few}; give at least {FOLDS * 5}")
     certified, accepted = 0, np.zeros(len(scores), dtype=bool)
     for rest, fold in GroupKFold(FOLDS).split(scores, groups=labels):
         certificate = certify(scores[rest], correct[rest], risk_target=risk_target, groups=labels[rest])
@@ -67,6 +65,7 @@ def gate_of_map(pair: Pair, weights: Vectors) -> dict[str, Any]:
     mapped, labels = apply_map(weights, pair.draft[test]), pair.labels[test]
     found, correct = gate.leave_one_out(mapped, labels)
     score = choose_score(pair, weights)
+    groups = len(set(labels.tolist()))
     targets = {}
     for target in RISK_TARGETS:
         certificate = certify(getattr(found, score), correct, risk_target=target, groups=labels)
@@ -78,12 +77,9 @@ def gate_of_map(pair: Pair, weights: Vectors) -> dict[str, Any]:
         }
     return {
         "score": score,
-        "score_is": {"top1": "similarity to the nearest neighbour", "margin": "that minus the second similarity"}[
-            score
-        ],
+        "score_is": SCORES[score],
         "confidence": CONFIDENCE,
-        "certified_on": f"{len(test)} held-out items of {len(set(labels.tolist()))} label groups, each searched in all "
-        "others",
+        "certified_on": f"{len(test)} held-out items of {groups} label groups, each searched in all others",
         "promise": "of outputs with this score or a higher one, at most the target's share is wrong, for queries and "
         "an index drawn like the held-out items",
         "targets": targets,

@@ -1,16 +1,16 @@
 """A threshold of the gate with a promise: its risk is at most so much, with so much confidence.
 
-Thresholds are tested from the strictest on, each by a Clopper-Pearson bound on the risk among the accepted, until one
-fails (fixed-sequence testing, Bauer 1991; Angelopoulos et al., *Learn then Test*, 2021): no correction is needed for
-their number. The sequence starts at the first threshold that could pass and follows the scores.
+Thresholds are tested from the strictest that could pass on, each by a Clopper-Pearson bound on the risk among the
+accepted, until one fails (fixed-sequence testing, Bauer 1991; Angelopoulos et al., *Learn then Test*, 2021): no
+correction is needed for their number.
 
-Outputs of one label group succeed and fail together, so their number says too much. With `groups`, Clopper-Pearson
-takes an effective number instead, as Korn and Graubard (1998) do: the accepted over their design effect. That is the
-larger of Kish's 1 + rho (m - 1), rho being the intraclass correlation of errors over all outputs and m the mean group
-size that an accepted output sees, and the linearised variance of the accepted outputs' risk over the binomial one. It
-is kept from falling along the sequence, and raised by the squared ratio of Student's to normal quantiles for the few
-groups it is known from. The promise then covers queries on other topics; without groups, only queries like these. Where
-the sequence starts then depends on the outcomes a little; how often the promise breaks all the same is measured.
+Outputs of one label group succeed and fail together, so with `groups` Clopper-Pearson takes an effective number, as
+Korn and Graubard (1998) do: the accepted over their design effect. That is the larger of Kish's 1 + rho (m - 1), rho
+being the intraclass correlation of errors over all outputs and m the mean group size that an accepted output sees, and
+the linearised variance of the accepted outputs' risk over the binomial one. It is kept from falling along the sequence,
+and raised by the squared ratio of Student's to normal quantiles for the few groups it is known from. The promise then
+covers queries on other topics, not only queries like these. Where the sequence starts depends on the outcomes a little;
+how often the promise breaks all the same is measured.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ from scipy.optimize.elementwise import find_root
 from scipy.special import betainc
 from scipy.stats import beta, norm, t
 
-from embalign.evaluation.gate import Outcomes, Scores
+from embalign.evaluation.gate import Outcomes, Scores, by_acceptance
 from embalign.evaluation.retrieval import Labels
 
 CONFIDENCE = 0.95
@@ -36,9 +36,8 @@ FOR_EVER = 1e9  # accepts
 class Certificate:
     """The lowest certified threshold, or None; then `lacking` says how many more accepts it would take, None for never.
 
-    `accepted` and `wrong` count outputs at the threshold (0 without one), `bound` is the upper confidence bound of the
-    risk, `effective` the number of independent outputs that the accepted are worth. `lacking` supposes that further
-    outputs have the risk of those accepted so far.
+    `accepted` and `wrong` count outputs at the threshold, `bound` is the upper confidence bound of the risk, and
+    `effective` the independent outputs that the accepted are worth. `lacking` supposes that the risk stays as it is.
     """
 
     risk_target: float
@@ -71,34 +70,29 @@ def certify(
         raise ValueError(f"one outcome a score is needed, found {len(scores)} scores and {len(correct)} outcomes")
     if not np.isfinite(scores).all():
         raise ValueError("scores hold NaN or infinite values")
-    order = np.argsort(-scores, kind="stable")
-    last_of_tie = np.append(np.diff(scores[order]) != 0, True)
-    wrong = np.cumsum(~correct[order])
-    accepted = np.arange(1, len(scores) + 1)
-    effect = np.ones(len(scores))
+    order, last = by_acceptance(scores)
+    errors = ~correct[order]
+    wrong, accepted, effect = np.cumsum(errors)[last], last + 1, np.ones(len(last))
     if groups is not None:
         names = np.unique(np.asarray(groups), return_inverse=True)[1]
-        effect = design_effect((~correct[order]).astype(np.float64), names[order], confidence)
-    thresholds, accepted, wrong, effect = (values[last_of_tie] for values in (scores[order], accepted, wrong, effect))
-    effective = accepted / effect
-    bound = risk_bound(wrong / accepted, effective, confidence)
-    passed = bound <= risk_target
+        effect = design_effect(errors.astype(np.float64), names[order], confidence)[last]
+    risks, effective = wrong / accepted, accepted / effect
+    bound = risk_bound(risks, effective, confidence)
     tested = np.maximum.accumulate(effective >= fewest_accepts(risk_target, confidence))
-    failed = np.flatnonzero(tested & ~passed)
-    run = np.flatnonzero((tested & passed)[: failed[0]] if len(failed) else tested & passed)
-    if len(run) == 0:
-        return Certificate(
-            risk_target, confidence, None, lacking=_lacking(wrong, accepted, effect, risk_target, confidence)
-        )
-    last = run[-1]
+    none_failed = np.logical_and.accumulate(~tested | (bound <= risk_target))
+    certified = np.flatnonzero(tested & none_failed)
+    if len(certified) == 0:
+        lacking = _lacking(risks, accepted, effect, risk_target, confidence)
+        return Certificate(risk_target, confidence, None, lacking=lacking)
+    at = certified[-1]
     return Certificate(
         risk_target,
         confidence,
-        threshold=float(thresholds[last]),
-        accepted=int(accepted[last]),
-        wrong=int(wrong[last]),
-        effective=float(effective[last]),
-        bound=float(bound[last]),
+        threshold=float(scores[order[last[at]]]),
+        accepted=int(accepted[at]),
+        wrong=int(wrong[at]),
+        effective=float(effective[at]),
+        bound=float(bound[at]),
     )
 
 
@@ -153,7 +147,7 @@ def design_effect(wrong: Scores, groups: NDArray[np.int64], confidence: float = 
 
 
 def _lacking(
-    wrong: NDArray[np.int64], accepted: NDArray[np.int64], effect: Scores, risk_target: float, confidence: float
+    risks: Scores, accepted: NDArray[np.int64], effect: Scores, risk_target: float, confidence: float
 ) -> int | None:
     """The fewest further accepts that would certify some threshold, if its risk stays as it is."""
 
@@ -163,7 +157,6 @@ def _lacking(
         return np.asarray(betainc(risk * size + 1, size * (1 - risk), risk_target) - confidence)
 
     low, high = math.log(fewest_accepts(risk_target, confidence)) - 1e-6, math.log(FOR_EVER)
-    risks = wrong / accepted
     at = np.flatnonzero((risks < risk_target) & (excess(np.full(len(risks), high), risks) > 0))
     if len(at) == 0:
         return None

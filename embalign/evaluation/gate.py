@@ -38,10 +38,7 @@ def similarities(queries: NDArray[np.floating], pool: NDArray[np.floating], own:
 
 
 def answer(similarity: Scores) -> Answers:
-    """Return what the nearest neighbours say by similarity (n, m), of which one a query is -inf: itself.
-
-    Raises ValueError for fewer than two neighbours.
-    """
+    """Return what the nearest neighbours say by similarity (n, m), -inf to the query itself; ValueError for m < 3."""
     if similarity.shape[1] < 3:
         raise ValueError(f"a margin needs two neighbours besides the query itself, found {similarity.shape[1]} items")
     second, first = np.partition(similarity, -2, axis=1)[:, -2:].T
@@ -55,23 +52,21 @@ def leave_one_out(embeddings: NDArray[np.floating], labels: Labels) -> tuple[Ans
     return found, names[found.nearest] == names
 
 
-def risk_coverage(scores: Scores, correct: Outcomes) -> tuple[Scores, Scores]:
-    """Return coverage and generalized risk at each distinct threshold, strictest first.
-
-    Both start at 0 (nothing accepted) and are non-decreasing; equal scores are accepted together.
-    """
+def by_acceptance(scores: Scores) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """Return the order in which outputs are accepted, and the place in it of the last one at each distinct score."""
     order = np.argsort(-scores, kind="stable")
-    last_of_tie = np.append(np.diff(scores[order]) != 0, True)
-    accepted = np.arange(1, len(scores) + 1)[last_of_tie]
-    wrong = np.cumsum(~correct[order])[last_of_tie]
-    return np.append(0, accepted) / len(scores), np.append(0, wrong) / len(scores)
+    return order, np.flatnonzero(np.append(np.diff(scores[order]) != 0, True))
+
+
+def risk_coverage(scores: Scores, correct: Outcomes) -> tuple[Scores, Scores]:
+    """Return coverage and generalized risk at each distinct threshold, strictest first, from 0 (nothing accepted)."""
+    order, last = by_acceptance(scores)
+    wrong = np.cumsum(~correct[order])[last]
+    return np.append(0, last + 1) / len(scores), np.append(0, wrong) / len(scores)
 
 
 def augrc(scores: Scores, correct: Outcomes) -> float:
-    """Return the area under the generalized risk-coverage curve, in [0, 0.5]; lower is better (Traub et al. 2024).
-
-    It equals (1 - AUROC) * acc * (1 - acc) + (1 - acc)^2 / 2.
-    """
+    """Return the area under the generalized risk-coverage curve, in [0, 0.5]; lower is better (Traub et al. 2024)."""
     coverage, risk = risk_coverage(scores, correct)
     return float(np.trapezoid(risk, coverage))
 
@@ -97,5 +92,4 @@ def selective_risk(scores: Scores, correct: Outcomes, coverage: Scores) -> Score
 def accept_rate(scores: Scores, correct: Outcomes, risk_target: float = RISK_TARGET) -> float:
     """Return the largest coverage with a share of wrong among accepted at most `risk_target`; 0 if out of reach."""
     coverage, risk = risk_coverage(scores, correct)
-    within = risk <= risk_target * coverage + 1e-12
-    return float(coverage[within].max())
+    return float(coverage[risk <= risk_target * coverage + 1e-12].max())

@@ -41,12 +41,9 @@ class Measurement:
 
     def to_bytes(self) -> bytes:
         """Return the measurement as MessagePack: numbers exactly, arrays as little-endian float32."""
-        plain = (
-            dict(self.metrics),
-            {name: values.astype("<f4").tobytes() for name, values in self.by_label.items()},
-            {name: frame.to_dict("list") for name, frame in self.tables.items()},
-        )
-        return msgspec.msgpack.encode(plain)
+        by_label = {name: values.astype("<f4").tobytes() for name, values in self.by_label.items()}
+        tables = {name: frame.to_dict("list") for name, frame in self.tables.items()}
+        return msgspec.msgpack.encode((dict(self.metrics), by_label, tables))
 
     @classmethod
     def from_bytes(cls, content: bytes) -> Measurement:

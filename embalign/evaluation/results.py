@@ -16,10 +16,9 @@ STATUS = "status"
 
 @dataclass(frozen=True, eq=False)
 class Results:
-    """Cells of one table.
+    """Cells of one table: `frame` has one row each, with the columns of `identity`, the metrics and the `status`.
 
-    `frame` has one row per cell: the columns that identify it, its metrics and its `status`, "ok" or the reason of the
-    failure. Its index counts the cells; a selection keeps it.
+    That is "ok" or the reason of the failure. The index counts the cells; a selection keeps it.
     """
 
     frame: pd.DataFrame
@@ -44,16 +43,11 @@ class Results:
 
     def table(self, name: str) -> pd.DataFrame:
         """Return the rows of one table of every cell, with the columns that identify the cell in front."""
-        own = self.tables[name]
-        own = own[own["cell"].isin(self.frame.index)]
-        identity = self.frame.loc[own["cell"], list(self.identity)].reset_index(drop=True)
-        return pd.concat([identity, own.drop(columns="cell").reset_index(drop=True)], axis=1)
+        own = self.tables[name].set_index("cell")
+        return self.frame[list(self.identity)].join(own, how="inner").reset_index(drop=True)
 
     def long(self, metric: str, *settings: str) -> pd.DataFrame:
-        """Return what a verdict takes: `settings`, `seed` and `value`, one row per cell.
-
-        Where the metric has values by label, there is one row per cell and label group, which is the column `item`.
-        """
+        """Return what a verdict takes: `settings`, `seed` and `value`; with values by label, a row per `item`."""
         keys = self.frame[[*settings, "seed"]].reset_index(drop=True)
         values = self.values_by_label(metric)
         if values.shape[1] < 2:
@@ -72,28 +66,26 @@ def collect(rows: Sequence[tuple[Mapping[str, Any], Outcome]]) -> Results:
     """Return the results of cells, each given by the columns that identify it and by what came of it, in this order."""
     lines: list[dict[str, Any]] = []
     tables: dict[str, list[pd.DataFrame]] = {}
-    measured: dict[int, Measurement] = {}
+    by_label: dict[str, dict[int, ByLabel]] = {}
     for place, (identity, outcome) in enumerate(rows):
         if not isinstance(outcome, Measurement):
             lines.append({**identity, STATUS: f"failed: {outcome.reason}"})
             continue
-        measured[place] = outcome
         lines.append({**identity, **outcome.metrics, STATUS: "ok"})
         for name, frame in outcome.tables.items():
             tables.setdefault(name, []).append(frame.assign(cell=place))
-    names = dict.fromkeys(name for found in measured.values() for name in found.by_label)
+        for name, values in outcome.by_label.items():
+            by_label.setdefault(name, {})[place] = values
     return Results(
         pd.DataFrame(lines),
-        {name: _stack(name, measured, len(rows)) for name in names},
+        {name: _stack(found, len(rows)) for name, found in by_label.items()},
         {name: pd.concat(frames, ignore_index=True) for name, frames in tables.items()},
         tuple(rows[0][0]) if rows else (),
     )
 
 
-def _stack(name: str, measured: Mapping[int, Measurement], count: int) -> ByLabel:
-    labels = max(len(found.by_label[name]) for found in measured.values() if name in found.by_label)
-    values = np.full((count, labels), np.nan, np.float32)
-    for place, found in measured.items():
-        if name in found.by_label:
-            values[place] = found.by_label[name]
+def _stack(found: Mapping[int, ByLabel], count: int) -> ByLabel:
+    values = np.full((count, max(map(len, found.values()))), np.nan, np.float32)
+    for place, of_cell in found.items():
+        values[place] = of_cell
     return values

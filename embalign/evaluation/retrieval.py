@@ -1,7 +1,7 @@
 """Leave-one-out retrieval: every item queries all others, and items of its label are relevant.
 
-Only the rank of the first relevant item matters, so nothing is sorted: the rank is 1 plus the number of irrelevant
-items above the best relevant one. Similarities are computed block by block; memory does not grow with N squared.
+Nothing is sorted: the rank of the first relevant item is 1 plus the number of irrelevant items above it. Similarities
+are computed block by block; memory does not grow with N squared.
 """
 
 from __future__ import annotations
@@ -32,12 +32,10 @@ class Retrieval:
 
 
 def leave_one_out(embeddings: NDArray[np.floating], labels: Labels, ks: Sequence[int] = (1, 5, 10)) -> Retrieval:
-    """Return Recall@K and MRR of leave-one-out retrieval by cosine similarity.
+    """Return Recall@K, for cut-offs `ks` of at least 1, and MRR of leave-one-out retrieval by cosine similarity.
 
-    Args:
-        embeddings: (n, d) vectors of any length; float64 is kept, everything else is computed in float32.
-        labels: n retrieval groups. Items without a second member of their group are in the pool but ask no query.
-        ks: cut-offs, at least 1.
+    The embeddings (n, d) may have any length; float64 is kept, everything else is computed in float32. Items whose
+    label no other of the n has are in the pool but ask no query.
 
     Recall@K is the share of queries with a relevant item in the first K, as metric learning uses the word (Success@K
     in TREC terms); MRR is not truncated. Irrelevant items tied with the best relevant one, within 8 machine epsilons,
@@ -61,8 +59,7 @@ def leave_one_out(embeddings: NDArray[np.floating], labels: Labels, ks: Sequence
 def first_relevant_ranks(vectors: NDArray[np.floating], groups: NDArray[np.int64]) -> NDArray[np.float64]:
     """Return each query's mid-rank of its first relevant item, in the order of `vectors`; NaN without a relevant item.
 
-    Sorted by group, relevant pairs lie in blocks on the diagonal. Their best similarity is found first; then each pair
-    of blocks is multiplied once and counted for both its rows and its columns.
+    Sorted by group, relevant pairs lie in blocks on the diagonal; each pair of blocks is multiplied once.
     """
     use_fast_gemm()
     order = np.argsort(groups, kind="stable")
@@ -111,10 +108,9 @@ def _best_relevant(x: Tensor, group: Tensor) -> Tensor:
 
 def _blocks(group: Tensor) -> list[slice]:
     """Slices of about BLOCK items that do not cut a group in two, so that relevant pairs lie inside one block."""
-    boundaries = [0, *(torch.nonzero(group[1:] != group[:-1]).ravel() + 1).tolist(), len(group)]
+    ends = [*(torch.nonzero(group[1:] != group[:-1]).ravel() + 1).tolist(), len(group)]
     cuts = [0]
-    for boundary, following in itertools.pairwise(boundaries[1:]):
+    for end, following in itertools.pairwise(ends):
         if following - cuts[-1] > BLOCK:
-            cuts.append(boundary)
-    cuts.append(len(group))
-    return [slice(start, stop) for start, stop in itertools.pairwise(cuts)]
+            cuts.append(end)
+    return [slice(start, stop) for start, stop in itertools.pairwise([*cuts, len(group)])]

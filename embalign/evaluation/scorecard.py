@@ -1,8 +1,4 @@
-"""Every metric of a map on the held-out test set, by its column name.
-
-A metric is added here, in :func:`score` or :func:`score_retrieval`, and named for readers in
-:mod:`embalign.verdicts.metrics`.
-"""
+"""Every metric of a map on the held-out test set, by its column name; :mod:`embalign.verdicts.metrics` names them."""
 
 from __future__ import annotations
 
@@ -10,8 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from embalign.evaluation import gate, retrieval, similarity
-from embalign.evaluation.by_label import by_label
-from embalign.evaluation.measurement import Measurement
+from embalign.evaluation.measurement import ByLabel, Measurement
 from embalign.evaluation.retrieval import Labels
 from embalign.pairs import Vectors
 
@@ -35,6 +30,25 @@ def score(mapped: Vectors, teacher: Vectors, labels: Labels, constant: Vectors) 
         "spearman": similarity.pairwise_spearman(mapped, teacher),
     }
     return Measurement(alignment, by_label(labels, cosine_mean=cosine)) | score_retrieval(mapped, labels)
+
+
+def label_values(values: NDArray[np.float64], labels: Labels) -> NDArray[np.float64]:
+    """Return one value a label (G,), labels sorted, whose mean is the mean of `values` (n,) over items.
+
+    The test set is drawn as whole label groups, so groups, not items, are what varies. NaN items are left out. The
+    spread over labels is what their choice adds to the mean: a label of n_g items with mean m_g gives
+    m + (n_g / mean n_g) (m_g - m), the linearised ratio estimator (Cochran, *Sampling Techniques*, 1977, 9A.1).
+    """
+    kept = ~np.isnan(values)
+    _, group = np.unique(np.asarray(labels)[kept], return_inverse=True)
+    sizes = np.bincount(group)
+    mean = values[kept].mean()
+    return np.asarray(mean + (np.bincount(group, weights=values[kept]) - sizes * mean) / sizes.mean())
+
+
+def by_label(labels: Labels, **values: NDArray[np.float64]) -> dict[str, ByLabel]:
+    """Return the values by label of several metrics, each given over the same n items, as a measurement keeps them."""
+    return {name: label_values(of_items, labels).astype(np.float32) for name, of_items in values.items()}
 
 
 def score_retrieval(vectors: NDArray[np.floating], labels: Labels) -> Measurement:

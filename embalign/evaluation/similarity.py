@@ -1,4 +1,4 @@
-"""How close mapped vectors are to the teacher's: cosine, skill over a constant predictor, Spearman."""
+"""How close mapped vectors are to the teacher's: cosine, skill (a constant may reach a cosine of 0.8), Spearman."""
 
 from __future__ import annotations
 
@@ -20,10 +20,7 @@ def cosines(mapped: Vectors, teacher: Vectors) -> NDArray[np.float64]:
 
 
 def skill(cosine_mean: float, constant_mean: float) -> float:
-    """Return the share of the way from the constant mean-vector predictor's mean cosine to 1; negative if below it.
-
-    Anisotropic teachers give a constant predictor a cosine of 0.8 and more, so a cosine alone says little.
-    """
+    """Return the share of the way from the constant mean-vector predictor's mean cosine to 1; negative if below it."""
     return (cosine_mean - constant_mean) / (1 - constant_mean)
 
 

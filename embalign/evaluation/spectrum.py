@@ -4,7 +4,7 @@ Two unrelated Gaussian vectors already have a spectral cosine of pi/4 = 0.785. A
 
     (pi/4) * 2F1(-1/2, -1/2; 1; rho^2)
 
-with no free parameter: the mean product of two correlated Rayleigh amplitudes. Spectral excess is what is above that.
+the mean product of two correlated Rayleigh amplitudes. Spectral excess is what is above that.
 """
 
 from __future__ import annotations
@@ -34,10 +34,7 @@ def spec_cosines(mapped: Vectors, teacher: Vectors) -> NDArray[np.float64]:
 
 
 def spec_mses(mapped: Vectors, teacher: Vectors) -> NDArray[np.float64]:
-    """Return the mean squared difference of each row's two length-1 amplitude spectra.
-
-    Equals 2 (1 - spec_cosine) / K with K = floor(d/2)+1 bins: the same number in other units.
-    """
+    """Return the mean squared difference of each row's length-1 spectra of K bins, which is 2 (1 - spec_cosine) / K."""
     return np.asarray(((amplitude_spectra(mapped) - amplitude_spectra(teacher)) ** 2).mean(axis=1))
 
 

@@ -13,10 +13,9 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from embalign.evaluation.by_label import label_values
 from embalign.evaluation.gate import Scores, answer, similarities
 from embalign.evaluation.measurement import ByLabel, Measurement
-from embalign.evaluation.scorecard import FIRST_HIT
+from embalign.evaluation.scorecard import FIRST_HIT, label_values
 
 PLAIN = "plain"
 PLAIN_COVERAGE = 0.5
@@ -54,16 +53,23 @@ def style_outcomes(
 def score_styles(outcomes: Mapping[str, StyleOutcomes], labels: NDArray[np.str_]) -> Measurement:
     """Return each metric's spread and range over styles, and its mean by style; `outcomes` are of the same n contents.
 
-    ``styled_items`` and ``styled_groups`` count the contents and their label groups. The table `styles` has a row per
-    metric and style. Accept rates are at the threshold that accepts half of the plain queries. The spread comes with
-    its values by label group, linearised: d spread / d mean of a style is (mean - grand mean) / ((S - 1) spread).
+    ``styled_items`` and ``styled_groups`` count the contents and their label groups. Accept rates are at the threshold
+    that accepts half of the plain queries. The spread comes with its values by label group, linearised: d spread /
+    d mean of a style is (mean - grand mean) / ((S - 1) spread).
     """
     plain = outcomes[PLAIN]
-    thresholds = [float(np.quantile(scores, 1 - PLAIN_COVERAGE)) for scores in (plain.top1, plain.margin)]
     metrics: dict[str, float] = {"styled_items": len(labels), "styled_groups": len(set(labels.tolist()))}
     spreads: dict[str, ByLabel] = {}
     rows = []
-    for metric, values in _values(outcomes, *thresholds).items():
+    least_top1, least_margin = (np.quantile(scores, 1 - PLAIN_COVERAGE) for scores in (plain.top1, plain.margin))
+    found = outcomes.values()
+    by_metric = {
+        FIRST_HIT: [style.hit for style in found],
+        "mrr": [style.reciprocal_rank for style in found],
+        "accept_top1": [(style.top1 >= least_top1).astype(np.float64) for style in found],
+        "accept_margin": [(style.margin >= least_margin).astype(np.float64) for style in found],
+    }
+    for metric, values in by_metric.items():
         means = np.array([of_style.mean() for of_style in values])
         spread = float(means.std(ddof=1))
         metrics |= {f"spread_{metric}": spread, f"range_{metric}": float(np.ptp(means))}
@@ -72,14 +78,3 @@ def score_styles(outcomes: Mapping[str, StyleOutcomes], labels: NDArray[np.str_]
         spreads[f"spread_{metric}"] = (spread + slopes @ (by_label - means[:, None])).astype(np.float32)
         rows += [(metric, style, float(mean)) for style, mean in zip(outcomes, means, strict=True)]
     return Measurement(metrics, spreads, {"styles": pd.DataFrame(rows, columns=["metric", "style", "value"])})
-
-
-def _values(outcomes: Mapping[str, StyleOutcomes], least_top1: float, least_margin: float) -> dict[str, list[Scores]]:
-    """The values (n,) of each metric, one array a style."""
-    found = outcomes.values()
-    return {
-        FIRST_HIT: [style.hit for style in found],
-        "mrr": [style.reciprocal_rank for style in found],
-        "accept_top1": [(style.top1 >= least_top1).astype(np.float64) for style in found],
-        "accept_margin": [(style.margin >= least_margin).astype(np.float64) for style in found],
-    }

@@ -49,11 +49,10 @@ def judge_ab(
     """Return the verdict on two frames with columns seed and value, and optionally item, paired on seed (and item).
 
     A difference within `margin` on both sides by two one-sided tests at alpha (TOST, Schuirmann 1987) is `equivalent`,
-    whether or not it differs from zero: the margin says what would matter. Else a two-sided p-value at most alpha makes
-    `better` or `worse`; anything else is `inconclusive`. The standard error is over seeds, with items over seeds and
-    items (:mod:`embalign.verdicts.replicates`). `family` is the number of contrasts that the caller adjusts for, which
-    the detectable effect takes into account. Raises ValueError for seeds or items that do not pair one to one, for
-    repeated or non-finite values, fewer than two seeds, and a margin not above 0.
+    whether or not it differs from zero. Else a two-sided p-value at most alpha makes `better` or `worse`; anything else
+    is `inconclusive`. The standard error is over seeds, with items over seeds and items. `family` is the number of
+    contrasts that the caller adjusts for, which the detectable effect takes into account. Raises ValueError for seeds
+    or items that do not pair one to one, repeated or non-finite values, fewer than two seeds, a margin not above 0.
     """
     if not (math.isfinite(margin) and margin > 0):
         raise ValueError(f"margin must be a finite number above 0, found {margin!r}")

@@ -4,13 +4,12 @@ The stick is E[y] = a + b x + d (x - c)+, with a kink at c where the slope falls
 Every statistic is a contrast of the mean curve, formed inside each seed (see :mod:`embalign.verdicts.replicates`), so
 unequal noise and noise that runs along a seed's whole curve leave its level alone.
 
-1. Straight or not: sup-t, the largest t of -d over knots at the inner points, one-sided. It is the signed root of the
-   sup-F of Andrews (1993), each knot with its own standard error; its null comes from Monte Carlo.
-2. Where: c is in the interval unless a line through the points below c and one through those above miss each other at
-   c, by a two-sided t. The jump between the lines is the score of c, so this inverts the score test of the profile
-   likelihood; for lines that meet it is Fieller's (1954) interval. In the first and last gap one of the lines has a
-   single point; such c stay in unless sup-t finds the points without it bent. At an inner point, which may be counted
-   to either line, the jump is the mean of both ways.
+1. Straight or not: sup-t, the largest t of -d over knots at the inner points, one-sided: the signed root of the sup-F
+   of Andrews (1993), each knot with its own standard error; its null comes from Monte Carlo.
+2. Where: c is in the interval unless lines through the points below and above c miss each other at c, by a two-sided
+   t: this inverts the score test of the profile likelihood; for lines that meet it is Fieller's (1954) interval. In the
+   first and last gap one line has a single point; such c stay in unless sup-t finds the points without it bent. At an
+   inner point, which may be counted to either line, the jump between the lines is the mean of both ways.
 3. How much: t of slope after - share * slope before, at the least-squares kink.
 """
 
@@ -23,9 +22,8 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.special import fdtrc, stdtrit
 
-from embalign.verdicts.replicates import Replicates
+from embalign.verdicts.replicates import Array, Replicates
 
-Array = NDArray[np.float64]
 NULL_DRAWS, NULL_MOST_DF = 9999, 30
 POSITIONS = 512  # candidate kinks in each gap
 SLOPE_RATIOS = np.linspace(-1, 1, 401)
@@ -33,10 +31,10 @@ SLOPE_RATIOS = np.linspace(-1, 1, 401)
 
 @dataclass(frozen=True)
 class Kink:
-    """The least-squares concave kink, the interval of kinks that cannot be excluded, and the slopes on either side.
+    """The least-squares concave kink in units of x, the interval of kinks that cannot be excluded, and the slopes.
 
-    Positions are in units of x. `interval` is None where no single kink describes the curve. `slope_ratio` is slope
-    after over slope before; `slope_ratio_upper` is its one-sided upper bound.
+    `interval` is None where no single kink describes the curve. `slope_ratio` is slope after over slope before,
+    `slope_ratio_upper` its one-sided upper bound.
     """
 
     position: float
@@ -46,15 +44,13 @@ class Kink:
 
 
 def straight_line_p_value(curve: Replicates, x: Array) -> float:
-    """Return the p-value of a straight line against a concave kink, by sup-t with a Monte Carlo null.
+    """Return the p-value of a straight line over ascending `x` (R,), R >= 4, against a concave kink, by sup-t.
 
-    `x` (R,) is ascending, R >= 4. The null is exact for normal noise that is independent and equal across settings;
-    its level under other noise is in the calibration table.
+    The null is exact for normal noise that is independent and equal across settings.
     """
     found = curve.contrasts(-_knots(tuple(x)))
-    largest = float(found.t().max())
     null = _sup_t_null(tuple(x), min(NULL_MOST_DF, max(1, int(np.median(found.df)))))
-    return float((1 + (null >= largest).sum()) / (1 + len(null)))
+    return float((1 + (null >= found.t().max()).sum()) / (1 + len(null)))
 
 
 def find_kink(curve: Replicates, x: Array, alpha: float) -> Kink:
@@ -69,14 +65,15 @@ def find_kink(curve: Replicates, x: Array, alpha: float) -> Kink:
     misfit = _misfit(curve, grid.residual_makers[best], float(squares[best]), df, alpha)
 
     jump = curve.contrasts(grid.jumps, misfit, df)
-    inside = np.abs(jump.t()) <= _t_quantile(jump.df, 1 - alpha / 2)
-    interval = _run_around(inside, grid.positions, best)
-    if interval is not None:
-        interval = _with_edge_gaps(curve, x, interval, alpha)
+    inside = np.abs(jump.t()) <= stdtrit(jump.df, 1 - alpha / 2)
+    interval = None
+    if inside[best]:
+        reached = grid.positions[_reach(inside, best, -1)], grid.positions[_reach(inside, best, 1)]
+        interval = _with_edge_gaps(curve, x, reached, alpha)
 
     contrast_before, contrast_after = grid.slopes[best]
     below = curve.contrasts(contrast_after - SLOPE_RATIOS[:, None] * contrast_before, misfit, df)
-    not_excluded = below.t() > -_t_quantile(below.df, 1 - alpha)
+    not_excluded = below.t() > -stdtrit(below.df, 1 - alpha)
     upper = np.inf if not_excluded[-1] else SLOPE_RATIOS[max(np.flatnonzero(not_excluded), default=0)]
     return Kink(
         position=float(grid.positions[best]),
@@ -87,12 +84,8 @@ def find_kink(curve: Replicates, x: Array, alpha: float) -> Kink:
 
 
 def _misfit(curve: Replicates, residual_maker: Array, squares: float, df: int, alpha: float) -> float:
-    """Variance that the curve's departures from the best stick add to each mean, 0 unless they exceed the noise.
-
-    Tested by Box's (1954) approximation to the distribution of a quadratic form.
-    """
-    covariance = curve.covariance()
-    projected = residual_maker @ covariance
+    """Variance that departures from the best stick add to each mean, 0 unless they exceed the noise (Box 1954)."""
+    projected = residual_maker @ curve.covariance()
     expected = float(np.trace(projected))
     if expected <= 0:
         return squares / df if squares > (curve.resolution**2) * len(residual_maker) else 0.0
@@ -105,17 +98,10 @@ def _misfit(curve: Replicates, residual_maker: Array, squares: float, df: int, a
 def _with_edge_gaps(curve: Replicates, x: Array, interval: tuple[float, float], alpha: float) -> tuple[float, float]:
     low, high = interval
     if low <= x[1] and straight_line_p_value(curve.subset(slice(1, None)), x[1:]) > alpha:
-        low = float(x[0])
+        low = x[0]
     if high >= x[-2] and straight_line_p_value(curve.subset(slice(None, -1)), x[:-1]) > alpha:
-        high = float(x[-1])
-    return low, high
-
-
-def _run_around(inside: NDArray[np.bool_], positions: Array, best: int) -> tuple[float, float] | None:
-    """The run of accepted positions around the best one, out to the last it reaches on either side."""
-    if not inside[best]:
-        return None
-    return float(positions[_reach(inside, best, -1)]), float(positions[_reach(inside, best, 1)])
+        high = x[-1]
+    return float(low), float(high)
 
 
 def _reach(inside: NDArray[np.bool_], start: int, step: int) -> int:
@@ -124,15 +110,12 @@ def _reach(inside: NDArray[np.bool_], start: int, step: int) -> int:
     Without that the interval would cover kinks at an inner point less often than it says: the least-squares kink falls
     into a gap beside it, where the test is another one.
     """
-    at = start
-    while True:
+    following = [start]
+    while following:
+        at = following[0]
         inner_point = (at // POSITIONS + 1) * POSITIONS if step > 0 else (at - 1) // POSITIONS * POSITIONS
-        for following in (at + step, inner_point):
-            if 0 <= following < len(inside) and inside[following]:
-                at = following
-                break
-        else:
-            return at
+        following = [to for to in (at + step, inner_point) if 0 <= to < len(inside) and inside[to]]
+    return at
 
 
 @dataclass(frozen=True)
@@ -155,7 +138,7 @@ def _grid(x: tuple[float, ...]) -> _Grid:
             positions.append(c)
             jumps.append(np.mean([_jump(points, left, c) for left in lefts], axis=0))
     c = np.array(positions)
-    design = np.stack(np.broadcast_arrays(1.0, points, np.maximum(points - c[:, None], 0.0)), axis=2)
+    design = _sticks(points, c)
     inverse = np.linalg.pinv(design)
     makers = np.eye(len(points)) - design @ inverse
     slopes = np.stack([inverse[:, 1], inverse[:, 1] + inverse[:, 2]], axis=1)
@@ -164,21 +147,21 @@ def _grid(x: tuple[float, ...]) -> _Grid:
 
 def _jump(points: Array, left: int, c: float) -> Array:
     """Weights that give the jump at c from the line through the first `left` points to the line through the others."""
-    return np.concatenate([-_line_at(points[:left], c), _line_at(points[left:], c)])
-
-
-def _line_at(points: Array, c: float) -> Array:
-    """Weights that give a least-squares line's value at c."""
-    design = np.stack([np.ones_like(points), points], axis=1)
-    return np.asarray(np.array([1.0, c]) @ np.linalg.pinv(design))
+    sides = points[:left], points[left:]
+    before, after = (np.array([1.0, c]) @ np.linalg.pinv(np.vander(side, 2, increasing=True)) for side in sides)
+    return np.concatenate([-before, after])
 
 
 @functools.lru_cache(maxsize=32)
 def _knots(x: tuple[float, ...]) -> Array:
     """Contrasts (R - 2, R) that give the change of slope at each inner point."""
     points = np.array(x)
-    designs = [np.stack([np.ones_like(points), points, np.maximum(points - c, 0.0)], axis=1) for c in points[1:-1]]
-    return np.array([np.linalg.pinv(design)[2] for design in designs])
+    return np.asarray(np.linalg.pinv(_sticks(points, points[1:-1]))[:, 2])
+
+
+def _sticks(points: Array, kinks: Array) -> Array:
+    """The designs (C, R, 3) of sticks with those kinks (C,): level, slope and change of slope."""
+    return np.stack(np.broadcast_arrays(1.0, points, np.maximum(points - kinks[:, None], 0.0)), axis=2)
 
 
 @functools.lru_cache(maxsize=64)
@@ -190,7 +173,3 @@ def _sup_t_null(x: tuple[float, ...], df: int) -> Array:
     draws = rng.standard_normal((NULL_DRAWS, df + 1, len(knots))) @ root.T
     t = draws.mean(axis=1) / (draws.std(axis=1, ddof=1) / np.sqrt(df + 1))
     return np.asarray(t.max(axis=1))
-
-
-def _t_quantile(df: Array, probability: float) -> Array:
-    return np.asarray(stdtrit(df, probability))

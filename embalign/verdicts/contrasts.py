@@ -61,14 +61,13 @@ def judge_contrasts(measured: Results, planned: Sequence[Planned], margins: Mapp
     contrasts: list[Contrast] = []
     for family in dict.fromkeys((plan.treatment, plan.control) for plan in planned):
         plans = [plan for plan in planned if (plan.treatment, plan.control) == family]
-        tests = len(plans) * len(margins)
         tested = []
         for plan in plans:
             setting = {"convention": plan.convention, "lambda": plan.strength}
             treated = measured.where(arm=plan.treatment, **setting)
             against = measured.where(arm=plan.control, **(setting if plan.control_has_setting else {}))
             for metric, margin in margins.items():
-                verdict = compare_arms(treated, against, metric, margin, family=tests)
+                verdict = compare_arms(treated, against, metric, margin, family=len(plans) * len(margins))
                 if verdict is not None:
                     tested.append((plan, metric, verdict))
         adjusted = holm([verdict.p_value for *_, verdict in tested])
@@ -85,10 +84,9 @@ def compare_arms(
     """Return the verdict on two arms, or None where they do not pair."""
     if treated.frame.empty or against.frame.empty:
         return None
-    better_up = METRICS[metric].higher_is_better
     try:
         pair = _over_draws(treated, metric), _over_draws(against, metric)
-        return judge_ab(*pair, margin=margin, higher_is_better=better_up, family=family)
+        return judge_ab(*pair, margin=margin, higher_is_better=METRICS[metric].higher_is_better, family=family)
     except ValueError:
         return None
 

@@ -20,14 +20,12 @@ from typing import Literal
 
 import numpy as np
 import pandas as pd
-from numpy.typing import NDArray
 from scipy.special import stdtrit
 
 from embalign.verdicts.broken_stick import Kink, find_kink, straight_line_p_value
-from embalign.verdicts.replicates import Replicates, replicates
+from embalign.verdicts.replicates import Array, Replicates, replicates
 from embalign.verdicts.statistics import StudentT, holm
 
-Array = NDArray[np.float64]
 Kind = Literal["elbow", "gradual", "flat", "declining", "unidentifiable"]
 FEWEST_RATIOS, FEWEST_SEEDS = 5, 3
 LARGEST_SLOPE_RATIO = 0.5
@@ -41,13 +39,11 @@ class ElbowVerdict:
 
     `recommended_interval` holds the ratios that may be the smallest sufficient one: below it a ratio is shown to be
     worse than the margin allows, from its upper end on every ratio is shown not to be. `loss` maps each ratio to the
-    paired difference value(1) - value(ratio), positive where less data is worse. `minimum_detectable_effect` is the
-    largest loss or gain that may pass unseen: what the tests for an effect, adjusted for the number of ratios, find
-    with power 0.8 at the noisiest one. `seeds_needed` settles every ratio that is neither shown to be within the margin
-    nor shown to be outside, if the means stay as they are; None where no number up to 1000 does. `best_ratio` has the
-    best mean, of a declining curve among the ratios that are shown to beat 100 %. `bend` is where the slope changes
-    most, given if a straight line is rejected; it is called an elbow only under the further conditions. `slope_ratio`
-    is the slope after it over that before.
+    paired difference value(1) - value(ratio). `minimum_detectable_effect` is the largest loss or gain that may pass
+    unseen: what the tests for an effect find with power 0.8 at the noisiest ratio. `seeds_needed` settles every ratio
+    that is neither shown to be within the margin nor outside, if the means stay as they are; None where no number up to
+    1000 does. `best_ratio` has the best mean, of a declining curve among the ratios shown to beat 100 %. `bend` is
+    where the slope changes most, given if a straight line is rejected, and `slope_ratio` the slope after over before.
     """
 
     kind: Kind
@@ -105,10 +101,10 @@ def judge_elbow(
         p_value = straight_line_p_value(measured, x)
         kink = find_kink(measured, x, alpha) if p_value <= alpha else None
         kind, reason = _kind(loss, beating, x, kink, alpha)
-    bend = _as_ratio(kink.position, x, ratios) if kink else None
-    bend_interval = None
-    if kink and kink.interval:
-        bend_interval = _as_ratio(kink.interval[0], x, ratios), _as_ratio(kink.interval[1], x, ratios)
+    bend, bend_interval = None, None
+    if kink:
+        bend, *ends = (_as_ratio(position, x, ratios) for position in (kink.position, *(kink.interval or ())))
+        bend_interval = (ends[0], ends[1]) if ends else None
     return ElbowVerdict(
         kind=kind,
         reason=reason,
@@ -138,12 +134,8 @@ def smallest_sufficient(loss: dict[float, StudentT], margin: float, alpha: float
     `loss` maps ratios below 1 to value(1) - value(ratio). Each is tested at alpha from the top down until one fails: a
     fixed sequence needs no correction (Maurer, Hothorn & Lehmacher 1995).
     """
-    smallest = 1.0
-    for ratio in sorted(loss, reverse=True):
-        if loss[ratio].upper_bound(alpha) > margin:
-            break
-        smallest = ratio
-    return smallest
+    failed = max((ratio for ratio, found in loss.items() if found.upper_bound(alpha) > margin), default=0.0)
+    return min((ratio for ratio in loss if ratio > failed), default=1.0)
 
 
 def _significant(differences: dict[float, StudentT], alpha: float) -> list[float]:
@@ -177,10 +169,10 @@ def _log_size(curve: pd.DataFrame, ratios: list[float]) -> Array:
         raise ValueError(f"at least two ratios in (0, 1] are needed, 1 among them, found {ratios}")
     if "n_train" not in curve.columns:
         return np.log(ratios)
-    counts = curve.groupby("ratio")["n_train"].agg(["min", "max"]).sort_index()
-    if (counts["min"] != counts["max"]).any():
-        ratio = counts.index[counts["min"] != counts["max"]][0]
-        raise ValueError(f"n_train differs between the rows of ratio {ratio:g}")
+    counts = curve.groupby("ratio")["n_train"].agg(["min", "max"])
+    differing = counts.index[counts["min"] != counts["max"]]
+    if len(differing):
+        raise ValueError(f"n_train differs between the rows of ratio {differing[0]:g}")
     sizes = counts["min"].to_numpy(dtype=np.float64)
     if sizes[0] <= 0 or (np.diff(sizes) <= 0).any():
         raise ValueError(f"n_train must rise with the ratio, found {sizes.tolist()} for {ratios}")

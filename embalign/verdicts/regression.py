@@ -42,8 +42,7 @@ def judge_regression(
     `repeatability` is the standard deviation of a change between runs of the same code. With fewer than three seeds a
     change beyond the limit is `inconclusive`.
     """
-    verdicts = {}
-    tested = {}
+    verdicts, tested = {}, {}
     for metric, by_seed in changes.items():
         limit = max(SMALLEST_EFFECTS[metric], REPEATABILITY_FACTOR * repeatability.get(metric, 0.0))
         if len(by_seed) < 2:

@@ -1,8 +1,7 @@
 """Means of repeated measurements and the standard error of any linear contrast of them.
 
-Everything a verdict tests is a contrast a'm of the mean vector m over R settings (ratios, arms). Contrasts are formed
-inside each seed first, so noise may differ between settings and correlate across them without touching the level of a
-test: with one value a seed, a'm is a mean of independent contrasts and Student's t is exact for normal noise.
+Everything a verdict tests is a contrast a'm of the mean vector m over R settings (ratios, arms), formed inside each
+seed first: noise may differ between settings and correlate across them, and Student's t stays exact for normal noise.
 
 Where values carry items as well, seeds and items are crossed random effects. The variance of the grand mean is then
 (MS_seed + MS_item - MS_residual) / (S I) with Satterthwaite's degrees of freedom (Searle, Casella & McCulloch,
@@ -11,20 +10,15 @@ Where values carry items as well, seeds and items are crossed random effects. Th
 
 from __future__ import annotations
 
-import dataclasses
-import itertools
-import math
 from collections.abc import Sequence
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
+import pandas as pd
 from numpy.typing import ArrayLike, NDArray
 
 from embalign.verdicts.statistics import StudentT
-
-if TYPE_CHECKING:
-    import pandas as pd
 
 Array = NDArray[np.float64]
 ROUNDING = 64 * np.finfo(np.float64).eps
@@ -52,10 +46,9 @@ class Replicates:
         a = np.asarray(weights, dtype=np.float64)
         estimate = a @ self.mean
         squares = [np.einsum("...i,ij,...j->...", a, source, a).clip(min=0) for source in self.mean_squares]
+        variance, df = squares[0] / self.seeds, np.full(np.shape(estimate), self.seeds - 1.0)
         if self.items:
             variance, df = self._crossed(*squares)
-        else:
-            variance, df = squares[0] / self.seeds, np.full(np.shape(estimate), self.seeds - 1.0)
         lengths = np.einsum("...i,...i->...", a, a)
         if added_variance > 0:
             extra = added_variance * lengths
@@ -99,7 +92,7 @@ class Replicates:
     def subset(self, rows: slice) -> Replicates:
         """Return the replicates of some of the settings."""
         squares = tuple(source[rows, rows] for source in self.mean_squares)
-        return dataclasses.replace(self, settings=self.settings[rows], mean=self.mean[rows], mean_squares=squares)
+        return replace(self, settings=self.settings[rows], mean=self.mean[rows], mean_squares=squares)
 
     def _crossed(self, by_seed: Array, by_item: Array, residual: Array) -> tuple[Array, Array]:
         s, i = self.seeds, self.items
@@ -108,11 +101,9 @@ class Replicates:
             df = total**2 / (by_seed**2 / (s - 1) + by_item**2 / (i - 1) + residual**2 / ((s - 1) * (i - 1)))
         # A variance component estimated below zero is zero; the other source then carries the mean alone.
         no_seeds, no_items = by_seed < residual, by_item < residual
-        total = np.where(no_seeds, by_item, np.where(no_items, by_seed, total))
-        df = np.where(no_seeds, i - 1.0, np.where(no_items, s - 1.0, df))
-        both = no_seeds & no_items
-        total = np.where(both, np.maximum(by_seed, by_item), total)
-        df = np.where(both, min(s, i) - 1.0, df)
+        cases = [no_seeds & no_items, no_seeds, no_items]
+        total = np.select(cases, [np.maximum(by_seed, by_item), by_item, by_seed], total)
+        df = np.select(cases, [min(s, i) - 1.0, i - 1.0, s - 1.0], df)
         return total / (s * i), np.nan_to_num(df, nan=min(s, i) - 1.0).clip(min=1.0)
 
 
@@ -127,9 +118,8 @@ class Contrasts:
     def t(self) -> Array:
         """Return estimate / standard error; infinite for an effect without noise, 0 for neither."""
         with np.errstate(divide="ignore", invalid="ignore"):
-            return np.asarray(
-                np.nan_to_num(self.estimate / self.standard_error, nan=0.0, posinf=np.inf, neginf=-np.inf)
-            )
+            t = self.estimate / self.standard_error
+        return np.where(np.isnan(t), 0.0, t)
 
 
 def replicates(frame: pd.DataFrame, setting: str) -> Replicates:
@@ -149,16 +139,10 @@ def replicates(frame: pd.DataFrame, setting: str) -> Replicates:
         bad = frame[~np.isfinite(values)].iloc[0]
         raise ValueError(f"{_named(bad, keys)} has the value {bad['value']}; every value must be finite")
     levels = [np.unique(frame[name].to_numpy()) for name in keys]
-    if len(frame) != math.prod(map(len, levels)):
-        present = set(frame[keys].itertuples(index=False, name=None))
-        absent = _first_absent(levels, present)
-        raise ValueError(f"{_named(dict(zip(keys, absent, strict=True)), keys)} has no value: verdicts are paired")
-    shape = [len(level) for level in levels]
-    cube = np.empty(shape)
-    cube[tuple(np.searchsorted(level, frame[name].to_numpy()) for level, name in zip(levels, keys, strict=True))] = (
-        values
-    )
-    return from_array(cube, tuple(levels[0].tolist()))
+    cells = pd.Series(values, frame.set_index(keys).index).reindex(pd.MultiIndex.from_product(levels))
+    if len(absent := cells.index[cells.isna()]):
+        raise ValueError(f"{_named(dict(zip(keys, absent[0], strict=True)), keys)} has no value: verdicts are paired")
+    return from_array(cells.to_numpy().reshape([len(level) for level in levels]), levels[0].tolist())
 
 
 def from_array(values: Array, settings: Sequence[Any]) -> Replicates:
@@ -169,9 +153,8 @@ def from_array(values: Array, settings: Sequence[Any]) -> Replicates:
     resolution = ROUNDING * float(np.abs(values).max())
     if not items:
         centred = values - values.mean(axis=1, keepdims=True)
-        return Replicates(
-            tuple(settings), values.mean(axis=1), (centred @ centred.T / (seeds - 1),), seeds, 0, resolution
-        )
+        squares = centred @ centred.T / (seeds - 1)
+        return Replicates(tuple(settings), values.mean(axis=1), (squares,), seeds, 0, resolution)
     grand = values.mean(axis=(1, 2))
     by_seed, by_item = values.mean(axis=2), values.mean(axis=1)
     residual = (values - by_seed[:, :, None] - by_item[:, None, :] + grand[:, None, None]).reshape(len(values), -1)
@@ -186,7 +169,3 @@ def from_array(values: Array, settings: Sequence[Any]) -> Replicates:
 
 def _named(row: Any, keys: Sequence[str]) -> str:
     return ", ".join(f"{key} {row[key]:g}" if isinstance(row[key], float) else f"{key} {row[key]}" for key in keys)
-
-
-def _first_absent(levels: Sequence[NDArray[Any]], present: set[tuple[Any, ...]]) -> tuple[Any, ...]:
-    return next(cell for cell in itertools.product(*(level.tolist() for level in levels)) if cell not in present)

@@ -71,9 +71,7 @@ def student_t(values: Sequence[float] | np.ndarray[tuple[int], np.dtype[np.float
 
 def holm(p_values: Sequence[float]) -> list[float]:
     """Return Holm-adjusted p-values in the given order (Holm 1979)."""
-    adjusted = [0.0] * len(p_values)
-    largest = 0.0
-    for rank, index in enumerate(np.argsort(p_values, kind="stable")):
-        largest = max(largest, min(1.0, (len(p_values) - rank) * p_values[index]))
-        adjusted[index] = largest
-    return adjusted
+    order = np.argsort(p_values, kind="stable")
+    adjusted = np.empty(len(order))
+    adjusted[order] = np.maximum.accumulate(np.arange(len(order), 0, -1) * np.take(p_values, order)).clip(max=1)
+    return [float(p) for p in adjusted]
