@@ -22,14 +22,17 @@ if __name__ == "__main__":
 
 def run_baseline(pair_name, n, map_path, folder=None):
     """Measure the first `n` held-out items of a pair, write the artifacts and return (samples, folder)."""
+    from spectral_baseline import NAME, measure_samples, write_report
+
     from embalign.alignment.training import apply_map
     from embalign.deploy.map import load_map
     from embalign.deploy.thresholds import train_pair_map
-    from embalign.experiments.spectral.baseline import NAME, measure_samples, write_report
+    from embalign.experiments.grid import Experiment, Table, grid
     from embalign.lazy import lazy
     from embalign.pairs.config import find_pair
     from embalign.pairs.pair import load_pair
     from embalign.runs import provenance
+    from embalign.runs.run import Run
 
     location = find_pair(pair_name, ROOT)
     pair = load_pair(location)
@@ -42,19 +45,23 @@ def run_baseline(pair_name, n, map_path, folder=None):
     samples = measure_samples([pair.items[i].id for i in rows], mapped, teacher)
     folder = folder or location / "reports" / "spectral"
     write_report(samples, mapped, teacher, pair=pair.name, which=which, folder=folder)
-    command = ["python", "tests/test_spectral_alignment.py", "--n", str(n), "--pair", pair.name]
-    measures = {NAME: lazy("embalign.deploy.thresholds").train_pair_map}
-    about = provenance.describe(NAME, location, ROOT, measures=measures, command=command)
+    table = Table(NAME, lazy("embalign.deploy.thresholds").train_pair_map, quick=grid(n=[n]), seeds=1)
+    experiment = Experiment(NAME, write_report, tables=(table,))
+    cells = experiment.cells(pair.name, "quick")
+    run = Run(experiment, location, "none", cells, {}, ROOT, provenance.Checkout(ROOT))
+    about = provenance.describe(run)
     artifacts = provenance.digests([folder / f"{NAME}{end}" for end in ENDS])
-    about |= {"profile": "none", "seeds": [0], "map": which, "artifacts": artifacts}
+    about |= {"command": f"python tests/test_spectral_alignment.py --n {n} --pair {pair.name}"}
+    about |= {"map": which, "artifacts": artifacts}
     (folder / f"{NAME}_provenance.json").write_text(json.dumps(about, indent=2) + "\n")
     return samples, folder
 
 
 def main(arguments=None):
     """Command line of the baseline."""
+    from spectral_baseline import NAME, summarize
+
     from embalign.errors import CorpusError, MapError, PairError
-    from embalign.experiments.spectral.baseline import NAME, summarize
 
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--n", type=int, default=10, help="number of held-out items (default: %(default)s)")
