@@ -56,7 +56,9 @@ def write_report(results: Mapping[str, Results], about: Mapping[str, Any], folde
     write_csv(rows.frame, folder / "data_ratio_vs_metrics.csv", COLUMNS)
     write_by_label(rows, folder / "data_ratio_vs_metrics_by_label.npz")
     write_csv(references.frame, folder / "references.csv", ("pair", "reference", "seed"))
-    steps = widen(trajectory, "trajectory", "step", {"cosine_mean": "cosine_mean_step{:04d}"})
+    steps = widen(
+        trajectory.frame, trajectory.tables["trajectory"], ["step"], {"cosine_mean": "cosine_mean_step{:04d}"}
+    )
     write_csv(steps, folder / "trajectory.csv", ("pair", "policy", "ratio", "n_train", "seed"))
 
     measured = rows.ok()
