@@ -53,7 +53,7 @@ def as_csv(found: Results) -> pd.DataFrame:
 
 def certificates_of(exported: Results, score: str) -> list[dict[str, Any]]:
     """Return the certificate of the exported map for each risk target, None for what it has not."""
-    own = exported.table("certificates").astype({"lacking": "Int64"})
-    own = own.loc[own["score"] == score, ["score", "target", *CERTIFICATE]].sort_values("target")
+    own = exported.table("certificates").astype({"lacking": "Int64"}).rename(columns={"lacking": "lacking_accepts"})
+    own = own[own["score"] == score].sort_values("target")
     records = own.to_dict("records")
     return [{name: None if pd.isna(value) else value for name, value in found.items()} for found in records]
