@@ -86,11 +86,17 @@ def judge_curves(measured: Results, references: pd.DataFrame) -> list[Judged]:
     return judged
 
 
+def find_curve(judged: list[Judged], policy: str, budget: str, metric: str) -> Judged | None:
+    """Return that curve, or None."""
+    wanted = (policy, budget, metric)
+    return next((found for found in judged if (found.policy, found.budget, found.metric) == wanted), None)
+
+
 def primary_of(judged: list[Judged]) -> Judged:
     """Return the curve of the headline."""
     policy, budget, metric = PRIMARY.values()
     unmeasured = Judged(policy, budget, metric, 0.0, None, "none of its cells could be measured")
-    return next((found for found in judged if vars(found).items() >= PRIMARY.items()), unmeasured)
+    return find_curve(judged, policy, budget, metric) or unmeasured
 
 
 def whole_gain(measured: Results, references: pd.DataFrame, metric: str) -> float:
