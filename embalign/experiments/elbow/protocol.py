@@ -44,12 +44,10 @@ class Judged:
     @property
     def all_smaller_worse(self) -> bool:
         """Whether every ratio below the recommended one is shown to lose more than the margin."""
-        verdict = self.verdict
-        return verdict is not None and all(
-            loss.lower_bound() > verdict.margin
-            for ratio, loss in verdict.loss.items()
-            if ratio < verdict.recommended_ratio
-        )
+        if (verdict := self.verdict) is None:
+            return False
+        smaller = [loss for ratio, loss in verdict.loss.items() if ratio < verdict.recommended_ratio]
+        return all(loss.lower_bound() > verdict.margin for loss in smaller)
 
 
 @dataclass(frozen=True)
@@ -117,8 +115,9 @@ def compare_density(measured: Results, references: pd.DataFrame, budget: str) ->
         for ratio in sorted(set(chosen.frame["ratio"]) - {1.0}):
             at_ratio = chosen.where(ratio=ratio)
             frame = at_ratio.long(metric, "policy")
+            frame["value"] /= gain
             try:
-                pair = replicates(frame.assign(value=frame["value"] / gain), "policy")
+                pair = replicates(frame, "policy")
                 difference = pair.contrast(pair.difference(CLAIMED, AGAINST))
             except ValueError:
                 continue

@@ -85,11 +85,10 @@ def _ridge_gap(whole: pd.DataFrame) -> StudentT | None:
 
 
 def _verdict(judged: list[Judged], primary: Judged, claim: list[Comparison]) -> dict[str, Any]:
-    claims = {metric: [c for c in claim if c.metric == metric] for metric in HEADLINES}
     return {
         "primary": _machine_readable(primary),
         "curves": [_machine_readable(curve) for curve in judged],
-        "density_first": {metric: protocol.claim_answer(own) for metric, own in claims.items()},
+        "density_first": {name: protocol.claim_answer([c for c in claim if c.metric == name]) for name in HEADLINES},
         "density_minus_random": [_plain(dataclasses.asdict(comparison)) for comparison in claim],
     }
 

@@ -44,7 +44,8 @@ def write_report(results: Mapping[str, Results], about: Mapping[str, Any], folde
     write_csv(outputs, folder / "gate_outputs.csv")
     score = str(exported.tables["choice"]["score"].iloc[0])
     certificates = tables.certificates_of(exported, score)
-    contrasts = _over_styles(measured["arm"])
+    arms = measured["arm"]
+    contrasts = judge_contrasts(arms, planned(arms), SPREADS) if set(SPREADS) <= set(arms.frame.columns) else []
     tested = [c for c in contrasts if (c.treatment, c.control) == (TREATMENT, BASELINE)]
     draw(curves, certificates, contrasts, folder / "gate_curve.png")
     words = sentence("gate/answer.md.j2", "answer", certificates, tested, _is_steadier(contrasts))
@@ -69,9 +70,9 @@ def write_report(results: Mapping[str, Results], about: Mapping[str, Any], folde
         answer=words,
         check=exported.tables["check"].set_index("target"),
         outputs=outputs,
-        baseline=measured["arm"].where(arm=BASELINE),
+        baseline=arms.where(arm=BASELINE),
         ratios=measured["ratio"],
-        arms=measured["arm"],
+        arms=arms,
         spreads=SPREADS,
         contrasts=by_setting(contrasts),
     )
@@ -94,10 +95,6 @@ def _write_curves(curves: pd.DataFrame, folder: Path) -> None:
 
 def _significant(value: Any) -> Any:
     return float(f"{value:.{SIGNIFICANT}g}") if isinstance(value, float) else value
-
-
-def _over_styles(arms: Results) -> list[Contrast]:
-    return judge_contrasts(arms, planned(arms), SPREADS) if set(SPREADS) <= set(arms.frame.columns) else []
 
 
 def _is_steadier(contrasts: list[Contrast]) -> bool:

@@ -44,14 +44,12 @@ def write_report(results: Mapping[str, Results], about: Mapping[str, Any], folde
     draw_differences(contrasts, folder / "spectral_ab.png")
     draw_spectrum(curves.ok(), folder / "spectrum.png")
     found = _answer(contrasts, controls)
+    cause = found["cause"]
     words = sentence("spectral/answer.md.j2", "answer", found)
     payload = {
         "answer": words,
         "controls": dataclasses.asdict(controls),
-        "contrasts": [
-            contrast.as_record() | ({"put_down_to": found["cause"][contrast]} if contrast in found["cause"] else {})
-            for contrast in contrasts
-        ],
+        "contrasts": [c.as_record() | ({"put_down_to": cause[c]} if c in cause else {}) for c in contrasts],
     }
     (folder / "verdict.json").write_text(json.dumps(payload, indent=2) + "\n", encoding="ascii")
     report = render(
