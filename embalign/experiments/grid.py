@@ -61,9 +61,8 @@ class Cell:
     def id(self) -> str:
         """Case id without '=', for instance ``ratio0.10-density-steps-seed03``."""
         settings = dict(self.settings)
-        first = [
-            f"{name}{_number(settings.pop(name), digits)}" for name, digits in _NUMBERS.items() if name in settings
-        ]
+        numbers = [(name, digits) for name, digits in _NUMBERS.items() if name in settings]
+        first = [f"{name}{_number(settings.pop(name), digits)}" for name, digits in numbers]
         return "-".join([*first, *(str(value) for value in settings.values()), f"seed{self.seed:02d}"])
 
     def identity(self) -> dict[str, str | int | float]:
@@ -118,9 +117,8 @@ class Experiment:
     tables: tuple[Table, ...]
     quick_seeds: int = 5
     full_seeds: int = 10
-    regression_seeds: int = (
-        7  # a loss of twice what matters is then seen in at least 95 %: docs/calibration/regression.md
-    )
+    # With 7, a loss of twice what matters is seen in at least 95 %: docs/calibration/regression.md.
+    regression_seeds: int = 7
     conclusion: Reference | None = None
     training: TrainingConfig = DEFAULT
 

@@ -37,17 +37,16 @@ def write_by_label(results: Results, path: Path) -> None:
     np.savez_compressed(path, allow_pickle=False, **{name: v.astype(np.float32) for name, v in rounded.items()})
 
 
-def widen(results: Results, table: str, column: str, names: Mapping[str, str]) -> pd.DataFrame:
-    """Return `results.frame` with a table of its cells beside it in wide form.
+def widen(frame: pd.DataFrame, table: pd.DataFrame, columns: Sequence[str], names: Mapping[str, str]) -> pd.DataFrame:
+    """Return a frame of cells with a table of these cells beside it in wide form.
 
-    `names` maps each value column of the table to the format of its columns' names, which the entries of `column` fill.
+    `names` maps each value column of the table to the format of its columns' names, which entries of `columns` fill.
     """
-    wide = results.frame
     for value, name in names.items():
-        if table in results.tables:
-            own = results.tables[table].pivot(index="cell", columns=column, values=value)
-            wide = wide.join(own.rename(columns=name.format))
-    return wide
+        own = table.pivot(index="cell", columns=list(columns), values=value).sort_index(axis="columns")
+        keys = own.columns.to_frame().itertuples(index=False)
+        frame = frame.join(own.set_axis([name.format(*key) for key in keys], axis="columns"))
+    return frame
 
 
 def mean_with_interval(values: pd.Series, digits: int = 4) -> str:

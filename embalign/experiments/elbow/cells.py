@@ -35,13 +35,12 @@ def measure_trajectory(pair: Pair, cell: Cell) -> Measurement:
     test = pair.holdout.test
     at = [round(cell.training.steps * (i + 1) / CHECKPOINTS) for i in range(CHECKPOINTS)]
     trained = train_map(pair.draft[rows], pair.teacher[rows], seed=cell.seed, config=cell.training, checkpoints=at)
-    followed = pd.DataFrame(
-        [
-            {"step": step, "cosine_mean": float(cosines(apply_map(w, pair.draft[test]), pair.teacher[test]).mean())}
-            for step, w in trained.checkpoints.items()
-        ]
-    )
-    return Measurement({"n_train": len(rows)}, tables={"trajectory": followed})
+    followed = [
+        (step, float(cosines(apply_map(weights, pair.draft[test]), pair.teacher[test]).mean()))
+        for step, weights in trained.checkpoints.items()
+    ]
+    table = pd.DataFrame(followed, columns=["step", "cosine_mean"])
+    return Measurement({"n_train": len(rows)}, tables={"trajectory": table})
 
 
 def measure_reference(pair: Pair, cell: Cell) -> Measurement:

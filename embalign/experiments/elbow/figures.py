@@ -26,19 +26,16 @@ LINES: dict[str, dict[str, Any]] = {
     "density": {"color": ORANGE, "marker": "s", "linestyle": "-"},
     "coverage": {"color": GREEN, "marker": "^", "linestyle": "-"},
 }
+THIN: dict[str, Any] = {"linestyle": ":", "linewidth": 1.0, "markersize": 3.0}
 MORE_LINES: dict[str, dict[str, Any]] = {
-    "sparse": {"color": PURPLE, "marker": "D", "linestyle": ":"},
-    "kcenter": {"color": SKY, "marker": "v", "linestyle": ":"},
-    "facility": {"color": "black", "marker": "x", "linestyle": ":"},
+    "sparse": {"color": PURPLE, "marker": "D", **THIN},
+    "kcenter": {"color": SKY, "marker": "v", **THIN},
+    "facility": {"color": "black", "marker": "x", **THIN},
 }
-THIN: dict[str, Any] = {"linewidth": 1.0, "markersize": 3.0}
 RIDGE: dict[str, Any] = {"color": GREY, "marker": "", "linestyle": (0, (5, 2))}
 PANELS = {ALIGNMENT: "Mean cosine to teacher", RETRIEVAL: label(RETRIEVAL)}
 # Horizontal lines: what no map, or the teacher itself, would give.
-LEVELS = {
-    ALIGNMENT: {"mean_vector": "constant vector"},
-    RETRIEVAL: {"draft": "raw draft", "teacher": "teacher"},
-}
+LEVELS = {ALIGNMENT: {"mean_vector": "constant vector"}, RETRIEVAL: {"draft": "raw draft", "teacher": "teacher"}}
 ROWS = {"steps": "fixed steps", "epochs": "fixed epochs"}
 
 
@@ -62,11 +59,10 @@ def draw(measured: pd.DataFrame, references: pd.DataFrame, judged: list[Judged],
                 axis.set_xscale("log")
                 if (verdict := verdicts.get((budget, metric))) is not None:
                     _shade(axis, verdict)
-                for policy, style in MORE_LINES.items():
-                    _curve(axis, by_seed(policy, budget, metric), policy, style | THIN)
-                for policy, style in LINES.items():
+                for policy, style in (MORE_LINES | LINES).items():
                     _curve(axis, by_seed(policy, budget, metric), policy, style)
-                    _band(axis, by_seed(policy, budget, metric), style["color"])
+                    if policy in LINES:
+                        _band(axis, by_seed(policy, budget, metric), style["color"])
                 _curve(axis, by_seed("random", "closed_form", metric), "ridge (random)", RIDGE)
                 _levels(axis, levels, metric)
                 axis.set_title(f"{name}, {title}")
@@ -91,9 +87,8 @@ def draw_trajectory(by_step: pd.DataFrame, path: Path) -> None:
             axis.plot(mean.index, mean, color=shade)
             axis.plot(mean.idxmax(), mean.max(), color=shade, marker="o", markeredgecolor="white")
             note(axis, f"{100 * ratio:g} %", (mean.index[-1], height), (5, 0), va="center", fontsize=8, color=shade)
-        axis.set_title("Held-out mean cosine along training, random selection (dot: highest)")
-        axis.set_xlabel("training step")
-        axis.set_ylabel("mean cosine to teacher")
+        title = "Held-out mean cosine along training, random selection (dot: highest)"
+        axis.set(title=title, xlabel="training step", ylabel="mean cosine to teacher")
         save(figure, path)
 
 

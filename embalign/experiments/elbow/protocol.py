@@ -44,12 +44,10 @@ class Judged:
     @property
     def all_smaller_worse(self) -> bool:
         """Whether every ratio below the recommended one is shown to lose more than the margin."""
-        verdict = self.verdict
-        return verdict is not None and all(
-            loss.lower_bound() > verdict.margin
-            for ratio, loss in verdict.loss.items()
-            if ratio < verdict.recommended_ratio
-        )
+        if (verdict := self.verdict) is None:
+            return False
+        smaller = [loss for ratio, loss in verdict.loss.items() if ratio < verdict.recommended_ratio]
+        return all(loss.lower_bound() > verdict.margin for loss in smaller)
 
 
 @dataclass(frozen=True)
@@ -86,11 +84,17 @@ def judge_curves(measured: Results, references: pd.DataFrame) -> list[Judged]:
     return judged
 
 
+def find_curve(judged: list[Judged], policy: str, budget: str, metric: str) -> Judged | None:
+    """Return that curve, or None."""
+    wanted = (policy, budget, metric)
+    return next((found for found in judged if (found.policy, found.budget, found.metric) == wanted), None)
+
+
 def primary_of(judged: list[Judged]) -> Judged:
     """Return the curve of the headline."""
     policy, budget, metric = PRIMARY.values()
     unmeasured = Judged(policy, budget, metric, 0.0, None, "none of its cells could be measured")
-    return next((found for found in judged if vars(found).items() >= PRIMARY.items()), unmeasured)
+    return find_curve(judged, policy, budget, metric) or unmeasured
 
 
 def whole_gain(measured: Results, references: pd.DataFrame, metric: str) -> float:
@@ -111,8 +115,9 @@ def compare_density(measured: Results, references: pd.DataFrame, budget: str) ->
         for ratio in sorted(set(chosen.frame["ratio"]) - {1.0}):
             at_ratio = chosen.where(ratio=ratio)
             frame = at_ratio.long(metric, "policy")
+            frame["value"] /= gain
             try:
-                pair = replicates(frame.assign(value=frame["value"] / gain), "policy")
+                pair = replicates(frame, "policy")
                 difference = pair.contrast(pair.difference(CLAIMED, AGAINST))
             except ValueError:
                 continue

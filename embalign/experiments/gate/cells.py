@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -87,20 +88,15 @@ def _accept_curve(pair: Pair, weights: Vectors) -> Measurement:
         risks = gate.selective_risk(scores, correct, coverage)
         curves.append(pd.DataFrame({"score": name, "coverage": coverage, "threshold": thresholds, "risk": risks}))
     certificates = []
-    for name in ("top1", "margin"):
-        for target in RISK_TARGETS:
-            found_at = certify(getattr(found, name), correct, risk_target=target, groups=labels)
-            certificates.append(
-                {
-                    "score": name,
-                    "target": target,
-                    "coverage": found_at.accepted / len(test),
-                    "threshold": found_at.threshold,
-                    "bound": None if found_at.threshold is None else found_at.bound,
-                    "lacking": found_at.lacking,
-                }
-            )
-    tables = {"accept_curve": pd.concat(curves, ignore_index=True), "certificates": pd.DataFrame(certificates)}
+    for name, target in itertools.product(("top1", "margin"), RISK_TARGETS):
+        own = certify(getattr(found, name), correct, risk_target=target, groups=labels)
+        bound = None if own.threshold is None else own.bound
+        certificates.append((name, target, own.accepted / len(test), own.threshold, bound, own.lacking))
+    columns = ["score", "target", "coverage", "threshold", "bound", "lacking"]
+    tables = {
+        "accept_curve": pd.concat(curves, ignore_index=True),
+        "certificates": pd.DataFrame(certificates, columns=columns),
+    }
     return Measurement(metrics, tables=tables)
 
 

@@ -10,7 +10,6 @@ import pandas as pd
 from matplotlib import colormaps, pyplot
 from matplotlib.ticker import PercentFormatter
 
-from embalign.alignment.setting import Setting
 from embalign.experiments.gate.protocol import ARM_OF, RISK_TARGETS, SCORES, SPREADS
 from embalign.experiments.style import (
     BLUE,
@@ -57,8 +56,7 @@ def draw(curves: pd.DataFrame, certificates: list[dict[str, Any]], contrasts: li
         for axis in (risk, scores):
             for target in RISK_TARGETS:
                 axis.axhline(target, color="black", linewidth=0.6, linestyle=(0, (1, 2)))
-            axis.set_xlabel("coverage: share of outputs accepted")
-            axis.set_ylabel("selective risk: wrong among accepted")
+            axis.set(xlabel="coverage: share of outputs accepted", ylabel="selective risk: wrong among accepted")
             axis.set_xlim(0, 1.02)
             axis.yaxis.set_major_formatter(PercentFormatter(1, decimals=0))
             axis.xaxis.set_major_formatter(PercentFormatter(1, decimals=0))
@@ -68,8 +66,7 @@ def draw(curves: pd.DataFrame, certificates: list[dict[str, Any]], contrasts: li
         _mark_certified(scores, rate, own[own["score"] == score], certificates)
         risk.set_title(f"Risk by training data, score {score}")
         rate.set_title(f"Accept rate by training data, score {score}")
-        rate.set_xlabel(f"threshold of {SCORES[score]}")
-        rate.set_ylabel("coverage: share of outputs accepted")
+        rate.set(xlabel=f"threshold of {SCORES[score]}", ylabel="coverage: share of outputs accepted")
         rate.yaxis.set_major_formatter(PercentFormatter(1, decimals=0))
         scores.set_title("Exported map, by score (dotted: risk targets)")
         _spreads(spread, contrasts)
@@ -99,8 +96,7 @@ def _mark_certified(risk: Axes, rate: Axes, curve: pd.DataFrame, certificates: l
 
 def _spreads(axis: Axes, contrasts: list[Contrast]) -> None:
     """Differences of the spread over styles to the baseline, at the strongest setting that every arm has."""
-    raw = {found: Setting.named(found.convention, found.strength) for found in contrasts if found.control == "baseline"}
-    against = [found for found, setting in raw.items() if (setting.scale, setting.by) == ("raw", "gradient_ratio")]
+    against = [c for c in contrasts if (c.control, c.convention) == ("baseline", "raw_gradient_ratio")]
     if not against:
         axis.text(0.5, 0.5, "no style variants in this pair", ha="center", va="center", transform=axis.transAxes)
         axis.set_axis_off()

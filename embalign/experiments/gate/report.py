@@ -44,42 +44,37 @@ def write_report(results: Mapping[str, Results], about: Mapping[str, Any], folde
     write_csv(outputs, folder / "gate_outputs.csv")
     score = str(exported.tables["choice"]["score"].iloc[0])
     certificates = tables.certificates_of(exported, score)
-    contrasts = _over_styles(measured["arm"])
-    steadiness = _steadiness(contrasts)
+    arms = measured["arm"]
+    contrasts = judge_contrasts(arms, planned(arms), SPREADS) if set(SPREADS) <= set(arms.frame.columns) else []
+    tested = [c for c in contrasts if (c.treatment, c.control) == (TREATMENT, BASELINE)]
     draw(curves, certificates, contrasts, folder / "gate_curve.png")
-    words = sentence("gate/answer.md.j2", "answer", certificates, steadiness)
+    words = sentence("gate/answer.md.j2", "answer", certificates, tested, _is_steadier(contrasts))
     payload = {
         "answer": words,
         "score": score,
         "targets": {
-            f"{found['target']:.2f}": {
-                "threshold": found["threshold"],
-                "coverage": found["coverage"],
-                "lacking_accepts": found["lacking"],
-            }
-            for found in certificates
+            f"{c['target']:.2f}": {name: c[name] for name in ("threshold", "coverage", "lacking_accepts")}
+            for c in certificates
         },
         "styles": [contrast.as_record() for contrast in contrasts],
     }
     (folder / "verdict.json").write_text(json.dumps(payload, indent=2) + "\n", encoding="ascii")
-    baseline = measured["arm"].where(arm=BASELINE)
     report = render(
         "gate/report.md.j2",
         **shared,
-        exported=exported.frame.iloc[0].to_dict(),
+        exported=exported.frame.iloc[0],
         scores=SCORES,
         score=score,
         certificates=certificates,
-        steadiness=steadiness,
-        check=exported.tables["check"].set_index("target").to_dict("index"),
-        outputs=len(outputs),
-        groups=outputs["label"].nunique(),
-        baseline=baseline,
-        by_ratio={
-            ratio: measured["ratio"].where(ratio=ratio) for ratio in sorted(set(measured["ratio"].frame["ratio"]))
-        },
-        by_arm=_by(measured["arm"], "arm", "convention", "lambda"),
-        **_styles(baseline, contrasts),
+        tested=tested,
+        answer=words,
+        check=exported.tables["check"].set_index("target"),
+        outputs=outputs,
+        baseline=arms.where(arm=BASELINE),
+        ratios=measured["ratio"],
+        arms=arms,
+        spreads=SPREADS,
+        contrasts=by_setting(contrasts),
     )
     (folder / "report.md").write_text(report, encoding="utf-8")
     return words
@@ -102,45 +97,10 @@ def _significant(value: Any) -> Any:
     return float(f"{value:.{SIGNIFICANT}g}") if isinstance(value, float) else value
 
 
-def _over_styles(arms: Results) -> list[Contrast]:
-    return judge_contrasts(arms, planned(arms), SPREADS) if set(SPREADS) <= set(arms.frame.columns) else []
-
-
-def _steadiness(contrasts: list[Contrast]) -> dict[str, Any] | None:
-    """What the spectral loss does to the spread over styles, and whether it goes beyond its controls anywhere."""
-    found = [c for c in contrasts if (c.treatment, c.control) == (TREATMENT, BASELINE)]
-    if not found:
-        return None
-    names = {"better": "steadier", "worse": "less steady"}
-    kinds = [names.get(c.kind, c.kind) for c in found]
-
-    def beyond(contrast: Contrast) -> bool:
-        where = (contrast.convention, contrast.strength, contrast.metric)
-        same = [c for c in contrasts if c.treatment == TREATMENT and (c.convention, c.strength, c.metric) == where]
-        return all(c.kind == "better" for c in same)
-
-    return {
-        "count": len(found),
-        "kinds": {kind: kinds.count(kind) for kind in dict.fromkeys(kinds)},
-        "beyond": any(beyond(contrast) for contrast in found),
-    }
-
-
-def _by(found: Results, *settings: str) -> dict[Any, Results]:
-    """The cells at each value of some settings, in the order of the grid."""
-    keys = found.frame[list(settings)].drop_duplicates().itertuples(index=False, name=None)
-    return {key if len(settings) > 1 else key[0]: found.where(**dict(zip(settings, key, strict=True))) for key in keys}
-
-
-def _styles(baseline: Results, contrasts: list[Contrast]) -> dict[str, Any]:
-    if not contrasts:
-        return {}
-    first, by_style = baseline.frame.iloc[0], baseline.table("styles")
-    return {
-        "styled": {"contents": int(first["styled_items"]), "groups": int(first["styled_groups"])},
-        "styles": list(by_style["style"].unique()),
-        "by_style": {key: cells["value"] for key, cells in by_style.groupby(["metric", "style"])},
-        "spreads": {spread: spread.removeprefix("spread_") for spread in SPREADS},
-        "margin": max(SPREADS.values()),
-        "contrasts": by_setting(contrasts),
-    }
+def _is_steadier(contrasts: list[Contrast]) -> bool:
+    """Whether the spectral loss steadies a metric over styles anywhere, and beyond each of its controls."""
+    kinds: dict[tuple[str, float, str], set[str]] = {}
+    for found in contrasts:
+        if found.treatment == TREATMENT:
+            kinds.setdefault((found.convention, found.strength, found.metric), set()).add(found.kind)
+    return {"better"} in kinds.values()

@@ -13,6 +13,13 @@ from embalign.experiments.gate.protocol import ARM_OF
 from embalign.experiments.tables import widen
 
 MAP = ("pair", "map", "ratio", "arm", "convention", "lambda", "seed")
+CERTIFICATE = ("coverage", "threshold", "bound", "lacking")
+# The tables that a CSV has in wide form: the columns that tell their rows apart, and how each value's column is called.
+WIDE: dict[str, tuple[list[str], dict[str, str]]] = {
+    "certificates": (["score", "percent"], {name: "{}_certified_{:02d}_" + name for name in CERTIFICATE}),
+    "check": (["percent"], {name: "check_{:02d}_" + name for name in ("folds", "accepted", "wrong")}),
+    "styles": (["metric", "style"], {"value": "{}_{}"}),
+}
 
 
 def named_maps(results: Mapping[str, Results]) -> dict[str, Results]:
@@ -32,42 +39,21 @@ def named_maps(results: Mapping[str, Results]) -> dict[str, Results]:
 
 def as_csv(found: Results) -> pd.DataFrame:
     """Return the cells of one table as their CSV has them: certificates, checks and styles in wide form."""
-    wide = found.frame.drop(columns=[name for name in ("map", "term") if name in found.frame.columns])
-    tables = dict(found.tables)
-    if "certificates" in tables:
-        own = tables["certificates"]
-        percents = (100 * own["target"]).round().astype(int).map("{:02d}".format)
-        tables["certificates"] = own.assign(name=own["score"] + "_certified_" + percents)
-    if "check" in tables:
-        tables["check"] = tables["check"].assign(
-            name=(100 * tables["check"]["target"]).round().astype(int).map("check_{:02d}".format)
-        )
-    if "styles" in tables:
-        tables["styles"] = tables["styles"].assign(name=tables["styles"]["metric"] + "_" + tables["styles"]["style"])
-    if "choice" in tables:
-        wide = wide.join(tables["choice"].set_index("cell")["score"])
-    columns = {
-        "certificates": {name: "{}_" + name for name in ("coverage", "threshold", "bound", "lacking")},
-        "check": {name: "{}_" + name for name in ("folds", "accepted", "wrong")},
-        "styles": {"value": "{}"},
-    }
-    for table, names in columns.items():
-        wide = widen(dataclasses.replace(found, frame=wide, tables=tables), table, "name", names)
+    wide = found.frame.drop(columns=["map", "term"], errors="ignore")
+    if "choice" in found.tables:
+        wide = wide.join(found.tables["choice"].set_index("cell")["score"])
+    for name, (columns, values) in WIDE.items():
+        if name in found.tables:
+            own = found.tables[name]
+            if "target" in own:
+                own = own.assign(percent=(100 * own["target"]).round().astype(int))
+            wide = widen(wide, own, columns, values)
     return wide.dropna(axis="columns", how="all")
 
 
 def certificates_of(exported: Results, score: str) -> list[dict[str, Any]]:
     """Return the certificate of the exported map for each risk target, None for what it has not."""
-    own = exported.table("certificates")
+    own = exported.table("certificates").astype({"lacking": "Int64"}).rename(columns={"lacking": "lacking_accepts"})
     own = own[own["score"] == score].sort_values("target")
-    return [
-        {
-            "score": score,
-            "target": row["target"],
-            "coverage": row["coverage"],
-            "threshold": None if pd.isna(row["threshold"]) else row["threshold"],
-            "bound": None if pd.isna(row["bound"]) else row["bound"],
-            "lacking": None if pd.isna(row["lacking"]) else int(row["lacking"]),
-        }
-        for _, row in own.iterrows()
-    ]
+    records = own.to_dict("records")
+    return [{name: None if pd.isna(value) else value for name, value in found.items()} for found in records]

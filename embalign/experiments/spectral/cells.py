@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
@@ -64,25 +64,16 @@ def measure_spectrum(pair: Pair, cell: Cell) -> Measurement:
     if curve in QUANTILES:
         rng = generator(cell.seed, Stream.PERMUTED_TEACHERS)
         draws = [_bands(_signed_permutation(teacher, rng)) for _ in range(PERMUTATIONS)]
-        return Measurement(
-            {}, tables={"bands": _numbered("band", amplitude=np.quantile(draws, QUANTILES[curve], axis=0))}
-        )
+        return _curve(np.quantile(draws, QUANTILES[curve], axis=0))
     if curve == "teacher":
-        return Measurement({}, tables={"bands": _numbered("band", amplitude=_bands(teacher))})
-    trained, _ = train_arm(
-        pair, Arm(curve, Setting.named(cell["convention"], cell["lambda"])), cell.seed, cell.training
-    )
+        return _curve(_bands(teacher))
+    arm = Arm(curve, Setting.named(cell["convention"], cell["lambda"]))
+    trained, _ = train_arm(pair, arm, cell.seed, cell.training)
     mapped = apply_map(trained.weights, pair.draft[test])
-    cosine = cosines(mapped, teacher)
-    groups = np.array_split(np.argsort(cosine, kind="stable"), GROUPS)
-    spectral = spectrum.spec_cosines(mapped, teacher)
-    means = {
-        name: np.array([values[group].mean() for group in groups])
-        for name, values in (("cosine", cosine), ("spec_cosine", spectral))
-    }
-    return Measurement(
-        {}, tables={"bands": _numbered("band", amplitude=_bands(mapped)), "groups": _numbered("group", **means)}
-    )
+    by_item = {"cosine": cosines(mapped, teacher), "spec_cosine": spectrum.spec_cosines(mapped, teacher)}
+    groups = np.array_split(np.argsort(by_item["cosine"], kind="stable"), GROUPS)
+    means = {name: [float(values[group].mean()) for group in groups] for name, values in by_item.items()}
+    return _curve(_bands(mapped)) | Measurement({}, tables={"groups": _numbered("group", means)})
 
 
 # The curves that bound 95 % of the teachers with permuted and sign-flipped dimensions.
@@ -107,6 +98,9 @@ def _signed_permutation(vectors: Vectors, rng: np.random.Generator) -> Vectors:
     return np.asarray(vectors[:, rng.permutation(d)] * signs)
 
 
-def _numbered(name: str, **columns: NDArray[np.float64]) -> pd.DataFrame:
-    frame = pd.DataFrame({column: values.astype(np.float64) for column, values in columns.items()})
-    return frame.rename_axis(name).reset_index()
+def _curve(amplitude: NDArray[np.float64]) -> Measurement:
+    return Measurement({}, tables={"bands": _numbered("band", {"amplitude": amplitude})})
+
+
+def _numbered(name: str, columns: dict[str, Any]) -> pd.DataFrame:
+    return pd.DataFrame(columns, dtype=np.float64).rename_axis(name).reset_index()

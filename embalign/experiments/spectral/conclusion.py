@@ -20,7 +20,7 @@ def conclude(folder: Path, about: Mapping[str, Any], bind: Callable[..., str]) -
         for place, contrast in enumerate(verdict["contrasts"])
         if (contrast["treatment"], contrast["control"]) == ("spectral", "baseline")
     ]
-    memo = {contrast["kind"] for contrast in contrasts if _setting(contrast).by == "lambda"}
+    memo = {c["kind"] for c in contrasts if Setting.named(c["convention"], c["weight"]).by == "lambda"}
     text = render(
         "spectral/conclusion.md.j2",
         about=about,
@@ -33,10 +33,6 @@ def conclude(folder: Path, about: Mapping[str, Any], bind: Callable[..., str]) -
         stronger=_stronger(contrasts),
     )
     return f"Does the spectral loss help? {about['pair']}", text, [label(RETRIEVAL)]
-
-
-def _setting(contrast: Mapping[str, Any]) -> Setting:
-    return Setting.named(contrast["convention"], contrast["weight"])
 
 
 def _stronger(contrasts: Sequence[Mapping[str, Any]]) -> str:

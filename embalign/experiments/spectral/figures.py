@@ -64,30 +64,20 @@ def draw_spectrum(measured: Results, path: Path) -> None:
         "spectral": {"color": BLUE, "linestyle": "-", "linewidth": 2.4, "marker": "o", "markersize": 8},
         "baseline": {"color": ORANGE, "linestyle": (0, (4, 2)), "linewidth": 1.2, "marker": "s", "markersize": 3.5},
     }
-    weight = curves.loc["spectral", "lambda"]
-    labels = {
-        "baseline": "baseline map",
-        "spectral": f"spectral map (λ {weight:g}, {curves.loc['spectral', 'convention']})",
-    }
+    weight, convention = curves.loc["spectral", ["lambda", "convention"]]
+    labels = {"baseline": "baseline map", "spectral": f"spectral map (λ {weight:g}, {convention})"}
     with figure_style():
         figure, (left, right) = pyplot.subplots(1, 2, figsize=(8.3, 3.6), layout="constrained")
-        left.fill_between(
-            position,
-            bands.loc["permuted_low"],
-            bands.loc["permuted_high"],
-            color=SKY,
-            alpha=0.45,
-            linewidth=0,
-            label="teacher, dimensions permuted\nand flipped (95 % of draws)",
-        )
+        label_of_band = "teacher, dimensions permuted\nand flipped (95 % of draws)"
+        bounds = bands.loc["permuted_low"], bands.loc["permuted_high"]
+        left.fill_between(position, *bounds, color=SKY, alpha=0.45, linewidth=0, label=label_of_band)
         left.plot(position, bands.loc["teacher"], color="black", linewidth=1.8, label="teacher")
         for name, style in maps.items():
             left.plot(position, bands.loc[name], **(style | {"marker": ""}), label=labels[name])
         top, bottom = float(bands.to_numpy().max()), float(bands.to_numpy().min())
         left.set_ylim(bottom - 0.1 * (top - bottom), top + 0.75 * (top - bottom))
         left.set_title("Mean amplitude spectrum, held-out items")
-        left.set_xlabel("frequency over embedding dimensions (share of Nyquist)")
-        left.set_ylabel("mean |RFFT| of unit vectors")
+        left.set(xlabel="frequency over embedding dimensions (share of Nyquist)", ylabel="mean |RFFT| of unit vectors")
         left.legend(loc="upper center", ncols=1)
 
         points = dict(list(measured.table("groups").groupby("curve")))
@@ -98,8 +88,7 @@ def draw_spectrum(measured: Results, path: Path) -> None:
             style = maps[name] | {"linestyle": "", "markeredgecolor": "white"}
             right.plot(points[name]["cosine"], points[name]["spec_cosine"], label=labels[name], **style)
         right.set_title("Spectral cosine against cosine")
-        right.set_xlabel("cosine to teacher (tenths of the test items)")
-        right.set_ylabel("spectral cosine")
+        right.set(xlabel="cosine to teacher (tenths of the test items)", ylabel="spectral cosine")
         right.legend(loc="upper left")
         save(figure, path)
 
