@@ -45,12 +45,7 @@ GATE = Experiment(
             quick=terms([0.05], [1.0]),
             full=terms([0.001, 0.01, 0.05], [0.01, 0.1, 1.0]),
         ),
-        Table(
-            name="gate_deployed",
-            measure=gate.cells.measure_deployed_gate,
-            seeds=1,
-            quick=grid(map=["exported"]),
-        ),
+        Table(name="gate_deployed", measure=gate.cells.measure_deployed_gate, seeds=1, quick=grid(map=["exported"])),
     ),
 )
 

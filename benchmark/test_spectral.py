@@ -56,10 +56,7 @@ SPECTRAL = Experiment(
         Table(
             name="positive_control",
             measure=spectral.control.measure_control,
-            quick=[
-                *grid(arm=["baseline", "spectral"], draw=[0]),
-                *grid(arm=["signed_permutation"], draw=[0, 1]),
-            ],
+            quick=[*grid(arm=["baseline", "spectral"], draw=[0]), *grid(arm=["signed_permutation"], draw=[0, 1])],
         ),
         Table(
             name="spectrum",

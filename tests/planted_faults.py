@@ -53,24 +53,9 @@ FAULTS = (
         "error = z_length",
         "spectral",
     ),
-    Fault(
-        "selection: least dense first",
-        "alignment/selection.py",
-        "np.argsort(-density",
-        "np.argsort(density",
-    ),
-    Fault(
-        "selection: one item too few",
-        "alignment/selection.py",
-        "order[:count]",
-        "order[: count - 1]",
-    ),
-    Fault(
-        "ranks: off by one",
-        "evaluation/retrieval.py",
-        "1 + halves / 2",
-        "2 + halves / 2",
-    ),
+    Fault("selection: least dense first", "alignment/selection.py", "np.argsort(-density", "np.argsort(density"),
+    Fault("selection: one item too few", "alignment/selection.py", "order[:count]", "order[: count - 1]"),
+    Fault("ranks: off by one", "evaluation/retrieval.py", "1 + halves / 2", "2 + halves / 2"),
     Fault(
         "ranks: a query may find itself",
         "evaluation/retrieval.py",
@@ -113,12 +98,7 @@ FAULTS = (
         "sample.std(ddof=1) / math.sqrt(len(sample))",
         "sample.std(ddof=1) / len(sample)",
     ),
-    Fault(
-        "statistics: unpaired seeds accepted",
-        "verdicts/ab.py",
-        "if left != right:",
-        "if False:",
-    ),
+    Fault("statistics: unpaired seeds accepted", "verdicts/ab.py", "if left != right:", "if False:"),
 )
 GATE = ["--profile", "gate", "--pair", "smollm2-mpnet", "--regression", "strict"]
 CHANGES = ("regressed", "missing", "incomparable", "improved", "inconclusive")  # the first three fail

@@ -9,13 +9,7 @@ from worlds import TEN_RATIOS, broken_stick, scaled_log
 
 from embalign.evaluation.measurement import Measurement
 from embalign.evaluation.results import collect
-from embalign.experiments.elbow.protocol import (
-    BUDGETS,
-    MARGIN_SHARE,
-    claim_answer,
-    compare_density,
-    judge_curves,
-)
+from embalign.experiments.elbow.protocol import BUDGETS, MARGIN_SHARE, claim_answer, compare_density, judge_curves
 from embalign.experiments.templates import sentence
 
 SEEDS, LABELS = 5, 20

@@ -268,10 +268,7 @@ def answer_with(*arguments, **options):
 
 
 UNUSABLE = {
-    "redirect": (
-        answer_with("", 302, {"Location": "http://elsewhere/x"}),
-        "redirects to http://elsewhere/x; use that",
-    ),
+    "redirect": (answer_with("", 302, {"Location": "http://elsewhere/x"}), "redirects to http://elsewhere/x; use that"),
     "html": (answer_with("<html>\x1b[31mSign in</html>"), r"not a JSON object: <html>\\x1b\[31mSign in"),
     "not utf-8": (answer_with(b"\xff\xfe{", content_type="application/json"), "not a JSON object"),
     "no gzip": (answer_with(b"no gzip", headers={"Content-Encoding": "gzip"}), "cannot be decoded"),

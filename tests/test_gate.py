@@ -12,13 +12,7 @@ from strategies import gate_outcomes, tied_retrieval
 from embalign.deploy.thresholds import check_promise
 from embalign.errors import CorpusError
 from embalign.evaluation import gate, styles
-from embalign.evaluation.certificate import (
-    certify,
-    design_effect,
-    fewest_accepts,
-    intraclass_correlation,
-    risk_bound,
-)
+from embalign.evaluation.certificate import certify, design_effect, fewest_accepts, intraclass_correlation, risk_bound
 from embalign.evaluation.retrieval import leave_one_out
 
 pytestmark = pytest.mark.instrument

@@ -76,10 +76,7 @@ def test_gradients_are_finite_everywhere(pair, name):
 
 @pytest.mark.parametrize(
     ("dtype", "values"),
-    [
-        (torch.float32, [0.0, 1e-45, 1e-30, 1.0, 1e15]),
-        (torch.float64, [0.0, 5e-324, 1e-200, 1.0, 1e200]),
-    ],
+    [(torch.float32, [0.0, 1e-45, 1e-30, 1.0, 1e15]), (torch.float64, [0.0, 5e-324, 1e-200, 1.0, 1e200])],
 )
 @pytest.mark.parametrize("name", PUBLIC)
 def test_gradients_are_finite_at_extreme_values(name, dtype, values):

@@ -48,11 +48,7 @@ PAIRS = ("qwen-sentence-align", "smollm2-mpnet")
 EXPERIMENTS = {experiment.name: experiment for experiment in (ELBOW, SPECTRAL)}
 ROUNDING = 1e-6
 SIZES = (0.5, 1.0, 1.5, 2.0, 3.0)  # of a loss, in smallest effects that matter
-REAL_CHANGES = (
-    TrainingConfig(batch_size=8),
-    TrainingConfig(batch_size=128),
-    TrainingConfig(learning_rate=2e-3),
-)
+REAL_CHANGES = (TrainingConfig(batch_size=8), TrainingConfig(batch_size=128), TrainingConfig(learning_rate=2e-3))
 
 Run = int | TrainingConfig  # which rounding of the embeddings, or which settings
 Changes = dict[str, np.ndarray]  # of each metric, by run and seed, means over the cells of the grid

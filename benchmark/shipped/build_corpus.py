@@ -48,10 +48,7 @@ def read_synsets(path):
         fields = record.split(" ")
         words = int(fields[3], 16)
         pointers = fields[5 + 2 * words :]
-        hypernym = next(
-            (pointers[i + 1] for i in range(0, len(pointers) - 3, 4) if pointers[i] == "@"),
-            None,
-        )
+        hypernym = next((pointers[i + 1] for i in range(0, len(pointers) - 3, 4) if pointers[i] == "@"), None)
         definition = re.split(r';\s*"|"', gloss)[0].strip().rstrip(";:").strip()
         yield fields[0], fields[4], hypernym, definition
 

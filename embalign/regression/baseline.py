@@ -66,11 +66,7 @@ def read_baseline(path: Path) -> Baseline:
 def fingerprints(run: Run) -> dict[str, str]:
     """Return what must be equal for two runs to be comparable: training settings, data and embeddings, profile."""
     config = json.dumps(dataclasses.asdict(run.experiment.training), sort_keys=True)
-    return {
-        "config": hashlib.sha256(config.encode()).hexdigest(),
-        "data": run.data_digest,
-        "profile": run.profile,
-    }
+    return {"config": hashlib.sha256(config.encode()).hexdigest(), "data": run.data_digest, "profile": run.profile}
 
 
 def difference(baseline: Baseline, run: Run) -> str:
