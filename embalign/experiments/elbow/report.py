@@ -14,7 +14,7 @@ import pandas as pd
 from embalign.evaluation.results import Results
 from embalign.experiments.elbow import protocol
 from embalign.experiments.elbow.figures import draw, draw_trajectory
-from embalign.experiments.elbow.protocol import BUDGETS, MARGIN_SHARE, SECOND_METRIC, Comparison, Judged, find_curve
+from embalign.experiments.elbow.protocol import BUDGETS, MARGIN_SHARE, SECOND_METRIC, Judged, find_curve
 from embalign.experiments.grid import rerun_command
 from embalign.experiments.tables import widen, write_by_label, write_csv
 from embalign.experiments.templates import render, sentence
@@ -46,7 +46,13 @@ def write_report(results: Mapping[str, Results], about: Mapping[str, Any], folde
     by_step = followed.pivot_table(index="ratio", columns="step", values=ALIGNMENT)
     draw(measured.frame, references.frame, judged, folder / "data_ratio_vs_metrics.png")
     draw_trajectory(by_step, folder / "trajectory.png")
-    text = json.dumps(_verdict(judged, primary, claim), indent=2, allow_nan=False) + "\n"
+    verdict = {
+        "primary": _machine_readable(primary),
+        "curves": [_machine_readable(curve) for curve in judged],
+        "density_first": {name: protocol.claim_answer([c for c in claim if c.metric == name]) for name in HEADLINES},
+        "density_minus_random": [dataclasses.asdict(comparison) for comparison in claim],
+    }
+    text = json.dumps(_plain(verdict), indent=2, allow_nan=False) + "\n"
     (folder / "verdict.json").write_text(text, encoding="ascii")
     report = render(
         "elbow/report.md.j2",
@@ -84,21 +90,11 @@ def _ridge_gap(whole: pd.DataFrame) -> StudentT | None:
         return None
 
 
-def _verdict(judged: list[Judged], primary: Judged, claim: list[Comparison]) -> dict[str, Any]:
-    return {
-        "primary": _machine_readable(primary),
-        "curves": [_machine_readable(curve) for curve in judged],
-        "density_first": {name: protocol.claim_answer([c for c in claim if c.metric == name]) for name in HEADLINES},
-        "density_minus_random": [_plain(dataclasses.asdict(comparison)) for comparison in claim],
-    }
-
-
 def _machine_readable(found: Judged) -> dict[str, Any]:
     fields = {"policy": found.policy, "budget": found.budget, "metric": found.metric, "gain": found.gain}
     if found.verdict is None:
         return fields | {"kind": None, "reason": found.reason}
-    fields |= dataclasses.asdict(found.verdict) | {"recommended_at_share": found.recommended}
-    return {name: _plain(value) for name, value in fields.items()}
+    return fields | dataclasses.asdict(found.verdict) | {"recommended_at_share": found.recommended}
 
 
 def _plain(value: Any) -> Any:
