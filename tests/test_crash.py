@@ -51,7 +51,7 @@ def test_signals_stop_within_seconds_and_say_how_to_resume(tmp_path, light_pair,
     assert time.monotonic() - sent < 15
     assert process.returncode == code
     assert f"{word} after" in rest
-    assert "run the same command again" in rest
+    assert "rerun the same command" in rest
     done = light.run(root, "-q")
     assert done.returncode == 0
     assert "120 cells measured" in done.stdout

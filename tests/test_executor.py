@@ -180,7 +180,7 @@ def test_an_error_of_collection_is_not_told_as_an_interruption(light_pair_root):
     done = light.run(light_pair_root)
     assert done.returncode == pytest.ExitCode.INTERRUPTED
     assert "SyntaxError" in done.stdout
-    assert "run the same command again" not in done.stdout
+    assert "rerun the same command" not in done.stdout
 
 
 def test_only_cache_measures_nothing(light_pair_root):
