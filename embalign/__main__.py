@@ -1,7 +1,5 @@
 """The command `embalign`: what can be done without a run of experiments."""
 
-from __future__ import annotations
-
 import argparse
 import sys
 from collections.abc import Sequence

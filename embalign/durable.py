@@ -1,7 +1,5 @@
 """Crash-safe files: SQLite databases that many processes write, and files that are moved into place atomically."""
 
-from __future__ import annotations
-
 import contextlib
 import errno
 import os

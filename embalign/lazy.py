@@ -4,8 +4,6 @@ pytest must start and collect cases without torch, pandas, scipy or matplotlib, 
 without importing what they need. Both go through :func:`lazy`; no module of this package imports inside a function.
 """
 
-from __future__ import annotations
-
 import importlib
 from collections.abc import Callable
 from dataclasses import dataclass

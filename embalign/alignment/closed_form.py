@@ -1,7 +1,5 @@
 """Closed-form maps that training has to beat: mean vector, ridge, Procrustes."""
 
-from __future__ import annotations
-
 from typing import NamedTuple
 
 import numpy as np

@@ -12,8 +12,6 @@ training items; the test set is never read. What it says, for both shipped pairs
 Training stops after its steps; the learning rate has then fallen to zero, which does the work of early stopping.
 """
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 
 

@@ -4,8 +4,6 @@ torch's default float32 product runs at about half the speed of oneDNN's on rece
 products to oneDNN may lose float32 accuracy on CPUs with bf16 matrix units: hence the probe.
 """
 
-from __future__ import annotations
-
 import functools
 
 import torch

@@ -4,8 +4,6 @@ Every function works over the last dimension of a tensor (..., d) in float32 or 
 whose gradient at the zero vector is NaN: the losses state their gradients themselves.
 """
 
-from __future__ import annotations
-
 import torch
 from torch import Tensor
 

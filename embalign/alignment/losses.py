@@ -10,8 +10,6 @@ independent problems, such as runs trained side by side. All are means over the 
 Gradients are finite for all finite inputs whose FFT or length does not overflow, the zero vector included.
 """
 
-from __future__ import annotations
-
 import functools
 from collections.abc import Callable
 from dataclasses import dataclass

@@ -3,8 +3,6 @@
 The same seed faces every ratio, policy and arm: common random numbers, which make differences between them sharp.
 """
 
-from __future__ import annotations
-
 import enum
 
 import numpy as np

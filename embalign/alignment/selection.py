@@ -11,8 +11,6 @@ orders the whole pool once; the subset at a ratio is the head of that order, so 
     facility   greedy facility location, the item that most raises the pool's similarity to its nearest picked one
 """
 
-from __future__ import annotations
-
 import heapq
 from collections.abc import Callable
 

@@ -13,8 +13,6 @@ A model's dimensions can be permuted and flipped without changing what it comput
 A term of one's own is a function that returns a :class:`~embalign.alignment.losses.Loss`: docs/own-loss-term.md.
 """
 
-from __future__ import annotations
-
 from collections.abc import Callable
 from dataclasses import dataclass
 

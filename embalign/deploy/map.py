@@ -1,7 +1,5 @@
 """The map of a pair as a file: W.npy, and W.json with what it is and when to trust it."""
 
-from __future__ import annotations
-
 import dataclasses
 import json
 from pathlib import Path

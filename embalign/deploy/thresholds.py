@@ -4,8 +4,6 @@ Three sets that share no label group keep the promise clean: the map is trained 
 the score; the threshold is certified on the held-out items, seen by neither.
 """
 
-from __future__ import annotations
-
 from typing import Any
 
 import numpy as np

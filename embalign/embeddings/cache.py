@@ -5,8 +5,6 @@ Each row stores a digest of key and vector, which is verified on every read; a r
 again. Nothing is unpickled.
 """
 
-from __future__ import annotations
-
 import hashlib
 import json
 import sqlite3

@@ -4,8 +4,6 @@ Each batch is stored in the cache before the next one is requested, so an interr
 pair's files are written when both sides are complete.
 """
 
-from __future__ import annotations
-
 import contextlib
 import datetime
 import json

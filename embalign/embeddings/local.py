@@ -1,7 +1,5 @@
 """Embeddings by a sentence-transformers model in this process (an optional extra)."""
 
-from __future__ import annotations
-
 import functools
 import hashlib
 import importlib.metadata

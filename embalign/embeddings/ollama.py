@@ -1,7 +1,5 @@
 """Embeddings from Ollama's own API: /api/embed, which normalises; never the legacy /api/embeddings."""
 
-from __future__ import annotations
-
 import os
 import re
 from collections.abc import Mapping, Sequence

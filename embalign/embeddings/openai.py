@@ -3,8 +3,6 @@
 An API key, if the server requires one, is read from the environment variable EMBALIGN_API_KEY and never stored.
 """
 
-from __future__ import annotations
-
 import os
 from collections.abc import Sequence
 from typing import Any

@@ -1,7 +1,5 @@
 """The interface of a source of embeddings, and the checks between a source and the cache."""
 
-from __future__ import annotations
-
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass, field

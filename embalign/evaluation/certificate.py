@@ -13,8 +13,6 @@ covers queries on other topics, not only queries like these. Where the sequence 
 how often the promise breaks all the same is measured.
 """
 
-from __future__ import annotations
-
 import math
 from dataclasses import dataclass
 

@@ -6,8 +6,6 @@ query's label. Terms are selective prediction's: coverage is the share of output
 wrong ones among the accepted, generalized risk the share of all outputs that are accepted and wrong.
 """
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 
 import numpy as np

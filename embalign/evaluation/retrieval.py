@@ -4,8 +4,6 @@ Nothing is sorted: the rank of the first relevant item is 1 plus the number of i
 are computed block by block; memory does not grow with N squared.
 """
 
-from __future__ import annotations
-
 import itertools
 from collections.abc import Sequence
 from dataclasses import dataclass

@@ -1,7 +1,5 @@
 """Every metric of a map on the held-out test set, by its column name; :mod:`embalign.verdicts.metrics` names them."""
 
-from __future__ import annotations
-
 import numpy as np
 from numpy.typing import NDArray
 

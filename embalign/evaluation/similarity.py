@@ -1,7 +1,5 @@
 """How close mapped vectors are to the teacher's: cosine, skill (a constant may reach a cosine of 0.8), Spearman."""
 
-from __future__ import annotations
-
 import numpy as np
 from numpy.typing import NDArray
 from scipy.stats import rankdata

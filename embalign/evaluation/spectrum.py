@@ -7,8 +7,6 @@ Two unrelated Gaussian vectors already have a spectral cosine of pi/4 = 0.785. A
 the mean product of two correlated Rayleigh amplitudes. Spectral excess is what is above that.
 """
 
-from __future__ import annotations
-
 import numpy as np
 from numpy.typing import NDArray
 from scipy.special import hyp2f1

@@ -4,8 +4,6 @@ Each style's variants query the plain items, without the one they are a variant 
 standard deviation over the styles, the plain one included.
 """
 
-from __future__ import annotations
-
 from collections.abc import Mapping
 from dataclasses import dataclass
 

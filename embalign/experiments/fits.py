@@ -4,8 +4,6 @@ Expensive parts that cells share (pool, selection order, map of the whole pool) 
 ratio 1 every policy and both budgets are the same training, so this also keeps a grid from doing one thing six times.
 """
 
-from __future__ import annotations
-
 import functools
 from dataclasses import dataclass
 

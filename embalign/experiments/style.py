@@ -1,7 +1,5 @@
 """The look all figures share: legible at 830 pixels, in greyscale and to colour-blind readers."""
 
-from __future__ import annotations
-
 import io
 from collections.abc import Iterator
 from contextlib import contextmanager

@@ -1,7 +1,5 @@
 """CSV and Markdown tables: plain ASCII, numbers that round-trip."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 

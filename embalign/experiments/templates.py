@@ -1,7 +1,5 @@
 """Texts as Jinja templates beside their experiment: Python gives numbers and tables, the template the prose."""
 
-from __future__ import annotations
-
 import functools
 import re
 from typing import Any

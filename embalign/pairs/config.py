@@ -1,7 +1,5 @@
 """pair.toml: the two models of a pair and its corpus, with every key checked."""
 
-from __future__ import annotations
-
 import difflib
 import os
 import re

@@ -1,7 +1,5 @@
 """The corpus of a pair: one JSON object per line, checked line by line."""
 
-from __future__ import annotations
-
 import codecs
 import hashlib
 from pathlib import Path

@@ -1,7 +1,5 @@
 """The held-out test set of a pair: whole label groups, chosen by the hash of the label."""
 
-from __future__ import annotations
-
 import hashlib
 import itertools
 from collections import Counter

@@ -6,8 +6,6 @@ The digests are required; a fetch records more (server, weights, pooling, dimens
 is not recorded here was not made by a fetch, and no fetch overwrites it.
 """
 
-from __future__ import annotations
-
 import hashlib
 import json
 import os

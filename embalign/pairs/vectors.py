@@ -3,8 +3,6 @@
 Header and digest are checked before the first cell, the values when they are loaded. Nothing is unpickled.
 """
 
-from __future__ import annotations
-
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path

@@ -4,8 +4,6 @@ pytest finds it by its entry point, `-p embalign.plugin` or a conftest.py's `pyt
 heavy is imported before a case runs or a report is drawn.
 """
 
-from __future__ import annotations
-
 from pathlib import Path
 
 import pytest

@@ -1,7 +1,5 @@
 """What a case of an experiment may ask for: its cell measured, the embeddings of its pair, its seed."""
 
-from __future__ import annotations
-
 from collections.abc import Callable
 
 import pytest

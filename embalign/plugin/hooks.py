@@ -4,8 +4,6 @@ Outcomes travel from the case to the controlling process in the test report and 
 crash loses at most the cells in flight.
 """
 
-from __future__ import annotations
-
 import contextlib
 import datetime
 import pickle

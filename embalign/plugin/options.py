@@ -1,7 +1,5 @@
 """The command-line options that the plugin adds to pytest, what their values may be, and which go together."""
 
-from __future__ import annotations
-
 import argparse
 import os
 from collections.abc import Callable

@@ -1,7 +1,5 @@
 """The verdicts of the regression check as pytest's test results, and as GitHub Actions reads them."""
 
-from __future__ import annotations
-
 import os
 from pathlib import Path
 from typing import Literal

@@ -1,7 +1,5 @@
 """Committed baselines of the regression check: what a small grid gave, seed by seed, and on which data and settings."""
 
-from __future__ import annotations
-
 import dataclasses
 import hashlib
 import json

@@ -1,7 +1,5 @@
 """The regression check: what a run gave against its baseline, and which runs may become one."""
 
-from __future__ import annotations
-
 import math
 from collections.abc import Collection, Mapping, Sequence
 from typing import Any

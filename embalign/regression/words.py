@@ -1,7 +1,5 @@
 """The verdicts of the regression check in words: for a terminal, for a job's summary, for a failed test."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 
 from embalign.verdicts.regression import RegressionVerdict

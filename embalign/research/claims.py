@@ -15,8 +15,6 @@ mean, std, min, max or count. `path` walks a JSON file. The value, times a `scal
 `format`, must be `text`.
 """
 
-from __future__ import annotations
-
 import csv
 import functools
 import json

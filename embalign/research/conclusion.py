@@ -5,8 +5,6 @@ figures, data source, the SHA-256 of every file, and a claim for every number of
 the files, the pair and each other, without torch.
 """
 
-from __future__ import annotations
-
 import re
 import tomllib
 from collections.abc import Callable, Mapping

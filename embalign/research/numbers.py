@@ -5,8 +5,6 @@ a link. It must stand by itself, without sign, unit or letter beside it, and be 
 words cannot be bound and fail. What other words say ("refuted") is the author's.
 """
 
-from __future__ import annotations
-
 import difflib
 import re
 from collections.abc import Sequence

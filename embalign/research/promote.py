@@ -1,7 +1,5 @@
 """Promote a complete, clean run into docs/research/, and run a promoted conclusion again."""
 
-from __future__ import annotations
-
 import datetime
 import json
 import math

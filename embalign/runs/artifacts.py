@@ -4,8 +4,6 @@ Files are built in a hidden folder next to their place and moved in one by one w
 old or the new file and never half of one.
 """
 
-from __future__ import annotations
-
 import json
 import shutil
 import tempfile

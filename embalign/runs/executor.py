@@ -4,8 +4,6 @@
 workers need not share a file system with the client: the pair travels by value under its content hash, once a worker.
 """
 
-from __future__ import annotations
-
 import contextlib
 import functools
 from collections.abc import Callable

@@ -1,7 +1,5 @@
 """Where numbers come from: command, code, data, versions and machine, as one JSON object beside the artifacts."""
 
-from __future__ import annotations
-
 import dataclasses
 import importlib.metadata
 import os

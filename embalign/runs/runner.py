@@ -1,7 +1,5 @@
 """What a session runs: its pairs, its store, its executor and the outcomes so far. Knows nothing of pytest."""
 
-from __future__ import annotations
-
 import contextlib
 import functools
 from collections.abc import Callable, Iterable, Sequence

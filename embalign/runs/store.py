@@ -4,8 +4,6 @@ A cell's key is the SHA-256 of its settings, the pair's data, the source its num
 numerical libraries. Measurements are added once and never changed; whatever changes a number changes the key.
 """
 
-from __future__ import annotations
-
 import dataclasses
 import functools
 import hashlib

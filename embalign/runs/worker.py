@@ -4,8 +4,6 @@ Workers share no queue and no lock, as those of a pool do. There, a worker that 
 others, or its cell is never heard of again.
 """
 
-from __future__ import annotations
-
 import contextlib
 import functools
 import multiprocessing

@@ -1,7 +1,5 @@
 """Does a treatment arm beat a control arm? Paired by seed (and item), with equivalence as a possible answer."""
 
-from __future__ import annotations
-
 import math
 from dataclasses import dataclass
 from typing import Literal

@@ -13,8 +13,6 @@ unequal noise and noise that runs along a seed's whole curve leave its level alo
 3. How much: t of slope after - share * slope before, at the least-squares kink.
 """
 
-from __future__ import annotations
-
 import functools
 from dataclasses import dataclass
 

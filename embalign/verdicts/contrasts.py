@@ -1,7 +1,5 @@
 """A family of contrasts between arms of one experiment: each judged by itself, then adjusted for their number."""
 
-from __future__ import annotations
-
 import dataclasses
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass

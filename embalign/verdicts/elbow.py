@@ -12,8 +12,6 @@ Rows with a column `item` give standard errors over seeds and items (:mod:`embal
 over seeds alone. `python benchmark/calibration/elbow.py` prints the error rates of all this in worlds of known truth.
 """
 
-from __future__ import annotations
-
 import math
 from dataclasses import dataclass
 from typing import Literal

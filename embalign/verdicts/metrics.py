@@ -3,8 +3,6 @@
 The margins of an experiment, which say what difference matters to *its* question, are in its `protocol.py`.
 """
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 
 # The two metrics that headlines speak of: how near the vectors come, and what a search with them finds.

@@ -5,8 +5,6 @@ times the measured repeatability (ISO 5725's limit for two runs of one thing), a
 with Holm's correction over the checked metrics.
 """
 
-from __future__ import annotations
-
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Literal

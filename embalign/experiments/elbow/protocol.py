@@ -1,7 +1,5 @@
 """What experiment 1 judges, fixed before any run: curves, margins, and the claim that the densest items come first."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass, field
 from typing import Literal
 

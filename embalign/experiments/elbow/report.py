@@ -1,7 +1,5 @@
 """Experiment 1's artifacts: CSVs, figures, verdict.json and report.md; the prose is in `report.md.j2`."""
 
-from __future__ import annotations
-
 import dataclasses
 import json
 import math

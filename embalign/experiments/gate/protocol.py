@@ -1,7 +1,5 @@
 """What the gate experiment judges, fixed before any run: risk targets, scores, loss terms, margins of steadiness."""
 
-from __future__ import annotations
-
 from embalign.deploy import RISK_TARGETS
 from embalign.verdicts.metrics import RETRIEVAL
 

@@ -1,7 +1,5 @@
 """The gate's artifacts: CSVs, figure, verdict.json and report.md; the prose is in `report.md.j2`."""
 
-from __future__ import annotations
-
 import json
 from collections.abc import Mapping
 from pathlib import Path

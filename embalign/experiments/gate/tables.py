@@ -1,7 +1,5 @@
 """The cells of the gate experiment: which map each is of, and the columns that CSVs give them."""
 
-from __future__ import annotations
-
 import dataclasses
 from collections.abc import Mapping
 from typing import Any

@@ -1,7 +1,5 @@
 """What experiment 2's conclusion says: the values that conclusion.md.j2 needs."""
 
-from __future__ import annotations
-
 import json
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path

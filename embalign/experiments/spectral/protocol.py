@@ -1,7 +1,5 @@
 """What experiment 2 judges, fixed before any run: contrasts, controls, margins, and what an effect is attributed to."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
