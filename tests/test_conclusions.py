@@ -9,10 +9,10 @@ import synthetic_runs
 
 from embalign.experiments import elbow, spectral
 from embalign.experiments.templates import render
+from embalign.pairs.provenance import file_digest
 from embalign.research.claims import Binder
 from embalign.research.conclusion import MACHINE_READABLE, TEXT, check_text, read_conclusion
 from embalign.research.promote import copy_artifacts, write_conclusion
-from embalign.runs.provenance import digests
 
 MODULES = {"elbow": elbow, "spectral": spectral}
 EXPERIMENTS = tuple(MODULES)
@@ -37,7 +37,8 @@ def conclude(tmp_path, runs):
         folder = tmp_path / "docs" / "research" / "2026-01-02-any"
         folder.mkdir(parents=True)
         source = runs[experiment]
-        copy_artifacts(source, folder, digests([path for path in source.iterdir() if path.name != "provenance.json"]))
+        written = [path for path in source.iterdir() if path.name != "provenance.json"]
+        copy_artifacts(source, folder, {path.name: file_digest(path) for path in written})
         provenance = synthetic_runs.about(experiment, **(changes or {}))
         write_conclusion(folder, provenance, "2026-01-02", MODULES[experiment].conclusion.conclude)
         return folder

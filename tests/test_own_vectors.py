@@ -16,10 +16,10 @@ from embedding_server import EmbeddingServer, vector
 from safetensors.numpy import save_file
 
 from embalign.embeddings.cache import VectorCache
-from embalign.embeddings.fetch import LEFTOVER_SECONDS, embed_pair, is_embedded
+from embalign.embeddings.fetch import LEFTOVER_SECONDS, embed_pair
 from embalign.errors import PairError
 from embalign.pairs.pair import check_pair, load_pair
-from embalign.pairs.provenance import ROLES, check_vectors_are_own, file_digest, read_provenance
+from embalign.pairs.provenance import ROLES, check_vectors_are_own, file_digest, is_embedded, read_provenance
 
 TEXTS = 20
 SIDE = '[{role}]\nsource = "ollama"\nmodel = "little"\nendpoint = "{url}"\n'

@@ -31,6 +31,7 @@ def run_baseline(pair_name, n, map_path, folder=None):
     from embalign.lazy import lazy
     from embalign.pairs.config import find_pair
     from embalign.pairs.pair import load_pair
+    from embalign.pairs.provenance import file_digest
     from embalign.runs import provenance
     from embalign.runs.run import Run
 
@@ -50,7 +51,7 @@ def run_baseline(pair_name, n, map_path, folder=None):
     cells = experiment.cells(pair.name, "quick")
     run = Run(experiment, location, "none", cells, {}, ROOT, provenance.Checkout(ROOT))
     about = provenance.describe(run)
-    artifacts = provenance.digests([folder / f"{NAME}{end}" for end in ENDS])
+    artifacts = {f"{NAME}{end}": file_digest(folder / f"{NAME}{end}") for end in sorted(ENDS)}
     about |= {"command": f"python tests/test_spectral_alignment.py --n {n} --pair {pair.name}"}
     about |= {"map": which, "artifacts": artifacts}
     (folder / f"{NAME}_provenance.json").write_text(json.dumps(about, indent=2) + "\n")
@@ -96,6 +97,7 @@ def test_baseline_takes_a_given_map(tmp_path):
 
     from embalign.pairs.config import find_pair
     from embalign.pairs.pair import load_pair
+    from embalign.pairs.provenance import file_digest
 
     pair = load_pair(find_pair("smollm2-mpnet", ROOT))
     path = tmp_path / "W.npy"

@@ -1,9 +1,7 @@
 """How a loss term is set: on which vectors it is computed, and what its strength means. Imports nothing heavy."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass
-from typing import Literal
+from typing import Literal, Self
 
 Scale = Literal["raw", "unit"]
 By = Literal["none", "lambda", "gradient_ratio"]
@@ -35,7 +33,7 @@ class Setting:
     strength: float
 
     @classmethod
-    def named(cls, convention: str, strength: float) -> Setting:
+    def named(cls, convention: str, strength: float) -> Self:
         """Return the setting of a convention's published name. Raises ValueError for an unknown name."""
         if convention not in CONVENTIONS:
             raise ValueError(f"convention {convention!r} is unknown: choose one of {', '.join(CONVENTIONS)}")

@@ -31,14 +31,7 @@ from embalign.pairs import Vectors
 from embalign.pairs.config import Model, read_config
 from embalign.pairs.corpus import corpus_digest, read_corpus
 from embalign.pairs.holdout import check_labels
-from embalign.pairs.provenance import (
-    PROVENANCE,
-    ROLES,
-    check_vectors_are_own,
-    file_digest,
-    vectors_digests,
-    vectors_path,
-)
+from embalign.pairs.provenance import PROVENANCE, ROLES, check_vectors_are_own, file_digest, vectors_digests
 
 normalize = lazy("sklearn.preprocessing").normalize
 tqdm = lazy("tqdm").tqdm
@@ -50,12 +43,6 @@ SOURCES: Mapping[str, Callable[[Model], Source]] = {
 BATCH_TEXTS, BATCH_CHARACTERS = 16, 16_000
 BUILDING, LEFTOVER_SECONDS = ".building-", 3600
 LINE_SECONDS = 15  # between progress lines if stderr is not a terminal
-
-
-def is_embedded(folder: Path) -> bool:
-    """Return whether a pair's folder has embeddings; `check_pair` says whether they match the corpus."""
-    paths = (folder / "embeddings" / PROVENANCE, *(vectors_path(folder, role) for role in ROLES))
-    return all(path.is_file() for path in paths)
 
 
 def open_source(model: Model) -> Source:

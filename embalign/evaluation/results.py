@@ -1,10 +1,8 @@
 """The cells of one table side by side: settings and metrics as a frame, values by label and tables beside it."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, Self
 
 import numpy as np
 import pandas as pd
@@ -26,18 +24,18 @@ class Results:
     tables: Mapping[str, pd.DataFrame]
     identity: tuple[str, ...]
 
-    def ok(self) -> Results:
+    def ok(self) -> Self:
         """Return the cells that were measured."""
         return self.select(self.frame[STATUS] == "ok")
 
-    def where(self, **settings: Any) -> Results:
+    def where(self, **settings: Any) -> Self:
         """Return the cells with these settings; a list stands for any of its values."""
         chosen = pd.Series(True, index=self.frame.index)
         for name, value in settings.items():
             chosen &= self.frame[name].isin(value) if isinstance(value, list | tuple) else self.frame[name] == value
         return self.select(chosen)
 
-    def select(self, chosen: pd.Series) -> Results:
+    def select(self, chosen: pd.Series) -> Self:
         """Return the cells that a boolean series over `frame` marks."""
         return replace(self, frame=self.frame[chosen])
 

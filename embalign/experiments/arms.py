@@ -3,11 +3,10 @@
 They are apart from :mod:`embalign.experiments.fits`, so that no cell of experiment 1 depends on the terms' source.
 """
 
-from __future__ import annotations
-
 import dataclasses
 import functools
 from dataclasses import dataclass
+from typing import Self
 
 from embalign.alignment.config import TrainingConfig
 from embalign.alignment.setting import Setting
@@ -34,7 +33,7 @@ class Arm:
         """Return the term with that weight, for teachers of that dimension; None for no term."""
         return make_term(self.name, weight, dimension=dimension, scale=self.setting.scale, seed=seed, draw=self.draw)
 
-    def unset(self) -> Arm:
+    def unset(self) -> Self:
         """Return the arm without its strength: arms that differ in it alone share what does not depend on it."""
         return dataclasses.replace(self, setting=dataclasses.replace(self.setting, strength=0.0))
 

@@ -32,6 +32,12 @@ def vectors_path(folder: Path, role: str) -> Path:
     return folder / "embeddings" / f"{role}.safetensors"
 
 
+def is_embedded(folder: Path) -> bool:
+    """Return whether a pair's folder has embeddings; `check_pair` says whether they match the corpus."""
+    paths = (folder / "embeddings" / PROVENANCE, *(vectors_path(folder, role) for role in ROLES))
+    return all(path.is_file() for path in paths)
+
+
 def file_digest(path: Path) -> str:
     """Return the hex SHA-256 of a file."""
     with path.open("rb") as file:

@@ -1,7 +1,5 @@
 """Promoted conclusions as pytest cases: one a static check, and one that measures again where that is asked for."""
 
-from __future__ import annotations
-
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -11,17 +9,6 @@ import pytest
 from embalign.errors import ConclusionError
 from embalign.research.conclusion import CHECKS, TEXT, read_conclusion
 from embalign.research.promote import reverify
-
-
-def collect(path: Path, research: Path, parent: pytest.Collector) -> pytest.Collector | None:
-    """Return the cases of a file under docs/research/: a conclusion's text, or what belongs to no conclusion."""
-    folder = research / path.relative_to(research).parts[0]
-    text = folder / TEXT
-    if path != text and (text.is_file() or path.name.startswith(".")):  # beside a text, its own checks know what may be
-        return None
-    found: ConclusionFile = ConclusionFile.from_parent(parent, path=path)
-    found.stray = path != text
-    return found
 
 
 class ConclusionFile(pytest.File):
@@ -54,3 +41,14 @@ class ConclusionItem(pytest.Item):
         if isinstance(excinfo.value, ConclusionError):
             return str(excinfo.value)
         return super().repr_failure(excinfo, style)
+
+
+def collect(path: Path, research: Path, parent: pytest.Collector) -> pytest.Collector | None:
+    """Return the cases of a file under docs/research/: a conclusion's text, or what belongs to no conclusion."""
+    folder = research / path.relative_to(research).parts[0]
+    text = folder / TEXT
+    if path != text and (text.is_file() or path.name.startswith(".")):  # beside a text, its own checks know what may be
+        return None
+    found: ConclusionFile = ConclusionFile.from_parent(parent, path=path)
+    found.stray = path != text
+    return found

@@ -7,15 +7,7 @@ from typing import Any
 from embalign.errors import BaselineError
 from embalign.evaluation.measurement import Measurement
 from embalign.experiments.grid import Cell
-from embalign.regression.baseline import (
-    Baseline,
-    checked_values,
-    difference,
-    key,
-    path_of,
-    read_baseline,
-    update_baseline,
-)
+from embalign.regression import baseline as committed
 from embalign.runs.provenance import id_if_clean
 from embalign.runs.run import Run
 from embalign.verdicts.metrics import SMALLEST_EFFECTS
@@ -26,8 +18,8 @@ INTENDED = "if that is intended, rerun with --profile regression --update-baseli
 
 def check_start(run: Run) -> None:
     """Raise BaselineError if it is certain before the first cell that a run cannot be compared with its baseline."""
-    path = path_of(run)
-    unequal = difference(read_baseline(path), run)
+    path = committed.path_of(run)
+    unequal = committed.difference(committed.read_baseline(path), run)
     if "profile" in unequal:
         raise BaselineError(f"{path} holds another grid than --profile {run.profile}; add --profile regression")
     if unequal:
@@ -47,19 +39,19 @@ def check_whole(run: Run, selected: Collection[Cell]) -> None:
 def judge(run: Run) -> list[RegressionVerdict]:
     """Return the verdicts on a run: one per checked metric, or one that says why there is none."""
     try:
-        return compare(run, read_baseline(path_of(run)))
+        return compare(run, committed.read_baseline(committed.path_of(run)))
     except BaselineError as error:
         return [RegressionVerdict("baseline", "missing", detail=str(error))]
 
 
-def compare(run: Run, baseline: Baseline) -> list[RegressionVerdict]:
+def compare(run: Run, baseline: committed.Baseline) -> list[RegressionVerdict]:
     """Return one verdict per checked metric: what a run gave against its baseline, paired by cell and seed.
 
     Cells that the baseline does not have yet are reported in one more, which is `new`.
     """
-    if unequal := difference(baseline, run):
+    if unequal := committed.difference(baseline, run):
         return _for_every_metric("incomparable", f"{unequal} differ from the baseline's; {INTENDED}")
-    values = checked_values(run)
+    values = committed.checked_values(run)
     if absent := [name for name in baseline.values if name not in values]:
         return _for_every_metric(
             "missing",
@@ -67,7 +59,7 @@ def compare(run: Run, baseline: Baseline) -> list[RegressionVerdict]:
         )
     if not baseline.values:
         return _for_every_metric("missing", "the baseline has no cells; rerun with --update-baseline and commit")
-    seed_of = {key(cell): cell.seed for cell in run.cells}
+    seed_of = {committed.key(cell): cell.seed for cell in run.cells}
     changes: dict[str, dict[int, float]] = {}
     for metric in SMALLEST_EFFECTS:
         by_seed: dict[int, list[float]] = {}
@@ -89,7 +81,7 @@ def update_baselines(runs: Sequence[Run], *, passed: bool) -> list[str]:
     if not passed:
         raise BaselineError("a baseline is made only from a run of which every case passes")
     commits = [check_update(run) for run in runs]
-    return [line for run, commit in zip(runs, commits, strict=True) for line in update_baseline(run, commit)]
+    return [line for run, commit in zip(runs, commits, strict=True) for line in committed.update_baseline(run, commit)]
 
 
 def check_update(run: Run) -> str:
@@ -101,13 +93,13 @@ def check_update(run: Run) -> str:
     for cells, words in ((run.missing, "have no row"), (run.failed, "failed")):
         if cells:
             raise BaselineError(f"{len(cells)} of {len(run.cells)} cells {words}, for instance {cells[0].id}")
-    values = checked_values(run)
+    values = committed.checked_values(run)
     has_all = [
         cell
         for cell, outcome in run.outcomes.items()
         if isinstance(outcome, Measurement) and SMALLEST_EFFECTS.keys() <= outcome.metrics.keys()
     ]
-    if broken := [cell for cell in has_all if key(cell) not in values]:
+    if broken := [cell for cell in has_all if committed.key(cell) not in values]:
         raise BaselineError(
             f"{len(broken)} cells have a checked metric that is not a finite number, for instance {broken[0].id}"
         )

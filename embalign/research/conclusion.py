@@ -28,8 +28,6 @@ FIGURE = re.compile(rf"^{IMAGE.pattern}$", re.MULTILINE)
 LINK = re.compile(r"\]\(([^)#]+)\)")
 REFERENCE = re.compile(r"^ {0,3}\[[^\]]+\]:.*$", re.MULTILINE)
 CUT_OFF = re.compile(r"[A-Za-z]+@\d+")
-
-
 Files = Annotated[list[str], msgspec.Meta(min_length=1)]
 
 

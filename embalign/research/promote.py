@@ -189,14 +189,12 @@ def _toml(about: About) -> str:
     values = msgspec.to_builtins(about)
     tables = [(f"[{name}]", values.pop(name)) for name in ("config", "sha256")]
     tables += [("[[claims]]", claim) for claim in values.pop("claims")]
-    lines = _toml_lines(values)
-    for header, table in tables:
-        lines += ["", header, *_toml_lines(table)]
-    return "\n".join(lines) + "\n"
+    parts = [_toml_lines(values), *(f"{header}\n{_toml_lines(table)}" for header, table in tables)]
+    return "\n".join(parts)
 
 
-def _toml_lines(table: Mapping[str, Any]) -> list[str]:
+def _toml_lines(table: Mapping[str, Any]) -> str:
     keys = {name: name if re.fullmatch(r"[A-Za-z0-9_-]+", name) else json.dumps(name) for name in table}
     # A value in JSON is one in TOML, but for the character DEL.
     values = {name: json.dumps(value, ensure_ascii=False) for name, value in table.items()}
-    return [f"{keys[name]} = {value}".replace("\x7f", "\\u007f") for name, value in values.items()]
+    return "".join(f"{keys[name]} = {value}\n".replace("\x7f", "\\u007f") for name, value in values.items())

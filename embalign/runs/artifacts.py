@@ -13,7 +13,7 @@ from typing import Any
 
 from embalign.durable import move_all, own_folder
 from embalign.lazy import lazy
-from embalign.pairs.provenance import ROLES
+from embalign.pairs.provenance import ROLES, file_digest
 from embalign.runs import provenance
 from embalign.runs.run import Run
 
@@ -44,7 +44,7 @@ def publish(run: Run) -> list[str]:
         if unverified:
             with (Path(building) / "report.md").open("a", encoding="utf-8") as report:
                 report.write(f"\nNote: {unverified}.\n")
-        about["artifacts"] = provenance.digests(list(Path(building).iterdir()))
+        about["artifacts"] = {path.name: file_digest(path) for path in sorted(Path(building).iterdir())}
         (Path(building) / "provenance.json").write_text(json.dumps(about, indent=2) + "\n")
         move_all(Path(building), canonical)
     partial = _partial_folder(run)

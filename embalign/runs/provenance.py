@@ -11,7 +11,7 @@ from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from embalign.pairs.provenance import ROLES, file_digest, read_provenance
+from embalign.pairs.provenance import ROLES, read_provenance
 from embalign.runs.run import Run
 from embalign.runs.source import source_digest, source_files
 from embalign.runs.store import library_versions
@@ -39,11 +39,6 @@ def describe(run: Run) -> dict[str, Any]:
         "profile": run.profile,
         "seeds": sorted({cell.seed for cell in run.cells}),
     }
-
-
-def digests(paths: Sequence[Path]) -> dict[str, str]:
-    """Return the SHA-256 of each file by its name."""
-    return {path.name: file_digest(path) for path in sorted(paths)}
 
 
 class Checkout:

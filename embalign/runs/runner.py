@@ -13,6 +13,7 @@ from embalign.experiments.grid import Cell, Experiment, Table
 from embalign.lazy import Reference, lazy
 from embalign.pairs.config import find_pair, read_config
 from embalign.pairs.pair import Pair, check_pair, load_pair, pair_digest
+from embalign.pairs.provenance import is_embedded
 from embalign.runs.executor import DaskExecutor, LocalExecutor
 from embalign.runs.provenance import Checkout
 from embalign.runs.run import Run
@@ -80,7 +81,7 @@ class Runner:
         """
         path = self.options.root / ".embalign" / "embeddings.sqlite"
         for folder in self.folders().values():
-            if self.options.refresh or not fetch.is_embedded(folder):
+            if self.options.refresh or not is_embedded(folder):
                 try:
                     with contextlib.closing(cache.VectorCache(path)) as vectors:
                         fetch.embed_pair(folder, vectors, refresh=self.options.refresh, quiet=quiet)

@@ -101,7 +101,7 @@ def judge_elbow(
         kind, reason = _kind(loss, beating, x, kink, alpha)
     bend, bend_interval = None, None
     if kink:
-        bend, *ends = (_as_ratio(position, x, ratios) for position in (kink.position, *(kink.interval or ())))
+        bend, *ends = np.exp(np.interp((kink.position, *(kink.interval or ())), x, np.log(ratios))).tolist()
         bend_interval = (ends[0], ends[1]) if ends else None
     return ElbowVerdict(
         kind=kind,
@@ -175,10 +175,6 @@ def _log_size(curve: pd.DataFrame, ratios: list[float]) -> Array:
     if sizes[0] <= 0 or (np.diff(sizes) <= 0).any():
         raise ValueError(f"n_train must rise with the ratio, found {sizes.tolist()} for {ratios}")
     return np.asarray(np.log(sizes))
-
-
-def _as_ratio(position: float, x: Array, ratios: list[float]) -> float:
-    return float(np.exp(np.interp(position, x, np.log(ratios))))
 
 
 def _seeds_needed(

@@ -23,6 +23,7 @@ class Metric:
     higher_is_better: bool = True
     smallest_effect: float | None = None
     origin: str | None = None
+    deployment: str = "leave-one-out on the held-out items"
 
 
 METRICS = {

@@ -8,11 +8,9 @@ Where values carry items as well, seeds and items are crossed random effects. Th
 *Variance Components*, 1992, section 5.6), so that an interval covers other test items as well as other seeds.
 """
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, Self
 
 import numpy as np
 import pandas as pd
@@ -22,6 +20,21 @@ from embalign.verdicts.statistics import StudentT
 
 Array = NDArray[np.float64]
 ROUNDING = 64 * np.finfo(np.float64).eps
+
+
+@dataclass(frozen=True)
+class Contrasts:
+    """Estimates of several contrasts, their standard errors and degrees of freedom, arrays of one shape."""
+
+    estimate: Array
+    standard_error: Array
+    df: Array
+
+    def t(self) -> Array:
+        """Return estimate / standard error; infinite for an effect without noise, 0 for neither."""
+        with np.errstate(divide="ignore", invalid="ignore"):
+            t = self.estimate / self.standard_error
+        return np.where(np.isnan(t), 0.0, t)
 
 
 @dataclass(frozen=True)
@@ -89,7 +102,7 @@ class Replicates:
         by_seed, by_item, residual = self.mean_squares
         return np.asarray((by_seed + by_item - residual) / (self.seeds * self.items))
 
-    def subset(self, rows: slice) -> Replicates:
+    def subset(self, rows: slice) -> Self:
         """Return the replicates of some of the settings."""
         squares = tuple(source[rows, rows] for source in self.mean_squares)
         return replace(self, settings=self.settings[rows], mean=self.mean[rows], mean_squares=squares)
@@ -105,21 +118,6 @@ class Replicates:
         total = np.select(cases, [np.maximum(by_seed, by_item), by_item, by_seed], total)
         df = np.select(cases, [min(s, i) - 1.0, i - 1.0, s - 1.0], df)
         return total / (s * i), np.nan_to_num(df, nan=min(s, i) - 1.0).clip(min=1.0)
-
-
-@dataclass(frozen=True)
-class Contrasts:
-    """Estimates of several contrasts, their standard errors and degrees of freedom, arrays of one shape."""
-
-    estimate: Array
-    standard_error: Array
-    df: Array
-
-    def t(self) -> Array:
-        """Return estimate / standard error; infinite for an effect without noise, 0 for neither."""
-        with np.errstate(divide="ignore", invalid="ignore"):
-            t = self.estimate / self.standard_error
-        return np.where(np.isnan(t), 0.0, t)
 
 
 def replicates(frame: pd.DataFrame, setting: str) -> Replicates:

@@ -3,11 +3,10 @@
 Intervals are Student's: a percentile bootstrap over 3 seeds has a true error of 16-19 % at a nominal 5 %.
 """
 
-from __future__ import annotations
-
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from typing import Self
 
 import numpy as np
 
@@ -48,8 +47,8 @@ class StudentT:
         larger = self if self.mean >= 0 else -self
         return min(1.0, 2 * larger.p_greater())
 
-    def __neg__(self) -> StudentT:
-        return StudentT(-self.mean, self.standard_error, self.df)
+    def __neg__(self) -> Self:
+        return replace(self, mean=-self.mean)
 
     def minimum_detectable_effect(self, alpha: float = 0.05, power: float = 0.8) -> float:
         """Difference a one-sided test at alpha finds with that power, by the usual sum of two t quantiles."""

@@ -1,25 +1,20 @@
 """data_ratio_vs_metrics.png, metrics over the share of training data, and trajectory.png, cosine along training."""
 
-from __future__ import annotations
-
 import itertools
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 import pandas as pd
 from matplotlib import colormaps, pyplot
+from matplotlib.axes import Axes
 from matplotlib.ticker import FuncFormatter, NullLocator
 
+from embalign.experiments.elbow.protocol import Judged
 from embalign.experiments.style import BLUE, GREEN, GREY, ORANGE, PURPLE, SKY, figure_style, note, save
+from embalign.verdicts.elbow import ElbowVerdict
 from embalign.verdicts.metrics import ALIGNMENT, RETRIEVAL, label
 from embalign.verdicts.statistics import student_t
-
-if TYPE_CHECKING:
-    from matplotlib.axes import Axes
-
-    from embalign.experiments.elbow.protocol import Judged
-    from embalign.verdicts.elbow import ElbowVerdict
 
 LINES: dict[str, dict[str, Any]] = {
     "random": {"color": BLUE, "marker": "o", "linestyle": "-"},

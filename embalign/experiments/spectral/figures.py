@@ -1,12 +1,11 @@
 """spectral_ab.png and spectrum.png: what each arm changes, and what the spectra look like."""
 
-from __future__ import annotations
-
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 from matplotlib import pyplot
+from matplotlib.axes import Axes
 from matplotlib.lines import Line2D
 from matplotlib.ticker import MaxNLocator
 
@@ -17,9 +16,6 @@ from embalign.experiments.spectral.protocol import MARGINS
 from embalign.experiments.style import ARMS, BLUE, ORANGE, SKY, draw_difference, draw_margin, figure_style, note, save
 from embalign.verdicts.contrasts import Contrast
 from embalign.verdicts.metrics import label
-
-if TYPE_CHECKING:
-    from matplotlib.axes import Axes
 
 OFF_SCALE = 6.0
 STEP = 0.17  # between the arms of one setting
@@ -44,10 +40,9 @@ def draw_differences(contrasts: list[Contrast], path: Path) -> None:
                 _difference(axis, found, row + place, limit)
             for row in range(1, len(settings)):
                 axis.axhline(row - 0.5, color="#E4E4E4", linewidth=0.8)
-            axis.set_xlim(-limit, limit)
             axis.xaxis.set_major_locator(MaxNLocator(5))
-            axis.set_title(f"{label(metric)}: arm minus baseline")
-            axis.set_xlabel(f"difference (shaded: within ±{margin:g}, equivalent)")
+            words = f"difference (shaded: within ±{margin:g}, equivalent)"
+            axis.set(title=f"{label(metric)}: arm minus baseline", xlabel=words, xlim=(-limit, limit))
         axes[0].set_yticks(range(len(settings)), [Setting.named(*setting).label for setting in settings], fontsize=8)
         axes[0].set_ylim(len(settings) - 0.5, -0.5)
         handles = [Line2D([], [], linestyle="", label=arm.replace("_", " "), **ARMS[arm]) for arm in arms]
