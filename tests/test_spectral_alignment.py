@@ -97,7 +97,6 @@ def test_baseline_takes_a_given_map(tmp_path):
 
     from embalign.pairs.config import find_pair
     from embalign.pairs.pair import load_pair
-    from embalign.pairs.provenance import file_digest
 
     pair = load_pair(find_pair("smollm2-mpnet", ROOT))
     path = tmp_path / "W.npy"

@@ -105,6 +105,12 @@ def test_without_the_positive_control_there_is_no_verdict():
         assert answer(contrasts, controls).startswith("No verdict: the positive control")
 
 
+def test_without_a_comparison_there_is_no_verdict():
+    assert answer([], control()) == (
+        "No verdict: no comparison of the spectral loss with the baseline could be measured."
+    )
+
+
 def test_contrasts_are_planned_with_each_control_and_adjusted_over_settings_and_metrics():
     measured = results({"spectral": 0.02})
     plans = {(plan.treatment, plan.control): plan.control_has_setting for plan in planned(measured)}
