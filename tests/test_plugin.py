@@ -19,6 +19,9 @@ from embalign.evaluation.measurement import Measurement
 from embalign.experiments.tables import LABEL_STEP
 from embalign.pairs.provenance import file_digest
 
+# An inner pytest in this process finds the plugin, which the outer one has imported already.
+pytestmark = pytest.mark.filterwarnings("ignore:Module already imported so cannot be rewritten")
+
 ELBOW_COLUMNS = (
     "pair,policy,budget,ratio,n_train,seed,cosine_mean,cosine_p05,cosine_p50,cosine_p95,skill,spearman,recall_at_1,"
     "recall_at_5,recall_at_10,mrr,gate_augrc,gate_accept_rate"

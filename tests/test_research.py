@@ -212,9 +212,9 @@ def test_partial_runs_and_the_gates_small_grid_are_not_promoted(tmp_path, small_
     git(root, "commit", "-qm", "state")
     partial = light.run(root, "--promote", "-k", "seed00")
     assert partial.returncode != 0
-    assert re.search(r"cells are not selected, for instance .*; a part is neither promoted", partial.stderr)
+    assert re.search(r"cells are not selected, for instance .*; a partial run cannot be promoted", partial.stderr)
     partial = light.run(root, "--promote", "-k", "seed00", "-n", "2")
-    assert re.search(r"not promoted: light on small is no complete run .* cells missing", partial.stdout)
+    assert re.search(r"not promoted: light on small is not a complete run .* cells missing", partial.stdout)
     small = light.run(root, "--promote", "--profile", "gate")
     assert small.returncode == pytest.ExitCode.USAGE_ERROR
     assert "too small for a conclusion" in small.stderr

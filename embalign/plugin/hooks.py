@@ -100,12 +100,12 @@ class Hooks:
         """Raise BaselineError or ConclusionError if it is certain that the run cannot serve its purpose."""
         options = self.runner.options
         for run in self.runner.runs():
-            if options.promote:
-                promote.check_promotable(run)
             if options.update_baseline or options.promote:
                 check.check_whole(run, selected)
             elif options.regression == "strict":
                 check.check_start(run)
+            if options.promote:
+                promote.check_promotable(run)
 
     @pytest.hookimpl(wrapper=True)
     def pytest_runtest_makereport(self, item: pytest.Item) -> Generator[None, pytest.TestReport, pytest.TestReport]:
