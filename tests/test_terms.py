@@ -151,19 +151,20 @@ def test_unknown_arm_and_scale_are_named():
 
 
 @pytest.mark.parametrize(
-    ("convention", "scale", "by", "fft_norm", "sees_norm"),
+    ("convention", "scale", "by", "fft_norm", "sees_norm", "label"),
     [
-        ("none", "raw", "none", "backward", True),
-        ("raw", "raw", "lambda", "backward", True),
-        ("unit", "unit", "lambda", "ortho", False),
-        ("raw_gradient_ratio", "raw", "gradient_ratio", "backward", True),
-        ("unit_gradient_ratio", "unit", "gradient_ratio", "ortho", False),
+        ("none", "raw", "none", "backward", True, "λ 0.05, raw"),
+        ("raw", "raw", "lambda", "backward", True, "λ 0.05, raw"),
+        ("unit", "unit", "lambda", "ortho", False, "λ 0.05, unit"),
+        ("raw_gradient_ratio", "raw", "gradient_ratio", "backward", True, "gradient ratio 0.05, raw"),
+        ("unit_gradient_ratio", "unit", "gradient_ratio", "ortho", False, "gradient ratio 0.05, unit"),
     ],
 )
-def test_a_setting_is_what_its_published_name_says(convention, scale, by, fft_norm, sees_norm):
+def test_a_setting_is_what_its_published_name_says(convention, scale, by, fft_norm, sees_norm, label):
     setting = Setting.named(convention, 0.05)
     assert setting == Setting(scale, by, 0.05)
     assert (setting.convention, setting.fft_norm, setting.sees_norm) == (convention, fft_norm, sees_norm)
+    assert setting.label == label
 
 
 def test_each_name_is_one_setting():
