@@ -19,9 +19,6 @@ from embalign.evaluation.measurement import Measurement
 from embalign.experiments.tables import LABEL_STEP
 from embalign.pairs.provenance import file_digest
 
-# An inner pytest in this process finds the plugin, which the outer one has imported already.
-pytestmark = pytest.mark.filterwarnings("ignore:Module already imported so cannot be rewritten")
-
 ELBOW_COLUMNS = (
     "pair,policy,budget,ratio,n_train,seed,cosine_mean,cosine_p05,cosine_p50,cosine_p95,skill,spearman,recall_at_1,"
     "recall_at_5,recall_at_10,mrr,gate_augrc,gate_accept_rate"
@@ -240,7 +237,7 @@ def test_cells_that_cannot_be_measured_fail_alone_and_are_reported(pytester, smo
     ],
 )
 def test_wrong_options_are_usage_errors(suite, pytester, options, message):
-    result = pytester.runpytest_inprocess("benchmark", *options)
+    result = pytester.runpytest_subprocess("benchmark", *options)
     assert result.ret == pytest.ExitCode.USAGE_ERROR
     result.stderr.fnmatch_lines([message])
     result.stderr.no_fnmatch_line("*Traceback*")
@@ -287,7 +284,7 @@ def test_collection_imports_nothing_heavy(suite, pytester):
 
 
 def test_help_lists_the_options_with_their_defaults(suite, pytester):
-    result = pytester.runpytest_inprocess("--help")
+    result = pytester.runpytest_subprocess("--help")
     text = result.stdout.str()
     for option in (
         "--workers=N|auto",
