@@ -18,6 +18,7 @@ class Stream(enum.IntEnum):
     RANDOM_ORDER = 4
     CHANCE = 5
     PERMUTED_TEACHERS = 6
+    INDEX_ORDER = 7
 
 
 def generator(seed: int, stream: Stream) -> np.random.Generator:

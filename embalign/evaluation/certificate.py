@@ -24,7 +24,7 @@ from scipy.special import betainc
 from scipy.stats import beta, norm, t
 
 from embalign.evaluation.gate import Outcomes, Scores, by_acceptance
-from embalign.evaluation.retrieval import Labels
+from embalign.evaluation.relevance import Labels
 
 CONFIDENCE = 0.95
 FOR_EVER = 1e9  # accepts
@@ -42,7 +42,7 @@ class Certificate:
     confidence: float
     threshold: float | None
     accepted: int = 0
-    wrong: int = 0
+    wrong: float = 0
     effective: float = 0.0
     bound: float = 1.0
     lacking: int | None = None
@@ -58,7 +58,8 @@ def certify(
 ) -> Certificate:
     """Return the lowest threshold that keeps the risk of outputs with that score or a higher one at `risk_target`.
 
-    `scores` and `correct` are (n,); accepted are scores >= threshold. Raises ValueError for a target or confidence
+    `scores` and `correct` are (n,); accepted are scores >= threshold. An outcome between 0 and 1 is the probability of being
+    correct. Raises ValueError for a target or confidence
     outside (0, 1), for no outputs or unequal counts, and for scores that are not finite.
     """
     for name, value in (("risk_target", risk_target), ("confidence", confidence)):
@@ -69,7 +70,7 @@ def certify(
     if not np.isfinite(scores).all():
         raise ValueError("scores hold NaN or infinite values")
     order, last = by_acceptance(scores)
-    errors = ~correct[order]
+    errors = 1 - correct[order]
     wrong, accepted, effect = np.cumsum(errors)[last], last + 1, np.ones(len(last))
     if groups is not None:
         names = np.unique(np.asarray(groups), return_inverse=True)[1]
@@ -88,7 +89,7 @@ def certify(
         confidence,
         threshold=float(scores[order[last[at]]]),
         accepted=int(accepted[at]),
-        wrong=int(wrong[at]),
+        wrong=float(wrong[at]),
         effective=float(effective[at]),
         bound=float(bound[at]),
     )
@@ -125,14 +126,14 @@ def intraclass_correlation(values: Scores, groups: NDArray[np.int64]) -> float:
 
 
 def design_effect(wrong: Scores, groups: NDArray[np.int64], confidence: float = CONFIDENCE) -> Scores:
-    """Return the design effect of the first k of n outputs for each k; `wrong` (0 or 1) and `groups` by acceptance."""
+    """Return the design effect of the first k of n outputs for each k; `wrong` in [0, 1] and `groups` by acceptance."""
     by_group = pd.Series(wrong).groupby(groups)
     count = by_group.cumcount().to_numpy()  # of the output's group before it
     errors = by_group.cumsum().to_numpy() - wrong
     # Sums over groups of count^2, of errors x count and of errors^2 grow with each output by what its group adds.
     squares = np.cumsum(2 * count + 1)
     products = np.cumsum(errors + wrong * count + wrong)
-    errors_squared = np.cumsum(2 * errors * wrong + wrong)
+    errors_squared = np.cumsum(2 * errors * wrong + wrong**2)
     n, met = np.arange(1, len(wrong) + 1), np.cumsum(count == 0)
     risk, mean_size = np.cumsum(wrong) / n, squares / n
     with np.errstate(invalid="ignore", divide="ignore"):

@@ -2,52 +2,32 @@
 
 The score must be known without the teacher: `top1`, the similarity of the mapped query to its nearest neighbour, or
 `margin`, that minus the similarity to the second nearest. An output is correct if the nearest neighbour shares the
-query's label. Terms are selective prediction's: coverage is the share of outputs accepted, selective risk the share of
+query's label; of several nearest ones, one is taken at random, so that outcomes are probabilities in [0, 1]. Terms are
+selective prediction's: coverage is the share of outputs accepted, selective risk the share of
 wrong ones among the accepted, generalized risk the share of all outputs that are accepted and wrong.
 """
 
-from dataclasses import dataclass
-
 import numpy as np
 from numpy.typing import NDArray
-from sklearn.preprocessing import normalize
 
-from embalign.evaluation.retrieval import Labels
+from embalign.evaluation.relevance import Labels
+from embalign.evaluation.retrieval import Search, search_metrics
 
 RISK_TARGET = 0.2
 Scores = NDArray[np.float64]
-Outcomes = NDArray[np.bool_]
+Outcomes = NDArray[np.bool_] | NDArray[np.float64]
 
 
-@dataclass(frozen=True)
-class Answers:
-    """The row of each query's nearest neighbour, its similarity `top1` in [-1, 1] and its `margin` in [0, 2]."""
+def leave_one_out(embeddings: NDArray[np.floating], labels: Labels) -> tuple[Search, Outcomes]:
+    """Return what each of the embeddings (n, d) finds among the others, and whether that shares its label (n,).
 
-    nearest: NDArray[np.int64]
-    top1: Scores
-    margin: Scores
-
-
-def similarities(queries: NDArray[np.floating], pool: NDArray[np.floating], own: NDArray[np.int64]) -> Scores:
-    """Return the cosine of each of `queries` (n, d) to each row of `pool` (m, d), -inf to its `own` row (n,)."""
-    similarity = np.asarray(normalize(np.asarray(queries, np.float64)) @ normalize(np.asarray(pool, np.float64)).T)
-    similarity[np.arange(len(similarity)), own] = -np.inf
-    return similarity
-
-
-def answer(similarity: Scores) -> Answers:
-    """Return what the nearest neighbours say by similarity (n, m), -inf to the query itself; ValueError for m < 3."""
-    if similarity.shape[1] < 3:
-        raise ValueError(f"a margin needs two neighbours besides the query itself, found {similarity.shape[1]} items")
-    second, first = np.partition(similarity, -2, axis=1)[:, -2:].T
-    return Answers(similarity.argmax(axis=1), first, first - second)
-
-
-def leave_one_out(embeddings: NDArray[np.floating], labels: Labels) -> tuple[Answers, Outcomes]:
-    """Return what each of the embeddings (n, d) finds among the others, and whether that shares its label (n,)."""
-    found = answer(similarities(embeddings, embeddings, np.arange(len(embeddings))))
-    names = np.asarray(labels)
-    return found, names[found.nearest] == names
+    Where several are nearest, that is the share of them that do. Raises ValueError for n < 3.
+    """
+    if len(embeddings) < 3:
+        raise ValueError(f"a margin needs two neighbours besides the query itself, found {len(embeddings)} items")
+    own = np.arange(len(embeddings))
+    found = search_metrics(embeddings, embeddings, query_labels=labels, index_labels=labels, own=own, ks=(1,))
+    return found, found.correct
 
 
 def by_acceptance(scores: Scores) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
@@ -59,7 +39,7 @@ def by_acceptance(scores: Scores) -> tuple[NDArray[np.int64], NDArray[np.int64]]
 def risk_coverage(scores: Scores, correct: Outcomes) -> tuple[Scores, Scores]:
     """Return coverage and generalized risk at each distinct threshold, strictest first, from 0 (nothing accepted)."""
     order, last = by_acceptance(scores)
-    wrong = np.cumsum(~correct[order])[last]
+    wrong = np.cumsum(1 - correct[order])[last]
     return np.append(0, last + 1) / len(scores), np.append(0, wrong) / len(scores)
 
 

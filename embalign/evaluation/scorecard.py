@@ -1,25 +1,34 @@
-"""Every metric of a map on the held-out test set, by its column name; :mod:`embalign.verdicts.metrics` names them."""
+"""Every metric of a map on the held-out queries, by its column name; :mod:`embalign.verdicts.metrics` names them."""
 
 import numpy as np
 from numpy.typing import NDArray
 
-from embalign.evaluation import gate, retrieval, similarity
+from embalign.evaluation import gate, similarity
+from embalign.evaluation.deployment import DEPLOYMENTS, Embedded, SearchTask, vectors_of
 from embalign.evaluation.measurement import ByLabel, Measurement
-from embalign.evaluation.retrieval import Labels
+from embalign.evaluation.relevance import Labels
+from embalign.evaluation.retrieval import Search, search
 from embalign.pairs import Vectors
 
 # The column of the share of queries whose nearest neighbour is relevant.
 FIRST_HIT = "recall_at_1"
 
 
-def score(mapped: Vectors, teacher: Vectors, labels: Labels, constant: Vectors) -> Measurement:
-    """Return all alignment, retrieval and gate metrics of `mapped` (n, d) against `teacher` (n, d).
+def score(task: SearchTask, mapped: Embedded, ceiling: Search, constant: Vectors) -> Measurement:
+    """Return all metrics of a map: alignment, retrieval and gate on the held-out items, and each deployment.
 
-    `constant` (d,) is the mean-vector predictor that skill is measured from.
+    `mapped` are the task's queries and index as the map makes them, `ceiling` is what the teacher finds, and `constant`
+    (d,) is the mean-vector predictor that skill is measured from.
     """
+    alignment = score_alignment(mapped.queries, task.teacher.queries, task.groups, constant)
+    return alignment | score_retrieval(task, mapped) | score_deployments(task, mapped, ceiling)
+
+
+def score_alignment(mapped: Vectors, teacher: Vectors, labels: Labels, constant: Vectors) -> Measurement:
+    """Return how near mapped vectors (n, d) are to the teacher's (n, d)."""
     cosine = similarity.cosines(mapped, teacher)
     mean_of_constant = float((teacher @ constant).mean(dtype=np.float64))
-    alignment = {
+    metrics = {
         "cosine_mean": float(cosine.mean()),
         "cosine_p05": float(np.quantile(cosine, 0.05)),
         "cosine_p50": float(np.quantile(cosine, 0.50)),
@@ -27,7 +36,67 @@ def score(mapped: Vectors, teacher: Vectors, labels: Labels, constant: Vectors) 
         "skill": similarity.skill(float(cosine.mean()), mean_of_constant),
         "spearman": similarity.pairwise_spearman(mapped, teacher),
     }
-    return Measurement(alignment, by_label(labels, cosine_mean=cosine)) | score_retrieval(mapped, labels)
+    return Measurement(metrics, by_label(labels, cosine_mean=cosine))
+
+
+def score_retrieval(task: SearchTask, vectors: Embedded) -> Measurement:
+    """Return retrieval and gate where the vectors search themselves, with the held-out items alone as the index."""
+    found = search_task(task.alone, Embedded(vectors.queries, vectors.index[task.held_out]))
+    metrics = {
+        **{f"recall_at_{k}": _mean(hits) for k, hits in found.hits.items()},
+        "mrr": _mean(found.reciprocal_rank),
+        "gate_augrc": gate.augrc(found.margin, found.correct),
+        "gate_accept_rate": gate.accept_rate(found.margin, found.correct),
+    }
+    return Measurement(metrics, by_label(task.groups, **{FIRST_HIT: found.hits[1], "mrr": found.reciprocal_rank}))
+
+
+def score_deployments(task: SearchTask, mapped: Embedded, ceiling: Search) -> Measurement:
+    """Return the columns of every deployment, with the whole index; `ceiling` is what the teacher finds in its own."""
+    scored = Measurement({})
+    for name in DEPLOYMENTS:
+        found = search_task(task, vectors_of(name, mapped, task.teacher))
+        scored |= score_deployment(name, task, found, ceiling)
+    return scored
+
+
+def score_search(task: SearchTask, vectors: Embedded, ceiling: Search) -> Measurement:
+    """Return the same columns for vectors that no map has made: their own search, whatever the deployment."""
+    scored, found = score_retrieval(task, vectors), search_task(task, vectors)
+    for name in DEPLOYMENTS:
+        scored |= score_deployment(name, task, found, ceiling)
+    return scored
+
+
+def score_deployment(name: str, task: SearchTask, found: Search, ceiling: Search) -> Measurement:
+    """Return the columns `<deployment>_<metric>` of what a deployment's queries found."""
+    ndcg, of_teacher = (label_values(each.ndcg, task.groups) for each in (found, ceiling))
+    retention = ndcg.mean() / of_teacher.mean()
+    metrics = {**metrics_of(found), "retention_ndcg_at_10": float(retention)}
+    # The mean of a ratio of means over label groups, linearised as in `label_values`.
+    of_retention = retention + (ndcg - retention * of_teacher) / of_teacher.mean()
+    values = {"ndcg_at_10": ndcg, "retention_ndcg_at_10": of_retention}
+    return Measurement(
+        {f"{name}_{metric}": value for metric, value in metrics.items()},
+        {f"{name}_{metric}": of_labels.astype(np.float32) for metric, of_labels in values.items()},
+    )
+
+
+def metrics_of(found: Search) -> dict[str, float]:
+    """Return the metrics of a search, means over the queries that have a relevant row."""
+    return {
+        **{f"recall_at_{k}": _mean(hits) for k, hits in found.hits.items()},
+        "mrr": _mean(found.reciprocal_rank),
+        "ndcg_at_10": _mean(found.ndcg),
+        "mate_recall_at_1": _mean(found.mate),
+        "never_returned": found.never_returned,
+        "largest_hub": found.largest_hub,
+    }
+
+
+def search_task(task: SearchTask, vectors: Embedded) -> Search:
+    """Return what a task's queries find, given queries and index in one space."""
+    return search(vectors.queries, vectors.index, task.relevant, own=task.own, mates=task.mates)
 
 
 def label_values(values: NDArray[np.float64], labels: Labels) -> NDArray[np.float64]:
@@ -49,15 +118,6 @@ def by_label(labels: Labels, **values: NDArray[np.float64]) -> dict[str, ByLabel
     return {name: label_values(of_items, labels).astype(np.float32) for name, of_items in values.items()}
 
 
-def score_retrieval(vectors: NDArray[np.floating], labels: Labels) -> Measurement:
-    """Return the metrics that need no teacher: retrieval and gate."""
-    found = retrieval.leave_one_out(vectors, labels)
-    answers, correct = gate.leave_one_out(vectors, labels)
-    hits = np.where(np.isnan(found.ranks), np.nan, found.ranks <= 1)
-    metrics = {
-        **{f"recall_at_{k}": value for k, value in found.recall.items()},
-        "mrr": found.mrr,
-        "gate_augrc": gate.augrc(answers.margin, correct),
-        "gate_accept_rate": gate.accept_rate(answers.margin, correct),
-    }
-    return Measurement(metrics, by_label(labels, **{FIRST_HIT: hits, "mrr": 1 / found.ranks}))
+def _mean(values: NDArray[np.float64]) -> float:
+    known = values[~np.isnan(values)]
+    return float(known.mean()) if len(known) else float("nan")

@@ -1,55 +1,26 @@
 """How steady gate and retrieval are when the same content is asked in several surface styles.
 
-Each style's variants query the plain items, without the one they are a variant of. The spread of a metric is its
-standard deviation over the styles, the plain one included.
+Each style's variants query the index, without the item they are a variant of. The spread of a metric is its standard
+deviation over the styles, the plain one included.
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from embalign.evaluation.gate import Scores, answer, similarities
 from embalign.evaluation.measurement import ByLabel, Measurement
+from embalign.evaluation.retrieval import Search
 from embalign.evaluation.scorecard import FIRST_HIT, label_values
 
 PLAIN = "plain"
 PLAIN_COVERAGE = 0.5
 
 
-@dataclass(frozen=True)
-class StyleOutcomes:
-    """What each of n queries of one style brings, (n,) each: hit at 1, reciprocal rank, and the gate's two scores."""
-
-    hit: Scores
-    reciprocal_rank: Scores
-    top1: Scores
-    margin: Scores
-
-
-def style_outcomes(
-    queries: NDArray[np.floating], pool: NDArray[np.floating], own: NDArray[np.int64], groups: NDArray[np.int64]
-) -> StyleOutcomes:
-    """Return the outcomes of queries (n, d), variants of the rows `own` (n,) of the pool (m, d), with groups (m,).
-
-    Ranks are those of :func:`embalign.evaluation.retrieval.first_relevant_ranks`; every query needs a relevant item.
-    """
-    similarity = similarities(queries, pool, own)
-    relevant = groups[own][:, None] == groups[None, :]
-    best = np.where(relevant, similarity, -np.inf).max(axis=1, keepdims=True)
-    if not np.isfinite(best).all():
-        raise ValueError("a query has no relevant item in the pool")
-    tie = 8 * np.finfo(np.float64).eps
-    above = (~relevant & (similarity > best + tie)).sum(axis=1) + (~relevant & (similarity >= best - tie)).sum(axis=1)
-    ranks = 1 + above / 2
-    found = answer(similarity)
-    return StyleOutcomes((ranks <= 1).astype(np.float64), 1 / ranks, found.top1, found.margin)
-
-
-def score_styles(outcomes: Mapping[str, StyleOutcomes], labels: NDArray[np.str_]) -> Measurement:
-    """Return each metric's spread and range over styles, and its mean by style; `outcomes` are of the same n contents.
+def score_styles(outcomes: Mapping[str, Search], labels: NDArray[np.str_]) -> Measurement:
+    """Return each metric's spread and range over styles, and its mean by style; `outcomes` are what the
+    same n contents find in each style, every one of which has a relevant row.
 
     ``styled_items`` and ``styled_groups`` count the contents and their label groups. Accept rates are at the threshold
     that accepts half of the plain queries. The spread comes with its values by label group, linearised: d spread /
@@ -62,7 +33,7 @@ def score_styles(outcomes: Mapping[str, StyleOutcomes], labels: NDArray[np.str_]
     least_top1, least_margin = (np.quantile(scores, 1 - PLAIN_COVERAGE) for scores in (plain.top1, plain.margin))
     found = outcomes.values()
     by_metric = {
-        FIRST_HIT: [style.hit for style in found],
+        FIRST_HIT: [style.hits[1] for style in found],
         "mrr": [style.reciprocal_rank for style in found],
         "accept_top1": [(style.top1 >= least_top1).astype(np.float64) for style in found],
         "accept_margin": [(style.margin >= least_margin).astype(np.float64) for style in found],

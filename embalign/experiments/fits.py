@@ -12,7 +12,9 @@ from embalign.alignment.config import TrainingConfig
 from embalign.alignment.selection import Rows, draw_pool, head, selection_order
 from embalign.alignment.training import apply_map, train_map
 from embalign.evaluation import scorecard
+from embalign.evaluation.deployment import Embedded, SearchTask, task_of
 from embalign.evaluation.measurement import Measurement
+from embalign.evaluation.retrieval import Search
 from embalign.pairs import Vectors
 from embalign.pairs.pair import Pair
 
@@ -48,16 +50,43 @@ def fit_on_share(pair: Pair, share: Share, seed: int, config: TrainingConfig) ->
     return weights, facts | details
 
 
+def measure_share(pair: Pair, share: Share, seed: int, config: TrainingConfig) -> Measurement:
+    """Return every metric of the map fitted on a share of a seed's pool."""
+    weights, facts = fit_on_share(pair, share, seed, config)
+    if share.ratio < 1:
+        return score_map(pair, weights, seed) | Measurement(facts)
+    return _score_whole_pool(pair, share.budget, seed, config) | Measurement(facts)
+
+
 def score_map(pair: Pair, weights: Vectors, seed: int) -> Measurement:
-    """Return every metric of the map W (d_teacher, d_draft) on the test set."""
-    return score_mapped(pair, apply_map(weights, pair.draft[pair.holdout.test]), seed)
+    """Return every metric of the map W (d_teacher, d_draft) on the held-out queries.
 
-
-def score_mapped(pair: Pair, mapped: Vectors, seed: int) -> Measurement:
-    """Return every metric of the mapped test items (n, d_teacher); skill is measured from the pool's mean vector."""
-    test = pair.holdout.test
+    Skill is measured from the pool's mean vector.
+    """
     constant = mean_vector(pair.teacher[pool_of(pair, seed)])
-    return scorecard.score(mapped, pair.teacher[test], pair.labels[test], constant)
+    return scorecard.score(search_task_of(pair), map_task(pair, weights), ceiling_of(pair), constant)
+
+
+def map_task(pair: Pair, weights: Vectors) -> Embedded:
+    """Return queries and index of a pair as the map makes them."""
+    task = search_task_of(pair)
+    index = apply_map(weights, task.draft.index)
+    if task.own is not None:
+        return Embedded(index[task.own], index)
+    return Embedded(apply_map(weights, task.draft.queries), index)
+
+
+@functools.lru_cache(maxsize=4)
+def search_task_of(pair: Pair) -> SearchTask:
+    """Return what the maps of a pair are searched with."""
+    return task_of(pair)
+
+
+@functools.lru_cache(maxsize=4)
+def ceiling_of(pair: Pair) -> Search:
+    """Return what the teacher's queries find in the teacher's index."""
+    task = search_task_of(pair)
+    return scorecard.search_task(task, task.teacher)
 
 
 @functools.lru_cache(maxsize=64)
@@ -70,6 +99,13 @@ def _fit_whole_pool(pair: Pair, budget: str, seed: int, config: TrainingConfig) 
     if budget == "epochs":
         return _fit_whole_pool(pair, "steps", seed, config)
     return _fit(pair, pool_of(pair, seed), budget, seed, config)
+
+
+@functools.lru_cache(maxsize=4)
+def _score_whole_pool(pair: Pair, budget: str, seed: int, config: TrainingConfig) -> Measurement:
+    if budget == "epochs":
+        return _score_whole_pool(pair, "steps", seed, config)
+    return score_map(pair, _fit_whole_pool(pair, budget, seed, config)[0], seed)
 
 
 def _fit(pair: Pair, rows: Rows, budget: str, seed: int, config: TrainingConfig) -> tuple[Vectors, dict[str, float]]:

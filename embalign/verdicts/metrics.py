@@ -3,10 +3,15 @@
 The margins of an experiment, which say what difference matters to *its* question, are in its `protocol.py`.
 """
 
+import itertools
 from dataclasses import dataclass
 
-# The two metrics that headlines speak of: how near the vectors come, and what a search with them finds.
-ALIGNMENT, RETRIEVAL = "cosine_mean", "recall_at_1"
+from embalign.evaluation.deployment import DEPLOYMENTS, Deployment
+
+# What a map finds in the deployment that it is judged by, and how near its vectors come.
+PRIMARY, ALIGNMENT = "query_adapter_ndcg_at_10", "cosine_mean"
+# Leave-one-out on the held-out items alone, as the memo measures retrieval.
+RETRIEVAL = "recall_at_1"
 
 
 @dataclass(frozen=True)
@@ -14,7 +19,8 @@ class Metric:
     """What a column of the results is, and how it is read.
 
     `smallest_effect` is the smallest change that the regression check acts on, None for metrics that it leaves alone.
-    `origin` names the reference cell whose value is the metric without any training data, which gains count from.
+    `origin` names the reference cells whose value is the metric without any training data: gains count from the best
+    of them. `deployment` says in words how the map is used, and in which index.
     """
 
     name: str
@@ -22,21 +28,43 @@ class Metric:
     digits: int = 4
     higher_is_better: bool = True
     smallest_effect: float | None = None
-    origin: str | None = None
-    deployment: str = "leave-one-out on the held-out items"
+    origin: tuple[str, ...] = ()
+    deployment: str = "draft only, held-out items alone"
+
+
+def _of_deployment(use: Deployment) -> tuple[Metric, ...]:
+    """The metrics `<deployment>_<metric>`; the primary one is checked for regressions."""
+    words = f"{use.label}, index of the whole corpus"
+    effects = {PRIMARY: 0.01}
+
+    def metric(name: str, label: str, digits: int = 4, higher_is_better: bool = True) -> Metric:
+        full = f"{use.name}_{name}"
+        origin = ("untrained",)
+        return Metric(full, f"{use.label} {label}", digits, higher_is_better, effects.get(full), origin, words)
+
+    return (
+        metric("ndcg_at_10", "nDCG@10"),
+        *(metric(f"recall_at_{k}", f"Recall@{k}") for k in (1, 5, 10)),
+        metric("mrr", "MRR"),
+        metric("mate_recall_at_1", "mate Recall@1"),
+        metric("retention_ndcg_at_10", "retention of nDCG@10", 3),
+        metric("never_returned", "share never returned", 3, higher_is_better=False),
+        metric("largest_hub", "largest hub", 3, higher_is_better=False),
+    )
 
 
 METRICS = {
     metric.name: metric
     for metric in (
-        Metric(ALIGNMENT, "mean cosine", 4, smallest_effect=0.002, origin="mean_vector"),
+        *itertools.chain.from_iterable(map(_of_deployment, DEPLOYMENTS.values())),
+        Metric(ALIGNMENT, "mean cosine", 4, smallest_effect=0.002, origin=("mean_vector", "untrained")),
         Metric("cosine_p05", "cosine, 5 % quantile"),
         Metric("cosine_p50", "cosine, median"),
         Metric("cosine_p95", "cosine, 95 % quantile"),
         Metric("skill", "skill over a constant vector"),
-        Metric("spearman", "Spearman", smallest_effect=0.005, origin="mean_vector"),
-        Metric("mrr", "MRR", smallest_effect=0.01, origin="chance"),
-        Metric(RETRIEVAL, "Recall@1", smallest_effect=0.01, origin="chance"),
+        Metric("spearman", "Spearman", smallest_effect=0.005, origin=("untrained",)),
+        Metric("mrr", "MRR", smallest_effect=0.01, origin=("untrained",)),
+        Metric(RETRIEVAL, "Recall@1", smallest_effect=0.01, origin=("untrained",)),
         Metric("gate_augrc", "gate AUGRC", higher_is_better=False, smallest_effect=0.005),
         Metric("gate_accept_rate", "gate accept rate"),
         Metric("spec_cosine", "spec. cosine"),
@@ -52,10 +80,13 @@ METRICS = {
 PUBLISHED = (
     *(ALIGNMENT, "cosine_p05", "cosine_p50", "cosine_p95", "skill", "spearman"),
     *(RETRIEVAL, "recall_at_5", "recall_at_10", "mrr", "gate_augrc", "gate_accept_rate"),
+    *(name for name, metric in METRICS.items() if metric.deployment.endswith("whole corpus")),
 )
+# nDCG@10 by deployment, in the order of the reports.
+BY_DEPLOYMENT = {name: f"{name}_ndcg_at_10" for name in DEPLOYMENTS}
 # What a map is judged by over the amount of data, in the order of the reports.
-JUDGED = (ALIGNMENT, "spearman", RETRIEVAL, "mrr")
-HEADLINES = (ALIGNMENT, RETRIEVAL)
+JUDGED = (*BY_DEPLOYMENT.values(), ALIGNMENT, "spearman", RETRIEVAL, "mrr")
+HEADLINES = (PRIMARY, ALIGNMENT)
 SMALLEST_EFFECTS = {name: metric.smallest_effect for name, metric in METRICS.items() if metric.smallest_effect}
 
 

@@ -1,0 +1,78 @@
+"""Which rows of an index are relevant to which query: by shared label, or by judgements of query and document."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Self
+
+import numpy as np
+from numpy.typing import NDArray
+
+Labels = Sequence[str] | NDArray[np.str_]
+Rows = NDArray[np.int64]
+
+
+@dataclass(frozen=True)
+class Relevance:
+    """The relevant index rows of query q, `rows[starts[q]:stops[q]]`, and their gains in the same places.
+
+    Gains are positive; None stands for 1 each. Queries that share their relevant rows, as those of one label do, share
+    the places: memory grows with queries and index, not with their product.
+    """
+
+    rows: Rows
+    starts: Rows
+    stops: Rows
+    gains: NDArray[np.float64] | None = None
+
+    def __len__(self) -> int:
+        """Number of queries."""
+        return len(self.starts)
+
+    @classmethod
+    def by_label(cls, queries: Labels, index: Labels) -> Self:
+        """Return the relevance of index rows that have the query's label; both are labels in the order of the rows.
+
+        >>> found = Relevance.by_label(["a", "c"], ["b", "a", "a"])
+        >>> [found.rows[start:stop].tolist() for start, stop in zip(found.starts, found.stops)]
+        [[1, 2], []]
+        """
+        asked, held = np.asarray(queries), np.asarray(index)
+        order = np.argsort(held, kind="stable")
+        return cls(
+            order,
+            np.searchsorted(held, asked, side="left", sorter=order),
+            np.searchsorted(held, asked, side="right", sorter=order),
+        )
+
+    @classmethod
+    def of_judgements(cls, queries: Rows, rows: Rows, gains: NDArray[np.float64] | None = None, *, count: int) -> Self:
+        """Return the relevance of judged pairs (P,), a query's row and an index row each, for `count` queries.
+
+        Pairs without a positive gain are left out: not relevant, as one that was never judged.
+        """
+        if gains is not None:
+            kept = gains > 0
+            queries, rows, gains = queries[kept], rows[kept], gains[kept]
+        order = np.argsort(queries, kind="stable")
+        edges = np.searchsorted(queries[order], np.arange(count + 1))
+        return cls(rows[order], edges[:-1], edges[1:], None if gains is None else gains[order])
+
+    def within(self, kept: Rows, size: int) -> Self:
+        """Return the relevance in an index that holds only the rows `kept` of one of `size` rows, in that order."""
+        place = np.full(size, -1)
+        place[kept] = np.arange(len(kept))
+        rows = place[self.rows]
+        before = np.append(0, np.cumsum(rows >= 0))
+        gains = None if self.gains is None else self.gains[rows >= 0]
+        return type(self)(rows[rows >= 0], before[self.starts], before[self.stops], gains)
+
+    def padded(self, queries: slice) -> tuple[Rows, NDArray[np.bool_], NDArray[np.float64]]:
+        """Return rows, whether there is one, and gains of some queries: (queries, most relevant rows of one) each."""
+        starts, stops = self.starts[queries], self.stops[queries]
+        width = int((stops - starts).max(initial=0))
+        place = starts[:, None] + np.arange(width)
+        there = place < stops[:, None]
+        place = np.where(there, place, 0)
+        rows = self.rows[place] if len(self.rows) else np.zeros(place.shape, np.int64)
+        gains = np.ones(place.shape) if self.gains is None or not len(self.gains) else self.gains[place]
+        return rows, there, np.where(there, gains, 0.0)
