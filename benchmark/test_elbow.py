@@ -43,6 +43,12 @@ ELBOW = Experiment(
             full=grid(policy=["random"], ratio=FULL_RATIOS),
         ),
         Table(
+            name="index_size",
+            measure=elbow.cells.measure_index_size,
+            seeds=3,
+            quick=grid(deployment=["query_adapter", "index_migration", "draft_only"]),
+        ),
+        Table(
             name="references",
             measure=elbow.cells.measure_reference,
             quick=grid(reference=["mean_vector", "untrained", "chance", "draft", "teacher"]),
@@ -61,6 +67,12 @@ def test_elbow(cell, embeddings, seed, measure):
 def test_elbow_trajectory(cell, embeddings, seed, measure):
     """The held-out cosine can be followed from step to step."""
     assert len(measure(cell, embeddings, seed).tables["trajectory"]) > 2
+
+
+@pytest.mark.cells(ELBOW, "index_size")
+def test_elbow_index_size(cell, embeddings, seed, measure):
+    """The map of all data can be searched with in indexes of growing size."""
+    assert measure(cell, embeddings, seed).tables["sizes"]["ndcg_at_10"].notna().all()
 
 
 @pytest.mark.cells(ELBOW, "references")

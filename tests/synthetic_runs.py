@@ -11,8 +11,30 @@ from embalign.evaluation.results import collect
 
 SEEDS, LABELS = 5, 12
 RATIOS = [0.01, 0.05, 0.10, 0.20, 0.50, 1.00]
-METRICS = ("cosine_mean", "spearman", "recall_at_1", "mrr", "gate_augrc")
-BY_LABEL = ("cosine_mean", "recall_at_1", "mrr")
+DEPLOYMENTS = ("query_adapter", "index_migration", "draft_only")
+NDCG = tuple(f"{name}_ndcg_at_10" for name in DEPLOYMENTS)
+SEARCHED = (
+    *("recall_at_1", "recall_at_5", "recall_at_10", "mrr", "ndcg_at_10", "mate_recall_at_1", "retention_ndcg_at_10"),
+    *("never_returned", "largest_hub"),
+)
+METRICS = (
+    *("cosine_mean", "spearman", "recall_at_1", "mrr", "gate_augrc"),
+    *(f"{name}_{metric}" for name in DEPLOYMENTS for metric in SEARCHED),
+)
+BY_LABEL = ("cosine_mean", "recall_at_1", "mrr", *NDCG, *(f"{name}_retention_ndcg_at_10" for name in DEPLOYMENTS))
+# What the raw draft's reference says of a pair that nothing is wrong with.
+SANE = {
+    "neighbour_overlap": 0.4,
+    "neighbour_overlap_unrelated": 0.01,
+    "neighbour_overlap_z": 50.0,
+    "neighbour_overlap_part_z": 20.0,
+    "rows_slipped": 0,
+    "distinct_draft": 1.0,
+    "distinct_teacher": 1.0,
+    "effective_groups": LABELS,
+    "queries": 60,
+    "index_size": 300,
+}
 DIGEST = "0" * 64
 
 
@@ -57,17 +79,21 @@ def elbow():
             )
             cells.append(({"policy": policy, "budget": budget, "ratio": ratio}, seed, found))
     levels = {"mean_vector": 0.2, "untrained": 0.3, "chance": 0.1, "draft": 0.4, "teacher": 0.9}
-    references = [
-        ({"reference": name}, seed, Measurement(dict.fromkeys(METRICS, level)))
-        for name, level in levels.items()
-        for seed in range(SEEDS)
-    ]
+    references = []
+    for (name, level), seed in itertools.product(levels.items(), range(SEEDS)):
+        values = {metric: (level + of_label).astype(np.float32) for metric in BY_LABEL}
+        metrics = dict.fromkeys(METRICS, float((level + of_label).mean()))
+        references.append(({"reference": name}, seed, Measurement(metrics | (SANE if name == "draft" else {}), values)))
     trajectory = []
     for (ratio, height), seed in itertools.product(zip(RATIOS, heights, strict=True), range(3)):
         steps = pd.DataFrame({"step": [200, 400], "cosine_mean": [height / 2, height]})
         found = Measurement({"n_train": round(2000 * ratio)}, tables={"trajectory": steps})
         trajectory.append(({"policy": "random", "ratio": ratio}, seed, found))
-    tables = {"data_ratio_vs_metrics": cells, "references": references, "trajectory": trajectory}
+    sizes = pd.DataFrame({"index_size": [60, 300]}).assign(
+        **{f"{prefix}{metric}": [0.6, 0.4] for prefix in ("", "no_map_", "teacher_") for metric in SEARCHED}
+    )
+    by_size = [({"deployment": name}, 0, Measurement({}, tables={"sizes": sizes})) for name in DEPLOYMENTS]
+    tables = {"data_ratio_vs_metrics": cells, "references": references, "trajectory": trajectory, "index_size": by_size}
     return {name: results(of_table) for name, of_table in tables.items()}
 
 

@@ -58,9 +58,9 @@ def certify(
 ) -> Certificate:
     """Return the lowest threshold that keeps the risk of outputs with that score or a higher one at `risk_target`.
 
-    `scores` and `correct` are (n,); accepted are scores >= threshold. An outcome between 0 and 1 is the probability of being
-    correct. Raises ValueError for a target or confidence
-    outside (0, 1), for no outputs or unequal counts, and for scores that are not finite.
+    `scores` and `correct` are (n,); accepted are scores >= threshold. An outcome between 0 and 1 is the probability of
+    being correct. Raises ValueError for a target or confidence outside (0, 1), for no outputs or unequal counts, and
+    for scores that are not finite.
     """
     for name, value in (("risk_target", risk_target), ("confidence", confidence)):
         if not 0 < value < 1:

@@ -1,12 +1,14 @@
 """The look all figures share: legible at 830 pixels, in greyscale and to colour-blind readers."""
 
 import io
-from collections.abc import Iterator
+import itertools
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import matplotlib
+import numpy as np
 from matplotlib import pyplot
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
@@ -46,6 +48,30 @@ def save(figure: Figure, path: Path) -> None:
 def note(axis: Axes, text: str, point: tuple[float, float], offset: tuple[float, float] = (0, 0), **look: Any) -> None:
     """Write a small text at a point of the data, some points of type aside."""
     axis.annotate(text, point, offset, textcoords="offset points", **{"fontsize": 7.5, **look})
+
+
+def level_labels(axis: Axes, heights: Mapping[str, float]) -> None:
+    """Name horizontal lines right of the axes; lines that lie on each other share one label, and none overprint."""
+    low, high = axis.get_ylim()
+    joined: list[tuple[float, str]] = []
+    for words, height in sorted(heights.items(), key=lambda item: item[1]):
+        if joined and height - joined[-1][0] < 0.01 * (high - low):
+            joined[-1] = (joined[-1][0], f"{joined[-1][1]},\n{words}")
+        else:
+            joined.append((height, words))
+    lines = max((words.count("\n") + 1 for _, words in joined), default=1)
+    places = spread([height for height, _ in joined], 0.045 * lines * (high - low))
+    for (_, words), place in zip(joined, places, strict=True):
+        note(axis, words, (1.0, place), (3, 0), xycoords=("axes fraction", "data"), va="center", color=GREY)
+
+
+def spread(heights: Sequence[float], least: float) -> list[float]:
+    """Move the heights of labels apart by at least so much, keeping their order."""
+    order = np.argsort(heights)
+    moved = np.array(heights, dtype=np.float64)
+    for below, above in itertools.pairwise(order):
+        moved[above] = max(moved[above], moved[below] + least)
+    return [float(height) for height in moved]
 
 
 def draw_margin(axis: Axes, margin: float) -> None:

@@ -6,9 +6,16 @@ from typing import Any
 
 import jinja2
 
+from embalign.evaluation.deployment import DEPLOYMENTS
 from embalign.experiments.tables import mean_with_interval, percent, span
 from embalign.verdicts.metrics import label
 
+# What asks and what is searched, in each deployment.
+WORDS = {
+    "query_adapter": "mapped queries in an index of teacher vectors",
+    "index_migration": "teacher queries in an index of mapped vectors",
+    "draft_only": "mapped queries in an index of mapped vectors",
+}
 STARTS_A_LINE = re.compile(r"^(?:[-*+] |[|#>]|\d+\. )")
 
 
@@ -61,6 +68,8 @@ def _environment() -> jinja2.Environment:
         "fixed": lambda value, digits=4: f"{value:.{digits}f}",
         "signed": lambda value, digits=4: f"{value:+.{digits}f}",
         "rounded": lambda value: f"{value:.2g}",
+        "capitalized": lambda text: text[:1].upper() + text[1:],
         "short": lambda value: f"{value:g}",
     }
+    environment.globals |= {"deployments": DEPLOYMENTS, "deployment_words": WORDS}
     return environment

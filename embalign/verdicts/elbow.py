@@ -1,5 +1,6 @@
 """Is there an elbow in a data-ratio curve, and which ratio is enough?
 
+0. Gain: with an origin, the value at 100 % is above it, by paired t. Not shown: `no_gain`, and nothing is recommended.
 1. Effect: a ratio whose value is below that of 100 %, by paired t, Holm over the ratios. None: `flat`. A ratio whose
    value is above it, tested likewise: `declining`.
 2. Elbow, in log n: a straight line is rejected for a concave broken stick; the slope after the kink is at most half
@@ -13,8 +14,9 @@ over seeds alone. `python benchmark/calibration/elbow.py` prints the error rates
 """
 
 import math
+from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 import pandas as pd
@@ -24,7 +26,7 @@ from embalign.verdicts.broken_stick import Kink, find_kink, straight_line_p_valu
 from embalign.verdicts.replicates import Array, Replicates, replicates
 from embalign.verdicts.statistics import StudentT, holm
 
-Kind = Literal["elbow", "gradual", "flat", "declining", "unidentifiable"]
+Kind = Literal["no_gain", "elbow", "gradual", "flat", "declining", "unidentifiable"]
 FEWEST_RATIOS, FEWEST_SEEDS = 5, 3
 LARGEST_SLOPE_RATIO = 0.5
 BESIDE = 2  # ratios that must lie on each side of the whole interval of an elbow
@@ -42,14 +44,15 @@ class ElbowVerdict:
     that is neither shown to be within the margin nor outside, if the means stay as they are; None where no number up to
     1000 does. `best_ratio` has the best mean, of a declining curve among the ratios shown to beat 100 %. `bend` is
     where the slope changes most, given if a straight line is rejected, and `slope_ratio` the slope after over before.
+    `gain` is value(1) minus the origin, None without one; of kind `no_gain` nothing is recommended.
     """
 
     kind: Kind
     reason: str
     elbow: float | None
     elbow_interval: tuple[float, float] | None
-    recommended_ratio: float
-    recommended_interval: tuple[float, float]
+    recommended_ratio: float | None
+    recommended_interval: tuple[float, float] | None
     saturated: bool
     margin: float
     minimum_detectable_effect: float
@@ -63,12 +66,21 @@ class ElbowVerdict:
     slope_ratio: float | None
     slope_ratio_upper: float | None
     loss: dict[float, StudentT]
+    gain: StudentT | None = None
 
 
 def judge_elbow(
-    curve: pd.DataFrame, *, margin: float, alpha: float = 0.05, higher_is_better: bool = True
+    curve: pd.DataFrame,
+    *,
+    margin: float,
+    alpha: float = 0.05,
+    higher_is_better: bool = True,
+    origin: float | Mapping[Any, float] | pd.DataFrame | None = None,
 ) -> ElbowVerdict:
     """Return the verdict on `curve`, a frame with columns ratio, seed and value, and optionally n_train and item.
+
+    `origin` is the value without any training: a number, one per seed, or a frame with columns seed and value and, if
+    the curve has items, optionally item.
 
     `margin` is the absolute loss against 100 % that is acceptable, in the value's units, at least 0. With `n_train` the
     curve is judged over log n_train, else over log ratio. Values are paired by seed (and item). Raises ValueError for
@@ -81,7 +93,9 @@ def judge_elbow(
         raise ValueError(f"alpha must lie between 0 and 0.5, found {alpha!r}")
     if missing := {"ratio", "seed", "value"} - set(curve.columns):
         raise ValueError(f"the curve lacks column(s) {', '.join(sorted(missing))}")
-    measured = replicates(curve.assign(value=curve["value"] * (1 if higher_is_better else -1)), "ratio")
+    sign = 1 if higher_is_better else -1
+    measured = replicates(curve.assign(value=sign * curve["value"]), "ratio")
+    gain = None if origin is None else _gain(curve, origin, sign)
     ratios = [float(ratio) for ratio in measured.settings]
     x = _log_size(curve, ratios)
 
@@ -92,8 +106,12 @@ def judge_elbow(
 
     beating = _significant({ratio: -found for ratio, found in loss.items()}, alpha)
     p_value, kink = None, None
-    if len(ratios) < FEWEST_RATIOS or measured.seeds < FEWEST_SEEDS:
-        kind: Kind = "unidentifiable"
+    no_gain = gain is not None and gain.lower_bound(alpha) <= 0
+    if no_gain:
+        kind: Kind = "no_gain"
+        reason = "all of the data is not shown to be better than no training"
+    elif len(ratios) < FEWEST_RATIOS or measured.seeds < FEWEST_SEEDS:
+        kind = "unidentifiable"
         reason = f"{len(ratios)} ratios and {measured.seeds} seeds; an elbow needs {FEWEST_RATIOS} and {FEWEST_SEEDS}"
     else:
         p_value = straight_line_p_value(measured, x)
@@ -108,9 +126,9 @@ def judge_elbow(
         reason=reason,
         elbow=bend if kind == "elbow" else None,
         elbow_interval=bend_interval if kind == "elbow" else None,
-        recommended_ratio=recommended,
-        recommended_interval=(min(lowest, recommended), recommended),
-        saturated=recommended < 1,
+        recommended_ratio=None if no_gain else recommended,
+        recommended_interval=None if no_gain else (min(lowest, recommended), recommended),
+        saturated=recommended < 1 and not no_gain,
         margin=margin,
         minimum_detectable_effect=max(found.minimum_detectable_effect(alpha / len(loss)) for found in loss.values()),
         seeds=measured.seeds,
@@ -123,7 +141,27 @@ def judge_elbow(
         slope_ratio=kink.slope_ratio if kink else None,
         slope_ratio_upper=kink.slope_ratio_upper if kink else None,
         loss=loss,
+        gain=gain,
     )
+
+
+def _gain(curve: pd.DataFrame, origin: float | Mapping[Any, float] | pd.DataFrame, sign: int) -> StudentT:
+    """Value at ratio 1 minus the origin, which stands beside it as a ratio of 0; raises ValueError if it does not."""
+    whole = curve.loc[curve["ratio"] == 1, [name for name in ("seed", "item", "value") if name in curve.columns]]
+    if isinstance(origin, pd.DataFrame):
+        keys = [name for name in ("seed", "item") if name in origin.columns and name in whole.columns]
+        if missing := {"seed", "value"} - set(origin.columns):
+            raise ValueError(f"the origin lacks column(s) {', '.join(sorted(missing))}")
+        start = whole.drop(columns="value").merge(origin[[*keys, "value"]], on=keys, how="left")
+    else:
+        values = whole["seed"].map(origin) if isinstance(origin, Mapping) else float(origin)
+        start = whole.assign(value=values)
+    if not np.isfinite(start["value"].to_numpy(dtype=np.float64)).all():
+        seed = start.loc[~np.isfinite(start["value"].astype(float)), "seed"].iloc[0]
+        raise ValueError(f"the origin has no finite value for seed {seed}")
+    beside = pd.concat([whole.assign(ratio=1.0), start.assign(ratio=0.0)], ignore_index=True)
+    pair = replicates(beside.assign(value=sign * beside["value"]), "ratio")
+    return pair.contrast(pair.difference(1.0, 0.0))
 
 
 def smallest_sufficient(loss: dict[float, StudentT], margin: float, alpha: float = 0.05) -> float:

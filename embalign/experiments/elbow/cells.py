@@ -63,7 +63,11 @@ def measure_index_size(pair: Pair, cell: Cell) -> Measurement:
     """
     weights, _ = fit_on_share(pair, Share("random", 1.0), cell.seed, cell.training)
     task, mapped = search_task_of(pair), map_task(pair, weights)
-    searched = {"": vectors_of(cell["deployment"], mapped, task.teacher), "no_map_": task.draft, "teacher_": task.teacher}
+    searched = {
+        "": vectors_of(cell["deployment"], mapped, task.teacher),
+        "no_map_": task.draft,
+        "teacher_": task.teacher,
+    }
     others = np.setdiff1d(np.arange(task.index_size), task.held_out)
     order = np.concatenate([task.held_out, generator(cell.seed, Stream.INDEX_ORDER).permutation(others)])
     rows = []
@@ -96,11 +100,13 @@ def measure_reference(pair: Pair, cell: Cell) -> Measurement:
         case "mean_vector":
             teacher = task.teacher.queries
             cosine = cosines(np.broadcast_to(constant, teacher.shape), teacher)
-            return Measurement({"cosine_mean": float(cosine.mean()), "skill": 0.0, "spearman": 0.0})
+            metrics = {"cosine_mean": float(cosine.mean()), "skill": 0.0, "spearman": 0.0}
+            return Measurement(metrics, scorecard.by_label(task.groups, cosine_mean=cosine))
         case "untrained":
             return score_map(pair, initial_map(pair.teacher.shape[1], pair.draft.shape[1], cell.seed), cell.seed)
         case "draft":
-            return scorecard.score_search(task, task.draft, ceiling) | Measurement(agreement_of(pair))
+            sizes = {"queries": len(task.groups), "index_size": task.index_size}
+            return scorecard.score_search(task, task.draft, ceiling) | Measurement(agreement_of(pair) | sizes)
         case "teacher":
             alignment = scorecard.score_alignment(task.teacher.queries, task.teacher.queries, task.groups, constant)
             return alignment | scorecard.score_search(task, task.teacher, ceiling)

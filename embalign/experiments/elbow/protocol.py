@@ -1,5 +1,6 @@
 """What experiment 1 judges, fixed before any run: curves, margins, and the claim that the densest items come first."""
 
+import math
 from dataclasses import dataclass, field
 from typing import Literal
 
@@ -7,14 +8,17 @@ import pandas as pd
 
 from embalign.evaluation.results import Results
 from embalign.verdicts.elbow import ElbowVerdict, judge_elbow, smallest_sufficient
-from embalign.verdicts.metrics import ALIGNMENT, HEADLINES, JUDGED, METRICS, RETRIEVAL
+from embalign.verdicts.metrics import ALIGNMENT, BY_DEPLOYMENT, HEADLINES, JUDGED, METRICS
+from embalign.verdicts.metrics import PRIMARY as PRIMARY_METRIC
 from embalign.verdicts.replicates import replicates
+from embalign.verdicts.sanity import Suspicion, suspect
 from embalign.verdicts.statistics import StudentT, holm
+from embalign.verdicts.use import Use, judge_use
 
-# The curve of the headline, and the metric that is reported beside it.
-PRIMARY = {"policy": "random", "budget": "steps", "metric": ALIGNMENT}
-SECOND_METRIC = RETRIEVAL
-# A loss within 5 % of the gain from no data to all of it does not matter; the report also says what 1 and 10 % give.
+# The curve of the headline, and the metrics that are reported beside it.
+PRIMARY = {"policy": "random", "budget": "steps", "metric": PRIMARY_METRIC}
+BESIDE = (ALIGNMENT, *(metric for metric in BY_DEPLOYMENT.values() if metric != PRIMARY_METRIC))
+# A loss within 5 % of the gain from no training to all data does not matter; the report also says what 1 and 10 % give.
 MARGIN_SHARE = 0.05
 OTHER_SHARES = (0.01, 0.10)
 ALPHA = 0.05
@@ -28,7 +32,8 @@ Answer = Literal["supported", "refuted", "not settled"]
 class Judged:
     """One curve's verdict, or the reason there is none, with the gain that its margin is a share of.
 
-    `recommended` maps further shares of the gain to the ratio recommended at them.
+    `pairs` is the number of training pairs at 100 %, and `recommended` maps further shares of the gain to the ratio
+    recommended at them.
     """
 
     policy: str
@@ -37,12 +42,13 @@ class Judged:
     gain: float
     verdict: ElbowVerdict | None
     reason: str = ""
+    pairs: int = 0
     recommended: dict[float, float] = field(default_factory=dict)
 
     @property
     def all_smaller_worse(self) -> bool:
         """Whether every ratio below the recommended one is shown to lose more than the margin."""
-        if (verdict := self.verdict) is None:
+        if (verdict := self.verdict) is None or verdict.recommended_ratio is None:
             return False
         smaller = [loss for ratio, loss in verdict.loss.items() if ratio < verdict.recommended_ratio]
         return all(loss.lower_bound() > verdict.margin for loss in smaller)
@@ -65,21 +71,88 @@ class Comparison:
         return "better" if self.p_better <= ALPHA else "worse" if self.p_worse <= ALPHA else "not settled"
 
 
-def judge_curves(measured: Results, references: pd.DataFrame) -> list[Judged]:
-    """Return the verdict of every policy, budget and metric; the margin is 5 % of the gain from no data to all."""
+@dataclass(frozen=True)
+class Judgement:
+    """All that experiment 1 says: suspicions first, then the map of all data in each deployment, then its curves.
+
+    With a fatal suspicion there is no verdict. `uses` holds the map of the headline's recipe by deployment, and
+    `unused` the reason for one that could not be judged; `ridge` is the closed form in the same places.
+    """
+
+    suspicions: list[Suspicion]
+    uses: dict[str, Use]
+    ridge: dict[str, Use]
+    unused: dict[str, str]
+    curves: list[Judged]
+
+    @property
+    def fatal(self) -> list[Suspicion]:
+        """The suspicions that leave no verdict."""
+        return [suspicion for suspicion in self.suspicions if suspicion.fatal]
+
+    @property
+    def primary(self) -> Judged:
+        """The curve of the headline."""
+        return primary_of(self.curves)
+
+
+def judge(measured: Results, references: Results) -> Judgement:
+    """Return what is said of a pair from the maps on every share and their references."""
+    whole = measured.where(ratio=1, policy=PRIMARY["policy"])
+    trained = whole.where(budget=PRIMARY["budget"])
+    suspicions = suspect(trained, references)
+    fatal = " ".join(suspicion.words for suspicion in suspicions if suspicion.fatal)
+    if fatal:
+        keys = measured.frame.groupby(["policy", "budget"], sort=False).groups
+        curves = [Judged(*key, metric, math.nan, None, fatal.rstrip(".")) for key in keys for metric in JUDGED]
+        return Judgement(suspicions, {}, {}, dict.fromkeys(BY_DEPLOYMENT, fatal.rstrip(".")), curves)
+    uses, unused = _uses(trained, references)
+    ridge, _ = _uses(whole.where(budget="closed_form"), references)
+    return Judgement(suspicions, uses, ridge, unused, judge_curves(measured, references))
+
+
+def _uses(whole: Results, references: Results) -> tuple[dict[str, Use], dict[str, str]]:
+    uses, unused = {}, {}
+    for deployment in BY_DEPLOYMENT:
+        try:
+            uses[deployment] = judge_use(whole, references, deployment)
+        except ValueError as error:
+            unused[deployment] = str(error)
+    return uses, unused
+
+
+def judge_curves(measured: Results, references: Results) -> list[Judged]:
+    """Return the verdict of every policy, budget and metric; the margin is 5 % of the gain from no training to all."""
     judged = []
     for policy, budget in measured.frame.groupby(["policy", "budget"], sort=False).groups:
         curve = measured.where(policy=policy, budget=budget)
         for metric in JUDGED:
-            gain = whole_gain(curve, references, metric)
             try:
-                verdict = judge_elbow(curve.long(metric, "ratio", "n_train"), margin=MARGIN_SHARE * max(gain, 0.0))
+                origin = origin_of(references, metric)
+                gain = float(curve.where(ratio=1).frame[metric].mean() - origin["value"].mean())
+                within = max(gain, 0.0)
+                verdict = judge_elbow(
+                    curve.long(metric, "ratio", "n_train"), margin=MARGIN_SHARE * within, origin=origin
+                )
             except ValueError as error:
-                judged.append(Judged(policy, budget, metric, gain, None, str(error)))
+                judged.append(Judged(policy, budget, metric, math.nan, None, str(error)))
                 continue
-            recommended = {share: smallest_sufficient(verdict.loss, share * max(gain, 0.0)) for share in OTHER_SHARES}
-            judged.append(Judged(policy, budget, metric, gain, verdict, recommended=recommended))
+            pairs = int(curve.frame["n_train"].max())
+            recommended = {share: smallest_sufficient(verdict.loss, share * within) for share in OTHER_SHARES}
+            judged.append(Judged(policy, budget, metric, gain, verdict, pairs=pairs, recommended=recommended))
     return judged
+
+
+def origin_of(references: Results, metric: str) -> pd.DataFrame:
+    """Return the values of a metric without training data, by seed (and item): those of its best origin.
+
+    Raises ValueError if none was measured.
+    """
+    columns = references.frame.reindex(columns=["reference", metric])
+    levels = columns.groupby("reference")[metric].mean().reindex(METRICS[metric].origin).dropna()
+    if levels.empty:
+        raise ValueError(f"no reference says what {METRICS[metric].label} is without training data")
+    return references.where(reference=levels.idxmax()).long(metric)
 
 
 def find_curve(judged: list[Judged], policy: str, budget: str, metric: str) -> Judged | None:
@@ -95,21 +168,18 @@ def primary_of(judged: list[Judged]) -> Judged:
     return find_curve(judged, policy, budget, metric) or unmeasured
 
 
-def whole_gain(measured: Results, references: pd.DataFrame, metric: str) -> float:
-    """Return m(1) - m(0): the mean at 100 % minus what no data gives."""
-    origin = references.loc[references["reference"] == METRICS[metric].origin, metric].mean()
-    return float(measured.where(ratio=1).frame[metric].mean() - origin)
-
-
-def compare_density(measured: Results, references: pd.DataFrame, budget: str) -> list[Comparison]:
+def compare_density(measured: Results, references: Results, budget: str) -> list[Comparison]:
     """Return density against random selection at every ratio below 1, Holm over ratios and metrics."""
     chosen = measured.where(budget=budget, policy=[CLAIMED, AGAINST])
     found = []
     for metric in HEADLINES:
-        gain = whole_gain(chosen, references, metric)
+        at_all = float(chosen.where(ratio=1).frame[metric].mean())
+        try:
+            gain = at_all - float(origin_of(references, metric)["value"].mean())
+        except ValueError:
+            continue
         if not gain > 0:
             continue
-        at_all = chosen.where(ratio=1).frame[metric].mean()
         for ratio in sorted(set(chosen.frame["ratio"]) - {1.0}):
             at_ratio = chosen.where(ratio=ratio)
             frame = at_ratio.long(metric, "policy")

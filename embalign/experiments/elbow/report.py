@@ -12,15 +12,25 @@ import pandas as pd
 from embalign.evaluation.results import Results
 from embalign.experiments.elbow import protocol
 from embalign.experiments.elbow.figures import draw, draw_trajectory
-from embalign.experiments.elbow.protocol import BUDGETS, MARGIN_SHARE, SECOND_METRIC, Judged, find_curve
+from embalign.experiments.elbow.protocol import BESIDE, BUDGETS, MARGIN_SHARE, Comparison, Judged, Judgement, find_curve
 from embalign.experiments.grid import rerun_command
 from embalign.experiments.tables import widen, write_by_label, write_csv
 from embalign.experiments.templates import render, sentence
 from embalign.verdicts.elbow import MOST_SEEDS
-from embalign.verdicts.metrics import ALIGNMENT, HEADLINES, PUBLISHED
+from embalign.verdicts.metrics import ALIGNMENT, HEADLINES, PUBLISHED, RETRIEVAL
 from embalign.verdicts.statistics import StudentT, student_t
 
 SHOWN_POLICIES = ["random", "density", "coverage"]
+# The columns of each deployment that the report shows of the map of all data, and what they are called there.
+SEARCH_COLUMNS = {
+    "ndcg_at_10": "nDCG@10",
+    RETRIEVAL: "Recall@1",
+    "recall_at_10": "Recall@10",
+    "mrr": "MRR",
+    "mate_recall_at_1": "mate Recall@1",
+    "never_returned": "never returned",
+    "largest_hub": "largest hub",
+}
 COLUMNS = ("pair", "policy", "budget", "ratio", "n_train", "seed", *PUBLISHED)
 
 
@@ -36,22 +46,18 @@ def write_report(results: Mapping[str, Results], about: Mapping[str, Any], folde
     write_csv(steps, folder / "trajectory.csv", ("pair", "policy", "ratio", "n_train", "seed"))
 
     measured = rows.ok()
-    judged = protocol.judge_curves(measured, references.frame)
-    primary = protocol.primary_of(judged)
+    judgement = protocol.judge(measured, references.ok())
+    primary = judgement.primary
     policy, budget, metric = primary.policy, primary.budget, primary.metric
-    claim = protocol.compare_density(measured, references.frame, budget)
+    claim = protocol.compare_density(measured, references.ok(), budget)
     followed = trajectory.table("trajectory")
     by_step = followed.pivot_table(index="ratio", columns="step", values=ALIGNMENT)
-    draw(measured.frame, references.frame, judged, folder / "data_ratio_vs_metrics.png")
+    by_size = _by_size(results.get("index_size"), folder)
+    draw(measured.frame, references.frame, judgement.curves, folder / "data_ratio_vs_metrics.png")
     draw_trajectory(by_step, folder / "trajectory.png")
-    verdict = {
-        "primary": _machine_readable(primary),
-        "curves": [_machine_readable(curve) for curve in judged],
-        "density_first": {name: protocol.claim_answer([c for c in claim if c.metric == name]) for name in HEADLINES},
-        "density_minus_random": [dataclasses.asdict(comparison) for comparison in claim],
-    }
-    text = json.dumps(_plain(verdict), indent=2, allow_nan=False) + "\n"
-    (folder / "verdict.json").write_text(text, encoding="ascii")
+    (folder / "verdict.json").write_text(_verdict(judgement, claim), encoding="ascii")
+    levels = references.ok().frame.groupby("reference").mean(numeric_only=True)
+    sizes = {name: levels[name].get("draft", math.nan) for name in ("queries", "index_size") if name in levels}
     report = render(
         "elbow/report.md.j2",
         about=about,
@@ -59,13 +65,17 @@ def write_report(results: Mapping[str, Results], about: Mapping[str, Any], folde
         budgets=BUDGETS,
         share=MARGIN_SHARE,
         most_seeds=MOST_SEEDS,
-        judged=judged,
+        judgement=judgement,
         primary=primary,
-        main=[found for found in judged if (found.policy, found.budget) == (policy, budget)],
-        beside=find_curve(judged, policy, "closed_form", metric),
-        second=find_curve(judged, policy, budget, SECOND_METRIC),
+        sizes=sizes,
+        main=[found for found in judgement.curves if (found.policy, found.budget) == (policy, budget)],
+        beside=find_curve(judgement.curves, policy, "closed_form", metric),
+        seconds=[found for name in BESIDE if (found := find_curve(judgement.curves, policy, budget, name))],
         claim=claim,
         rows=rows,
+        columns=SEARCH_COLUMNS,
+        first_hit=RETRIEVAL,
+        by_size=by_size,
         curve=measured.where(budget=budget, policy=SHOWN_POLICIES).frame,
         whole=measured.where(ratio=1, policy=policy, budget=budget).frame,
         references=references.frame,
@@ -76,7 +86,32 @@ def write_report(results: Mapping[str, Results], about: Mapping[str, Any], folde
         command=rerun_command("elbow", about),
     )
     (folder / "report.md").write_text(report, encoding="utf-8")
-    return sentence("elbow/answer.md.j2", "first", primary, BUDGETS)
+    return sentence("elbow/answer.md.j2", "terminal", judgement, sizes, BUDGETS, MARGIN_SHARE)
+
+
+def _verdict(judgement: Judgement, claim: list[Comparison]) -> str:
+    """Return verdict.json."""
+    content = {
+        "warnings": [dataclasses.asdict(suspicion) for suspicion in judgement.suspicions],
+        "deployments": {
+            name: dataclasses.asdict(found) | {"better_than_no_map": found.answer}
+            for name, found in judgement.uses.items()
+        },
+        "primary": _machine_readable(judgement.primary),
+        "curves": [_machine_readable(curve) for curve in judgement.curves],
+        "density_first": {name: protocol.claim_answer([c for c in claim if c.metric == name]) for name in HEADLINES},
+        "density_minus_random": [dataclasses.asdict(comparison) for comparison in claim],
+    }
+    return json.dumps(_plain(content), indent=2, allow_nan=False) + "\n"
+
+
+def _by_size(measured: Results | None, folder: Path) -> pd.DataFrame | None:
+    """Write index_size.csv, one row per index, and return it; None where none was measured."""
+    if measured is None or "sizes" not in measured.tables:
+        return None
+    by_size = measured.table("sizes").sort_values(["deployment", "seed", "index_size"], kind="stable")
+    write_csv(by_size, folder / "index_size.csv", ("pair", "deployment", "index_size", "seed"))
+    return by_size
 
 
 def _ridge_gap(whole: pd.DataFrame) -> StudentT | None:

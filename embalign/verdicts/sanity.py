@@ -1,0 +1,105 @@
+"""Do the numbers mean anything? What is said before any headline, and what no verdict is given on.
+
+A pair whose rows belong to different texts, whose labels fit nothing or whose vectors are constant still gives curves,
+and curves give verdicts. The limits are wide: data that mean something are far from them.
+"""
+
+import math
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import pandas as pd
+
+from embalign.evaluation.results import Results
+from embalign.verdicts.metrics import ALIGNMENT, PRIMARY
+from embalign.verdicts.use import CHANCE, NO_MAP, TEACHER, compare
+
+UNRELATED = 3.0  # standard deviations above pairings at random; the shipped pairs are at 17 and 60
+PART_UNRELATED = 1.0  # the same for an eighth of the corpus; the shipped pairs are at 7 and 46
+REPEATED = 0.5  # share of different rows
+CEILING = 0.99  # of the teacher's nDCG@10, or of 1
+FEWEST_GROUPS = 8  # below it, standard errors over label groups are not known well enough
+
+
+@dataclass(frozen=True)
+class Suspicion:
+    """What is wrong with the data, in a sentence with its remedy; `fatal`: no verdict would mean anything."""
+
+    name: str
+    words: str
+    fatal: bool = False
+
+
+def suspect(whole: Results, references: Results) -> list[Suspicion]:
+    """Return what is suspicious about a pair; `whole` are the maps fitted on all data, one cell a seed."""
+    levels = references.frame.groupby("reference").mean(numeric_only=True)
+    levels = levels.reindex(columns=[*levels.columns, *({PRIMARY, ALIGNMENT} - set(levels.columns))])
+    found = [*_of_vectors(levels)]
+    if not any(each.fatal for each in found):
+        found += _of_labels(references)
+    if not any(each.fatal for each in found):
+        found += [*_of_levels(levels), *_of_maps(whole, levels)]
+    return found
+
+
+def _of_vectors(levels: pd.DataFrame) -> Iterator[Suspicion]:
+    if NO_MAP not in levels.index or "neighbour_overlap_z" not in levels:
+        return
+    draft = levels.loc[NO_MAP]
+    for side in ("draft", "teacher"):
+        distinct = draft[f"distinct_{side}"]
+        if distinct < REPEATED:
+            words = f"only {100 * distinct:.2g} % of the {side}'s vectors differ: it gives one vector to many texts"
+            yield Suspicion("constant", f"{words}; check its model, pooling and truncation.", fatal=True)
+            return
+    overlap = (
+        f"an item's nearest by draft and by teacher overlap by {100 * draft['neighbour_overlap']:.2g} %, rows paired "
+        f"at random by {100 * draft['neighbour_overlap_unrelated']:.2g} %"
+    )
+    remedy = "Embed both sides from the same corpus in the same order."
+    if slipped := int(draft["rows_slipped"]):
+        words = (
+            f"the rows of draft and teacher seem to be shifted by {abs(slipped)} against each other in a part of the"
+        )
+        yield Suspicion("rows", f"{words} corpus: shifted back, they agree better. {remedy}", fatal=True)
+    elif draft["neighbour_overlap_z"] < UNRELATED:
+        words = f"the rows of draft and teacher do not seem to belong to the same texts: {overlap}"
+        yield Suspicion("rows", f"{words}. {remedy}", fatal=True)
+    elif draft["neighbour_overlap_part_z"] < PART_UNRELATED:
+        words = "in a part of the corpus the rows of draft and teacher do not seem to belong to the same texts: there, "
+        yield Suspicion(
+            "rows", f"{words}their nearest agree no better than rows paired at random. {remedy}", fatal=True
+        )
+
+
+def _of_labels(references: Results) -> Iterator[Suspicion]:
+    for name, who in ((TEACHER, "teacher"), (NO_MAP, "raw draft")):
+        try:
+            above = compare(references.where(reference=name), references.where(reference=CHANCE), PRIMARY)
+        except ValueError:
+            continue
+        if above.lower_bound() <= 0:
+            words = f"the {who}'s own search is not shown to be better than chance"
+            yield Suspicion("chance", f"{words}: the labels say nothing about these vectors; check them.", fatal=True)
+            return
+
+
+def _of_levels(levels: pd.DataFrame) -> Iterator[Suspicion]:
+    draft, teacher = (levels[PRIMARY].get(name, math.nan) for name in (NO_MAP, TEACHER))
+    if teacher >= CEILING:
+        words = f"the teacher's own nDCG@10 is {teacher:.3f}: this task is too easy to tell maps apart"
+        yield Suspicion("ceiling", f"{words}; use a larger index or finer labels.")
+    elif draft >= CEILING * teacher:
+        words = f"the raw draft finds what the teacher finds (nDCG@10 {draft:.3f} and {teacher:.3f})"
+        yield Suspicion("ceiling", f"{words}: no map can bring more than the raw draft's own search.")
+    groups = levels.get("effective_groups", pd.Series(dtype=float)).get(NO_MAP, math.nan)
+    if groups < FEWEST_GROUPS:
+        words = f"the held-out queries are of {groups:.1f} label groups (effective number; fewest: {FEWEST_GROUPS})"
+        yield Suspicion("groups", f"{words}: intervals do not cover other topics; use more labels.")
+
+
+def _of_maps(whole: Results, levels: pd.DataFrame) -> Iterator[Suspicion]:
+    constant = levels[ALIGNMENT].get("mean_vector", math.nan)
+    if not whole.frame.empty and (cosine := whole.frame[ALIGNMENT].mean()) <= constant:
+        words = f"the map's mean cosine, {cosine:.4f}, is no higher than that of one constant vector, {constant:.4f}"
+        yield Suspicion("constant map", f"{words}: the map has learned nothing of single items.")

@@ -1,0 +1,75 @@
+"""Is a map better than no map, in the deployment it is made for? Judged by nDCG@10 against the raw draft's own search.
+
+The raw draft needs no map: its queries search its own index. Where it finds as much, a map buys nothing but the right
+to search the teacher's vectors.
+"""
+
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+import pandas as pd
+
+from embalign.evaluation.results import Results
+from embalign.verdicts.metrics import BY_DEPLOYMENT
+from embalign.verdicts.replicates import from_array, replicates
+from embalign.verdicts.statistics import StudentT
+
+Answer = Literal["better", "worse", "not shown"]
+NO_MAP, UNTRAINED, TEACHER, CHANCE = "draft", "untrained", "teacher", "chance"
+
+
+@dataclass(frozen=True)
+class Use:
+    """A map in one deployment beside its alternatives, all by nDCG@10 in [0, 1], means over seeds.
+
+    `difference` is map minus no map, paired by seed and label group, and `retention` the share of the teacher's own
+    nDCG@10 that the map keeps.
+    """
+
+    deployment: str
+    value: float
+    no_map: float
+    untrained: float
+    teacher: float
+    chance: float
+    difference: StudentT
+    retention: StudentT
+
+    @property
+    def answer(self) -> Answer:
+        """Whether the map beats no map: a one-sided 95 % bound of the difference excludes 0."""
+        if self.difference.lower_bound() > 0:
+            return "better"
+        return "worse" if self.difference.upper_bound() < 0 else "not shown"
+
+
+def judge_use(mapped: Results, references: Results, deployment: str) -> Use:
+    """Return what the maps of all data (one cell a seed) bring in a deployment.
+
+    `references` holds the cells of the raw draft, the untrained map, the teacher and chance. Raises ValueError for
+    fewer than two seeds, and for a reference or a value that is missing.
+    """
+    metric = BY_DEPLOYMENT[deployment]
+    levels = references.frame.reindex(columns=["reference", metric]).groupby("reference")[metric].mean()
+    if missing := {NO_MAP, UNTRAINED, TEACHER, CHANCE} - set(levels.dropna().index):
+        raise ValueError(f"the reference {min(missing)} was not measured")
+    pair = compare(mapped, references.where(reference=NO_MAP), metric)
+    kept = mapped.values_by_label(f"{deployment}_retention_ndcg_at_10").astype(np.float64)
+    return Use(
+        deployment,
+        float(mapped.frame[metric].mean()),
+        *(float(levels[name]) for name in (NO_MAP, UNTRAINED, TEACHER, CHANCE)),
+        difference=pair,
+        retention=from_array(kept[None], ["map"]).contrast([1.0]),
+    )
+
+
+def compare(mapped: Results, against: Results, metric: str) -> StudentT:
+    """Return the mean difference of two sets of cells, paired by seed and label group.
+
+    Raises ValueError where they do not pair, or for fewer than two seeds.
+    """
+    frames = [each.long(metric).assign(which=which) for which, each in enumerate((mapped, against))]
+    pair = replicates(pd.concat(frames, ignore_index=True), "which")
+    return pair.contrast(pair.difference(0, 1))
