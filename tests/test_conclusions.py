@@ -97,19 +97,38 @@ def concluded(runs, tmp_path, experiment, change):
 @pytest.mark.parametrize(
     ("curve", "words"),
     [
-        ({"kind": "gradual", "reason": "it bends"}, "no elbow. More data goes on helping, and it bends. "),
+        ({"kind": "gradual", "reason": "it bends"}, "no elbow: it bends. "),
         ({"kind": "flat"}, "no elbow. No share of the data is shown to be better than the smallest. "),
         ({"kind": "declining"}, "no elbow. More data is shown to do harm. "),
         ({"kind": "unidentifiable"}, "inconclusive: not enough ratios on one side of the bend. "),
         ({"kind": "unidentifiable", "bend": None}, "inconclusive: too few ratios or seeds to look for a bend. "),
-        ({"kind": "no_gain"}, "no gain. "),
+        ({"kind": "no_gain"}, "no elbow, for all of the data is not shown to be better than no training.\n"),
         ({"kind": None}, "no verdict: the curve could not be judged.\n"),
         ({"saturated": False}, ". No share below all of it is shown to be enough.\n"),
     ],
 )
 def test_each_kind_of_curve_is_said_in_words(runs, tmp_path, curve, words):
     text = concluded(runs, tmp_path, "elbow", lambda verdict: verdict["curves"][0].update(curve))
-    line = next(line for line in text.splitlines(keepends=True) if line.startswith("- **By mean cosine:**"))
+    line = next(line for line in text.splitlines(keepends=True) if line.startswith("- **By query adapter nDCG@10:**"))
+    assert words in line
+
+
+@pytest.mark.parametrize(
+    ("answer", "words"),
+    [
+        ("better", "better than no map. "),
+        ("worse", "worse than no map. "),
+        ("not shown", "not shown to be better than"),
+    ],
+)
+def test_each_deployment_is_held_against_no_map(runs, tmp_path, answer, words):
+    text = concluded(
+        runs,
+        tmp_path,
+        "elbow",
+        lambda verdict: verdict["deployments"]["query_adapter"].update(better_than_no_map=answer),
+    )
+    line = next(line for line in text.splitlines() if line.startswith("- **Query adapter"))
     assert words in line
 
 

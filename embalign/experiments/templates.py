@@ -12,9 +12,9 @@ from embalign.verdicts.metrics import label
 
 # What asks and what is searched, in each deployment.
 WORDS = {
-    "query_adapter": "mapped queries in an index of teacher vectors",
-    "index_migration": "teacher queries in an index of mapped vectors",
-    "draft_only": "mapped queries in an index of mapped vectors",
+    "query_adapter": "mapped queries, teacher's index",
+    "index_migration": "teacher's queries, mapped index",
+    "draft_only": "mapped queries, mapped index",
 }
 STARTS_A_LINE = re.compile(r"^(?:[-*+] |[|#>]|\d+\. )")
 
@@ -27,6 +27,11 @@ def render(template: str, **context: Any) -> str:
 def sentence(template: str, macro: str, *arguments: Any) -> str:
     """Return what a macro of a template says, on one line."""
     return " ".join(str(getattr(_environment().get_template(template).module, macro)(*arguments)).split())
+
+
+def sentences(template: str, macro: str, *arguments: Any) -> list[str]:
+    """Return what a macro of a template says, split where it writes a bar."""
+    return [line.strip() for line in sentence(template, macro, *arguments).split("|") if line.strip()]
 
 
 def unwrap(text: str) -> str:

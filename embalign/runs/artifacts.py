@@ -52,12 +52,17 @@ def publish(run: Run) -> list[str]:
     shutil.rmtree(partial, ignore_errors=True)
     failed = f"; {len(run.failed)} cell(s) failed, see the report" if run.failed else ""
     return [
-        f"{name}: {headline}",
+        *_headlines(name, headline.split("\n")),
         f"  {len(run.cells)} cells, report: {_shown(canonical / 'report.md', run.root)}{failed}",
         *([f"  the full report in {_shown(base / run.experiment.name, run.root)} is unchanged"] if aside else []),
         *([f"  {unverified}"] if unverified else []),
         *([f"  removed the rows of an earlier partial run from {_shown(partial, run.root)}"] if stale else []),
     ]
+
+
+def _headlines(name: str, answer: list[str]) -> list[str]:
+    """The answer after the run's name, or below it where it has several lines."""
+    return [f"{name}: {answer[0]}"] if len(answer) == 1 else [f"{name}:", *(f"  {line}" for line in answer)]
 
 
 def report_folder(run: Run) -> Path:

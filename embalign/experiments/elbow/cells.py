@@ -112,8 +112,9 @@ def measure_reference(pair: Pair, cell: Cell) -> Measurement:
             return alignment | scorecard.score_search(task, task.teacher, ceiling)
         case "chance":
             rng = generator(cell.seed, Stream.CHANCE)
-            noise = (rng.standard_normal((count, NOISE)) for count in (len(task.groups), task.index_size))
-            return scorecard.score_search(task, Embedded(*noise), ceiling)
+            counts = (len(task.groups), task.index_size)
+            queries, index = (rng.standard_normal((count, NOISE), dtype=np.float32) for count in counts)
+            return scorecard.score_search(task, Embedded(queries, index), ceiling)
         case other:
             raise ValueError(f"reference {other!r} is unknown")
 

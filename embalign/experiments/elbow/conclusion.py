@@ -7,14 +7,18 @@ from pathlib import Path
 from typing import Any
 
 from embalign.experiments.templates import render
-from embalign.verdicts.metrics import ALIGNMENT, HEADLINES, RETRIEVAL, label
+from embalign.verdicts.metrics import ALIGNMENT, HEADLINES, PRIMARY, RETRIEVAL, label
 
 CURVES = "data_ratio_vs_metrics.csv"
 # What the verdict is given by: metric and budget, for random selection.
 ANSWERS = {
     **{label(metric): (metric, "steps") for metric in HEADLINES},
-    "mean cosine, ridge on the same subsets": (ALIGNMENT, "closed_form"),
+    f"{label(PRIMARY)}, ridge on the same subsets": (PRIMARY, "closed_form"),
+    f"{label(ALIGNMENT)}, ridge on the same subsets": (ALIGNMENT, "closed_form"),
 }
+
+# What a text may call things that have a digit in their name.
+NAMES = [label(metric).split()[-1] for metric in (PRIMARY, RETRIEVAL)]
 
 
 def conclude(folder: Path, about: Mapping[str, Any], bind: Callable[..., str]) -> tuple[str, str, list[str]]:
@@ -29,6 +33,8 @@ def conclude(folder: Path, about: Mapping[str, Any], bind: Callable[..., str]) -
         about=about,
         answers={name: found for name, wanted in ANSWERS.items() if (found := _curve(verdict, *wanted))},
         bind=bind,
+        uses=verdict["deployments"],
+        score=NAMES[0],
         columns=["share of data (%)", *(f"{label(metric)}, {what}" for metric in HEADLINES for what in shown)],
         compared=compared,
         density={label(metric): verdict["density_first"][metric] for metric in HEADLINES},
@@ -39,7 +45,7 @@ def conclude(folder: Path, about: Mapping[str, Any], bind: Callable[..., str]) -
         ratios=sorted({float(row["ratio"]) for row in measured if row["policy"] == "random"}),
         table=CURVES,
     )
-    return f"How much alignment data is enough? {about['pair']}", text, [label(RETRIEVAL)]
+    return f"How much alignment data is enough? {about['pair']}", text, NAMES
 
 
 def _curve(verdict: Mapping[str, Any], metric: str, budget: str) -> dict[str, Any] | None:

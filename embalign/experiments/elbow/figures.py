@@ -50,6 +50,7 @@ PANELS = (
 ALIGNED = {"mean_vector": "constant\nvector"}
 SEARCHED = {"draft": "no map", "teacher": "teacher"}
 TICKS = (0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1.0)
+CLEAR: dict[str, Any] = {"facecolor": "white", "edgecolor": "none", "pad": 1}
 HEADROOM = 0.28  # of the height, above all that is drawn, for what is written
 
 
@@ -153,4 +154,4 @@ def _mark(axis: Axes, found: Judged, verdict: ElbowVerdict) -> None:
         axis.plot([start, max(end, start * 1.02)], [height, height], **ends)
         words = {"elbow": "elbow", "unidentifiable": "bend, perhaps outside the grid"}
         lines.append(f"bracket: {words.get(verdict.kind, 'bend, no elbow')}")
-    note(axis, "\n".join(lines), (0.02, 0.985), xycoords="axes fraction", ha="left", va="top")
+    note(axis, "\n".join(lines), (0.02, 0.985), xycoords="axes fraction", ha="left", va="top", bbox=CLEAR)

@@ -101,11 +101,13 @@ def judge(measured: Results, references: Results) -> Judgement:
     whole = measured.where(ratio=1, policy=PRIMARY["policy"])
     trained = whole.where(budget=PRIMARY["budget"])
     suspicions = suspect(trained, references)
-    fatal = " ".join(suspicion.words for suspicion in suspicions if suspicion.fatal)
-    if fatal:
+    if any(suspicion.fatal for suspicion in suspicions):
         keys = measured.frame.groupby(["policy", "budget"], sort=False).groups
-        curves = [Judged(*key, metric, math.nan, None, fatal.rstrip(".")) for key in keys for metric in JUDGED]
-        return Judgement(suspicions, {}, {}, dict.fromkeys(BY_DEPLOYMENT, fatal.rstrip(".")), curves)
+        reason = "the data are suspicious"
+        curves = [
+            Judged(policy, budget, metric, math.nan, None, reason) for policy, budget in keys for metric in JUDGED
+        ]
+        return Judgement(suspicions, {}, {}, {}, curves)
     uses, unused = _uses(trained, references)
     ridge, _ = _uses(whole.where(budget="closed_form"), references)
     return Judgement(suspicions, uses, ridge, unused, judge_curves(measured, references))
@@ -164,7 +166,7 @@ def find_curve(judged: list[Judged], policy: str, budget: str, metric: str) -> J
 def primary_of(judged: list[Judged]) -> Judged:
     """Return the curve of the headline."""
     policy, budget, metric = PRIMARY.values()
-    unmeasured = Judged(policy, budget, metric, 0.0, None, "none of its cells could be measured")
+    unmeasured = Judged(policy, budget, metric, math.nan, None, "none of its cells could be measured")
     return find_curve(judged, policy, budget, metric) or unmeasured
 
 

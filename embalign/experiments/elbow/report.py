@@ -15,7 +15,7 @@ from embalign.experiments.elbow.figures import draw, draw_trajectory
 from embalign.experiments.elbow.protocol import BESIDE, BUDGETS, MARGIN_SHARE, Comparison, Judged, Judgement, find_curve
 from embalign.experiments.grid import rerun_command
 from embalign.experiments.tables import widen, write_by_label, write_csv
-from embalign.experiments.templates import render, sentence
+from embalign.experiments.templates import render, sentences
 from embalign.verdicts.elbow import MOST_SEEDS
 from embalign.verdicts.metrics import ALIGNMENT, HEADLINES, PUBLISHED, RETRIEVAL
 from embalign.verdicts.statistics import StudentT, student_t
@@ -35,7 +35,7 @@ COLUMNS = ("pair", "policy", "budget", "ratio", "n_train", "seed", *PUBLISHED)
 
 
 def write_report(results: Mapping[str, Results], about: Mapping[str, Any], folder: Path) -> str:
-    """Write CSVs, figures, verdict.json and report.md into `folder`; return the one-line answer."""
+    """Write CSVs, figures, verdict.json and report.md into `folder`; return the answer, line by line."""
     rows, references, trajectory = (results[name] for name in ("data_ratio_vs_metrics", "references", "trajectory"))
     write_csv(rows.frame, folder / "data_ratio_vs_metrics.csv", COLUMNS)
     write_by_label(rows, folder / "data_ratio_vs_metrics_by_label.npz")
@@ -58,9 +58,11 @@ def write_report(results: Mapping[str, Results], about: Mapping[str, Any], folde
     (folder / "verdict.json").write_text(_verdict(judgement, claim), encoding="ascii")
     levels = references.ok().frame.groupby("reference").mean(numeric_only=True)
     sizes = {name: levels[name].get("draft", math.nan) for name in ("queries", "index_size") if name in levels}
+    answer = sentences("elbow/answer.md.j2", "lines", judgement, BUDGETS, MARGIN_SHARE)
     report = render(
         "elbow/report.md.j2",
         about=about,
+        answer=answer,
         protocol=protocol,
         budgets=BUDGETS,
         share=MARGIN_SHARE,
@@ -86,7 +88,7 @@ def write_report(results: Mapping[str, Results], about: Mapping[str, Any], folde
         command=rerun_command("elbow", about),
     )
     (folder / "report.md").write_text(report, encoding="utf-8")
-    return sentence("elbow/answer.md.j2", "terminal", judgement, sizes, BUDGETS, MARGIN_SHARE)
+    return "\n".join(answer)
 
 
 def _verdict(judgement: Judgement, claim: list[Comparison]) -> str:
@@ -127,7 +129,9 @@ def _machine_readable(found: Judged) -> dict[str, Any]:
     fields = {"policy": found.policy, "budget": found.budget, "metric": found.metric, "gain": found.gain}
     if found.verdict is None:
         return fields | {"kind": None, "reason": found.reason}
-    return fields | dataclasses.asdict(found.verdict) | {"recommended_at_share": found.recommended}
+    verdict = dataclasses.asdict(found.verdict)
+    tested = {"gain_over_origin": verdict.pop("gain"), "recommended_at_share": found.recommended}
+    return fields | {"pairs": found.pairs} | verdict | tested
 
 
 def _plain(value: Any) -> Any:
