@@ -75,7 +75,7 @@ def test_models_without_a_name_are_those_of_the_pair(conclude, experiment, draft
     found = read_conclusion(folder)
     check_text(found)
     assert "on the draft model of pair2 to the teacher model of pair2" in found.text
-    assert found.about.names == ["pair2", "Recall@1"]
+    assert found.about.names == ["pair2", "nDCG@10", "Recall@1"]
 
 
 def test_a_pair_outside_benchmark_is_named_by_its_folder(conclude):

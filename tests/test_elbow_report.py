@@ -3,7 +3,6 @@
 import dataclasses
 
 import numpy as np
-import pandas as pd
 import pytest
 from worlds import TEN_RATIOS, broken_stick, scaled_log
 
@@ -13,11 +12,19 @@ from embalign.experiments.elbow.protocol import BUDGETS, MARGIN_SHARE, claim_ans
 from embalign.experiments.templates import sentence
 
 SEEDS, LABELS = 5, 20
-METRICS = ("cosine_mean", "spearman", "recall_at_1", "mrr")
+USE, ALIGNMENT = "query_adapter_ndcg_at_10", "cosine_mean"
+METRICS = (USE, ALIGNMENT, "spearman", "recall_at_1", "mrr")
 
 
-def references():
-    return pd.DataFrame({"reference": ["mean_vector", "chance"], "seed": 0} | {key: [0.2, 0.2] for key in METRICS})
+def references(height=0.2):
+    """References that count a gain from that height."""
+    return collect(
+        [
+            ({"reference": name, "seed": seed}, Measurement(dict.fromkeys(METRICS, height)))
+            for name in ("mean_vector", "untrained")
+            for seed in range(SEEDS)
+        ]
+    )
 
 
 def cells(advantage=0.0, elbow=0.2, budget="steps"):
@@ -56,8 +63,8 @@ def curve(judged, metric, budget="steps"):
     return next(f for f in judged if (f.policy, f.budget, f.metric) == ("random", budget, metric))
 
 
-def first(found):
-    return sentence("elbow/answer.md.j2", "first", found, BUDGETS)
+def elbow_line(found):
+    return sentence("elbow/answer.md.j2", "elbow_line", found, BUDGETS)
 
 
 def recommendation(found):
@@ -67,12 +74,12 @@ def recommendation(found):
 @pytest.mark.parametrize(("advantage", "expected"), [(0.05, "supported"), (-0.05, "refuted"), (0.0, "not settled")])
 def test_the_claim_is_answered_by_metric(advantage, expected):
     comparisons = compare_density(results(cells(advantage)), references(), "steps")
-    assert {found.metric for found in comparisons} == {"cosine_mean", "recall_at_1"}
-    for metric in ("cosine_mean", "recall_at_1"):
+    assert {found.metric for found in comparisons} == {USE, ALIGNMENT}
+    for metric in (USE, ALIGNMENT):
         assert claim_answer([found for found in comparisons if found.metric == metric]) == expected
 
 
-def test_gain_shares_are_counted_from_no_data_to_all_of_it():
+def test_gain_shares_are_counted_from_no_training_to_all_data():
     comparisons = compare_density(results(cells(-0.06)), references(), "steps")
     found = next(c for c in comparisons if (c.metric, c.ratio) == ("cosine_mean", 0.5))
     assert found.share == pytest.approx(0.9, abs=0.02)
@@ -81,10 +88,10 @@ def test_gain_shares_are_counted_from_no_data_to_all_of_it():
 
 def test_a_difference_at_a_few_ratios_settles_nothing():
     measured = [
-        (settings, {**found, "recall_at_1": np.full(LABELS, 0.1)} if few(settings, "density", 0.05) else found)
+        (settings, {**found, USE: np.full(LABELS, 0.1)} if few(settings, "density", 0.05) else found)
         for settings, found in cells()
     ]
-    own = [c for c in compare_density(results(measured), references(), "steps") if c.metric == "recall_at_1"]
+    own = [c for c in compare_density(results(measured), references(), "steps") if c.metric == USE]
     assert [c.word for c in own].count("worse") == 3
     assert claim_answer(own) == "not settled"
 
@@ -99,27 +106,50 @@ def test_the_answer_names_elbow_and_ratio_over_seeds_and_labels():
     assert primary.verdict.items == LABELS
     assert primary.gain == pytest.approx(0.6, abs=0.03)
     assert primary.recommended.keys() == {0.01, 0.10}
-    assert first(primary).startswith("There is an elbow at ")
-    assert "beyond it a doubling brings" in first(primary)
-    assert recommendation(primary).startswith("Recommended ratio: 20 %")
+    assert primary.pairs == 2000
+    assert elbow_line(primary).startswith("Elbow: ")
+    assert " pairs (" in elbow_line(primary)
+    assert "beyond it a doubling brings" in elbow_line(primary)
+    assert recommendation(primary).startswith("Recommended ratio: 20 %, 400 pairs, ")
     assert curve(judged, "spearman").verdict.items == 0
 
 
 def test_a_straight_curve_is_answered_with_no():
     found = curve(judge_curves(results(cells(elbow=1.0)), references()), "mrr")
-    assert first(found).startswith("There is no elbow: more data goes on helping")
-    assert "100 %, not saturated" in recommendation(found)
+    words = elbow_line(found)
+    assert words.startswith("Elbow: none: no bend towards diminishing returns is shown (")
+    assert "The last doubling of the data changed it by +0." in words
+    assert "100 %, all 2000 pairs, not saturated" in recommendation(found)
 
 
 def test_a_curve_that_is_not_settled_is_inconclusive_and_one_without_a_verdict_says_why():
     found = curve(judge_curves(results(cells()), references()), "cosine_mean")
     open_ended = dataclasses.replace(found.verdict, kind="unidentifiable", reason="too few ratios lie before it")
-    words = first(dataclasses.replace(found, verdict=open_ended))
-    assert words.startswith("Inconclusive whether there is an elbow: too few ratios lie before it (")
+    words = elbow_line(dataclasses.replace(found, verdict=open_ended))
+    assert words.startswith("Elbow: inconclusive: too few ratios lie before it (")
     assert words.endswith("(mean cosine, random selection, fixed steps).")
     missing = dataclasses.replace(found, verdict=None, reason="fewer than 5 ratios")
-    assert first(missing) == "No verdict (mean cosine, random selection, fixed steps): fewer than 5 ratios."
-    assert recommendation(missing) == "No ratio is recommended."
+    where = "(mean cosine, random selection, fixed steps)"
+    assert elbow_line(missing) == f"Elbow: no verdict {where}: fewer than 5 ratios."
+    assert recommendation(missing) == "Recommended ratio: none."
+
+
+def test_a_curve_that_does_not_rise_above_the_untrained_map_has_neither_elbow_nor_recommended_ratio():
+    found = curve(judge_curves(results(cells()), references(0.85)), USE)
+    assert (found.verdict.kind, found.verdict.recommended_ratio) == ("no_gain", None)
+    assert elbow_line(found).startswith("Elbow: none, for there is no gain (")
+    assert recommendation(found) == "Recommended ratio: none."
+
+
+def test_the_gain_in_mean_cosine_counts_from_the_better_of_constant_and_untrained():
+    rows = [
+        ({"reference": name, "seed": seed}, Measurement({ALIGNMENT: height, USE: height}))
+        for name, height in (("mean_vector", 0.5), ("untrained", 0.1))
+        for seed in range(SEEDS)
+    ]
+    judged = judge_curves(results(cells()), collect(rows))
+    assert curve(judged, ALIGNMENT).gain == pytest.approx(0.3, abs=0.03)
+    assert curve(judged, USE).gain == pytest.approx(0.7, abs=0.03)
 
 
 def test_smaller_ratios_are_called_worse_only_if_each_is_shown_to_be():
@@ -133,14 +163,14 @@ def test_smaller_ratios_are_called_worse_only_if_each_is_shown_to_be():
     told = {}
     for name, measured in (("sure", cells()), ("wide", wide)):
         told[name] = recommendation(curve(judge_curves(results(measured), references()), "mrr"))
-    assert "every smaller one is shown to be worse" in told["sure"]
-    assert "the next smaller one, 15 %, is shown to be worse" in told["wide"]
+    assert "every smaller number is shown to be worse" in told["sure"]
+    assert "the next smaller one, 300 pairs (15 %), is shown to be worse" in told["wide"]
 
 
 def test_ridge_speaks_beside_the_curve_of_fixed_steps():
     judged = judge_curves(results([*cells(elbow=1.0), *cells(budget="closed_form")]), references())
     ridge = sentence("elbow/answer.md.j2", "ridge", curve(judged, "cosine_mean", "closed_form"))
-    assert "ridge on the same ones, which has none, has an elbow at " in ridge
+    assert "Ridge on the same ones, which has none: elbow at " in ridge
     assert sentence("elbow/answer.md.j2", "ridge", None) == ""
 
 

@@ -173,7 +173,8 @@ def _checked(
 
 def _unit(vectors: Embeddings) -> Tensor:
     x = torch.from_numpy(np.ascontiguousarray(vectors))
-    return x / torch.linalg.vector_norm(x, dim=1, keepdim=True).clamp_min(torch.finfo(x.dtype).tiny)
+    lengths: Tensor = torch.linalg.vector_norm(x, dim=1, keepdim=True).clamp_min(torch.finfo(x.dtype).tiny)
+    return x / lengths
 
 
 def _blocks(queries: int, index: int) -> Iterator[slice]:

@@ -14,7 +14,7 @@ over seeds alone. `python benchmark/calibration/elbow.py` prints the error rates
 """
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -87,12 +87,7 @@ def judge_elbow(
     repeated, missing or non-finite cells, fewer than two seeds or ratios, ratios outside (0, 1] or without 1, and
     sample counts that do not rise with the ratio. Rows may come in any order.
     """
-    if not (math.isfinite(margin) and margin >= 0):
-        raise ValueError(f"margin must be a finite number of at least 0, found {margin!r}")
-    if not 0 < alpha < 0.5:
-        raise ValueError(f"alpha must lie between 0 and 0.5, found {alpha!r}")
-    if missing := {"ratio", "seed", "value"} - set(curve.columns):
-        raise ValueError(f"the curve lacks column(s) {', '.join(sorted(missing))}")
+    _check(curve, margin, alpha)
     sign = 1 if higher_is_better else -1
     measured = replicates(curve.assign(value=sign * curve["value"]), "ratio")
     gain = None if origin is None else _gain(curve, origin, sign)
@@ -105,22 +100,10 @@ def judge_elbow(
     lowest = min(ratio for ratio in ratios if ratio > max(shown_worse, default=0.0))
 
     beating = _significant({ratio: -found for ratio, found in loss.items()}, alpha)
-    p_value, kink = None, None
-    no_gain = gain is not None and gain.lower_bound(alpha) <= 0
-    if no_gain:
-        kind: Kind = "no_gain"
-        reason = "all of the data is not shown to be better than no training"
-    elif len(ratios) < FEWEST_RATIOS or measured.seeds < FEWEST_SEEDS:
-        kind = "unidentifiable"
-        reason = f"{len(ratios)} ratios and {measured.seeds} seeds; an elbow needs {FEWEST_RATIOS} and {FEWEST_SEEDS}"
-    else:
-        p_value = straight_line_p_value(measured, x)
-        kink = find_kink(measured, x, alpha) if p_value <= alpha else None
-        kind, reason = _kind(loss, beating, x, kink, alpha)
-    bend, bend_interval = None, None
-    if kink:
-        bend, *ends = np.exp(np.interp((kink.position, *(kink.interval or ())), x, np.log(ratios))).tolist()
-        bend_interval = (ends[0], ends[1]) if ends else None
+    kind, reason, p_value, kink = _shape(measured, loss, beating, x, alpha)
+    if no_gain := gain is not None and gain.lower_bound(alpha) <= 0:
+        kind, reason = "no_gain", "all of the data is not shown to be better than no training"
+    bend, bend_interval = _bend(kink, x, ratios)
     return ElbowVerdict(
         kind=kind,
         reason=reason,
@@ -143,6 +126,15 @@ def judge_elbow(
         loss=loss,
         gain=gain,
     )
+
+
+def _check(curve: pd.DataFrame, margin: float, alpha: float) -> None:
+    if not (math.isfinite(margin) and margin >= 0):
+        raise ValueError(f"margin must be a finite number of at least 0, found {margin!r}")
+    if not 0 < alpha < 0.5:
+        raise ValueError(f"alpha must lie between 0 and 0.5, found {alpha!r}")
+    if missing := {"ratio", "seed", "value"} - set(curve.columns):
+        raise ValueError(f"the curve lacks column(s) {', '.join(sorted(missing))}")
 
 
 def _gain(curve: pd.DataFrame, origin: float | Mapping[Any, float] | pd.DataFrame, sign: int) -> StudentT:
@@ -178,6 +170,26 @@ def _significant(differences: dict[float, StudentT], alpha: float) -> list[float
     """The ratios whose difference is shown to be above 0, Holm over the ratios."""
     adjusted = holm([found.p_greater() for found in differences.values()])
     return [ratio for ratio, p in zip(differences, adjusted, strict=True) if p <= alpha]
+
+
+def _shape(
+    measured: Replicates, loss: dict[float, StudentT], beating: list[float], x: Array, alpha: float
+) -> tuple[Kind, str, float | None, Kink | None]:
+    """Kind and reason of a curve, the p-value of a straight line, and the kink where that is rejected."""
+    if len(x) < FEWEST_RATIOS or measured.seeds < FEWEST_SEEDS:
+        few = f"{len(x)} ratios and {measured.seeds} seeds"
+        return "unidentifiable", f"{few}; an elbow needs {FEWEST_RATIOS} and {FEWEST_SEEDS}", None, None
+    p_value = straight_line_p_value(measured, x)
+    kink = find_kink(measured, x, alpha) if p_value <= alpha else None
+    return *_kind(loss, beating, x, kink, alpha), p_value, kink
+
+
+def _bend(kink: Kink | None, x: Array, ratios: Sequence[float]) -> tuple[float | None, tuple[float, float] | None]:
+    """Where a kink lies as a ratio, with its interval."""
+    if kink is None:
+        return None, None
+    bend, *ends = np.exp(np.interp((kink.position, *(kink.interval or ())), x, np.log(ratios))).tolist()
+    return bend, (ends[0], ends[1]) if ends else None
 
 
 def _kind(

@@ -54,13 +54,16 @@ def judge_use(mapped: Results, references: Results, deployment: str) -> Use:
     levels = references.frame.reindex(columns=["reference", metric]).groupby("reference")[metric].mean()
     if missing := {NO_MAP, UNTRAINED, TEACHER, CHANCE} - set(levels.dropna().index):
         raise ValueError(f"the reference {min(missing)} was not measured")
-    pair = compare(mapped, references.where(reference=NO_MAP), metric)
+    difference = compare(mapped, references.where(reference=NO_MAP), metric)
     kept = mapped.values_by_label(f"{deployment}_retention_ndcg_at_10").astype(np.float64)
     return Use(
         deployment,
-        float(mapped.frame[metric].mean()),
-        *(float(levels[name]) for name in (NO_MAP, UNTRAINED, TEACHER, CHANCE)),
-        difference=pair,
+        value=float(mapped.frame[metric].mean()),
+        no_map=float(levels[NO_MAP]),
+        untrained=float(levels[UNTRAINED]),
+        teacher=float(levels[TEACHER]),
+        chance=float(levels[CHANCE]),
+        difference=difference,
         retention=from_array(kept[None], ["map"]).contrast([1.0]),
     )
 

@@ -9,6 +9,7 @@ from typing import Any
 
 import pandas as pd
 
+from embalign.evaluation.deployment import DEPLOYMENTS, QUERY_ADAPTER
 from embalign.evaluation.results import Results
 from embalign.experiments.elbow import protocol
 from embalign.experiments.elbow.figures import draw, draw_trajectory
@@ -17,20 +18,15 @@ from embalign.experiments.grid import rerun_command
 from embalign.experiments.tables import widen, write_by_label, write_csv
 from embalign.experiments.templates import render, sentences
 from embalign.verdicts.elbow import MOST_SEEDS
-from embalign.verdicts.metrics import ALIGNMENT, HEADLINES, PUBLISHED, RETRIEVAL
+from embalign.verdicts.metrics import ALIGNMENT, HEADLINES, PUBLISHED, RETRIEVAL, label
 from embalign.verdicts.statistics import StudentT, student_t
 
 SHOWN_POLICIES = ["random", "density", "coverage"]
-# The columns of each deployment that the report shows of the map of all data, and what they are called there.
-SEARCH_COLUMNS = {
-    "ndcg_at_10": "nDCG@10",
-    RETRIEVAL: "Recall@1",
-    "recall_at_10": "Recall@10",
-    "mrr": "MRR",
-    "mate_recall_at_1": "mate Recall@1",
-    "never_returned": "never returned",
-    "largest_hub": "largest hub",
-}
+# What the report shows of each deployment, of the map of all data.
+SHOWN_COLUMNS = (
+    *("ndcg_at_10", RETRIEVAL, "recall_at_10", "mrr"),
+    *("mate_" + RETRIEVAL, "never_returned", "largest_hub"),
+)
 COLUMNS = ("pair", "policy", "budget", "ratio", "n_train", "seed", *PUBLISHED)
 
 
@@ -75,7 +71,10 @@ def write_report(results: Mapping[str, Results], about: Mapping[str, Any], folde
         seconds=[found for name in BESIDE if (found := find_curve(judgement.curves, policy, budget, name))],
         claim=claim,
         rows=rows,
-        columns=SEARCH_COLUMNS,
+        columns={
+            name: label(f"{QUERY_ADAPTER}_{name}").removeprefix(f"{DEPLOYMENTS[QUERY_ADAPTER].label} ")
+            for name in SHOWN_COLUMNS
+        },
         first_hit=RETRIEVAL,
         by_size=by_size,
         curve=measured.where(budget=budget, policy=SHOWN_POLICIES).frame,
