@@ -24,7 +24,7 @@ def measure(draft: Vectors, teacher: Vectors, groups: Labels) -> dict[str, float
     `distinct_teacher` are the shares of rows that differ from every other, and `effective_groups` is
     (sum n)^2 / sum n^2 of the sizes of the queries' label `groups`.
     """
-    rows, found = overlaps(draft, teacher)
+    _, found = overlaps(draft, teacher)
     chance = min(NEIGHBOURS, len(draft) - 1) / max(1, len(draft) - 1)
     parts = [part for part in np.array_split(found, PARTS) if len(part) > 1]
     scores = [(float(part.mean()), _distance(part, chance)) for part in parts] or [(float(found.mean()), 0.0)]
