@@ -10,7 +10,7 @@ from __future__ import annotations
 import dataclasses
 import functools
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Literal, NamedTuple, Self
+from typing import TYPE_CHECKING, Literal, Self
 
 import numpy as np
 from numpy.typing import NDArray
@@ -24,7 +24,8 @@ if TYPE_CHECKING:
 Side = Literal["mapped", "teacher"]
 
 
-class Deployment(NamedTuple):
+@dataclass(frozen=True)
+class Deployment:
     """A way to use a map: its name in files, its label in texts, and whose vectors are the queries and the index."""
 
     name: str
@@ -44,7 +45,8 @@ DEPLOYMENTS = {
 QUERY_ADAPTER, INDEX_MIGRATION, DRAFT_ONLY = DEPLOYMENTS
 
 
-class Embedded(NamedTuple):
+@dataclass(frozen=True, eq=False)
+class Embedded:
     """Queries (Q, d) and index (N, d) in one space."""
 
     queries: Vectors

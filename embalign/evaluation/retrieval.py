@@ -172,16 +172,19 @@ def _check_rows(relevant: Relevance, own: Rows | None, mates: Relevance | None, 
             raise ValueError(f"{queries} queries need {name} for each, found them for {len(each)}")
         if each is not None and len(each.rows) and not 0 <= each.rows.min() <= each.rows.max() < index:
             raise ValueError(f"{name} {each.rows.min()} to {each.rows.max()} are not in an index of {index} rows")
-    if own is not None and (len(own) != queries or own.max() >= index):
-        raise ValueError(f"own rows of {len(own)} queries, up to {own.max()}: {queries} queries search {index} rows")
+    if own is not None and len(own) != queries:
+        raise ValueError(f"{queries} queries need an own row each, -1 for none, found {len(own)}")
+    if own is not None and own.max() >= index:
+        raise ValueError(f"own row {own.max()} is not in an index of {index} rows")
 
 
 def _unit(vectors: Embeddings) -> Tensor:
-    x = torch.from_numpy(np.ascontiguousarray(vectors))
+    x: Tensor = torch.from_numpy(np.ascontiguousarray(vectors))
     tiny = torch.finfo(x.dtype).tiny
     # The squares of very long or short vectors would leave float32's range.
     x = x / torch.linalg.vector_norm(x, ord=torch.inf, dim=1, keepdim=True).clamp_min(tiny)
-    return x.div_(torch.linalg.vector_norm(x, dim=1, keepdim=True).clamp_min(tiny))
+    x /= torch.linalg.vector_norm(x, dim=1, keepdim=True).clamp_min(tiny)
+    return x
 
 
 def _blocks(queries: int, width: int) -> Iterator[slice]:
