@@ -248,7 +248,7 @@ ADDED = (
     (
         "verdicts/metrics.py",
         '        Metric("cosine_p95", "cosine, 95 % quantile"),\n',
-        '        Metric("cosine_above_0", "cosine above 0", 3, origin="untrained"),\n',
+        '        Metric("cosine_above_0", "cosine above 0", 3, origin=("untrained",)),\n',
     ),
 )
 

@@ -1,5 +1,7 @@
 """Similarity, gate and spectrum against scipy, scikit-learn and their own identities."""
 
+from types import SimpleNamespace
+
 import numpy as np
 import pytest
 from hypothesis import given
@@ -10,7 +12,10 @@ from sklearn.metrics import roc_auc_score
 from strategies import gate_outcomes
 
 from embalign.evaluation import gate, scorecard, similarity, spectrum
+from embalign.evaluation.deployment import DEPLOYMENTS, Embedded, SearchTask
 from embalign.evaluation.measurement import Measurement
+from embalign.evaluation.relevance import Relevance
+from embalign.evaluation.retrieval import Search
 from embalign.evaluation.scorecard import by_label, label_values
 
 pytestmark = pytest.mark.instrument
@@ -80,7 +85,7 @@ def test_margin_scores_by_hand():
     vectors = np.array([[1, 0], [0.8, 0.6], [0, 1], [-1, 0]], dtype="f4")
     found, correct = gate.leave_one_out(vectors, ["a", "a", "b", "b"])
     np.testing.assert_allclose(found.margin, [0.8, 0.2, 0.6, 0.8], atol=1e-6)
-    assert correct.tolist() == [True, True, False, True]
+    assert correct.tolist() == [1, 1, 0, 1]
     with pytest.raises(ValueError, match="two neighbours besides"):
         gate.leave_one_out(vectors[:2], ["a", "a"])
 
@@ -112,14 +117,27 @@ def test_shared_amplitudes_with_unrelated_phases_are_an_excess():
 
 
 def test_scorecard_of_the_teacher_itself_is_perfect(spaces):
+    """Nothing is lost in alignment, and every deployment keeps all of what the teacher finds."""
     _, teacher, labels = spaces
     constant = (teacher.mean(axis=0) / np.linalg.norm(teacher.mean(axis=0))).astype("f4")
     unit = (teacher / np.linalg.norm(teacher, axis=1, keepdims=True)).astype("f4")
-    found = scorecard.score(unit, unit, labels, constant)
-    for name in ("cosine_mean", "cosine_p05", "skill", "spearman"):
+    both, rows = Embedded(unit, unit), np.arange(60)
+    task = SearchTask(
+        draft=both,
+        teacher=both,
+        relevant=Relevance.by_label(labels, labels),
+        own=rows,
+        mates=Relevance.by_label(rows, rows),
+        held_out=rows,
+        groups=np.array(labels),
+    )
+    found = scorecard.score(task, both, scorecard.search_task(task, both), constant)
+    kept = [f"{name}_{metric}" for name in DEPLOYMENTS for metric in ("retention_ndcg_at_10", "mate_recall_at_1")]
+    for name in ("cosine_mean", "cosine_p05", "skill", "spearman", *kept):
         assert found.metrics[name] == pytest.approx(1, abs=1e-6)
     assert 0 < found.metrics["recall_at_1"] <= found.metrics["recall_at_5"] <= found.metrics["recall_at_10"] <= 1
-    assert set(found.by_label) == {"cosine_mean", "recall_at_1", "mrr"}
+    by_use = {f"{name}_{metric}" for name in DEPLOYMENTS for metric in ("ndcg_at_10", "retention_ndcg_at_10")}
+    assert set(found.by_label) == {"cosine_mean", "recall_at_1", "mrr"} | by_use
     for name, values in found.by_label.items():
         assert len(values) == len(set(labels))
         assert values.mean() == pytest.approx(found.metrics[name], abs=1e-6)
@@ -142,9 +160,34 @@ def test_values_by_label_have_the_mean_of_the_items_and_the_spread_of_a_ratio_es
     assert stated == pytest.approx(np.std([values.mean() for values, _ in draws]), rel=0.15)
 
 
+def test_retention_by_label_has_the_spread_of_a_ratio_of_means():
+    """Its standard error is near the spread of retention over many draws of labels of unequal size."""
+    generator = np.random.default_rng(1)
+    task, found = SimpleNamespace(), []
+    for _ in range(400):
+        sizes = generator.integers(2, 12, 60)
+        task.groups = np.repeat([f"label{i:02d}" for i in range(60)], sizes)
+        ceiling = np.repeat(generator.uniform(0.3, 0.9, 60), sizes)
+        mapped = ceiling * np.repeat(generator.uniform(0.4, 1, 60), sizes) + generator.normal(0, 0.02, sizes.sum())
+        scored = scorecard.score_deployment("draft_only", task, search_of(mapped), search_of(ceiling))
+        found.append(scored.by_label["draft_only_retention_ndcg_at_10"])
+        retention = scored.metrics["draft_only_retention_ndcg_at_10"]
+        assert retention == pytest.approx(mapped.mean() / ceiling.mean())
+        assert found[-1].mean() == pytest.approx(retention, abs=1e-6)
+    stated = np.mean([values.std(ddof=1) / np.sqrt(60) for values in found])
+    assert stated == pytest.approx(np.std([values.mean() for values in found]), rel=0.15)
+
+
+def search_of(ndcg):
+    """A search that has given this nDCG; the rest of it is of no matter here."""
+    none = np.full(len(ndcg), np.nan)
+    return Search({1: none}, none, none, ndcg, none, none, none, none, np.ones(3))
+
+
 def test_items_without_a_value_are_left_out_by_label():
     values = label_values(np.array([1.0, np.nan, 3.0, np.nan]), ["a", "a", "b", "c"])
     assert values.tolist() == [1.0, 3.0]
+    assert label_values(np.full(3, np.nan), ["a", "a", "b"]).tolist() == []
 
 
 def test_a_measurement_keeps_one_float32_value_a_label_of_each_metric():

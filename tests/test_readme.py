@@ -219,11 +219,11 @@ def test_the_documented_metric_is_measured_and_named(tmp_path):
     assert applied.returncode == 0, applied.stderr
     script = (
         "import numpy as np\n"
-        "from embalign.evaluation.scorecard import score\n"
+        "from embalign.evaluation.scorecard import score_alignment\n"
         "from embalign.verdicts.metrics import METRICS\n"
         "vectors = np.eye(8, dtype=np.float32)[[0, 1, 2, 3, 0, 1, 2, 3]]\n"
         "mapped = np.roll(vectors, 1, axis=0); mapped[:6] = vectors[:6]\n"
-        "found = score(mapped, vectors, [str(i % 4) for i in range(8)], vectors.mean(axis=0))\n"
+        "found = score_alignment(mapped, vectors, [str(i % 4) for i in range(8)], vectors.mean(axis=0))\n"
         "print(found.metrics['cosine_above_090'], METRICS['cosine_above_090'].label)\n"
     )
     done = subprocess.run([sys.executable, "-c", script], cwd=tmp_path, capture_output=True, text=True, check=False)

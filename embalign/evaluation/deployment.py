@@ -99,7 +99,9 @@ class SearchTask:
 def task_of(pair: Pair) -> SearchTask:
     """Return what a pair's maps are searched with: held-out items ask, and the whole corpus is the index."""
     test = pair.holdout.test
-    texts = np.array([item.text for item in pair.items])
+    # Numbers for texts: an array of strings is as wide as the longest document.
+    numbers: dict[str, int] = {}
+    texts = np.array([numbers.setdefault(item.text, len(numbers)) for item in pair.items])
     return SearchTask(
         draft=Embedded(pair.draft[test], pair.draft),
         teacher=Embedded(pair.teacher[test], pair.teacher),

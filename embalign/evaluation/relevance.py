@@ -28,15 +28,24 @@ class Relevance:
         """Number of queries."""
         return len(self.starts)
 
+    @property
+    def most(self) -> int:
+        """Number of relevant rows of the query that has the most."""
+        return int((self.stops - self.starts).max(initial=0))
+
     @classmethod
     def by_label(cls, queries: Labels, index: Labels) -> Self:
         """Return the relevance of index rows that have the query's label; both are labels in the order of the rows.
+
+        Raises ValueError if labels of queries and index are of different types, numbers and strings say.
 
         >>> found = Relevance.by_label(["a", "c"], ["b", "a", "a"])
         >>> [found.rows[start:stop].tolist() for start, stop in zip(found.starts, found.stops)]
         [[1, 2], []]
         """
         asked, held = np.asarray(queries), np.asarray(index)
+        if asked.dtype.kind != held.dtype.kind and len(asked) and len(held):
+            raise ValueError(f"labels of queries and index must be of one type, found {asked[0]!r} and {held[0]!r}")
         order = np.argsort(held, kind="stable")
         return cls(
             order,
@@ -48,14 +57,29 @@ class Relevance:
     def of_judgements(cls, queries: Rows, rows: Rows, gains: NDArray[np.float64] | None = None, *, count: int) -> Self:
         """Return the relevance of judged pairs (P,), a query's row and an index row each, for `count` queries.
 
-        Pairs without a positive gain are left out: not relevant, as one that was never judged.
+        Pairs without a positive gain are left out: not relevant, as one that was never judged. Raises ValueError for
+        unequal counts, queries that are not among `count`, gains that are not finite and pairs that are judged twice.
         """
+        queries, rows = np.asarray(queries, np.int64), np.asarray(rows, np.int64)
+        gains = None if gains is None else np.asarray(gains, np.float64)
+        if len({len(queries), len(rows), len(rows if gains is None else gains)}) > 1:
+            raise ValueError(
+                f"a judgement has a query, a row and a gain, found {len(queries)} queries, {len(rows)} rows"
+            )
+        if len(queries) and not 0 <= queries.min() <= queries.max() < count:
+            raise ValueError(f"judged queries must be in 0, ..., {count - 1}, found {queries.min()} to {queries.max()}")
         if gains is not None:
+            if not np.isfinite(gains).all():
+                raise ValueError("gains hold NaN or infinite values")
             kept = gains > 0
             queries, rows, gains = queries[kept], rows[kept], gains[kept]
-        order = np.argsort(queries, kind="stable")
-        edges = np.searchsorted(queries[order], np.arange(count + 1))
-        return cls(rows[order], edges[:-1], edges[1:], None if gains is None else gains[order])
+        order = np.lexsort((rows, queries))
+        queries, rows = queries[order], rows[order]
+        twice = np.flatnonzero((np.diff(queries) == 0) & (np.diff(rows) == 0))
+        if len(twice):
+            raise ValueError(f"query {queries[twice[0]]} and row {rows[twice[0]]} are judged twice")
+        edges = np.searchsorted(queries, np.arange(count + 1))
+        return cls(rows, edges[:-1], edges[1:], None if gains is None else gains[order])
 
     def within(self, kept: Rows, size: int) -> Self:
         """Return the relevance in an index that holds only the rows `kept` of one of `size` rows, in that order."""

@@ -17,15 +17,11 @@ from torch import Tensor
 
 from embalign.alignment.gemm import use_fast_gemm
 from embalign.evaluation.relevance import Labels, Relevance, Rows
+from embalign.evaluation.ties import DEPTH, DISCOUNTS, Embeddings, Values, first_relevant, gain_at_depth
 
 BLOCK = 2**24  # similarities that are held at once
-DEPTH = 10  # of nDCG, and of the lists that hubs are counted in
+PADDED = 10  # similarities that take the memory of one padded relevant row
 KS = (1, 5, 10)
-DISCOUNTS = 1 / np.log2(np.arange(2, DEPTH + 2))
-CUMULATED = np.append(0.0, np.cumsum(DISCOUNTS))
-
-Values = NDArray[np.float64]
-Embeddings = NDArray[np.floating]
 
 
 @dataclass(frozen=True)
@@ -134,14 +130,17 @@ def search(
 
     `own` (Q,) names the index row that is the query itself, -1 for none: it is left out, except where `mates`, the
     rows that stand for the same text, are looked for. float64 is kept, everything else is computed in float32. Raises
-    ValueError for other shapes, values that are not finite, and cut-offs below 1.
+    ValueError for other shapes, values that are not finite, rows that the index does not have, and cut-offs below 1.
     """
-    left, right = _checked(queries, index, relevant, ks)
+    left, right = _checked(queries, index, ks)
+    _check_rows(relevant, own, mates, left.shape[0], right.shape[0])
     use_fast_gemm()
     parts = []
     returned = np.zeros(len(right))
     unit_index = _unit(right)
-    for rows in _blocks(len(left), len(right)):
+    for rows in _blocks(
+        len(left), len(right) + PADDED * max(each.most for each in (relevant, mates) if each is not None)
+    ):
         similarity = _unit(left[rows]) @ unit_index.T
         mate = _first_is_mate(similarity, mates, rows)
         if own is not None:
@@ -155,14 +154,10 @@ def search(
     return Search(by_k, reciprocal, rank, ndcg, mate, nearest, top1, margin, returned)
 
 
-def _checked(
-    queries: Embeddings, index: Embeddings, relevant: Relevance, ks: Sequence[int]
-) -> tuple[Embeddings, Embeddings]:
+def _checked(queries: Embeddings, index: Embeddings, ks: Sequence[int]) -> tuple[Embeddings, Embeddings]:
     left, right = np.asarray(queries), np.asarray(index)
     if left.ndim != 2 or right.ndim != 2 or left.shape[1] != right.shape[1] or not len(left) or not len(right):
         raise ValueError(f"queries of shape {left.shape} cannot search an index of shape {right.shape}")
-    if len(relevant) != len(left):
-        raise ValueError(f"{len(left)} queries need relevant rows for each, found them for {len(relevant)}")
     if not (np.isfinite(left).all() and np.isfinite(right).all()):
         raise ValueError("embeddings hold NaN or infinite values")
     if any(k < 1 for k in ks):
@@ -171,14 +166,29 @@ def _checked(
     return left.astype(dtype, copy=False), right.astype(dtype, copy=False)
 
 
+def _check_rows(relevant: Relevance, own: Rows | None, mates: Relevance | None, queries: int, index: int) -> None:
+    for name, each in (("relevant rows", relevant), ("mates", mates)):
+        if each is not None and len(each) != queries:
+            raise ValueError(f"{queries} queries need {name} for each, found them for {len(each)}")
+        if each is not None and len(each.rows) and not 0 <= each.rows.min() <= each.rows.max() < index:
+            raise ValueError(f"{name} {each.rows.min()} to {each.rows.max()} are not in an index of {index} rows")
+    if own is not None and len(own) != queries:
+        raise ValueError(f"{queries} queries need an own row each, -1 for none, found {len(own)}")
+    if own is not None and own.max() >= index:
+        raise ValueError(f"own row {own.max()} is not in an index of {index} rows")
+
+
 def _unit(vectors: Embeddings) -> Tensor:
-    x = torch.from_numpy(np.ascontiguousarray(vectors))
-    lengths: Tensor = torch.linalg.vector_norm(x, dim=1, keepdim=True).clamp_min(torch.finfo(x.dtype).tiny)
-    return x / lengths
+    x: Tensor = torch.from_numpy(np.ascontiguousarray(vectors))
+    tiny = torch.finfo(x.dtype).tiny
+    # The squares of very long or short vectors would leave float32's range.
+    x = x / torch.linalg.vector_norm(x, ord=torch.inf, dim=1, keepdim=True).clamp_min(tiny)
+    x /= torch.linalg.vector_norm(x, dim=1, keepdim=True).clamp_min(tiny)
+    return x
 
 
-def _blocks(queries: int, index: int) -> Iterator[slice]:
-    size = max(1, BLOCK // index)
+def _blocks(queries: int, width: int) -> Iterator[slice]:
+    size = max(1, BLOCK // width)
     for start, stop in itertools.pairwise([*range(0, queries, size), queries]):
         yield slice(start, stop)
 
@@ -215,94 +225,23 @@ def _search_block(
         there = there & (places != own[rows][:, None])
     scores = similarity.numpy()
     of_relevant = np.where(there, np.take_along_axis(scores, places, axis=1), -np.inf)
-    asked = there.any(axis=1)
+    asked: NDArray[np.bool_] = np.asarray(there.any(axis=1))
 
     best = torch.from_numpy(of_relevant.max(axis=1, initial=-np.inf).astype(scores.dtype))
     least = best - _tie(similarity)
     above = _count(similarity, best + _tie(similarity), above=True)
     tied_relevant = (of_relevant >= least.numpy()[:, None]).sum(axis=1)
     tied_others = _count(similarity, least, above=False) - above - tied_relevant
-    hits, reciprocal = _first_relevant(above, tied_others, tied_relevant, ks)
+    hits, reciprocal = first_relevant(above, tied_others, tied_relevant, ks)
     rank = above + 1 + tied_others / (tied_relevant + 1)
 
     top, first = (part.numpy() for part in torch.topk(similarity, min(DEPTH + 1, similarity.shape[1]), dim=1))
-    dcg = _gain_at_depth(scores, top, first, of_relevant, np.where(there, gains, 0.0), _tie(similarity), returned)
+    dcg = gain_at_depth(scores, top, first, of_relevant, np.where(there, gains, 0.0), _tie(similarity), returned)
     best_gains = -np.sort(-np.where(there, gains, 0.0), axis=1)[:, :DEPTH]
-    with np.errstate(invalid="ignore"):
-        ndcg = dcg / (best_gains @ DISCOUNTS[: best_gains.shape[1]])
     second = top[:, 1] if top.shape[1] > 1 else np.full(len(top), -np.inf)
-    margin = np.where(top[:, 0] - second > _tie(similarity), top[:, 0].astype(np.float64) - second, 0.0)
-    values = (np.where(asked, value, np.nan) for value in (reciprocal, rank, ndcg))
-    return (np.where(asked[:, None], hits, np.nan), *values, first[:, 0], top[:, 0].astype(np.float64), margin)
-
-
-def _first_relevant(
-    above: NDArray[np.int64], others: NDArray[np.int64], relevant: NDArray[np.int64], ks: Sequence[int]
-) -> tuple[Values, Values]:
-    """Probability of a relevant row in the first k, and expected reciprocal rank of the first.
-
-    `above` rows precede a group in random order, of `relevant` relevant rows and `others` that are not. None of the
-    group's first j is relevant with probability prod (others - i) / (others + relevant - i), i = 0, ..., j - 1.
-    """
-    hits = (above[:, None] < np.array(ks)).astype(np.float64)
-    reciprocal = 1 / (above + 1.0)
-    for q in np.flatnonzero((others > 0) & (relevant > 0)):
-        left = others[q] - np.arange(others[q] + 1)
-        none = np.append(1.0, np.cumprod(left / (left + relevant[q])))
-        reciprocal[q] = (-np.diff(none) / (above[q] + 1 + np.arange(len(left)))).sum()
-        hits[q] = [1 - none[np.clip(k - above[q], 0, len(left))] for k in ks]
-    return hits, reciprocal
-
-
-def _gain_at_depth(
-    scores: Embeddings,
-    top: Embeddings,
-    first: Rows,
-    of_relevant: Embeddings,
-    gains: Values,
-    tie: float,
-    returned: Values,
-) -> Values:
-    """Expected discounted gain of each query's first ten; adds to `returned` how often a row is among them."""
-    depth = min(DEPTH, top.shape[1])
-    cut = top[:, depth - 1]
-    crossing = (cut - top[:, -1] <= tie) if top.shape[1] > depth else np.zeros(len(top), bool)
-    crossing |= np.isneginf(cut)
-    whole = ~crossing
-    returned += np.bincount(first[whole, :depth].ravel(), minlength=len(returned))
-
-    # Only the ten best relevant rows can be among the first ten, unless a tie reaches past them.
-    width = of_relevant.shape[1]
-    chosen = np.argpartition(-of_relevant, min(DEPTH, width) - 1, axis=1)[:, :DEPTH] if width > DEPTH else None
-    mine = of_relevant if chosen is None else np.take_along_axis(of_relevant, chosen, axis=1)
-    gain = gains if chosen is None else np.take_along_axis(gains, chosen, axis=1)
-    listed = top[:, None, :depth]
-    before = (listed > mine[:, :, None] + tie).sum(axis=2)
-    reached = (listed >= mine[:, :, None] - tie).sum(axis=2)
-    dcg = (gain * _mean_discount(before, reached)).sum(axis=1)
-    for q in np.flatnonzero(crossing):
-        dcg[q] = _gain_of_ties(scores[q], cut[q] - tie, of_relevant[q], gains[q], tie, returned)
-    return np.asarray(dcg)
-
-
-def _gain_of_ties(
-    scores: Embeddings, least: float, of_relevant: Embeddings, gains: Values, tie: float, returned: Values
-) -> float:
-    """The same for one query whose tenth place is tied."""
-    rows = np.flatnonzero(np.isfinite(scores) & (scores >= least))
-    ordered = np.sort(scores[rows])
-
-    def places(values: Embeddings) -> tuple[Rows, Rows]:
-        above = len(ordered) - np.searchsorted(ordered, values + tie, side="right")
-        return above, len(ordered) - np.searchsorted(ordered, values - tie, side="left")
-
-    before, reached = places(scores[rows])
-    returned[rows] += np.clip((DEPTH - before) / np.maximum(reached - before, 1), 0, 1)
-    here = of_relevant >= least
-    return float((gains[here] * _mean_discount(*places(of_relevant[here]))).sum())
-
-
-def _mean_discount(before: Rows, reached: Rows) -> Values:
-    """Mean discount of the places before + 1, ..., reached, those past the tenth counting 0; 0 for no place."""
-    total = CUMULATED[np.minimum(reached, DEPTH)] - CUMULATED[np.minimum(before, DEPTH)]
-    return np.asarray(total / np.maximum(reached - before, 1))
+    with np.errstate(invalid="ignore"):  # no relevant row; nothing left to find
+        ndcg = dcg / (best_gains @ DISCOUNTS[: best_gains.shape[1]])
+        margin = np.where(top[:, 0] - second > _tie(similarity), top[:, 0].astype(np.float64) - second, 0.0)
+    reciprocal, rank, ndcg = (np.where(asked, value, np.nan) for value in (reciprocal, rank, ndcg))
+    hits = np.where(asked[:, None], hits, np.nan)
+    return hits, reciprocal, rank, ndcg, first[:, 0], top[:, 0].astype(np.float64), margin

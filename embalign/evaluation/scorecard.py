@@ -69,12 +69,16 @@ def score_search(task: SearchTask, vectors: Embedded, ceiling: Search) -> Measur
 
 
 def score_deployment(name: str, task: SearchTask, found: Search, ceiling: Search) -> Measurement:
-    """Return the columns `<deployment>_<metric>` of what a deployment's queries found."""
+    """Return the columns `<deployment>_<metric>` of what a deployment's queries found.
+
+    Retention is NaN where the teacher itself finds nothing.
+    """
     ndcg, of_teacher = (label_values(each.ndcg, task.groups) for each in (found, ceiling))
-    retention = ndcg.mean() / of_teacher.mean()
-    metrics = {**metrics_of(found), "retention_ndcg_at_10": float(retention)}
+    best = _mean(ceiling.ndcg)
+    retention = _mean(found.ndcg) / best if best > 0 else float("nan")
+    metrics = {**metrics_of(found), "retention_ndcg_at_10": retention}
     # The mean of a ratio of means over label groups, linearised as in `label_values`.
-    of_retention = retention + (ndcg - retention * of_teacher) / of_teacher.mean()
+    of_retention = retention + (ndcg - retention * of_teacher) / (best or 1.0)
     values = {"ndcg_at_10": ndcg, "retention_ndcg_at_10": of_retention}
     return Measurement(
         {f"{name}_{metric}": value for metric, value in metrics.items()},
@@ -102,11 +106,14 @@ def search_task(task: SearchTask, vectors: Embedded) -> Search:
 def label_values(values: NDArray[np.float64], labels: Labels) -> NDArray[np.float64]:
     """Return one value a label (G,), labels sorted, whose mean is the mean of `values` (n,) over items.
 
-    The test set is drawn as whole label groups, so groups, not items, are what varies. NaN items are left out. The
-    spread over labels is what their choice adds to the mean: a label of n_g items with mean m_g gives
-    m + (n_g / mean n_g) (m_g - m), the linearised ratio estimator (Cochran, *Sampling Techniques*, 1977, 9A.1).
+    The test set is drawn as whole label groups, so groups, not items, are what varies. NaN items are left out, and so
+    are labels that have no other. The spread over labels is what their choice adds to the mean: a label of n_g items
+    with mean m_g gives m + (n_g / mean n_g) (m_g - m), the linearised ratio estimator (Cochran, *Sampling Techniques*,
+    1977, 9A.1).
     """
     kept = ~np.isnan(values)
+    if not kept.any():
+        return np.empty(0)
     _, group = np.unique(np.asarray(labels)[kept], return_inverse=True)
     sizes = np.bincount(group)
     mean = values[kept].mean()
