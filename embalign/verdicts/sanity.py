@@ -57,14 +57,12 @@ def _of_vectors(levels: pd.DataFrame) -> Iterator[Suspicion]:
         f"at random by {100 * draft['neighbour_overlap_unrelated']:.2g} %"
     )
     remedy = "Embed both sides from the same corpus in the same order."
-    if slipped := int(draft["rows_slipped"]):
-        words = (
-            f"the rows of draft and teacher seem to be shifted by {abs(slipped)} against each other in a part of the"
-        )
-        yield Suspicion("rows", f"{words} corpus: shifted back, they agree better. {remedy}", fatal=True)
-    elif draft["neighbour_overlap_z"] < UNRELATED:
+    if draft["neighbour_overlap_z"] < UNRELATED:
         words = f"the rows of draft and teacher do not seem to belong to the same texts: {overlap}"
         yield Suspicion("rows", f"{words}. {remedy}", fatal=True)
+    elif slipped := int(draft["rows_slipped"]):
+        words = f"the rows of draft and teacher seem to be shifted by {abs(slipped)} against each other in a part of the"
+        yield Suspicion("rows", f"{words} corpus: shifted back, they agree better. {remedy}", fatal=True)
     elif draft["neighbour_overlap_part_z"] < PART_UNRELATED:
         words = "in a part of the corpus the rows of draft and teacher do not seem to belong to the same texts: there, "
         yield Suspicion(
