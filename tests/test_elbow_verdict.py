@@ -1,5 +1,7 @@
 """The elbow verdict on curves whose truth is known; `benchmark/calibration/elbow.py` is its long form."""
 
+import dataclasses
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -211,6 +213,76 @@ def test_items_widen_what_seeds_alone_make_narrow():
     assert over_items.loss[0.5].mean == pytest.approx(over_seeds.loss[0.5].mean)
     assert over_items.loss[0.5].standard_error > 10 * over_seeds.loss[0.5].standard_error
     assert over_items.seeds_needed is None
+
+
+RISING = [0.2, 0.5, 0.7, 0.8, 0.85, 0.9]
+
+
+@pytest.mark.parametrize(
+    "origin",
+    [0.95, dict.fromkeys(range(5), 0.95), pd.DataFrame({"seed": range(5), "value": 0.95})],
+    ids=["number", "by seed", "frame"],
+)
+def test_a_curve_that_ends_below_its_origin_has_no_gain_and_nothing_is_recommended(origin):
+    verdict = judge_elbow(curve(RISING), margin=0.01, origin=origin)
+    assert (verdict.kind, verdict.elbow, verdict.recommended_ratio) == ("no_gain", None, None)
+    assert verdict.recommended_interval is None
+    assert not verdict.saturated
+    assert verdict.gain.mean == pytest.approx(-0.05, abs=0.03)
+
+
+def test_a_shown_gain_changes_nothing_else():
+    data = curve(RISING)
+    with_origin, without = judge_elbow(data, margin=0.01, origin=0.1), judge_elbow(data, margin=0.01)
+    assert with_origin.gain.mean == pytest.approx(0.8, abs=0.03)
+    assert dataclasses.replace(with_origin, gain=None) == without
+
+
+def test_lower_is_better_turns_the_gain_round():
+    data = curve([0.9, 0.6, 0.4, 0.3, 0.25, 0.2])
+    assert judge_elbow(data, margin=0.01, higher_is_better=False, origin=0.1).kind == "no_gain"
+    assert judge_elbow(data, margin=0.01, higher_is_better=False, origin=1.0).gain.mean > 0.7
+
+
+def test_the_gain_is_paired_by_seed_and_item():
+    """Values that differ much between seeds and items, and lie 0.05 above their own origin everywhere."""
+    rng = np.random.default_rng(0)
+    start = {(seed, item): rng.normal(0, 1) for seed in range(5) for item in range(20)}
+    rows = [
+        {"ratio": ratio, "seed": seed, "item": item, "value": value + 0.05 + rng.normal(0, 0.001)}
+        for ratio in SIX_RATIOS
+        for (seed, item), value in start.items()
+    ]
+    origin = pd.DataFrame([{"seed": seed, "item": item, "value": value} for (seed, item), value in start.items()])
+    paired = judge_elbow(pd.DataFrame(rows), margin=0.01, origin=origin)
+    alone = judge_elbow(pd.DataFrame(rows), margin=0.01, origin=origin["value"].mean())
+    assert paired.gain.lower_bound() > 0
+    assert (paired.kind, alone.kind) == ("flat", "no_gain")
+
+
+@pytest.mark.parametrize("seeds", [3, 5])
+def test_a_gain_that_is_none_is_shown_in_at_most_the_tests_share_of_runs(seeds):
+    rng = np.random.default_rng(seeds)
+    runs = 400
+    shown = 0
+    for _ in range(runs):
+        data = curve([0.5] * 6, noise=0.05, seeds=seeds, rng=rng.integers(2**32))
+        origin = {seed: 0.5 + rng.normal(0, 0.05) for seed in range(seeds)}
+        shown += judge_elbow(data, margin=0.01, origin=origin).kind != "no_gain"
+    assert shown <= at_most(0.05, runs)
+
+
+@pytest.mark.parametrize(
+    ("origin", "message"),
+    [
+        ({0: 0.1}, "no finite value for seed 1"),
+        (float("nan"), "no finite value for seed 0"),
+        (pd.DataFrame({"seed": range(5)}), "the origin lacks column"),
+    ],
+)
+def test_an_unusable_origin_is_refused(origin, message):
+    with pytest.raises(ValueError, match=message):
+        judge_elbow(curve(RISING), margin=0.01, origin=origin)
 
 
 @pytest.mark.parametrize(

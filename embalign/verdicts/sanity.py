@@ -61,7 +61,9 @@ def _of_vectors(levels: pd.DataFrame) -> Iterator[Suspicion]:
         words = f"the rows of draft and teacher do not seem to belong to the same texts: {overlap}"
         yield Suspicion("rows", f"{words}. {remedy}", fatal=True)
     elif slipped := int(draft["rows_slipped"]):
-        words = f"the rows of draft and teacher seem to be shifted by {abs(slipped)} against each other in a part of the"
+        words = (
+            f"the rows of draft and teacher seem to be shifted by {abs(slipped)} against each other in a part of the"
+        )
         yield Suspicion("rows", f"{words} corpus: shifted back, they agree better. {remedy}", fatal=True)
     elif draft["neighbour_overlap_part_z"] < PART_UNRELATED:
         words = "in a part of the corpus the rows of draft and teacher do not seem to belong to the same texts: there, "
