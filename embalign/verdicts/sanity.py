@@ -5,14 +5,12 @@ and curves give verdicts. The limits are wide: data that mean something are far 
 """
 
 import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-
-import pandas as pd
 
 from embalign.evaluation.results import Results
 from embalign.verdicts.metrics import ALIGNMENT, PRIMARY
-from embalign.verdicts.use import CHANCE, NO_MAP, TEACHER, compare
+from embalign.verdicts.use import CHANCE, CONSTANT, NO_MAP, TEACHER, compare, level
 
 UNRELATED = 3.0  # standard deviations above pairings at random; the shipped pairs are at 17 and 60
 PART_UNRELATED = 1.0  # the same for an eighth of the corpus; the shipped pairs are at 7 and 46
@@ -30,22 +28,23 @@ class Suspicion:
     fatal: bool = False
 
 
-def suspect(whole: Results, references: Results) -> list[Suspicion]:
-    """Return what is suspicious about a pair; `whole` are the maps fitted on all data, one cell a seed."""
-    levels = references.frame.groupby("reference").mean(numeric_only=True)
-    levels = levels.reindex(columns=[*levels.columns, *({PRIMARY, ALIGNMENT} - set(levels.columns))])
-    found = [*_of_vectors(levels)]
+def suspect(whole: Results, references: Mapping[str, Results]) -> list[Suspicion]:
+    """Return what is suspicious about a pair.
+
+    `whole` are the maps fitted on all data, one cell a seed, and `references` the cells of what they are held against.
+    """
+    found = [*_of_vectors(references)]
     if not any(each.fatal for each in found):
         found += _of_labels(references)
     if not any(each.fatal for each in found):
-        found += [*_of_levels(levels), *_of_maps(whole, levels)]
+        found += [*_of_levels(references), *_of_maps(whole, references)]
     return found
 
 
-def _of_vectors(levels: pd.DataFrame) -> Iterator[Suspicion]:
-    if NO_MAP not in levels.index or "neighbour_overlap_z" not in levels:
+def _of_vectors(references: Mapping[str, Results]) -> Iterator[Suspicion]:
+    if math.isnan(level(references.get(NO_MAP), "neighbour_overlap_z")):
         return
-    draft = levels.loc[NO_MAP]
+    draft = references[NO_MAP].frame.mean(numeric_only=True)
     for side in ("draft", "teacher"):
         distinct = draft[f"distinct_{side}"]
         if distinct < REPEATED:
@@ -72,11 +71,11 @@ def _of_vectors(levels: pd.DataFrame) -> Iterator[Suspicion]:
         )
 
 
-def _of_labels(references: Results) -> Iterator[Suspicion]:
+def _of_labels(references: Mapping[str, Results]) -> Iterator[Suspicion]:
     for name, who in ((TEACHER, "teacher"), (NO_MAP, "raw draft")):
         try:
-            above = compare(references.where(reference=name), references.where(reference=CHANCE), PRIMARY)
-        except ValueError:
+            above = compare(references[name], references[CHANCE], PRIMARY)
+        except (ValueError, KeyError):
             continue
         if above.lower_bound() <= 0:
             words = f"the {who}'s own search is not shown to be better than chance"
@@ -84,22 +83,22 @@ def _of_labels(references: Results) -> Iterator[Suspicion]:
             return
 
 
-def _of_levels(levels: pd.DataFrame) -> Iterator[Suspicion]:
-    draft, teacher = (levels[PRIMARY].get(name, math.nan) for name in (NO_MAP, TEACHER))
+def _of_levels(references: Mapping[str, Results]) -> Iterator[Suspicion]:
+    draft, teacher = (level(references.get(name), PRIMARY) for name in (NO_MAP, TEACHER))
     if teacher >= CEILING:
         words = f"the teacher's own nDCG@10 is {teacher:.3f}: this task is too easy to tell maps apart"
         yield Suspicion("ceiling", f"{words}; use a larger index or finer labels.")
     elif draft >= CEILING * teacher:
         words = f"the raw draft finds what the teacher finds (nDCG@10 {draft:.3f} and {teacher:.3f})"
         yield Suspicion("ceiling", f"{words}: no map can bring more than the raw draft's own search.")
-    groups = levels.get("effective_groups", pd.Series(dtype=float)).get(NO_MAP, math.nan)
+    groups = level(references.get(NO_MAP), "effective_groups")
     if groups < FEWEST_GROUPS:
         words = f"the held-out queries are of {groups:.1f} label groups (effective number; fewest: {FEWEST_GROUPS})"
         yield Suspicion("groups", f"{words}: intervals do not cover other topics; use more labels.")
 
 
-def _of_maps(whole: Results, levels: pd.DataFrame) -> Iterator[Suspicion]:
-    constant = levels[ALIGNMENT].get("mean_vector", math.nan)
-    if not whole.frame.empty and (cosine := whole.frame[ALIGNMENT].mean()) <= constant:
+def _of_maps(whole: Results, references: Mapping[str, Results]) -> Iterator[Suspicion]:
+    constant = level(references.get(CONSTANT), ALIGNMENT)
+    if (cosine := level(whole, ALIGNMENT)) <= constant:
         words = f"the map's mean cosine, {cosine:.4f}, is no higher than that of one constant vector, {constant:.4f}"
         yield Suspicion("constant map", f"{words}: the map has learned nothing of single items.")

@@ -4,6 +4,8 @@ The raw draft needs no map: its queries search its own index. Where it finds as 
 to search the teacher's vectors.
 """
 
+import math
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Literal
 
@@ -16,7 +18,8 @@ from embalign.verdicts.replicates import from_array, replicates
 from embalign.verdicts.statistics import StudentT
 
 Answer = Literal["better", "worse", "not shown"]
-NO_MAP, UNTRAINED, TEACHER, CHANCE = "draft", "untrained", "teacher", "chance"
+# What maps are held against: the names of the cells.
+NO_MAP, UNTRAINED, TEACHER, CHANCE, CONSTANT = "draft", "untrained", "teacher", "chance", "mean_vector"
 
 
 @dataclass(frozen=True)
@@ -44,28 +47,46 @@ class Use:
         return "worse" if self.difference.upper_bound() < 0 else "not shown"
 
 
-def judge_use(mapped: Results, references: Results, deployment: str) -> Use:
-    """Return what the maps of all data (one cell a seed) bring in a deployment.
+def judge_use(mapped: Results, references: Mapping[str, Results], deployment: str) -> Use:
+    """Return what a map, given as its cells (one a seed), brings in a deployment.
 
-    `references` holds the cells of the raw draft, the untrained map, the teacher and chance. Raises ValueError for
-    fewer than two seeds, and for a reference or a value that is missing.
+    `references` holds the cells of the raw draft, the untrained map, the teacher and chance by name. Raises ValueError
+    for fewer than two seeds, and for a reference or a value that is missing.
     """
     metric = BY_DEPLOYMENT[deployment]
-    levels = references.frame.reindex(columns=["reference", metric]).groupby("reference")[metric].mean()
-    if missing := {NO_MAP, UNTRAINED, TEACHER, CHANCE} - set(levels.dropna().index):
-        raise ValueError(f"the reference {min(missing)} was not measured")
-    difference = compare(mapped, references.where(reference=NO_MAP), metric)
+    levels = {name: level(references.get(name), metric) for name in (NO_MAP, UNTRAINED, TEACHER, CHANCE)}
+    if missing := [name for name, value in levels.items() if math.isnan(value)]:
+        raise ValueError(f"the reference {missing[0]} was not measured")
+    difference = compare(mapped, references[NO_MAP], metric)
     kept = mapped.values_by_label(f"{deployment}_retention_ndcg_at_10").astype(np.float64)
     return Use(
         deployment,
         value=float(mapped.frame[metric].mean()),
-        no_map=float(levels[NO_MAP]),
-        untrained=float(levels[UNTRAINED]),
-        teacher=float(levels[TEACHER]),
-        chance=float(levels[CHANCE]),
+        no_map=levels[NO_MAP],
+        untrained=levels[UNTRAINED],
+        teacher=levels[TEACHER],
+        chance=levels[CHANCE],
         difference=difference,
         retention=from_array(kept[None], ["map"]).contrast([1.0]),
     )
+
+
+def judge_uses(mapped: Results, references: Mapping[str, Results]) -> tuple[dict[str, Use], dict[str, str]]:
+    """Return what a map brings by deployment, and the reasons for the deployments that cannot be judged."""
+    uses, unused = {}, {}
+    for deployment in BY_DEPLOYMENT:
+        try:
+            uses[deployment] = judge_use(mapped, references, deployment)
+        except ValueError as error:
+            unused[deployment] = str(error)
+    return uses, unused
+
+
+def level(cells: Results | None, name: str) -> float:
+    """Return the mean of a metric over cells, NaN where none has it."""
+    if cells is None or name not in cells.frame or cells.frame[name].isna().all():
+        return math.nan
+    return float(cells.frame[name].mean())
 
 
 def compare(mapped: Results, against: Results, metric: str) -> StudentT:

@@ -13,7 +13,7 @@ from embalign.verdicts.metrics import PRIMARY as PRIMARY_METRIC
 from embalign.verdicts.replicates import replicates
 from embalign.verdicts.sanity import Suspicion, suspect
 from embalign.verdicts.statistics import StudentT, holm
-from embalign.verdicts.use import Use, judge_use
+from embalign.verdicts.use import Use, judge_uses
 
 # The curve of the headline, and the metrics that are reported beside it.
 PRIMARY = {"policy": "random", "budget": "steps", "metric": PRIMARY_METRIC}
@@ -100,7 +100,8 @@ def judge(measured: Results, references: Results) -> Judgement:
     """Return what is said of a pair from the maps on every share and their references."""
     whole = measured.where(ratio=1, policy=PRIMARY["policy"])
     trained = whole.where(budget=PRIMARY["budget"])
-    suspicions = suspect(trained, references)
+    against = {str(name): references.where(reference=name) for name in references.frame["reference"].unique()}
+    suspicions = suspect(trained, against)
     if any(suspicion.fatal for suspicion in suspicions):
         keys = measured.frame.groupby(["policy", "budget"], sort=False).groups
         reason = "the data are suspicious"
@@ -108,19 +109,9 @@ def judge(measured: Results, references: Results) -> Judgement:
             Judged(policy, budget, metric, math.nan, None, reason) for policy, budget in keys for metric in JUDGED
         ]
         return Judgement(suspicions, {}, {}, {}, curves)
-    uses, unused = _uses(trained, references)
-    ridge, _ = _uses(whole.where(budget="closed_form"), references)
+    uses, unused = judge_uses(trained, against)
+    ridge, _ = judge_uses(whole.where(budget="closed_form"), against)
     return Judgement(suspicions, uses, ridge, unused, judge_curves(measured, references))
-
-
-def _uses(whole: Results, references: Results) -> tuple[dict[str, Use], dict[str, str]]:
-    uses, unused = {}, {}
-    for deployment in BY_DEPLOYMENT:
-        try:
-            uses[deployment] = judge_use(whole, references, deployment)
-        except ValueError as error:
-            unused[deployment] = str(error)
-    return uses, unused
 
 
 def judge_curves(measured: Results, references: Results) -> list[Judged]:
