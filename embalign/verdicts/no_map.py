@@ -7,11 +7,12 @@ loses if the upper bound lies below.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 import pandas as pd
 
 from embalign.evaluation.deployment import DEPLOYMENTS
+from embalign.verdicts.contrasts import over_draws
 from embalign.verdicts.metrics import BY_DEPLOYMENT
 from embalign.verdicts.replicates import replicates
 from embalign.verdicts.statistics import StudentT
@@ -34,6 +35,11 @@ class AgainstNoMap:
     difference: StudentT
 
     @property
+    def metric(self) -> str:
+        """The column that is compared."""
+        return BY_DEPLOYMENT[self.deployment]
+
+    @property
     def label(self) -> str:
         """The deployment's name in texts."""
         return DEPLOYMENTS[self.deployment].label
@@ -50,6 +56,19 @@ class AgainstNoMap:
             return "beats"
         return "loses" if self.difference.upper_bound(ALPHA) < 0 else "not settled"
 
+    def as_record(self) -> dict[str, Any]:
+        """Return the comparison as verdict.json has it."""
+        return {
+            "deployment": self.deployment,
+            "metric": self.metric,
+            "map": self.of_map,
+            "draft": self.of_draft,
+            "difference": self.difference.mean,
+            "interval": self.difference.interval(),
+            "lower_bound": self.lower_bound,
+            "kind": self.kind,
+        }
+
 
 def judge_no_map(of_map: Results, of_draft: Results) -> list[AgainstNoMap]:
     """Return the verdict on each deployment, given the cells of one map and of the raw draft, a cell a seed.
@@ -61,7 +80,7 @@ def judge_no_map(of_map: Results, of_draft: Results) -> list[AgainstNoMap]:
         sides = {"map": of_map, "draft": of_draft}
         if any(found.frame.empty or metric not in found.frame for found in sides.values()):
             continue
-        frame = pd.concat([found.long(metric).assign(side=side) for side, found in sides.items()])
+        frame = pd.concat([over_draws(found, metric).assign(side=side) for side, found in sides.items()])
         try:
             pair = replicates(frame, "side")
         except ValueError:

@@ -12,11 +12,17 @@ from matplotlib.ticker import MaxNLocator
 from embalign.alignment.setting import Setting
 from embalign.evaluation.results import Results
 from embalign.evaluation.spectrum import rayleigh_law
-from embalign.experiments.spectral.protocol import MARGINS
+from embalign.experiments.spectral.protocol import MARGINS, NAMES
 from embalign.experiments.style import ARMS, BLUE, ORANGE, SKY, draw_difference, draw_margin, figure_style, note, save
 from embalign.verdicts.contrasts import Contrast
-from embalign.verdicts.metrics import label
+from embalign.verdicts.metrics import ALIGNMENT, PRIMARY, RETRIEVAL, label
 
+# What each panel measures, and in which deployment.
+TITLES = {
+    PRIMARY: f"{label(PRIMARY)}\n(whole corpus)",
+    ALIGNMENT: "mean cosine\nto the teacher",
+    RETRIEVAL: f"{NAMES[RETRIEVAL]}\n(held-out items alone)",
+}
 OFF_SCALE = 6.0
 STEP = 0.17  # between the arms of one setting
 
@@ -40,9 +46,9 @@ def draw_differences(contrasts: list[Contrast], path: Path) -> None:
                 _difference(axis, found, row + place, limit)
             for row in range(1, len(settings)):
                 axis.axhline(row - 0.5, color="#E4E4E4", linewidth=0.8)
-            axis.xaxis.set_major_locator(MaxNLocator(5))
-            words = f"difference (shaded: within ±{margin:g}, equivalent)"
-            axis.set(title=f"{label(metric)}: arm minus baseline", xlabel=words, xlim=(-limit, limit))
+            axis.xaxis.set_major_locator(MaxNLocator(4))
+            words = f"arm minus baseline\n(shaded: ±{margin:g}, equivalent)"
+            axis.set(title=TITLES[metric], xlabel=words, xlim=(-limit, limit))
         axes[0].set_yticks(range(len(settings)), [Setting.named(*setting).label for setting in settings], fontsize=8)
         axes[0].set_ylim(len(settings) - 0.5, -0.5)
         handles = [Line2D([], [], linestyle="", label=arm.replace("_", " "), **ARMS[arm]) for arm in arms]
