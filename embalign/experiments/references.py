@@ -1,4 +1,4 @@
-"""What a map is held against, the same in experiments 1 and 2: constant vector, untrained map, raw draft, chance, teacher.
+"""What a map is held against in experiments 1 and 2: constant vector, untrained map, raw draft, chance, teacher.
 
 The raw draft is the use of no map at all, and the teacher the ceiling. Both search their own vectors, so each has one
 number for all deployments.
@@ -44,8 +44,10 @@ def score_reference(pair: Pair, name: str, seed: int) -> Measurement:
             return alignment | scorecard.score_search(task, task.teacher, ceiling)
         case "chance":
             rng = generator(seed, Stream.CHANCE)
-            noise = (rng.standard_normal((count, NOISE)) for count in (len(task.groups), task.index_size))
-            return scorecard.score_search(task, Embedded(*noise), ceiling)
+            queries, index = (
+                rng.standard_normal((count, NOISE)).astype(np.float32) for count in (len(task.groups), task.index_size)
+            )
+            return scorecard.score_search(task, Embedded(queries, index), ceiling)
         case other:
             raise ValueError(f"reference {other!r} is unknown; known are {', '.join(REFERENCES)}")
 

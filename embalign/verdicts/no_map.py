@@ -85,6 +85,7 @@ def judge_no_map(of_map: Results, of_draft: Results) -> list[AgainstNoMap]:
             pair = replicates(frame, "side")
         except ValueError:
             continue
-        means = (float(found.frame[metric].mean()) for found in (of_map, of_draft))
-        judged.append(AgainstNoMap(deployment, *means, pair.contrast(pair.difference("map", "draft"))))
+        map_mean, draft_mean = (float(found.frame[metric].mean()) for found in (of_map, of_draft))
+        difference = pair.contrast(pair.difference("map", "draft"))
+        judged.append(AgainstNoMap(deployment, map_mean, draft_mean, difference))
     return judged

@@ -51,7 +51,11 @@ def measure_index_size(pair: Pair, cell: Cell) -> Measurement:
     """
     weights, _ = fit_on_share(pair, Share("random", 1.0), cell.seed, cell.training)
     task, mapped = search_task_of(pair), map_task(pair, weights)
-    searched = {"": vectors_of(cell["deployment"], mapped, task.teacher), "no_map_": task.draft, "teacher_": task.teacher}
+    searched = {
+        "": vectors_of(cell["deployment"], mapped, task.teacher),
+        "no_map_": task.draft,
+        "teacher_": task.teacher,
+    }
     others = np.setdiff1d(np.arange(task.index_size), task.held_out)
     order = np.concatenate([task.held_out, generator(cell.seed, Stream.INDEX_ORDER).permutation(others)])
     rows = []
@@ -74,5 +78,5 @@ def index_sizes(smallest: int, largest: int) -> list[int]:
 
 
 def measure_reference(pair: Pair, cell: Cell) -> Measurement:
-    """Return the metrics of what a map is held against: see :func:`~embalign.experiments.references.score_reference`."""
+    """Return the metrics of what a map is held against: see :func:`embalign.experiments.references.score_reference`."""
     return score_reference(pair, cell["reference"], cell.seed)

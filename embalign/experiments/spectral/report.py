@@ -85,7 +85,7 @@ def write_report(results: Mapping[str, Results], about: Mapping[str, Any], folde
 
 
 def _answer(contrasts: Sequence[Contrast], controls: Controls, no_map: Sequence[AgainstNoMap]) -> dict[str, Any]:
-    """What the answer is made of: comparisons with the baseline at the memo's λ and by gradient ratio, causes, no map."""
+    """What the answer is made of: comparisons with the baseline at the memo's λ and by gradient ratio, and causes."""
     tested = [c for c in contrasts if (c.treatment, c.control) == (TREATMENT, BASELINE)]
     cause = {c: protocol.cause(contrasts, (c.convention, c.strength), c.metric) for c in tested}
     by = {c: Setting.named(c.convention, c.strength).by for c in tested}
