@@ -52,7 +52,7 @@ def draw_differences(contrasts: list[Contrast], path: Path) -> None:
                 axis.axhline(row - 0.5, color="#E4E4E4", linewidth=0.8)
             axis.xaxis.set_major_locator(MaxNLocator(4))
             words = f"arm minus baseline\n(shaded: ±{margin:g}, equivalent)"
-            axis.set(title=TITLES[metric], xlabel=words, xlim=(-limit, limit))
+            axis.set(title=TITLES.get(metric, NAMES[metric]), xlabel=words, xlim=(-limit, limit))
         axes[0].set_yticks(range(len(settings)), [Setting.named(*setting).label for setting in settings], fontsize=8)
         axes[0].set_ylim(len(settings) - 0.5, -0.5)
         handles = [Line2D([], [], linestyle="", label=arm.replace("_", " "), **ARMS[arm]) for arm in arms]
