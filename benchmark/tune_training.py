@@ -3,7 +3,8 @@
     python benchmark/tune_training.py [--pair NAME ...] [--seeds 2]
 
 A fifth of the training items, whole label groups, is set aside for validation; the test set is never read. Each line is
-one setting trained on the rest: validation mean cosine and Recall@1, as differences to ridge, mean over the seeds.
+one setting trained on the rest: validation mean cosine and Recall@1 (draft only: mapped vectors search each other), as
+differences to ridge, mean over the seeds.
 """
 
 from __future__ import annotations

@@ -16,9 +16,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pair_folders import write_pair
 
+from embalign.errors import BaselineError
 from embalign.regression.baseline import read_baseline
 from embalign.verdicts.metrics import METRICS as TABLE
-from embalign.verdicts.metrics import SMALLEST_EFFECTS
+from embalign.verdicts.metrics import PRIMARY, SMALLEST_EFFECTS
 from embalign.verdicts.regression import judge_regression
 
 METRICS = list(SMALLEST_EFFECTS)
@@ -133,6 +134,15 @@ def test_an_unchanged_run_passes_and_each_verdict_is_a_test_result(gated_checkou
     assert {f"regression[gated-{metric.replace('_', '-')}]" for metric in METRICS} <= cases
 
 
+def test_a_loss_as_a_query_adapter_fails_with_metric_size_limit_and_remedy(gated_checkout):
+    done = gated_checkout.run("--regression", "strict", shift={PRIMARY: -0.02})
+    assert done.returncode == pytest.ExitCode.TESTS_FAILED, done.stdout + done.stderr
+    assert "regression[gated-query-adapter-ndcg-at-10]" in done.stdout
+    told = rf"{PRIMARY}: regressed: -0\.02000 .*limit 0\.01; fix the regression; if.*--update-baseline"
+    assert re.search(told, done.stdout)
+    assert re.search(r"1 failed, \d+ passed", done.stdout)
+
+
 @pytest.mark.parametrize("more", [[], ["-n", "2"], ["--workers", "2"]], ids=["serial", "xdist", "workers"])
 def test_a_loss_fails_with_metric_size_and_remedy(gated_checkout, more):
     done = gated_checkout.run("--regression", "strict", *more, shift={"mrr": -0.02})
@@ -218,6 +228,42 @@ def test_what_cannot_be_compared_is_refused_before_anything_is_measured(gated_ch
     assert "not a baseline" in gated_checkout.run("--regression", "strict").stderr
     gated_checkout.baseline.unlink()
     assert "no baseline; create one with" in gated_checkout.run("--regression", "strict").stderr
+
+
+def rewritten(checkout, change):
+    """Change the values of each cell of the baseline."""
+    content = json.loads(checkout.baseline.read_text())
+    for metrics in content["values"].values():
+        change(metrics)
+    checkout.baseline.write_text(json.dumps(content))
+
+
+def test_a_baseline_from_before_a_metric_was_checked_is_refused_with_the_remedy_and_can_be_updated(gated_checkout):
+    rewritten(gated_checkout, lambda metrics: metrics.pop(PRIMARY))
+    gated_checkout.commit()
+    done = gated_checkout.run("--regression", "strict")
+    assert done.returncode == pytest.ExitCode.USAGE_ERROR
+    assert f"small-gated.json: made before {PRIMARY} was checked, so it cannot be compared; rerun with" in done.stderr
+    assert "--profile regression --update-baseline and commit" in done.stderr
+    assert "Traceback" not in done.stdout + done.stderr
+    updated = gated_checkout.run("--update-baseline")
+    assert updated.returncode == 0, updated.stdout + updated.stderr
+    assert re.search(rf"small-gated\.json: {PRIMARY} none -> 0\.5\d+", updated.stdout), updated.stdout
+    assert re.search(r"small-gated\.json: mrr (0\.5\d+) -> \1", updated.stdout), updated.stdout
+    gated_checkout.commit()
+    assert gated_checkout.run("--regression", "strict").returncode == 0
+
+
+@pytest.mark.parametrize("metric", [PRIMARY, "mrr"])
+@pytest.mark.parametrize("value", [None, "0.5", "absent"], ids=["null", "text", "absent"])
+def test_one_cell_without_a_checked_metric_is_a_damaged_baseline(tmp_path, built, metric, value):
+    content = json.loads(built[1].baseline.read_text())
+    metrics = next(iter(content["values"].values()))
+    metrics.pop(metric) if value == "absent" else metrics.update({metric: value})
+    path = tmp_path / "damaged.json"
+    path.write_text(json.dumps(content))
+    with pytest.raises(BaselineError, match=r"damaged\.json: not a baseline .*; restore it from git, or recreate it"):
+        read_baseline(path)
 
 
 def test_another_profile_is_another_grid(gated_checkout):

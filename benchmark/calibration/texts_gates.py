@@ -8,7 +8,8 @@ import numpy as np
 import pandas as pd
 from texts import markdown, rarely, rate
 
-from embalign.experiments.style import BLUE, GREEN, GREY, ORANGE, figure_style, save
+from embalign.experiments.style import BLUE, GREEN, GREY, ORANGE, PURPLE, figure_style, save
+from embalign.verdicts.metrics import SMALLEST_EFFECTS
 
 
 def gate_tables(table: pd.DataFrame) -> str:
@@ -95,15 +96,17 @@ def draw_regression(table: pd.DataFrame, path: Path) -> None:
     """Draw the share of re-runs called regressed over the size of the loss, a panel an experiment and pair."""
     from matplotlib import pyplot
 
-    styles = (("o", BLUE), ("s", ORANGE), ("^", GREEN), ("D", GREY), ("v", "black"))
+    looks = (("P", PURPLE), ("o", BLUE), ("s", ORANGE), ("^", GREEN), ("D", GREY), ("v", "black"))
+    styles = dict(zip(SMALLEST_EFFECTS, looks, strict=True))
     panels = list(table.groupby(["experiment", "pair"], sort=False))
     with figure_style():
-        figure, axes = pyplot.subplots(1, len(panels), figsize=(8.3, 2.9), sharey=True, layout="constrained")
+        figure, axes = pyplot.subplots(1, len(panels), figsize=(8.3, 3.1), sharey=True, layout="constrained")
         for axis, ((experiment, pair), group) in zip(np.atleast_1d(axes), panels, strict=True):
             null = group.loc[group["metric"] == "any", "regressed"].iloc[0]
             losses = group[group["metric"] != "any"]
-            for (metric, curve), (marker, color) in zip(losses.groupby("metric", sort=False), styles, strict=False):
+            for metric, curve in losses.groupby("metric", sort=False):
                 sizes, rates = [0.0, *curve["size"]], [null, *curve["regressed"]]
+                marker, color = styles[metric]
                 axis.plot(sizes, rates, marker=marker, color=color, label=metric, linewidth=1.1)
             axis.axhline(0.95, color=GREY, linewidth=0.8, linestyle="--")
             axis.axvline(2, color=GREY, linewidth=0.8, linestyle="--")
@@ -111,5 +114,5 @@ def draw_regression(table: pd.DataFrame, path: Path) -> None:
             axis.set_xlabel("loss / smallest that matters", fontsize=8)
         np.atleast_1d(axes)[0].set_ylabel("share called regressed")
         handles, labels = np.atleast_1d(axes)[0].get_legend_handles_labels()
-        figure.legend(handles, labels, loc="outside lower center", ncols=5)
+        figure.legend(handles, labels, loc="outside lower center", ncols=3)
         save(figure, path)

@@ -59,12 +59,14 @@ def measure_share(pair: Pair, share: Share, seed: int, config: TrainingConfig) -
 
 
 def score_map(pair: Pair, weights: Vectors, seed: int) -> Measurement:
-    """Return every metric of the map W (d_teacher, d_draft) on the held-out queries.
+    """Return every metric of the map W (d_teacher, d_draft) on the held-out queries."""
+    return score_mapped(pair, map_task(pair, weights), seed)
 
-    Skill is measured from the pool's mean vector.
-    """
+
+def score_mapped(pair: Pair, mapped: Embedded, seed: int) -> Measurement:
+    """Return every metric of mapped queries and index; skill is measured from the pool's mean vector."""
     constant = mean_vector(pair.teacher[pool_of(pair, seed)])
-    return scorecard.score(search_task_of(pair), map_task(pair, weights), ceiling_of(pair), constant)
+    return scorecard.score(search_task_of(pair), mapped, ceiling_of(pair), constant)
 
 
 def map_task(pair: Pair, weights: Vectors) -> Embedded:

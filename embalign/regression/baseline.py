@@ -17,6 +17,7 @@ from embalign.runs.run import Run
 from embalign.verdicts.metrics import SMALLEST_EFFECTS
 
 SCHEMA = 1
+RESTORE = "restore it from git, or recreate it with --profile regression --update-baseline"
 
 Values = Mapping[str, Mapping[str, float]]
 
@@ -44,20 +45,31 @@ def path_of(run: Run) -> Path:
 
 
 def read_baseline(path: Path) -> Baseline:
-    """Return a baseline. Raises BaselineError for a file that is missing or not one."""
-    remedy = "restore it from git, or recreate it with --profile regression --update-baseline"
+    """Return a baseline. Raises BaselineError for a file that is missing or not one, or older than a checked metric."""
+    baseline = _decode(path)
+    in_any_cell = {metric for metrics in baseline.values.values() for metric in metrics}
+    if baseline.values and (absent := [metric for metric in SMALLEST_EFFECTS if metric not in in_any_cell]):
+        raise BaselineError(
+            f"{path}: made before {', '.join(absent)} was checked, so it cannot be compared; rerun with "
+            "--profile regression --update-baseline and commit"
+        )
+    for cell, metrics in baseline.values.items():
+        for metric in SMALLEST_EFFECTS:
+            if not math.isfinite(metrics.get(metric, math.nan)):
+                raise BaselineError(f"{path}: not a baseline (cell {cell} has no finite {metric}); {RESTORE}")
+    return baseline
+
+
+def _decode(path: Path) -> Baseline:
+    """Return what a file holds, whichever metrics were checked when it was made."""
     try:
         baseline = msgspec.json.decode(path.read_bytes(), type=Baseline)
     except FileNotFoundError:
         raise BaselineError(f"{path}: no baseline; create one with --profile regression --update-baseline") from None
     except (msgspec.MsgspecError, OSError) as error:
-        raise BaselineError(f"{path}: not a baseline ({error}); {remedy}") from None
+        raise BaselineError(f"{path}: not a baseline ({error}); {RESTORE}") from None
     if baseline.schema != SCHEMA:
-        raise BaselineError(f"{path}: schema {baseline.schema!r}, expected {SCHEMA}; {remedy}")
-    for cell, metrics in baseline.values.items():
-        for metric in SMALLEST_EFFECTS:
-            if not math.isfinite(metrics.get(metric, math.nan)):
-                raise BaselineError(f"{path}: not a baseline (cell {cell} has no finite {metric}); {remedy}")
+        raise BaselineError(f"{path}: schema {baseline.schema!r}, expected {SCHEMA}; {RESTORE}")
     return baseline
 
 
@@ -92,7 +104,7 @@ def update_baseline(run: Run, commit: str) -> list[str]:
     """Write the baseline of a run that was made from `commit`; return old and new means, line by line."""
     path, values = path_of(run), checked_values(run)
     try:
-        old: Baseline | None = read_baseline(path)
+        old: Baseline | None = _decode(path)
     except BaselineError:
         old = None
     content = Baseline(
@@ -120,6 +132,7 @@ def write_baseline(path: Path, content: Baseline) -> None:
 
 def _old_to_new(old: Values, new: Values) -> list[str]:
     def mean(of: Values, metric: str) -> str:
-        return f"{math.fsum(cell[metric] for cell in of.values()) / len(of):.4f}" if of else "none"
+        known = [cell[metric] for cell in of.values() if metric in cell]
+        return f"{math.fsum(known) / len(known):.4f}" if known else "none"
 
     return [f"{metric} {mean(old, metric)} -> {mean(new, metric)}" for metric in SMALLEST_EFFECTS]

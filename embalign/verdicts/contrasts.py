@@ -10,7 +10,8 @@ import pandas as pd
 from embalign.evaluation.results import Results
 from embalign.verdicts.ab import ABKind, ABVerdict, after_holm, judge_ab
 from embalign.verdicts.metrics import METRICS
-from embalign.verdicts.statistics import holm
+from embalign.verdicts.replicates import replicates
+from embalign.verdicts.statistics import StudentT, holm
 
 
 @dataclass(frozen=True)
@@ -83,16 +84,27 @@ def compare_arms(
     if treated.frame.empty or against.frame.empty:
         return None
     try:
-        pair = _over_draws(treated, metric), _over_draws(against, metric)
+        pair = over_draws(treated, metric), over_draws(against, metric)
         return judge_ab(*pair, margin=margin, higher_is_better=METRICS[metric].higher_is_better, family=family)
     except ValueError:
         return None
 
 
-def _over_draws(rows: Results, metric: str) -> pd.DataFrame:
-    """One value a seed (and item): the mean over the random draws of an arm."""
+def over_draws(rows: Results, metric: str) -> pd.DataFrame:
+    """Return one value a seed (and item), the mean over the random draws of an arm: columns seed, item and value."""
     frame = rows.long(metric)
     return frame.groupby([name for name in frame.columns if name != "value"], as_index=False)["value"].mean()
+
+
+def mean_of(rows: Results, metric: str) -> StudentT | None:
+    """Return the mean of an arm over seeds, items and draws with its crossed standard error, None for a single value.
+
+    Its interval covers other held-out topics as well as other seeds, so it is wider than that of a paired difference.
+    """
+    try:
+        return replicates(over_draws(rows, metric).assign(arm="one"), "arm").contrast([1.0])
+    except ValueError:
+        return None
 
 
 def find(

@@ -2,37 +2,25 @@
 
 from __future__ import annotations
 
-import functools
 from typing import TYPE_CHECKING
 
 import numpy as np
 import pandas as pd
 
-from embalign.alignment.closed_form import mean_vector
 from embalign.alignment.seeds import Stream, generator
-from embalign.alignment.training import apply_map, initial_map, train_map
-from embalign.evaluation import agreement, scorecard
+from embalign.alignment.training import apply_map, train_map
+from embalign.evaluation import scorecard
 from embalign.evaluation.deployment import Embedded, vectors_of
 from embalign.evaluation.measurement import Measurement
 from embalign.evaluation.similarity import cosines
-from embalign.experiments.fits import (
-    Share,
-    ceiling_of,
-    fit_on_share,
-    map_task,
-    measure_share,
-    pool_of,
-    rows_of,
-    score_map,
-    search_task_of,
-)
+from embalign.experiments.fits import Share, fit_on_share, map_task, measure_share, rows_of, search_task_of
+from embalign.experiments.references import score_reference
 from embalign.pairs.pair import Pair
 
 if TYPE_CHECKING:
     from embalign.experiments.grid import Cell
 
 CHECKPOINTS = 16
-NOISE = 64  # dimensions of the vectors whose search is chance
 
 
 def measure_ratio(pair: Pair, cell: Cell) -> Measurement:
@@ -90,36 +78,5 @@ def index_sizes(smallest: int, largest: int) -> list[int]:
 
 
 def measure_reference(pair: Pair, cell: Cell) -> Measurement:
-    """Return the metrics of what a map is held against: constant, untrained, raw draft, chance, teacher.
-
-    The raw draft comes with what says whether draft and teacher are embeddings of the same items at all.
-    """
-    task, ceiling = search_task_of(pair), ceiling_of(pair)
-    constant = mean_vector(pair.teacher[pool_of(pair, cell.seed)])
-    match cell["reference"]:
-        case "mean_vector":
-            teacher = task.teacher.queries
-            cosine = cosines(np.broadcast_to(constant, teacher.shape), teacher)
-            metrics = {"cosine_mean": float(cosine.mean()), "skill": 0.0, "spearman": 0.0}
-            return Measurement(metrics, scorecard.by_label(task.groups, cosine_mean=cosine))
-        case "untrained":
-            return score_map(pair, initial_map(pair.teacher.shape[1], pair.draft.shape[1], cell.seed), cell.seed)
-        case "draft":
-            sizes = {"queries": len(task.groups), "index_size": task.index_size}
-            return scorecard.score_search(task, task.draft, ceiling) | Measurement(agreement_of(pair) | sizes)
-        case "teacher":
-            alignment = scorecard.score_alignment(task.teacher.queries, task.teacher.queries, task.groups, constant)
-            return alignment | scorecard.score_search(task, task.teacher, ceiling)
-        case "chance":
-            rng = generator(cell.seed, Stream.CHANCE)
-            counts = (len(task.groups), task.index_size)
-            queries, index = (rng.standard_normal((count, NOISE), dtype=np.float32) for count in counts)
-            return scorecard.score_search(task, Embedded(queries, index), ceiling)
-        case other:
-            raise ValueError(f"reference {other!r} is unknown")
-
-
-@functools.lru_cache(maxsize=4)
-def agreement_of(pair: Pair) -> dict[str, float]:
-    """Return whether draft and teacher agree on neighbours, and how much the vectors and topics hold: see there."""
-    return agreement.measure(pair.draft, pair.teacher, search_task_of(pair).groups)
+    """Return the metrics of what a map is held against: see :func:`embalign.experiments.references.score_reference`."""
+    return score_reference(pair, cell["reference"], cell.seed)

@@ -17,7 +17,8 @@ from embalign.evaluation import spectrum
 from embalign.evaluation.measurement import Measurement
 from embalign.evaluation.similarity import cosines
 from embalign.experiments.arms import Arm, train_arm
-from embalign.experiments.fits import pool_of, score_mapped
+from embalign.experiments.fits import map_task, pool_of, score_mapped, search_task_of
+from embalign.experiments.references import score_reference, untrained_map
 from embalign.pairs import Vectors
 from embalign.pairs.pair import Pair
 
@@ -28,28 +29,35 @@ BANDS, GROUPS, PERMUTATIONS = 48, 10, 40
 
 
 def measure_arm(pair: Pair, cell: Cell) -> Measurement:
-    """Return the metrics of a map trained on the whole pool with an arm's loss.
+    """Return the metrics of a map trained on the whole pool with an arm's loss, or of a reference.
 
     ``weight`` is what the added term was multiplied with: lambda itself, or, where the strength is a gradient ratio,
-    the factor that gives its gradient that share of the cosine loss's.
+    the factor that gives its gradient that share of the cosine loss's. Spectral metrics are those of the mapped
+    held-out queries: the raw draft and chance, which lie in another space than the teacher, have none.
     """
-    pool = pool_of(pair, cell.seed)
-    teacher = pair.teacher[pair.holdout.test]
+    name, seed = cell["arm"], cell.seed
+    teacher = search_task_of(pair).teacher.queries
+    pool = pool_of(pair, seed)
     details = {"gradient_ratio": 0.0, "weight": 0.0}
-    match cell["arm"]:
+    match name:
+        case "draft" | "chance" | "teacher":
+            return score_reference(pair, name, seed)
         case "mean_vector":
-            return _alignment_of_constant(np.broadcast_to(mean_vector(pair.teacher[pool]), teacher.shape), teacher)
+            constant = np.broadcast_to(mean_vector(pair.teacher[pool]), teacher.shape)
+            return score_reference(pair, name, seed) | Measurement(spectrum.score(constant, teacher))
+        case "untrained":
+            weights = untrained_map(pair, seed)
         case "ridge":
             weights = fit_ridge(pair.draft[pool], pair.teacher[pool]).weights
         case "procrustes":
             weights = fit_procrustes(pair.draft[pool], pair.teacher[pool])
-        case name:
+        case _:
             arm = Arm(name, Setting.named(cell["convention"], cell["lambda"]), cell["draw"])
-            trained, weight = train_arm(pair, arm, cell.seed, cell.training)
+            trained, weight = train_arm(pair, arm, seed, cell.training)
             weights = trained.weights
             details = {"gradient_ratio": trained.gradient_ratio, "weight": weight}
-    mapped = apply_map(weights, pair.draft[pair.holdout.test])
-    return score_mapped(pair, mapped, cell.seed) | Measurement(spectrum.score(mapped, teacher) | details)
+    mapped = map_task(pair, weights)
+    return score_mapped(pair, mapped, seed) | Measurement(spectrum.score(mapped.queries, teacher) | details)
 
 
 def measure_spectrum(pair: Pair, cell: Cell) -> Measurement:
@@ -78,13 +86,6 @@ def measure_spectrum(pair: Pair, cell: Cell) -> Measurement:
 
 # The curves that bound 95 % of the teachers with permuted and sign-flipped dimensions.
 QUANTILES = {"permuted_low": 0.025, "permuted_high": 0.975}
-
-
-def _alignment_of_constant(mapped: Vectors, teacher: Vectors) -> Measurement:
-    cosine = cosines(mapped, teacher)
-    quantiles = {f"cosine_p{q:02d}": float(np.quantile(cosine, q / 100)) for q in (5, 50, 95)}
-    alignment = {"cosine_mean": float(cosine.mean()), **quantiles, "skill": 0.0, "spearman": 0.0}
-    return Measurement(alignment | spectrum.score(mapped, teacher))
 
 
 def _bands(vectors: Vectors) -> NDArray[np.float64]:

@@ -6,15 +6,19 @@ from pathlib import Path
 from typing import Any
 
 from embalign.alignment.setting import Setting
+from embalign.evaluation.deployment import DEPLOYMENTS
+from embalign.experiments.spectral.protocol import NAMES
 from embalign.experiments.templates import render
 from embalign.verdicts.metrics import RETRIEVAL, label
+
+NDCG = "nDCG@10"
 
 
 def conclude(folder: Path, about: Mapping[str, Any], bind: Callable[..., str]) -> tuple[str, str, list[str]]:
     """Return title, text and names with digits, from the raw data in `folder` and the run's provenance."""
     verdict = json.loads((folder / "verdict.json").read_text(encoding="utf-8"))
     contrasts = [
-        {**contrast, "path": f"contrasts/{place}", "name": label(contrast["metric"])}
+        {**contrast, "path": f"contrasts/{place}", "name": NAMES[contrast["metric"]]}
         for place, contrast in enumerate(verdict["contrasts"])
         if (contrast["treatment"], contrast["control"]) == ("spectral", "baseline")
     ]
@@ -24,13 +28,17 @@ def conclude(folder: Path, about: Mapping[str, Any], bind: Callable[..., str]) -
         about=about,
         bind=bind,
         contrasts=contrasts,
+        deployments=[
+            {**found, "path": f"no_map/{place}", "label": DEPLOYMENTS[found["deployment"]].label}
+            for place, found in enumerate(verdict["no_map"])
+        ],
         control=verdict["controls"]["positive"],
         has=lambda target: (folder / target).exists(),
         helps=any(c["kind"] == "better" and c["put_down_to"] == "spectral" for c in contrasts),
         memo_equivalent=memo == {"equivalent"},
         stronger=_stronger(contrasts),
     )
-    return f"Does the spectral loss help? {about['pair']}", text, [label(RETRIEVAL)]
+    return f"Does the spectral loss help? {about['pair']}", text, [label(RETRIEVAL), NDCG]
 
 
 def _stronger(contrasts: Sequence[Mapping[str, Any]]) -> str:

@@ -12,13 +12,20 @@ from matplotlib.ticker import MaxNLocator
 from embalign.alignment.setting import Setting
 from embalign.evaluation.results import Results
 from embalign.evaluation.spectrum import rayleigh_law
-from embalign.experiments.spectral.protocol import MARGINS
+from embalign.experiments.spectral.protocol import MARGINS, NAMES
 from embalign.experiments.style import ARMS, BLUE, ORANGE, SKY, draw_difference, draw_margin, figure_style, note, save
 from embalign.verdicts.contrasts import Contrast
-from embalign.verdicts.metrics import label
+from embalign.verdicts.metrics import ALIGNMENT, PRIMARY, RETRIEVAL, label
 
-OFF_SCALE = 6.0
-STEP = 0.17  # between the arms of one setting
+# What each panel measures, and in which deployment.
+TITLES = {
+    PRIMARY: f"{label(PRIMARY)}\n(whole corpus)",
+    ALIGNMENT: "mean cosine\nto the teacher",
+    RETRIEVAL: f"{NAMES[RETRIEVAL]}\n(held-out items alone)",
+}
+OFF_SCALE = 6.0  # margins: a larger difference is written at the edge
+ROW = 0.5  # inches
+STEP = 0.22  # rows between the arms of one setting: as much as a line of small type needs
 
 
 def draw_differences(contrasts: list[Contrast], path: Path) -> None:
@@ -28,7 +35,7 @@ def draw_differences(contrasts: list[Contrast], path: Path) -> None:
     arms = [arm for arm in ARMS if any(found.treatment == arm for found in shown)]
     with figure_style():
         figure, axes = pyplot.subplots(
-            1, len(MARGINS), figsize=(8.3, 1.6 + 0.46 * len(settings)), sharey=True, layout="constrained"
+            1, len(MARGINS), figsize=(8.3, 1.6 + ROW * len(settings)), sharey=True, layout="constrained"
         )
         for axis, (metric, margin) in zip(axes, MARGINS.items(), strict=True):
             draw_margin(axis, margin)
@@ -37,12 +44,15 @@ def draw_differences(contrasts: list[Contrast], path: Path) -> None:
             for found in of_metric:
                 row = settings.index((found.convention, found.strength))
                 place = STEP * (arms.index(found.treatment) - (len(arms) - 1) / 2)
-                _difference(axis, found, row + place, limit)
+                if abs(found.verdict.difference) <= OFF_SCALE * margin:
+                    draw_difference(axis, found, row + place)
+                else:
+                    _write(axis, found, row + place, limit)
             for row in range(1, len(settings)):
                 axis.axhline(row - 0.5, color="#E4E4E4", linewidth=0.8)
-            axis.xaxis.set_major_locator(MaxNLocator(5))
-            words = f"difference (shaded: within ±{margin:g}, equivalent)"
-            axis.set(title=f"{label(metric)}: arm minus baseline", xlabel=words, xlim=(-limit, limit))
+            axis.xaxis.set_major_locator(MaxNLocator(4))
+            words = f"arm minus baseline\n(shaded: ±{margin:g}, equivalent)"
+            axis.set(title=TITLES.get(metric, NAMES[metric]), xlabel=words, xlim=(-limit, limit))
         axes[0].set_yticks(range(len(settings)), [Setting.named(*setting).label for setting in settings], fontsize=8)
         axes[0].set_ylim(len(settings) - 0.5, -0.5)
         handles = [Line2D([], [], linestyle="", label=arm.replace("_", " "), **ARMS[arm]) for arm in arms]
@@ -88,18 +98,17 @@ def draw_spectrum(measured: Results, path: Path) -> None:
         save(figure, path)
 
 
-def _difference(axis: Axes, found: Contrast, row: float, limit: float) -> None:
-    difference = found.verdict.difference
-    if abs(difference) <= limit:
-        draw_difference(axis, found, row)
-        return
-    text, side = (f"{difference:+.3f} →", "right") if difference > 0 else (f"← {difference:+.3f}", "left")
-    edge = float(np.sign(difference)) * limit * 0.97
-    note(axis, text, (edge, row), ha=side, va="center", color=ARMS[found.treatment]["color"])
+def _write(axis: Axes, found: Contrast, row: float, limit: float) -> None:
+    """Write a difference that is off the scale at its edge, beside the arm's marker."""
+    difference, look = found.verdict.difference, ARMS[found.treatment]
+    side = float(np.sign(difference))
+    axis.plot(side * limit, row, clip_on=False, zorder=3, **look)
+    text = f"{difference:+.3f} →" if side > 0 else f"← {difference:+.3f}"
+    offset, ha = (-6 * side, 0), "right" if side > 0 else "left"
+    note(axis, text, (side * limit, row), offset, ha=ha, va="center_baseline", fontsize=7, color=look["color"])
 
 
 def _limit(shown: list[Contrast], margin: float) -> float:
-    """Half-width of the axis: room for all arms near the band; far ones are written at the edge instead."""
-    reach = [max(abs(bound) for bound in found.verdict.interval) for found in shown]
-    near = [value for value in reach if value <= OFF_SCALE * margin]
-    return 1.15 * max([*near, 1.5 * margin])
+    """Half-width of the axis: room for the interval of every arm that is drawn, and for the band."""
+    drawn = [found.verdict for found in shown if abs(found.verdict.difference) <= OFF_SCALE * margin]
+    return 1.15 * max([*(abs(bound) for verdict in drawn for bound in verdict.interval), 1.5 * margin])

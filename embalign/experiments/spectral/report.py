@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from embalign.alignment.setting import Setting
+from embalign.evaluation.deployment import DEPLOYMENTS, QUERY_ADAPTER
 from embalign.evaluation.results import Results
 from embalign.experiments.grid import rerun_command
 from embalign.experiments.spectral import protocol
@@ -15,13 +16,14 @@ from embalign.experiments.spectral.figures import draw_differences, draw_spectru
 from embalign.experiments.spectral.protocol import BASELINE, MARGINS, PRIMARY_CONTROL, TREATMENT, Controls
 from embalign.experiments.tables import widen, write_by_label, write_csv
 from embalign.experiments.templates import render, sentence
-from embalign.verdicts.contrasts import Contrast, by_setting, find, judge_contrasts
-from embalign.verdicts.metrics import JUDGED, METRICS, PUBLISHED
+from embalign.verdicts.contrasts import Contrast, by_setting, find, judge_contrasts, mean_of
+from embalign.verdicts.metrics import ALIGNMENT, BY_DEPLOYMENT, METRICS, PRIMARY, PUBLISHED, RETRIEVAL
+from embalign.verdicts.no_map import AgainstNoMap, judge_no_map
 from embalign.verdicts.statistics import student_t
 
 SPECTRAL = ("spec_cosine", "spec_mse", "spectral_excess", "gradient_ratio", "weight", "fft_norm", "draw")
 COLUMNS = ("pair", "arm", "convention", "lambda", "seed", *PUBLISHED, *SPECTRAL)
-SHOWN = (*JUDGED, "gate_augrc", "spec_cosine", "spectral_excess", "gradient_ratio")
+SHOWN = (ALIGNMENT, "spearman", RETRIEVAL, "gate_augrc", "spec_cosine", "spectral_excess", "gradient_ratio")
 
 
 def write_report(results: Mapping[str, Results], about: Mapping[str, Any], folder: Path) -> str:
@@ -41,11 +43,13 @@ def write_report(results: Mapping[str, Results], about: Mapping[str, Any], folde
     controls = protocol.judge_controls(control)
     draw_differences(contrasts, folder / "spectral_ab.png")
     draw_spectrum(curves.ok(), folder / "spectrum.png")
-    found = _answer(contrasts, controls)
+    no_map = judge_no_map(measured.where(arm=BASELINE), measured.where(arm=protocol.NO_MAP))
+    found = _answer(contrasts, controls, no_map)
     cause = found["cause"]
     words = sentence("spectral/answer.md.j2", "answer", found)
     payload = {
         "answer": words,
+        "no_map": [each.as_record() for each in no_map],
         "controls": dataclasses.asdict(controls),
         "contrasts": [c.as_record() | ({"put_down_to": cause[c]} if c in cause else {}) for c in contrasts],
     }
@@ -53,11 +57,17 @@ def write_report(results: Mapping[str, Results], about: Mapping[str, Any], folde
     report = render(
         "spectral/report.md.j2",
         about=about,
+        words=words,
         found=found,
         protocol=protocol,
         metrics=METRICS,
+        deployments=DEPLOYMENTS,
+        by_deployment=BY_DEPLOYMENT,
         rows=rows,
         measured=measured,
+        mean_of=_mean_of,
+        no_map=no_map,
+        hubs=_never_returned(measured),
         controls=controls,
         of_control=control.ok().frame,
         contrasts=contrasts,
@@ -74,7 +84,7 @@ def write_report(results: Mapping[str, Results], about: Mapping[str, Any], folde
     return words
 
 
-def _answer(contrasts: Sequence[Contrast], controls: Controls) -> dict[str, Any]:
+def _answer(contrasts: Sequence[Contrast], controls: Controls, no_map: Sequence[AgainstNoMap]) -> dict[str, Any]:
     """What the answer is made of: comparisons with the baseline at the memo's λ and by gradient ratio, and causes."""
     tested = [c for c in contrasts if (c.treatment, c.control) == (TREATMENT, BASELINE)]
     cause = {c: protocol.cause(contrasts, (c.convention, c.strength), c.metric) for c in tested}
@@ -85,7 +95,26 @@ def _answer(contrasts: Sequence[Contrast], controls: Controls) -> dict[str, Any]
         "memo": [c for c in tested if by[c] == "lambda"],
         "larger": [c for c in tested if by[c] == "gradient_ratio"],
         "cause": cause,
+        "names": protocol.NAMES,
+        "no_map": next((each for each in no_map if each.metric == PRIMARY), None),
     }
+
+
+def _never_returned(measured: Results) -> list[str]:
+    """The share of the index that no query finds: of the baseline in each deployment, of teacher and raw draft."""
+    shown = [(f"{use.label} of the baseline map", BASELINE, use.name) for use in DEPLOYMENTS.values()]
+    shown += [(words, arm, QUERY_ADAPTER) for words, arm in (("teacher", "teacher"), ("raw draft", protocol.NO_MAP))]
+    found = [(words, measured.where(arm=arm).frame, f"{use}_never_returned") for words, arm, use in shown]
+    return [f"{words} {frame[column].mean():.2f}" for words, frame, column in found if len(frame)]
+
+
+def _mean_of(cells: Results, metric: str, digits: int = 3) -> str:
+    """The mean with half its 95 % interval over seeds and label groups; empty where an arm lacks the metric."""
+    mean, found = cells.frame[metric].mean(), mean_of(cells, metric)
+    if math.isnan(mean):
+        return ""
+    half = found.interval()[1] - found.mean if found else 0.0
+    return f"{mean:.{digits}f}" + (f" ± {half:.{digits}f}" if round(half, digits) > 0 else "")
 
 
 def _detectable(contrasts: Sequence[Contrast]) -> dict[str, float]:

@@ -1,0 +1,65 @@
+"""What a map is held against in experiments 1 and 2: constant vector, untrained map, raw draft, chance, teacher.
+
+The raw draft is the use of no map at all, and the teacher the ceiling. Both search their own vectors, so each has one
+number for all deployments.
+"""
+
+import functools
+
+import numpy as np
+
+from embalign.alignment.closed_form import mean_vector
+from embalign.alignment.seeds import Stream, generator
+from embalign.alignment.training import initial_map
+from embalign.evaluation import agreement, scorecard
+from embalign.evaluation.deployment import Embedded
+from embalign.evaluation.measurement import Measurement
+from embalign.evaluation.similarity import cosines
+from embalign.experiments.fits import ceiling_of, pool_of, score_map, search_task_of
+from embalign.pairs import Vectors
+from embalign.pairs.pair import Pair
+
+REFERENCES = ("mean_vector", "untrained", "chance", "draft", "teacher")
+NOISE = 64  # dimensions of the vectors whose search is chance
+
+
+def score_reference(pair: Pair, name: str, seed: int) -> Measurement:
+    """Return the metrics of one of `REFERENCES` on a pair's held-out queries; ValueError for another name.
+
+    The raw draft comes with what says whether draft and teacher are embeddings of the same items at all.
+    """
+    task, ceiling = search_task_of(pair), ceiling_of(pair)
+    constant = mean_vector(pair.teacher[pool_of(pair, seed)])
+    match name:
+        case "mean_vector":
+            cosine = cosines(np.broadcast_to(constant, task.teacher.queries.shape), task.teacher.queries)
+            quantiles = {f"cosine_p{q:02d}": float(np.quantile(cosine, q / 100)) for q in (5, 50, 95)}
+            metrics = {"cosine_mean": float(cosine.mean()), **quantiles, "skill": 0.0, "spearman": 0.0}
+            return Measurement(metrics, scorecard.by_label(task.groups, cosine_mean=cosine))
+        case "untrained":
+            return score_map(pair, untrained_map(pair, seed), seed)
+        case "draft":
+            sizes = {"queries": len(task.groups), "index_size": task.index_size}
+            return scorecard.score_search(task, task.draft, ceiling) | Measurement(agreement_of(pair) | sizes)
+        case "teacher":
+            alignment = scorecard.score_alignment(task.teacher.queries, task.teacher.queries, task.groups, constant)
+            return alignment | scorecard.score_search(task, task.teacher, ceiling)
+        case "chance":
+            rng = generator(seed, Stream.CHANCE)
+            queries, index = (
+                rng.standard_normal((count, NOISE)).astype(np.float32) for count in (len(task.groups), task.index_size)
+            )
+            return scorecard.score_search(task, Embedded(queries, index), ceiling)
+        case other:
+            raise ValueError(f"reference {other!r} is unknown; known are {', '.join(REFERENCES)}")
+
+
+def untrained_map(pair: Pair, seed: int) -> Vectors:
+    """Return the map (d_teacher, d_draft) that a seed's training starts from."""
+    return initial_map(pair.teacher.shape[1], pair.draft.shape[1], seed)
+
+
+@functools.lru_cache(maxsize=4)
+def agreement_of(pair: Pair) -> dict[str, float]:
+    """Return whether draft and teacher agree on neighbours, and how much the vectors and topics hold: see there."""
+    return agreement.measure(pair.draft, pair.teacher, search_task_of(pair).groups)
