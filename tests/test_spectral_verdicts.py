@@ -3,13 +3,18 @@
 import numpy as np
 import pytest
 
+from embalign.evaluation.deployment import DEPLOYMENTS
 from embalign.evaluation.measurement import Measurement
 from embalign.evaluation.results import collect
+from embalign.experiments.elbow.cells import measure_reference
 from embalign.experiments.grid import Cell
+from embalign.experiments.references import REFERENCES
+from embalign.experiments.spectral.cells import measure_arm
 from embalign.experiments.spectral.control import measure_control
 from embalign.experiments.spectral.protocol import MARGINS, cause, judge_controls, planned, settings_of
 from embalign.experiments.spectral.report import _answer
 from embalign.experiments.templates import sentence
+from embalign.pairs.pair import load_pair
 from embalign.verdicts.contrasts import find, judge_contrasts
 from embalign.verdicts.metrics import PRIMARY
 from embalign.verdicts.no_map import judge_no_map
@@ -177,3 +182,22 @@ def test_the_positive_control_is_found_on_the_real_task_and_scrambling_twice_is_
     assert controls.found
     assert controls.positive.difference > 0.01
     assert controls.negative.kind not in ("better", "worse")
+
+
+def test_references_are_measured_as_experiment_1_measures_them(small_pair):
+    """Maps have spectral metrics beside; no map and chance have no cosine to the teacher, the constant no search."""
+    pair = load_pair(small_pair)
+    measured = {}
+    for name in REFERENCES:
+        settings = {"arm": name, "convention": "none", "lambda": 0.0, "draw": 0}
+        found = measure_arm(pair, Cell("spectral", "spectral_ab", "small", tuple(settings.items()), 1)).metrics
+        reference = measure_reference(pair, Cell("elbow", "references", "small", (("reference", name),), 1)).metrics
+        assert found | reference == found
+        measured[name] = found
+    assert {name for name, found in measured.items() if "cosine_mean" not in found} == {"draft", "chance"}
+    assert {name for name, found in measured.items() if PRIMARY not in found} == {"mean_vector"}
+    assert {name for name, found in measured.items() if "spec_cosine" in found} == {"mean_vector", "untrained"}
+    for use in DEPLOYMENTS:
+        retention = {name: found.get(f"{use}_retention_ndcg_at_10") for name, found in measured.items()}
+        assert retention["teacher"] == pytest.approx(1.0)
+        assert retention["chance"] < retention["draft"] < 1
