@@ -17,7 +17,9 @@ from embalign.experiments.templates import sentence
 from embalign.pairs.pair import load_pair
 from embalign.verdicts.contrasts import find, judge_contrasts
 from embalign.verdicts.metrics import PRIMARY
-from embalign.verdicts.no_map import judge_no_map
+from embalign.verdicts.sanity import Suspicion
+from embalign.verdicts.statistics import StudentT
+from embalign.verdicts.use import Use
 
 SEEDS = 5
 ARMS = ("baseline", "spectral", "signed_permutation", "norm_only")
@@ -63,8 +65,9 @@ def control(gain=0.02):
     )
 
 
-def answer(contrasts, controls, no_map=()):
-    return sentence("spectral/answer.md.j2", "answer", _answer(contrasts, judge_controls(controls), no_map))
+def answer(contrasts, controls, uses=(), suspicions=()):
+    found = _answer(contrasts, judge_controls(controls)) | {"uses": dict(uses), "suspicions": suspicions}
+    return sentence("spectral/answer.md.j2", "answer", found)
 
 
 @pytest.mark.parametrize(
@@ -99,20 +102,19 @@ def test_a_spectral_effect_is_reported_as_one():
 
 
 @pytest.mark.parametrize(
-    ("level", "words"), [(0.4, "beats"), (0.2, "is worse than"), (0.3, "is not shown to beat")], ids=str
+    ("level", "words"), [(0.4, "better"), (0.2, "worse"), (0.3, "not shown to be better")], ids=str
 )
 def test_the_answer_says_whether_the_map_beats_no_map_as_a_query_adapter(level, words):
-    measured = {
-        arm: collect(
-            [
-                ({"arm": arm, "seed": seed}, Measurement({PRIMARY: mean + spread * (seed - 2) / 100}))
-                for seed in range(SEEDS)
-            ]
-        )
-        for arm, mean, spread in (("baseline", level, 1), ("draft", 0.3, 0))
-    }
-    text = answer(judged(results({})), control(), judge_no_map(measured["baseline"], measured["draft"]))
-    assert f"As a query adapter, the baseline map {words} no map: nDCG@10 {level:.3f} against 0.300 for" in text
+    difference = StudentT(level - 0.3, 0.01, 50)
+    use = Use("query_adapter", level, 0.3, 0.0, 0.6, 0.0, difference, StudentT(level / 0.6, 0.01, 50))
+    text = answer(judged(results({})), control(), {"query_adapter": use})
+    assert f"As a query adapter, the baseline map is {words} than no map: nDCG@10 {level:.3f} against 0.300 for" in text
+
+
+def test_a_fatal_suspicion_comes_first_and_leaves_no_verdict():
+    suspicion = Suspicion("rows", "the rows do not match.", fatal=True)
+    text = answer(judged(results({"spectral": 0.02})), control(), suspicions=[suspicion])
+    assert text == "Warning: the rows do not match. No verdict: what is warned of has to be settled first."
 
 
 def test_references_are_no_arms_of_a_contrast():

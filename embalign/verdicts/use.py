@@ -7,14 +7,13 @@ to search the teacher's vectors.
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Literal
+from typing import Any, Literal
 
-import numpy as np
 import pandas as pd
 
 from embalign.evaluation.results import Results
 from embalign.verdicts.metrics import BY_DEPLOYMENT
-from embalign.verdicts.replicates import from_array, replicates
+from embalign.verdicts.replicates import replicates
 from embalign.verdicts.statistics import StudentT
 
 Answer = Literal["better", "worse", "not shown"]
@@ -46,6 +45,23 @@ class Use:
             return "better"
         return "worse" if self.difference.upper_bound() < 0 else "not shown"
 
+    def as_record(self) -> dict[str, Any]:
+        """Return the judgement as verdict.json has it."""
+        return {
+            "metric": BY_DEPLOYMENT[self.deployment],
+            "map": self.value,
+            "no_map": self.no_map,
+            "untrained": self.untrained,
+            "teacher": self.teacher,
+            "chance": self.chance,
+            "difference": self.difference.mean,
+            "interval": self.difference.interval(),
+            "lower_bound": self.difference.lower_bound(),
+            "retention": self.retention.mean,
+            "retention_interval": self.retention.interval(),
+            "better_than_no_map": self.answer,
+        }
+
 
 def judge_use(mapped: Results, references: Mapping[str, Results], deployment: str) -> Use:
     """Return what a map, given as its cells (one a seed), brings in a deployment.
@@ -58,7 +74,9 @@ def judge_use(mapped: Results, references: Mapping[str, Results], deployment: st
     if missing := [name for name, value in levels.items() if math.isnan(value)]:
         raise ValueError(f"the reference {missing[0]} was not measured")
     difference = compare(mapped, references[NO_MAP], metric)
-    kept = mapped.values_by_label(f"{deployment}_retention_ndcg_at_10").astype(np.float64)
+    retention = f"{deployment}_retention_ndcg_at_10"
+    if math.isnan(level(mapped, metric)) or math.isnan(level(mapped, retention)):
+        raise ValueError("no map was measured on all of the data")
     return Use(
         deployment,
         value=float(mapped.frame[metric].mean()),
@@ -67,7 +85,7 @@ def judge_use(mapped: Results, references: Mapping[str, Results], deployment: st
         teacher=levels[TEACHER],
         chance=levels[CHANCE],
         difference=difference,
-        retention=from_array(kept[None], ["map"]).contrast([1.0]),
+        retention=replicates(mapped.long(retention).assign(which=0), "which").contrast([1.0]),
     )
 
 

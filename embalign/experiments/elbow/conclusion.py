@@ -18,7 +18,7 @@ ANSWERS = {
 }
 
 # What a text may call things that have a digit in their name.
-NAMES = [label(metric).split()[-1] for metric in (PRIMARY, RETRIEVAL)]
+CUT_OFFS = [label(metric).split()[-1] for metric in (PRIMARY, RETRIEVAL)]
 
 
 def conclude(folder: Path, about: Mapping[str, Any], bind: Callable[..., str]) -> tuple[str, str, list[str]]:
@@ -34,7 +34,7 @@ def conclude(folder: Path, about: Mapping[str, Any], bind: Callable[..., str]) -
         answers={name: found for name, wanted in ANSWERS.items() if (found := _curve(verdict, *wanted))},
         bind=bind,
         uses=verdict["deployments"],
-        score=NAMES[0],
+        score=CUT_OFFS[0],
         columns=["share of data (%)", *(f"{label(metric)}, {what}" for metric in HEADLINES for what in shown)],
         compared=compared,
         density={label(metric): verdict["density_first"][metric] for metric in HEADLINES},
@@ -45,7 +45,7 @@ def conclude(folder: Path, about: Mapping[str, Any], bind: Callable[..., str]) -
         ratios=sorted({float(row["ratio"]) for row in measured if row["policy"] == "random"}),
         table=CURVES,
     )
-    return f"How much alignment data is enough? {about['pair']}", text, NAMES
+    return f"How much alignment data is enough? {about['pair']}", text, CUT_OFFS
 
 
 def _curve(verdict: Mapping[str, Any], metric: str, budget: str) -> dict[str, Any] | None:

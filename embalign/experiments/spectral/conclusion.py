@@ -6,12 +6,12 @@ from pathlib import Path
 from typing import Any
 
 from embalign.alignment.setting import Setting
-from embalign.evaluation.deployment import DEPLOYMENTS
 from embalign.experiments.spectral.protocol import NAMES
 from embalign.experiments.templates import render
-from embalign.verdicts.metrics import RETRIEVAL, label
+from embalign.verdicts.metrics import PRIMARY, RETRIEVAL, label
 
-NDCG = "nDCG@10"
+# What a text may call things that have a digit in their name.
+CUT_OFFS = [label(metric).split()[-1] for metric in (PRIMARY, RETRIEVAL)]
 
 
 def conclude(folder: Path, about: Mapping[str, Any], bind: Callable[..., str]) -> tuple[str, str, list[str]]:
@@ -28,17 +28,14 @@ def conclude(folder: Path, about: Mapping[str, Any], bind: Callable[..., str]) -
         about=about,
         bind=bind,
         contrasts=contrasts,
-        deployments=[
-            {**found, "path": f"no_map/{place}", "label": DEPLOYMENTS[found["deployment"]].label}
-            for place, found in enumerate(verdict["no_map"])
-        ],
         control=verdict["controls"]["positive"],
         has=lambda target: (folder / target).exists(),
         helps=any(c["kind"] == "better" and c["put_down_to"] == "spectral" for c in contrasts),
         memo_equivalent=memo == {"equivalent"},
         stronger=_stronger(contrasts),
+        uses=verdict["deployments"],
     )
-    return f"Does the spectral loss help? {about['pair']}", text, [label(RETRIEVAL), NDCG]
+    return f"Does the spectral loss help? {about['pair']}", text, CUT_OFFS
 
 
 def _stronger(contrasts: Sequence[Mapping[str, Any]]) -> str:

@@ -14,7 +14,7 @@ from embalign.verdicts.metrics import ALIGNMENT, PRIMARY, RETRIEVAL, label
 # Equivalence margins, the primary metric first: a difference within them does not matter.
 MARGINS = {PRIMARY: 0.003, ALIGNMENT: 0.002, RETRIEVAL: 0.01}
 # What texts call them: with the deployment, but for the cosine, which no search is needed for.
-NAMES = {name: label(name) for name in MARGINS} | {RETRIEVAL: f"draft only {label(RETRIEVAL)}"}
+NAMES = {name: label(name) for name in MARGINS} | {RETRIEVAL: label(RETRIEVAL)}
 ALPHA = 0.05  # of each family: a treatment and a control, Holm over settings and metrics
 
 TREATMENT, BASELINE = "spectral", "baseline"
@@ -23,7 +23,6 @@ PRIMARY_CONTROL = "signed_permutation"
 # A penalty on the length of the output alone; no control of unit vectors, which have no other length.
 NORM_CONTROL = "norm_only"
 WITHOUT_SETTING = (BASELINE, *REFERENCES, "ridge", "procrustes")
-NO_MAP = "draft"
 
 Cause = Literal["no effect", "spectral", "shared with the norm penalty", "shared with scrambled", "not settled"]
 

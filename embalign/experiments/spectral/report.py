@@ -11,15 +11,17 @@ from embalign.alignment.setting import Setting
 from embalign.evaluation.deployment import DEPLOYMENTS, QUERY_ADAPTER
 from embalign.evaluation.results import Results
 from embalign.experiments.grid import rerun_command
+from embalign.experiments.references import REFERENCES
 from embalign.experiments.spectral import protocol
 from embalign.experiments.spectral.figures import draw_differences, draw_spectrum
 from embalign.experiments.spectral.protocol import BASELINE, MARGINS, PRIMARY_CONTROL, TREATMENT, Controls
 from embalign.experiments.tables import widen, write_by_label, write_csv
 from embalign.experiments.templates import render, sentence
 from embalign.verdicts.contrasts import Contrast, by_setting, find, judge_contrasts, mean_of
-from embalign.verdicts.metrics import ALIGNMENT, BY_DEPLOYMENT, METRICS, PRIMARY, PUBLISHED, RETRIEVAL
-from embalign.verdicts.no_map import AgainstNoMap, judge_no_map
+from embalign.verdicts.metrics import ALIGNMENT, BY_DEPLOYMENT, METRICS, PUBLISHED, RETRIEVAL
+from embalign.verdicts.sanity import suspect
 from embalign.verdicts.statistics import student_t
+from embalign.verdicts.use import NO_MAP, judge_uses
 
 SPECTRAL = ("spec_cosine", "spec_mse", "spectral_excess", "gradient_ratio", "weight", "fft_norm", "draw")
 COLUMNS = ("pair", "arm", "convention", "lambda", "seed", *PUBLISHED, *SPECTRAL)
@@ -43,13 +45,16 @@ def write_report(results: Mapping[str, Results], about: Mapping[str, Any], folde
     controls = protocol.judge_controls(control)
     draw_differences(contrasts, folder / "spectral_ab.png")
     draw_spectrum(curves.ok(), folder / "spectrum.png")
-    no_map = judge_no_map(measured.where(arm=BASELINE), measured.where(arm=protocol.NO_MAP))
-    found = _answer(contrasts, controls, no_map)
+    baseline, references = measured.where(arm=BASELINE), {name: measured.where(arm=name) for name in REFERENCES}
+    uses, _ = judge_uses(baseline, references)
+    suspicions = suspect(baseline, references)
+    found = _answer(contrasts, controls) | {"uses": uses, "suspicions": suspicions}
     cause = found["cause"]
     words = sentence("spectral/answer.md.j2", "answer", found)
     payload = {
         "answer": words,
-        "no_map": [each.as_record() for each in no_map],
+        "warnings": [dataclasses.asdict(suspicion) for suspicion in suspicions],
+        "deployments": {name: use.as_record() for name, use in uses.items()},
         "controls": dataclasses.asdict(controls),
         "contrasts": [c.as_record() | ({"put_down_to": cause[c]} if c in cause else {}) for c in contrasts],
     }
@@ -61,12 +66,11 @@ def write_report(results: Mapping[str, Results], about: Mapping[str, Any], folde
         found=found,
         protocol=protocol,
         metrics=METRICS,
-        deployments=DEPLOYMENTS,
         by_deployment=BY_DEPLOYMENT,
         rows=rows,
         measured=measured,
         mean_of=_mean_of,
-        no_map=no_map,
+        uses=uses,
         hubs=_never_returned(measured),
         controls=controls,
         of_control=control.ok().frame,
@@ -84,7 +88,7 @@ def write_report(results: Mapping[str, Results], about: Mapping[str, Any], folde
     return words
 
 
-def _answer(contrasts: Sequence[Contrast], controls: Controls, no_map: Sequence[AgainstNoMap]) -> dict[str, Any]:
+def _answer(contrasts: Sequence[Contrast], controls: Controls) -> dict[str, Any]:
     """What the answer is made of: comparisons with the baseline at the memo's λ and by gradient ratio, and causes."""
     tested = [c for c in contrasts if (c.treatment, c.control) == (TREATMENT, BASELINE)]
     cause = {c: protocol.cause(contrasts, (c.convention, c.strength), c.metric) for c in tested}
@@ -96,14 +100,13 @@ def _answer(contrasts: Sequence[Contrast], controls: Controls, no_map: Sequence[
         "larger": [c for c in tested if by[c] == "gradient_ratio"],
         "cause": cause,
         "names": protocol.NAMES,
-        "no_map": next((each for each in no_map if each.metric == PRIMARY), None),
     }
 
 
 def _never_returned(measured: Results) -> list[str]:
     """The share of the index that no query finds: of the baseline in each deployment, of teacher and raw draft."""
     shown = [(f"{use.label} of the baseline map", BASELINE, use.name) for use in DEPLOYMENTS.values()]
-    shown += [(words, arm, QUERY_ADAPTER) for words, arm in (("teacher", "teacher"), ("raw draft", protocol.NO_MAP))]
+    shown += [(words, arm, QUERY_ADAPTER) for words, arm in (("teacher", "teacher"), ("raw draft", NO_MAP))]
     found = [(words, measured.where(arm=arm).frame, f"{use}_never_returned") for words, arm, use in shown]
     return [f"{words} {frame[column].mean():.2f}" for words, frame, column in found if len(frame)]
 
