@@ -4,6 +4,9 @@ If row i of both belongs to the same text, an item's nearest neighbours by the d
 the teacher, whatever the labels say. Rows in another order agree by chance alone.
 """
 
+import hashlib
+from collections import Counter
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -12,6 +15,7 @@ from embalign.pairs import Vectors
 
 NEIGHBOURS = 10
 ASKED = 1000  # rows, evenly spaced
+BLOCK = 2**23  # similarities that are held at once
 PARTS = 8  # of the corpus, in its order: rows that slip do so from some line on
 
 
@@ -48,10 +52,11 @@ def overlaps(draft: Vectors, teacher: Vectors) -> tuple[NDArray[np.int64], NDArr
     if count < 1:
         return rows, np.ones(len(rows))
     shared = np.empty(len(rows))
-    for start in range(0, len(rows), 256):
-        asked = rows[start : start + 256]
+    size = max(1, BLOCK // len(draft))
+    for start in range(0, len(rows), size):
+        asked = rows[start : start + size]
         near = [_nearest(vectors, asked, count) for vectors in (draft, teacher)]
-        shared[start : start + 256] = (near[0][:, :, None] == near[1][:, None, :]).any(axis=1).mean(axis=1)
+        shared[start : start + size] = (near[0][:, :, None] == near[1][:, None, :]).any(axis=1).mean(axis=1)
     return rows, shared
 
 
@@ -69,5 +74,7 @@ def _distance(overlap: NDArray[np.float64], chance: float) -> float:
 
 
 def _distinct(vectors: Vectors) -> float:
-    _, counts = np.unique(np.round(vectors, 6), axis=0, return_counts=True)
-    return float((counts == 1).sum() / len(vectors))
+    # A digest a row: sorting whole rows takes the memory of three copies. Adding 0 makes -0 the same as 0.
+    rows = ((np.round(row, 6) + 0.0).tobytes() for row in vectors)
+    counts = Counter(hashlib.blake2b(row, digest_size=16).digest() for row in rows)
+    return sum(count == 1 for count in counts.values()) / len(vectors)
