@@ -78,6 +78,28 @@ def test_leave_one_out_speed(benchmark, search):
         benchmark.pedantic({"suite": suite, "scikit_learn": scikit_learn}[search], rounds=3, warmup_rounds=1)
 
 
+@pytest.mark.parametrize("side", ["suite", "scikit_learn"])
+def test_search_speed(benchmark, side):
+    """Every metric of 1,000 queries in an index of 20,000 x 768 beside a nearest-neighbour search for ten of them."""
+    from sklearn.neighbors import NearestNeighbors
+    from threadpoolctl import threadpool_limits
+
+    from embalign.evaluation.retrieval import search_metrics
+
+    index, queries = unit((20000, 768), 3), unit((1000, 768), 4)
+    labels = np.arange(20000) // 10
+
+    def suite():
+        search_metrics(queries, index, query_labels=labels[::20], index_labels=labels)
+
+    def scikit_learn():
+        NearestNeighbors(n_neighbors=10, metric="cosine", algorithm="brute").fit(index).kneighbors(queries)
+
+    benchmark.group = "1,000 queries in 20,000 x 768, one thread"
+    with threadpool_limits(1):
+        benchmark.pedantic({"suite": suite, "scikit_learn": scikit_learn}[side], rounds=5, warmup_rounds=1)
+
+
 @pytest.mark.parametrize("method", ["suite", "kneed"])
 def test_verdict_speed(benchmark, method):
     """One verdict on 10 ratios and 10 seeds beside one knee of the mean curve."""

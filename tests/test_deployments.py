@@ -273,6 +273,15 @@ def test_a_task_within_some_rows_speaks_of_the_same_rows(parts, data):
             assert (name_of[now] if now >= 0 else -1) == (before if before in kept else -1)
 
 
+def test_rows_that_are_left_out_of_an_index_are_nowhere_in_its_task():
+    """Documents 0, 2, 4, ... of 120 are held out; 5, 4 and 0 are kept, in that order."""
+    task, gains = documents()
+    within = replace(task, own=np.arange(30)).within(np.array([5, 4, 0]))
+    assert within.held_out.tolist() == [2, 1]
+    assert within.own[:7].tolist() == [2, -1, -1, -1, 1, 0, -1]
+    assert (within.relevant.stops - within.relevant.starts).tolist() == (gains[:, [5, 4, 0]] > 0).sum(axis=1).tolist()
+
+
 def test_the_held_out_items_alone_are_the_index_of_the_former_metrics(small_pair):
     pair = load_pair(small_pair)
     task = search_task_of(pair)

@@ -6,6 +6,7 @@ rows that have slipped by one agree better when they are shifted back. Hubs make
 measured: on the same lists, paired across the corpus.
 """
 
+import hashlib
 import itertools
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -17,6 +18,7 @@ from embalign.evaluation.relevance import Labels, Rows
 from embalign.pairs import Vectors
 
 NEIGHBOURS = 10
+BLOCK = 2**23  # similarities that are held at once
 RUNS, LENGTH = 40, 25  # of consecutive rows whose neighbours are looked up, evenly spaced
 PARTS, LEAST = 8, 100  # of the corpus, in its order: rows slip from some line on; fewest looked up in a part
 NEAR = tuple(shift for shift in range(-8, 9) if shift)  # rows by which a side may have slipped
@@ -91,8 +93,9 @@ def neighbour_lists(draft: Vectors, teacher: Vectors) -> NeighbourLists:
 
 def _nearest(vectors: Vectors, rows: Rows, count: int) -> Rows:
     found = []
-    for start in range(0, len(rows), 256):
-        asked = rows[start : start + 256]
+    size = max(1, BLOCK // len(vectors))
+    for start in range(0, len(rows), size):
+        asked = rows[start : start + size]
         similarity = vectors[asked] @ vectors.T
         similarity[np.arange(len(asked)), asked] = -np.inf
         found.append(np.argpartition(-similarity, count - 1, axis=1)[:, :count])
@@ -132,4 +135,6 @@ def _slip(near: Mapping[int, Pairing], own: NDArray[np.float64], part: slice) ->
 
 
 def _distinct(vectors: Vectors) -> float:
-    return len({row.tobytes() for row in np.round(vectors, 6)}) / len(vectors)
+    # A digest a row: sorting whole rows takes the memory of three copies. Adding 0 makes -0 the same as 0.
+    rows = ((np.round(row, 6) + 0.0).tobytes() for row in vectors)
+    return len({hashlib.blake2b(row, digest_size=16).digest() for row in rows}) / len(vectors)

@@ -70,13 +70,13 @@ def judge_use(mapped: Results, references: Mapping[str, Results], deployment: st
     for fewer than two seeds, and for a reference or a value that is missing.
     """
     metric = BY_DEPLOYMENT[deployment]
+    retention = f"{deployment}_retention_ndcg_at_10"
+    if math.isnan(level(mapped, metric)) or math.isnan(level(mapped, retention)):
+        raise ValueError("no map was measured on all of the data")
     levels = {name: level(references.get(name), metric) for name in (NO_MAP, UNTRAINED, TEACHER, CHANCE)}
     if missing := [name for name, value in levels.items() if math.isnan(value)]:
         raise ValueError(f"the reference {missing[0]} was not measured")
     difference = compare(mapped, references[NO_MAP], metric)
-    retention = f"{deployment}_retention_ndcg_at_10"
-    if math.isnan(level(mapped, metric)) or math.isnan(level(mapped, retention)):
-        raise ValueError("no map was measured on all of the data")
     return Use(
         deployment,
         value=float(mapped.frame[metric].mean()),
