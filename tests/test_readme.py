@@ -11,7 +11,7 @@ import pandas as pd
 import pytest
 from pair_folders import ROOT
 
-from embalign.experiments.tables import percent
+from embalign.experiments.tables import percent, span
 from embalign.pairs.config import read_config
 
 README = (ROOT / "README.md").read_text(encoding="utf-8")
@@ -91,57 +91,94 @@ def results(pair):
     """What the committed reports of a pair say, by row of the results tables."""
     reports = ROOT / "benchmark" / pair / "reports"
     elbow = pd.read_csv(reports / "elbow" / "data_ratio_vs_metrics.csv")
-    random = elbow[elbow["policy"] == "random"]
-    fixed = random[random["budget"] == "steps"].groupby("ratio").mean(numeric_only=True)
-    ridge = random[random["budget"] == "closed_form"].groupby("ratio").mean(numeric_only=True)
-    density = elbow[(elbow["policy"] == "density") & (elbow["budget"] == "steps") & (elbow["ratio"] == 0.1)]
+    by_policy = elbow.groupby(["policy", "budget", "ratio"]).mean(numeric_only=True)
+    whole, tenth = by_policy.loc["random", "steps", 1.0], by_policy.loc["random", "steps", 0.1]
+    ridge, density = by_policy.loc["random", "closed_form", 1.0], by_policy.loc["density", "steps", 0.1]
     reference = pd.read_csv(reports / "elbow" / "references.csv").groupby("reference").mean(numeric_only=True)
-    curves = json.loads((reports / "elbow" / "verdict.json").read_text(encoding="utf-8"))["curves"]
-    curve = {c["metric"]: c for c in curves if (c["policy"], c["budget"]) == ("random", "steps")}
+    verdict = json.loads((reports / "elbow" / "verdict.json").read_text(encoding="utf-8"))
+    assert verdict["warnings"] == []
     spectral = json.loads((reports / "spectral" / "verdict.json").read_text(encoding="utf-8"))["answer"]
-    gate = pd.read_csv(reports / "gate" / "gate_exported.csv").iloc[0]
-
-    def numbers(*values):
-        return ", ".join(f"{value:.3f}" for value in values)
-
-    def enough(metric):
-        ratio = curve[metric]["recommended_ratio"]
-        return percent(ratio), f"{percent(ratio)} ({fixed.loc[ratio, 'n_train']:.0f} items)"
-
-    def or_below(metric):
-        low, high = curve[metric]["recommended_interval"]
-        return f"{percent(high)}; {percent(low)} not ruled out"
-
-    cosine, recall = fixed["cosine_mean"], fixed["recall_at_1"]
-    raw, untrained, teacher = (reference.loc[name, "recall_at_1"] for name in ("draft", "untrained", "teacher"))
-    low, high = curve["recall_at_1"]["elbow_interval"]
-    certified = {risk: gate[f"{gate['score']}_certified_{risk}_coverage"] for risk in ("10", "20")}
-    accepts = percent(certified["20"])
-    assert certified["10"] == 0
+    gate = json.loads((reports / "gate" / "verdict.json").read_text(encoding="utf-8"))
+    use = "query_adapter_ndcg_at_10"
     return {
-        "mean cosine: constant vector, trained map": numbers(reference.loc["mean_vector", "cosine_mean"], cosine[1.0]),
+        **in_use(verdict["deployments"]),
+        **enough(verdict["curves"], {use: "as a query adapter", "cosine_mean": "by mean cosine"}),
+        "mean cosine: constant vector, trained map": numbers(
+            reference.loc["mean_vector", "cosine_mean"], whole["cosine_mean"]
+        ),
         "mean cosine: constant vector, trained map, ridge": numbers(
-            reference.loc["mean_vector", "cosine_mean"], cosine[1.0], ridge.loc[1.0, "cosine_mean"]
+            reference.loc["mean_vector", "cosine_mean"], whole["cosine_mean"], ridge["cosine_mean"]
         ),
-        "Recall@1: raw draft, trained map, teacher": numbers(raw, recall[1.0], teacher),
-        "Recall@1: raw draft, untrained map, trained map, teacher": numbers(raw, untrained, recall[1.0], teacher),
-        "retention of Recall@1: raw draft, trained map": f"{raw / teacher:.0%}, {recall[1.0] / teacher:.0%}".replace(
-            "%", " %"
+        "leave-one-out Recall@1: raw draft, untrained map, trained map, teacher": numbers(
+            *(reference.loc[name, "recall_at_1"] for name in ("draft", "untrained")),
+            whole["recall_at_1"],
+            reference.loc["teacher", "recall_at_1"],
         ),
-        "enough for 95 % of the gain in mean cosine": enough("cosine_mean"),
-        "enough for 95 % of the gain in Recall@1 over chance": (*enough("recall_at_1"), or_below("recall_at_1")),
-        "elbow by Recall@1, with its 95 % interval": (
-            f"{percent(curve['recall_at_1']['elbow'])} ({100 * low:.3g} to {percent(high)})"
+        f"query adapter nDCG@10 of 10 % ({tenth['n_train']:.0f} pairs): random, densest first": numbers(
+            tenth[use], density[use]
         ),
-        f"mean cosine of 10 % ({fixed.loc[0.1, 'n_train']:.0f} items): random, densest first": numbers(
-            cosine[0.1], density["cosine_mean"].mean()
+        f"mean cosine of 10 % ({tenth['n_train']:.0f} pairs): random, densest first": numbers(
+            tenth["cosine_mean"], density["cosine_mean"]
         ),
-        "spectral loss, λ 0.001 to 0.05: 12 comparisons with none": re.search(
-            r"of 12 comparisons with the baseline: ([^.]+)\.", spectral
+        "spectral loss, λ 0.001 to 0.05: 18 comparisons with none": re.search(
+            r"of 18 comparisons with the baseline: ([^.]+)\.", spectral
         ).group(1),
-        "gate, risk at most 20 %, at most 10 %: outputs accepted": f"{accepts}, none certifiable",
-        "gate of the exported map, risk at most 20 %: accepts": (
-            f"{accepts} (top-1 ≥ {gate['top1_certified_20_threshold']:.4f})"
+        **gated(gate),
+    }
+
+
+def numbers(*values):
+    return ", ".join(f"{value:.3f}" for value in values)
+
+
+def in_use(deployments):
+    """Each deployment of the map of all pairs, held against no map."""
+    rows = {}
+    for name, found in deployments.items():
+        label = name.replace("_", " ")
+        values = numbers(found["no_map"], found["map"], found["teacher"])
+        rows[f"{label}, nDCG@10: no map, trained map, teacher"] = values
+        low, high = found["interval"]
+        difference = f"{found['difference']:+.3f} ({low:+.3f} to {high:+.3f})"
+        rows[f"{label}: trained map minus no map"] = f"{found['better_than_no_map']}, {difference}"
+        rows[f"{label}: retention"] = percent(found["retention"])
+    return rows
+
+
+def enough(curves, judged):
+    """How many pairs are enough for random selection and fixed steps, and whether there is an elbow."""
+    rows = {}
+    for curve in curves:
+        if (curve["policy"], curve["budget"]) != ("random", "steps") or curve["metric"] not in judged:
+            continue
+        words, ratio = judged[curve["metric"]], curve["recommended_ratio"]
+        pairs = f"{round(ratio * curve['pairs'])} pairs ({percent(ratio)})"
+        low = curve["recommended_interval"][0]
+        short = pairs if curve["saturated"] else f"all {curve['pairs']} pairs, not saturated"
+        rows[f"enough for 95 % of the gain, {words}"] = short if low == ratio else (
+            short,
+            f"{short}; {percent(low)} not ruled out",
+        )
+        found = f"{percent(curve['elbow'])} ({span(curve['elbow_interval'])})" if curve["elbow"] else "none"
+        rows[f"elbow, {words}"] = (found, f"{found}: {curve['reason']}")
+    return rows
+
+
+def gated(gate):
+    """What the certified gate accepts with the whole corpus as the index, and what the cascade sends to the teacher."""
+    whole = {use["deployment"]: use["targets"] for use in gate["uses"] if use["index"] == "whole corpus"}
+
+    def accepted(risk):
+        found = {name: targets[risk]["coverage"] for name, targets in whole.items()}
+        return ", ".join(percent(found[name]) if found[name] else "none" for name in found)
+
+    sent = gate["cascade"]["sent_for"]["0.95"]
+    uses = ", ".join(name.replace("_", " ") for name in whole)
+    return {
+        f"certified gate, risk at most 20 %, accepts: {uses}": accepted("0.20"),
+        f"certified gate, risk at most 10 %, accepts: {uses}": accepted("0.10"),
+        "sent to the teacher for 95 % of its nDCG@10: by score, at random": (
+            f"{percent(sent['score'])}, {percent(sent['random'])}"
         ),
     }
 
@@ -157,7 +194,7 @@ def table_rows(text):
 def test_every_cell_of_the_readmes_results_is_what_the_committed_reports_say(place, pair):
     expected = results(pair)
     rows = table_rows(section("What the numbers say"))
-    assert len(rows) >= 8
+    assert len(rows) >= 10
     for row in rows:
         allowed = expected[row[0]]
         assert row[place] in (allowed if isinstance(allowed, tuple) else (allowed,)), row[0]
@@ -183,13 +220,10 @@ def test_the_readme_says_on_how_many_items_and_seeds_its_results_rest():
         outputs = len(pd.read_csv(reports / "gate" / "gate_outputs.csv"))
         corpus = (reports.parent / "corpus.jsonl").read_text(encoding="utf-8").splitlines()
         plain = sum("style" not in json.loads(line) for line in corpus)
-        assert f"the {outputs} held-out items" in text
-        assert f"100 %, which is {whole['n_train'].iloc[0]} items, ten seeds" in text
+        assert f"{outputs} held-out queries search an index of all {plain:,} items" in text
+        assert f"100 %, which is {whole['n_train'].iloc[0]:,} pairs, ten seeds" in text
         assert whole["seed"].nunique() == 10
-        assert f"exported map: {plain - outputs} items, one seed" in text
-    untrained = pd.read_csv(ROOT / "benchmark" / PAIRS[0] / "reports" / "elbow" / "references.csv")
-    recall = untrained.loc[untrained["reference"] == "untrained", "recall_at_1"].mean()
-    assert f"untrained, its Recall@1 is {recall:.3f}" in text
+        assert f"exported map: {plain - outputs:,} pairs, one seed" in text
 
 
 def test_the_readmes_pair_is_a_valid_pair(tmp_path):
