@@ -63,7 +63,11 @@ def measure_index_size(pair: Pair, cell: Cell) -> Measurement:
     """
     weights, _ = fit_on_share(pair, Share("random", 1.0), cell.seed, cell.training)
     task, mapped = search_task_of(pair), map_task(pair, weights)
-    searched = {"": vectors_of(cell["deployment"], mapped, task.teacher), "no_map_": task.draft, "teacher_": task.teacher}
+    searched = {
+        "": vectors_of(cell["deployment"], mapped, task.teacher),
+        "no_map_": task.draft,
+        "teacher_": task.teacher,
+    }
     others = np.setdiff1d(np.arange(task.index_size), task.held_out)
     order = np.concatenate([task.held_out, generator(cell.seed, Stream.INDEX_ORDER).permutation(others)])
     rows = []
