@@ -117,7 +117,7 @@ class DeployedMap:
         elif size != (certified := self.use.thresholds[_key(self.risk)].index_size):
             _say(
                 f"the index has {size} items, and the threshold for a risk of {risk} as {name} was certified on "
-                f"{certified}: the risk among accepted answers grows with the index, so the promise does not hold here; "
+                f"{certified}: the risk among accepted answers grows with the index, so the promise does not hold; "
                 "certify on an index of this size",
                 3,
             )

@@ -62,5 +62,6 @@ def _environment() -> jinja2.Environment:
         "signed": lambda value, digits=4: f"{value:+.{digits}f}",
         "rounded": lambda value: f"{value:.2g}",
         "short": lambda value: f"{value:g}",
+        "thousands": lambda value: f"{value:,}",
     }
     return environment

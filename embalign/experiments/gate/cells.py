@@ -162,7 +162,7 @@ def _cascade(pair: Pair, found: Search) -> Measurement:
     teacher = _of_teacher(pair, WHOLE)
     sent = np.array(SENT)
     tables = {}
-    metrics: dict[str, float] = {}
+    metrics = {"teacher_accuracy": float(teacher.correct.mean())}
     for metric, mapped, ceiling in (
         ("ndcg_at_10", found.ndcg, teacher.ndcg),
         (FIRST_HIT, found.hits[1], teacher.hits[1]),
@@ -178,7 +178,9 @@ def _cascade(pair: Pair, found: Search) -> Measurement:
             tables[name, metric] = curve.at(sent)
             for level in CASCADE_LEVELS if metric == "ndcg_at_10" else ():
                 share = curve.share_for(level * ceiling_mean)
-                metrics[f"query_adapter_{name}_sent_{round(100 * level):02d}"] = float("nan") if share is None else share
+                metrics[f"query_adapter_{name}_sent_{round(100 * level):02d}"] = (
+                    float("nan") if share is None else share
+                )
     routes = dict.fromkeys(name for name, _ in tables)
     frames = [
         pd.DataFrame({"score": name, "sent": sent} | {m: v for (n, m), v in tables.items() if n == name})

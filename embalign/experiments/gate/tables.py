@@ -13,6 +13,7 @@ from embalign.experiments.tables import widen
 
 MAP = ("pair", "map", "ratio", "arm", "convention", "lambda", "seed")
 USE = ["deployment", "index"]
+AT = 0.2  # share of queries accepted at which indexes are compared
 CERTIFICATE = ("coverage", "threshold", "bound", "lacking")
 # The tables that a CSV has in wide form: the columns that tell their rows apart, and how each value's column is called.
 WIDE: dict[str, tuple[list[str], dict[str, str]]] = {
@@ -80,7 +81,7 @@ def by_index(exported: Results, scores: Mapping[str, str]) -> list[dict[str, Any
         mine = curves[(curves["deployment"] == name) & (curves["score"] == scores[name])]
         at = mine[(mine["coverage"] - AT).abs() < 1e-9].set_index("index")
         pairs = [ALONE, WHOLE]
-        row = {
+        row: dict[str, Any] = {
             "label": deployment.label,
             "score": scores[name],
             "sizes": [int(at.loc[index, "index_size"]) for index in pairs],
@@ -96,9 +97,6 @@ def by_index(exported: Results, scores: Mapping[str, str]) -> list[dict[str, Any
     return rows
 
 
-AT = 0.2  # the share accepted at which indexes are compared
-
-
 def _applied(outputs: pd.DataFrame, deployment: str, index: str, certificate: Mapping[str, Any]) -> dict[str, float]:
     """What a threshold accepts, as a share, and the share of wrong ones among these."""
     before = prefix(deployment, index)
@@ -108,7 +106,7 @@ def _applied(outputs: pd.DataFrame, deployment: str, index: str, certificate: Ma
 
 
 def cascade_of(found: Results, score: str) -> pd.DataFrame:
-    """Return the mean cascade over cells by share sent: the columns (metric, route), route `score`, random or oracle."""
+    """Return the mean cascade over cells by share sent: columns (metric, route): `score`, random, oracle."""
     own = found.table("cascade")
     kept = own[own["score"].isin([score, "random", "oracle"]) & (own["deployment"] == QUERY_ADAPTER)]
     metrics = [name for name in own.columns if name not in (*MAP, "score", "sent", "deployment", "index_size")]
