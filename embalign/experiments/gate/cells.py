@@ -77,7 +77,7 @@ def measure_deployed_gate(pair: Pair, cell: Cell) -> Measurement:
         "outputs": _outputs(pair, found),
     }
     measured = _accept_curves(pair, mapped, found) | _cascade(pair, found[QUERY_ADAPTER, WHOLE])
-    return measured | Measurement({}, tables=tables)
+    return measured | Measurement(_without_map(pair), tables=tables)
 
 
 def _task(pair: Pair, index: str) -> SearchTask:
@@ -97,6 +97,17 @@ def _search(pair: Pair, mapped: Embedded, deployment: str, index: str) -> Search
     if index == ALONE:
         mapped, task = Embedded(mapped.queries, mapped.index[task.held_out]), task.alone
     return search_deployment(deployment, task, mapped)
+
+
+def _without_map(pair: Pair) -> dict[str, float]:
+    """What the teacher and the raw draft answer right in their own whole indexes, and the draft's nDCG@10."""
+    task = search_task_of(pair)
+    draft = search_task(task, task.draft)
+    return {
+        "teacher_accuracy": float(_of_teacher(pair, WHOLE).correct.mean()),
+        "draft_accuracy": float(draft.correct.mean()),
+        "draft_ndcg_at_10": float(np.nanmean(draft.ndcg)),
+    }
 
 
 def _outputs(pair: Pair, found: Found) -> pd.DataFrame:
@@ -162,7 +173,7 @@ def _cascade(pair: Pair, found: Search) -> Measurement:
     teacher = _of_teacher(pair, WHOLE)
     sent = np.array(SENT)
     tables = {}
-    metrics = {"teacher_accuracy": float(teacher.correct.mean())}
+    metrics: dict[str, float] = {}
     for metric, mapped, ceiling in (
         ("ndcg_at_10", found.ndcg, teacher.ndcg),
         (FIRST_HIT, found.hits[1], teacher.hits[1]),

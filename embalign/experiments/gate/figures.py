@@ -28,7 +28,7 @@ DEPLOYMENT_LINES: dict[str, dict[str, Any]] = {
 }
 INDEX_LINES: dict[str, dict[str, Any]] = {WHOLE: {"linestyle": "-"}, ALONE: {"linestyle": (0, (4, 2)), "mfc": "white"}}
 STEP = 0.2
-HEADROOM = 1.42  # of a risk panel, for its legend
+HEADROOM = 1.5  # of a risk panel, for its legend
 EVERY_FIFTH = np.linspace(0, 1, 6)
 
 
@@ -39,21 +39,20 @@ def draw(curves: pd.DataFrame, found: Findings, path: Path) -> None:
     adapter = exported[(exported["deployment"] == QUERY_ADAPTER) & (exported["index"] == WHOLE)]
     of_ratios = curves[(curves["map"] == "ratio") & (curves["deployment"] == QUERY_ADAPTER)]
     by_ratio = of_ratios[of_ratios["score"] == score].groupby(["ratio", "coverage"])[["threshold", "risk"]].mean()
-    size = f"{found.index_size:,} items"
     with style.figure_style():
         figure, axes = pyplot.subplots(3, 2, figsize=(8.3, 10.2), layout="constrained")
-        (scores, cascade), (indexes, ratios), (rate, spread) = axes
+        (scores, cascade), (indexes, ratios), (spread, rate) = axes
         _by_score(scores, adapter, found)
         _cascade(cascade, found)
-        cascade.set_title(f"Query adapter backed by the teacher, {size}")
+        cascade.set_title(f"Cascade to the teacher, {found.index_size:,} items")
         _by_index(indexes, exported, found)
         _by_ratio(ratios, by_ratio, lambda curve: (curve.index, curve["risk"]))
         ratios.legend(title="training data", ncols=3, loc="upper left", title_fontsize=8.5)
-        ratios.set_title(f"Query adapter: risk by training data, {score}")
+        ratios.set_title("Query adapter: risk by training data")
         for axis in (scores, indexes, ratios):
             _risk_axes(axis)
         _by_ratio(rate, by_ratio, lambda curve: (curve["threshold"], curve.index))
-        rate.set_title(f"Query adapter: accept rate by training data, {score}")
+        rate.set_title("Query adapter: accept rate (colours as above)")
         rate.set(xlabel=f"threshold of {SCORES[score]}", ylabel="coverage: share of queries accepted")
         rate.yaxis.set_major_formatter(PercentFormatter(1, decimals=0))
         _spreads(spread, found.contrasts[QUERY_ADAPTER])
@@ -62,7 +61,7 @@ def draw(curves: pd.DataFrame, found: Findings, path: Path) -> None:
 
 def _risk_axes(axis: Axes) -> None:
     for target in RISK_TARGETS:
-        axis.axhline(target, color="black", linewidth=0.6, linestyle=(0, (1, 2)), zorder=1)
+        axis.axhline(target, color="black", linewidth=0.9, linestyle=(0, (1, 2)), zorder=1)
     axis.set(xlabel="coverage: share of queries accepted", ylabel="selective risk: wrong among accepted")
     axis.set(xlim=(0, 1.02), ylim=(0, HEADROOM), yticks=EVERY_FIFTH, xticks=EVERY_FIFTH)
     for in_percent in (axis.xaxis, axis.yaxis):
@@ -81,7 +80,7 @@ def _by_score(axis: Axes, curves: pd.DataFrame, found: Findings) -> None:
         name = "certified for " + ", ".join(f"{100 * c['target']:g} %" for c in certified)
         star: dict[str, Any] = {"marker": "*", "markersize": 12, "color": style.PURPLE, "markeredgecolor": "white"}
         axis.plot(coverage, at, linestyle="", zorder=5, label=name, **star)
-    axis.legend(loc="upper left", ncols=1 if certified else 2, columnspacing=1.0)
+    axis.legend(loc="upper left", title="dotted lines: risk targets", title_fontsize=8.5, alignment="left")
     what = "risk" if certified else "nothing certified"
     axis.set_title(f"Query adapter: {what}, {found.index_size:,} items")
 
@@ -114,11 +113,13 @@ def _by_index(axis: Axes, curves: pd.DataFrame, found: Findings) -> None:
         mine = curves[(curves["deployment"] == name) & (curves["score"] == found.scores[name])]
         for index, look in INDEX_LINES.items():
             curve = mine[mine["index"] == index]
-            words = f"{deployment.label}, {int(curve['index_size'].iloc[0]):,}" if len(curve) else None
+            words = deployment.label if index == WHOLE else None
             shown = DEPLOYMENT_LINES[name] | look
             axis.plot(curve["coverage"], curve["risk"], markevery=4, linewidth=1.3, label=words, **shown)
-    axis.legend(loc="upper left", ncols=2, columnspacing=1.0, handlelength=2.6)
-    axis.set_title("Risk grows with the index, by deployment")
+    small, large = found.by_index[0]["sizes"]
+    sizes = f"solid: {large:,} items, dashed: {small:,}"
+    axis.legend(loc="upper left", title=sizes, title_fontsize=8.5, alignment="left")
+    axis.set_title("Risk grows with the index")
 
 
 def _by_ratio(axis: Axes, by_ratio: pd.DataFrame, points: Any) -> None:
@@ -145,6 +146,8 @@ def _spreads(axis: Axes, contrasts: list[Contrast]) -> None:
             name = found.treatment.replace("_", " ") if found.metric == metrics[0] else None
             style.draw_difference(axis, found, row, name)
     axis.set_yticks(range(len(metrics)), [label(name).replace(" (", "\n(") for name in metrics])
-    axis.set(title=f"Query adapter: spread over styles, ratio {strongest:g}", ylim=(len(metrics) - 0.4, -1.0))
-    axis.set_xlabel("SD over styles, arm minus baseline (shaded: equivalent)")
-    axis.legend(loc="upper center", ncols=3, handletextpad=0.2, columnspacing=0.9)
+    axis.set(title=f"Query adapter: spread over styles, ratio {strongest:g}", ylim=(len(metrics) - 0.4, -1.5))
+    axis.set_xlabel("SD over styles, arm minus baseline\n(shaded: equivalent)")
+    # Opaque: no line runs through a label.
+    clear: dict[str, Any] = {"frameon": True, "facecolor": "white", "edgecolor": "none", "framealpha": 1}
+    axis.legend(loc="upper center", ncols=2, handletextpad=0.2, columnspacing=0.9, **clear)
