@@ -227,7 +227,10 @@ def without(name):
         (lambda folder: (folder / "W.npy").unlink(), r"W\.npy: cannot be read \(No such file.*export the map again"),
         (lambda folder: (folder / "W.json").unlink(), r"W\.json: cannot be read"),
         (lambda folder: (folder / "W.json").write_text('{"pair": "sm'), r"W\.json: not the description of a map"),
-        (lambda folder: (folder / "W.json").write_bytes(b'{"pair": "\xff"}'), r"W\.json: not the description of a map \("),
+        (
+            lambda folder: (folder / "W.json").write_bytes(b'{"pair": "\xff"}'),
+            r"W\.json: not the description of a map \(",
+        ),
         (without("deployments"), r"missing required field `deployments`.*export the map again"),
         (save(np.ones((48, 64))), r"shape \(48, 64\), but W\.json says floats of \(64, 48\)"),
         (save(np.full((64, 48), np.nan)), "NaN or infinite"),

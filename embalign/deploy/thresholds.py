@@ -23,7 +23,10 @@ from embalign.evaluation.scorecard import search_task
 from embalign.pairs import Vectors
 from embalign.pairs.pair import Pair
 
-SCORES = {"margin": "similarity to the nearest neighbour minus that to the second nearest", "top1": "similarity to the nearest neighbour"}
+SCORES = {
+    "margin": "similarity to the nearest neighbour minus that to the second nearest",
+    "top1": "similarity to the nearest neighbour",
+}
 FOLDS = 5
 
 

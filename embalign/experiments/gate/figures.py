@@ -149,5 +149,11 @@ def _spreads(axis: Axes, contrasts: list[Contrast]) -> None:
     axis.set(title=f"Query adapter: spread over styles, ratio {strongest:g}", ylim=(len(metrics) - 0.4, -1.5))
     axis.set_xlabel("SD over styles, arm minus baseline\n(shaded: equivalent)")
     # Opaque: no line runs through a label.
-    clear: dict[str, Any] = {"frameon": True, "facecolor": "white", "edgecolor": "none", "framealpha": 1}
+    clear: dict[str, Any] = {
+        "frameon": True,
+        "facecolor": "white",
+        "edgecolor": "none",
+        "framealpha": 1,
+        "borderaxespad": 0,
+    }
     axis.legend(loc="upper center", ncols=2, handletextpad=0.2, columnspacing=0.9, **clear)

@@ -56,6 +56,7 @@ def write_report(results: Mapping[str, Results], about: Mapping[str, Any], folde
     mean = cascades.groupby(setting, sort=False, as_index=False).mean(numeric_only=True).drop(columns="seed")
     write_csv(mean.map(_significant), folder / "cascade.csv")
     write_csv(certificates, folder / "certificates.csv")
+    write_csv(measured["exported"].table("check"), folder / "checks.csv")
     outputs = measured["exported"].tables["outputs"].drop(columns="cell").assign(status="ok")
     write_csv(outputs, folder / "gate_outputs.csv")
     findings = judge(measured)

@@ -8,7 +8,7 @@ import pandas as pd
 
 from embalign.evaluation.deployment import DEPLOYMENTS, DRAFT_ONLY, QUERY_ADAPTER
 from embalign.evaluation.results import Results
-from embalign.experiments.gate.protocol import ALONE, ARM_OF, INDEXES, RISK_TARGETS, WHOLE, prefix
+from embalign.experiments.gate.protocol import ALONE, ARM_OF, INDEXES, RISK_TARGETS, STUDIED, WHOLE, prefix
 from embalign.experiments.tables import widen
 
 MAP = ("pair", "map", "ratio", "arm", "convention", "lambda", "seed")
@@ -16,6 +16,7 @@ USE = ["deployment", "index"]
 AT = 0.2  # share of queries accepted at which indexes are compared
 CERTIFICATE = ("coverage", "threshold", "bound", "lacking")
 # The tables that a CSV has in wide form: the columns that tell their rows apart, and how each value's column is called.
+# Of certificates and checks, those of the uses that every map is studied in.
 WIDE: dict[str, tuple[list[str], dict[str, str]]] = {
     "certificates": (["use", "score", "percent"], {name: "{}{}_certified_{:02d}_" + name for name in CERTIFICATE}),
     "check": (["use", "percent"], {name: "{}check_{:02d}_" + name for name in ("folds", "accepted", "wrong")}),
@@ -49,6 +50,7 @@ def as_csv(found: Results) -> pd.DataFrame:
             own = found.tables[name]
             if "target" in own:
                 own = own.assign(percent=(100 * own["target"]).round().astype(int), use=_prefixes(own))
+                own = own[own["use"].isin([prefix(*use) for use in STUDIED])]
             wide = widen(wide, own, columns, values)
     return wide.dropna(axis="columns", how="all")
 
