@@ -79,10 +79,6 @@ class MapError(EmbalignError, ValueError):
     """A map file that cannot be used; the message names the file and the remedy."""
 
 
-class MapWarning(UserWarning):
-    """A map that works, but not as well or not as surely as it may seem; the message says why and what to do."""
-
-
 class BaselineError(EmbalignError, RuntimeError):
     """A baseline that cannot be read or must not be updated; the message names the remedy."""
 

@@ -14,11 +14,11 @@ from pair_folders import ROOT, write_pair
 from scipy import stats
 
 from embalign.__main__ import main
-from embalign.deploy import RISK_TARGETS, load, loader
+from embalign.deploy import RISK_TARGETS, MapWarning, load, loader
 from embalign.deploy.card import Card
 from embalign.deploy.map import export_map
 from embalign.deploy.thresholds import map_task
-from embalign.errors import MapError, MapWarning
+from embalign.errors import MapError
 from embalign.evaluation.deployment import DEPLOYMENTS, task_of, vectors_of
 from embalign.evaluation.scorecard import metrics_of, search_task
 from embalign.pairs.pair import load_pair
@@ -267,13 +267,13 @@ def with_value(vectors, value, row=7):
         ("query_adapter", np.ones((3, 48)), np.ones((9, 64)), {"own": np.array([0, 1, 9])}, "own needs a row"),
     ],
 )
-@pytest.mark.filterwarnings("ignore::embalign.errors.MapWarning")
+@pytest.mark.filterwarnings("ignore::embalign.deploy.MapWarning")
 def test_vectors_that_do_not_fit_are_refused_by_cause_and_remedy(noisy, deployment, queries, index, options, message):
     with pytest.raises(MapError, match=message):
         load(noisy.maps, deployment).accept(queries, index, **options)
 
 
-@pytest.mark.filterwarnings("ignore::embalign.errors.MapWarning")
+@pytest.mark.filterwarnings("ignore::embalign.deploy.MapWarning")
 def test_a_row_of_the_index_without_direction_is_never_the_nearest(noisy):
     index = with_value(noisy.task.teacher.index, 0, noisy.task.own[0])
     answers = load(noisy.maps).accept(noisy.task.draft.queries, index)
@@ -281,7 +281,7 @@ def test_a_row_of_the_index_without_direction_is_never_the_nearest(noisy):
     assert answers.nearest[1] == noisy.task.own[1]
 
 
-@pytest.mark.filterwarnings("ignore::embalign.errors.MapWarning")
+@pytest.mark.filterwarnings("ignore::embalign.deploy.MapWarning")
 def test_memory_does_not_grow_with_queries_times_index(noisy, monkeypatch):
     monkeypatch.setattr(loader, "BLOCK", 2**16)
     adapter = load(noisy.maps)

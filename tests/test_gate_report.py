@@ -11,9 +11,9 @@ import pytest
 from pair_folders import ROOT
 from scipy import stats
 
+from embalign.deploy import MapWarning
 from embalign.deploy.map import export_map
 from embalign.deploy.thresholds import train_pair_map
-from embalign.errors import MapWarning
 from embalign.evaluation.deployment import DEPLOYMENTS
 from embalign.evaluation.results import collect
 from embalign.experiments.gate import cells as measure_gate

@@ -15,6 +15,10 @@ if TYPE_CHECKING:
 RISK_TARGETS = (0.05, 0.10, 0.20)
 
 
+class MapWarning(UserWarning):
+    """A map that works, but not as well or not as surely as it may seem; the message says why and what to do."""
+
+
 def __getattr__(name: str) -> Any:
     if name != "load":
         raise AttributeError(f"module 'embalign.deploy' has no attribute {name!r}")

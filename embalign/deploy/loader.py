@@ -16,9 +16,9 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from embalign.deploy import RISK_TARGETS
+from embalign.deploy import RISK_TARGETS, MapWarning
 from embalign.deploy.card import Card, Use
-from embalign.errors import MapError, MapWarning
+from embalign.errors import MapError
 from embalign.evaluation.deployment import DEPLOYMENTS, QUERY_ADAPTER
 
 BLOCK = 2**22  # similarities, or numbers of the index, that are held at once
