@@ -192,6 +192,7 @@ def test_a_map_that_does_not_beat_no_map_is_warned_of_when_it_is_loaded(turned):
     [
         ({"deployment": "reranker"}, "no deployment 'reranker': use query_adapter, index_migration or draft_only"),
         ({"risk": 0.3}, "a risk of 0.3: use 0.05, 0.1 or 0.2"),
+        ({"risk": "0.2"}, "a risk of '0.2': use 0.05, 0.1 or 0.2"),
     ],
 )
 def test_what_was_not_measured_is_refused_with_what_was(noisy, options, message):

@@ -137,7 +137,7 @@ def load(path: str | Path, deployment: str = QUERY_ADAPTER, risk: float = 0.2) -
     if deployment not in DEPLOYMENTS:
         *others, last = DEPLOYMENTS
         raise MapError(f"no deployment {deployment!r}: use {', '.join(others)} or {last}")
-    if not any(math.isclose(risk, target) for target in RISK_TARGETS):
+    if not isinstance(risk, int | float) or not any(math.isclose(risk, target) for target in RISK_TARGETS):
         *others, last = (f"{target:g}" for target in RISK_TARGETS)
         raise MapError(f"no threshold was certified for a risk of {risk!r}: use {', '.join(others)} or {last}")
     given = Path(path)

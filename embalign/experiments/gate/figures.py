@@ -7,12 +7,13 @@ import numpy as np
 import pandas as pd
 from matplotlib import colormaps, pyplot
 from matplotlib.axes import Axes
-from matplotlib.ticker import PercentFormatter
+from matplotlib.ticker import MaxNLocator, PercentFormatter
 
 from embalign.evaluation.deployment import DEPLOYMENTS, QUERY_ADAPTER
 from embalign.experiments import style
 from embalign.experiments.gate.findings import Findings
 from embalign.experiments.gate.protocol import ALONE, ARM_OF, CASCADE_LEVELS, RISK_TARGETS, SCORES, SPREADS, WHOLE
+from embalign.experiments.tables import percent
 from embalign.verdicts.contrasts import Contrast
 from embalign.verdicts.metrics import label
 
@@ -96,7 +97,7 @@ def _cascade(axis: Axes, found: Findings) -> None:
     names = {"oracle": "oracle", found.score: found.score, "random": "random"}
     for route, look in looks.items():
         sent = found.sent(route)
-        axis.plot(ndcg.index, ndcg[route], label=f"{names[route]}: {100 * sent:.0f} %", **look)
+        axis.plot(ndcg.index, ndcg[route], label=f"{names[route]}: {percent(sent)}", **look)
         axis.plot(sent, level * teacher, marker="o", color=look["color"], markeredgecolor="white", zorder=5)
     axis.axhline(level * teacher, color="black", linewidth=0.6, linestyle=(0, (1, 2)))
     low, high = float(ndcg.min().min()), float(ndcg.max().max())
@@ -147,6 +148,7 @@ def _spreads(axis: Axes, contrasts: list[Contrast]) -> None:
             style.draw_difference(axis, found, row, name)
     axis.set_yticks(range(len(metrics)), [label(name).replace(" (", "\n(") for name in metrics])
     axis.set(title=f"Query adapter: spread over styles, ratio {strongest:g}", ylim=(len(metrics) - 0.4, -1.5))
+    axis.xaxis.set_major_locator(MaxNLocator(5))
     axis.set_xlabel("SD over styles, arm minus baseline\n(shaded: equivalent)")
     # Opaque: no line runs through a label.
     clear: dict[str, Any] = {
