@@ -64,5 +64,5 @@ def test_gate_arm(cell, embeddings, seed, measure):
 
 @pytest.mark.cells(GATE, "gate_deployed")
 def test_gate_deployed(cell, embeddings, seed, measure):
-    """The map that is exported has a score, and a threshold or what it lacks."""
-    assert measure(cell, embeddings, seed).tables["choice"]["score"].item() in ("margin", "top1")
+    """The map that is exported has a score for each deployment, and a threshold or what it lacks."""
+    assert set(measure(cell, embeddings, seed).tables["choice"]["score"]) <= {"margin", "top1"}

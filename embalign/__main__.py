@@ -10,6 +10,7 @@ from embalign.lazy import lazy
 from embalign.pairs.config import find_pair
 
 export_map = lazy("embalign.deploy.map").export_map
+summarise = lazy("embalign.deploy.summary").summarise
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -18,6 +19,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     try:
         path = export_map(find_pair(options.pair, Path.cwd()), options.out, options.seed)
         print(f"{path} and {path.with_suffix('.json').name} written")
+        print(summarise(path))
     except (EmbalignError, OSError) as error:
         print(f"error: {error}", file=sys.stderr)
         return getattr(error, "exit_code", 1)
@@ -28,9 +30,10 @@ def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="embalign", description="Embedding alignment with verdicts that can say no.")
     export = parser.add_subparsers(required=True, metavar="COMMAND").add_parser(
         "export",
-        help="train a pair's map on all its training items and write it with its certified thresholds",
+        help="train a pair's map on all its training items and write it with its quality and certified thresholds",
         description="Train a pair's map on all its training items. Writes W.npy, float32 with one row per teacher "
-        "dimension (mapped = draft @ W.T), and W.json: what the map is, and the thresholds certified for it.",
+        "dimension (mapped = draft @ W.T), and W.json: what the map is, how good it is in each deployment, whether it "
+        "beats no map, and the thresholds certified for it. Prints the same in a few lines.",
     )
     export.add_argument("--pair", default="qwen-sentence-align", help="pair folder or its name (default: %(default)s)")
     export.add_argument("--out", type=Path, default=Path("."), help="folder to write into (default: here)")

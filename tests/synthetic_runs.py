@@ -167,56 +167,117 @@ def spectral():
 
 
 TERMS = {"baseline": "none", "spectral": "amplitude", "signed_permutation": "scrambled", "norm_only": "norm"}
+TARGETS = (0.05, 0.1, 0.2)
+GATE_INDEXES = {"whole corpus": 10, "held-out items": 2}
+# Share right and columns' beginning of each deployment and index, the query adapter in the whole corpus the worst.
+GATE_USES = {
+    ("query_adapter", "whole corpus"): (0.35, "query_adapter_"),
+    ("query_adapter", "held-out items"): (0.6, "query_adapter_held_out_"),
+    ("index_migration", "whole corpus"): (0.5, "index_migration_"),
+    ("index_migration", "held-out items"): (0.7, "index_migration_held_out_"),
+    ("draft_only", "whole corpus"): (0.6, "draft_only_"),
+    ("draft_only", "held-out items"): (0.75, ""),
+}
+STUDIED = (("query_adapter", "whole corpus"), ("draft_only", "held-out items"))
 
 
 def gate():
-    """Results of the gate: a threshold at a risk of 20 %, none at 10 or 5 %, styles that the loss does not steady."""
+    """Results of the gate: draft only has a threshold at a risk of 20 % in the small index, the query adapter none.
+
+    The loss does not steady styles.
+    """
     generator = np.random.default_rng(0)
-    ratios = [({"ratio": ratio}, seed, accepted(generator)) for ratio in (0.1, 1.0) for seed in range(SEEDS)]
+    ratios = [({"ratio": ratio}, seed, accepted(generator, STUDIED)) for ratio in (0.1, 1.0) for seed in range(SEEDS)]
     of_arms = []
     for arm, convention, strength in arms([("raw", 0.05), ("raw_gradient_ratio", 1.0)]):
         setting = {"term": TERMS[arm], "convention": convention, "lambda": strength}
-        of_arms += [(setting, seed, accepted(generator) | steadied(generator)) for seed in range(SEEDS)]
-    checks = [(0.05, 0, 0, 0), (0.1, 0, 0, 0), (0.2, 3, 48, 8)]
-    outputs = {"id": ["a", "b"], "label": ["x", "x"], "top1": [0.9, 0.8], "margin": [0.1, 0.2], "correct": [1, 0]}
+        found = [accepted(generator, STUDIED) | steadied(generator) for _ in range(SEEDS)]
+        of_arms += [(setting, seed, measured) for seed, measured in enumerate(found)]
+    checks = [
+        (
+            deployment,
+            index,
+            GATE_INDEXES[index],
+            target,
+            *((3, 48, 8.0) if has_threshold(before, target) else (0, 0, 0.0)),
+        )
+        for (deployment, index), (_, before) in GATE_USES.items()
+        for target in TARGETS
+    ]
+    outputs = {"id": ["a", "b"], "label": ["x", "x"]}
+    for _, before in GATE_USES.values():
+        outputs |= {f"{before}top1": [0.95, 0.8], f"{before}margin": [0.1, 0.2], f"{before}correct": [0.75, 0.0]}
+    scores = {"query_adapter": "margin", "index_migration": "top1", "draft_only": "top1"}
     tables = {
-        "choice": pd.DataFrame({"score": ["top1"]}),
-        "check": pd.DataFrame(checks, columns=["target", "folds", "accepted", "wrong"]),
+        "choice": pd.DataFrame(scores.items(), columns=["deployment", "score"]),
+        "check": pd.DataFrame(
+            checks, columns=["deployment", "index", "index_size", "target", "folds", "accepted", "wrong"]
+        ),
         "outputs": pd.DataFrame(outputs),
     }
-    exported = [({"map": "exported"}, 0, accepted(generator) | Measurement({}, tables=tables))]
+    alone = {"teacher_accuracy": 0.9, "draft_accuracy": 0.5, "draft_ndcg_at_10": 0.45}
+    exported = [({"map": "exported"}, 0, accepted(generator, GATE_USES) | Measurement(alone, tables=tables))]
     found = {"gate_ratio": ratios, "gate_arm": of_arms, "gate_deployed": exported}
     return {name: results(of_table) for name, of_table in found.items()}
 
 
-def accepted(generator):
-    """A map's accept curve and certificates."""
-    scores, coverage = ("top1", "margin", "oracle"), np.array([0.25, 0.5, 0.75, 1.0])
-    areas = {
-        f"{score}_{area}": 0.1 + generator.normal(0, 1e-3) for score in scores for area in ("augrc", "aurc", "e_aurc")
-    }
-    curves = [
-        pd.DataFrame({"score": score, "coverage": coverage, "threshold": 1 - coverage / 2, "risk": coverage / 4})
-        for score in scores
-    ]
-    certificates = [
-        {"score": score, "target": target, "coverage": 0.2 * (target == 0.2)}
-        | ({"threshold": 0.9, "bound": 0.19, "lacking": None} if target == 0.2 else {"threshold": None, "lacking": 15})
-        for score in ("top1", "margin")
-        for target in (0.05, 0.1, 0.2)
-    ]
+def has_threshold(before, target):
+    """Whether a use of the made-up map has a certified threshold."""
+    return before == "" and target == 0.2
+
+
+def accepted(generator, uses):
+    """A map's accept curves and certificates in some uses, and its cascade."""
+    coverage = np.array([0.2, 0.4, 0.6, 0.8, 1.0])
+    metrics, curves, certificates = {}, [], []
+    for deployment, index in uses:
+        right, before = GATE_USES[deployment, index]
+        where = {"deployment": deployment, "index": index, "index_size": GATE_INDEXES[index]}
+        scores = ("top1", "margin") if deployment == "index_migration" else ("top1", "margin", "oracle")
+        metrics |= {f"{before}accuracy": right, f"{before}teacher_agreement": 0.3}
+        for score in scores:
+            areas = ("augrc", "aurc", "e_aurc")
+            metrics |= {f"{before}{score}_{area}": (1 - right) / 2 + generator.normal(0, 1e-3) for area in areas}
+            values = {"coverage": coverage, "threshold": 1 - coverage / 2, "risk": (1 - right) * (0.5 + coverage / 2)}
+            curves.append(pd.DataFrame(where | {"score": score} | values))
+        for score, target in itertools.product(("top1", "margin"), TARGETS):
+            passed = {"coverage": 0.2, "threshold": 0.9, "bound": 0.19, "lacking": None}
+            failed = {"coverage": 0.0, "threshold": None, "bound": None, "lacking": None if "query" in before else 15}
+            own = passed if has_threshold(before, target) else failed
+            certificates.append(where | {"score": score, "target": target} | own)
     tables = {"accept_curve": pd.concat(curves, ignore_index=True), "certificates": pd.DataFrame(certificates)}
-    return Measurement({"accuracy": 0.75, "teacher_agreement": 0.3, **areas}, tables=tables)
+    return Measurement(metrics, tables=tables) | cascaded()
+
+
+def cascaded():
+    """The cascade of a map between an nDCG@10 of 0.4 and 0.8."""
+    sent = np.linspace(0, 1, 21)
+    bends = {"top1": 0.9, "margin": 0.7, "random": 1.0, "oracle": 0.4}
+    cascade = pd.concat(
+        [
+            pd.DataFrame({"score": name, "sent": sent, "ndcg_at_10": 0.4 + 0.4 * sent**bend})
+            for name, bend in bends.items()
+        ],
+        ignore_index=True,
+    )
+    cascade = cascade.assign(
+        recall_at_1=cascade["ndcg_at_10"] + 0.1, deployment="query_adapter", index_size=GATE_INDEXES["whole corpus"]
+    )
+    metrics = {"query_adapter_ndcg_at_10": 0.4, "teacher_ndcg_at_10": 0.8}
+    metrics |= {"query_adapter_recall_at_1": 0.5, "teacher_recall_at_1": 0.9}
+    for (name, bend), level in itertools.product(bends.items(), (0.95, 0.9, 0.99)):
+        metrics[f"query_adapter_{name}_sent_{round(100 * level):02d}"] = (2 * level - 1) ** (1 / bend)
+    return Measurement(metrics, tables={"cascade": cascade})
 
 
 def steadied(generator):
-    """How steady a map is over two styles."""
-    names = ("recall_at_1", "mrr", "accept_top1", "accept_margin")
+    """How steady a map is over two styles, in both uses that styles are asked in."""
+    names = ("recall_at_1", "mrr", "ndcg_at_10", "accept_top1", "accept_margin")
+    full = [before + name for before in ("query_adapter_", "") for name in names]
+    spreads = [f"{before}spread_{name}" for before in ("query_adapter_", "") for name in names]
     metrics = {"styled_items": 60, "styled_groups": LABELS}
-    metrics |= {f"spread_{name}": 0.1 + generator.normal(0, 1e-3) for name in names}
-    metrics |= {f"range_{name}": 0.2 for name in names}
-    styles = pd.DataFrame(
-        [(n, s, 0.7) for n in names for s in ("plain", "upper")], columns=["metric", "style", "value"]
-    )
-    spreads = {f"spread_{n}": (metrics[f"spread_{n}"] + generator.normal(0, 0.01, LABELS)) for n in names}
-    return Measurement(metrics, {n: v.astype(np.float32) for n, v in spreads.items()}, {"styles": styles})
+    metrics |= {name: 0.1 + generator.normal(0, 1e-3) for name in spreads}
+    metrics |= {name.replace("spread_", "range_"): 0.2 for name in spreads}
+    styles = pd.DataFrame([(n, s, 0.7) for n in full for s in ("plain", "upper")], columns=["metric", "style", "value"])
+    values = {name: (metrics[name] + generator.normal(0, 0.01, LABELS)).astype(np.float32) for name in spreads}
+    return Measurement(metrics, values, {"styles": styles})

@@ -13,7 +13,10 @@ from embalign.deploy.thresholds import check_promise
 from embalign.errors import CorpusError
 from embalign.evaluation import gate, styles
 from embalign.evaluation.certificate import certify, design_effect, fewest_accepts, intraclass_correlation, risk_bound
-from embalign.evaluation.retrieval import leave_one_out
+from embalign.evaluation.deployment import Embedded, SearchTask
+from embalign.evaluation.relevance import Relevance
+from embalign.evaluation.retrieval import Search
+from embalign.evaluation.scorecard import search_task
 
 pytestmark = pytest.mark.instrument
 
@@ -60,13 +63,21 @@ def test_a_strictly_increasing_transform_of_the_score_changes_nothing(outcomes, 
 
 
 def test_answers_know_their_neighbours_and_never_find_themselves():
-    pool = np.array([[1, 0], [0.8, 0.6], [0, 1], [-1, 0]])
-    found = gate.answer(gate.similarities(pool[:2] * 3, pool, np.array([0, 1])))
-    assert found.nearest.tolist() == [1, 0]
-    np.testing.assert_allclose(found.top1, [0.8, 0.8])
-    np.testing.assert_allclose(found.margin, [0.8, 0.2])
+    pool = np.array([[3, 0], [0.8, 0.6], [0, 1], [-1, 0]])
+    found, correct = gate.leave_one_out(pool, ["a", "b", "b", "a"])
+    assert found.nearest[:2].tolist() == [1, 0]
+    np.testing.assert_allclose(found.top1[:2], [0.8, 0.8])
+    np.testing.assert_allclose(found.margin[:2], [0.8, 0.2])
+    assert correct[:2].tolist() == [0, 0]
     with pytest.raises(ValueError, match="two neighbours"):
-        gate.answer(gate.similarities(pool[:1], pool[:2], np.array([0])))
+        gate.leave_one_out(pool[:2], ["a", "a"])
+
+
+def test_of_several_nearest_the_outcome_is_the_share_that_is_right():
+    pool = np.array([[1.0, 0], [0, 1], [0, 1], [0, 1], [-1, 0]])
+    found, correct = gate.leave_one_out(pool, ["a", "a", "b", "a", "b"])
+    assert correct[0] == pytest.approx(2 / 3)
+    assert found.margin[0] == 0
 
 
 @pytest.mark.parametrize(("risk_target", "fewest"), [(0.05, 59), (0.1, 29), (0.2, 14)])
@@ -198,26 +209,29 @@ def test_unusable_input_is_refused_by_name(change, message):
 
 
 @given(tied_retrieval())
-def test_plain_queries_rank_as_in_leave_one_out(data):
-    """A style whose variants are the plain texts themselves is retrieval as usual, ties included."""
+def test_a_task_that_some_queries_ask_finds_for_them_what_the_whole_task_finds(data):
+    """Also for queries in another order, and ties included."""
     vectors, labels = data
-    groups = np.unique(labels, return_inverse=True)[1]
-    own = np.flatnonzero(np.bincount(groups)[groups] > 1)
-    if len(own) == 0:
-        return
-    found = styles.style_outcomes(vectors[own], vectors, own, groups)
-    expected = leave_one_out(vectors, labels)
-    np.testing.assert_allclose(found.reciprocal_rank, 1 / expected.ranks[own])
-    assert found.hit.mean() == pytest.approx(expected.recall[1])
+    labels = np.array(labels)
+    relevant, own = Relevance.by_label(labels, labels), np.arange(len(vectors))
+    task = SearchTask(*[Embedded(vectors, vectors)] * 2, relevant, own, relevant, own, labels)
+    places = own[::-2]
+    part, whole = (search_task(each, each.draft) for each in (styles.asked_by(task, places), task))
+    for name in ("ndcg", "reciprocal_rank", "mate", "top1", "margin", "correct"):
+        np.testing.assert_allclose(getattr(part, name), getattr(whole, name)[places], atol=1e-12)
+    assert styles.asked_by(task, places).groups.tolist() == labels[places].tolist()
+
+
+def outcome(values):
+    """What queries find, with one value for every number that styles look at."""
+    rows = np.zeros(len(values), np.int64)
+    return Search({1: values}, values, values, values, values, rows, values, values, values)
 
 
 def test_spread_over_styles_is_their_standard_deviation_and_its_values_by_label_have_that_mean():
     generator = np.random.default_rng(3)
     labels = np.repeat([f"label{i:02d}" for i in range(20)], 5)
-    outcomes = {
-        style: styles.StyleOutcomes(*(generator.random(100) * (1 + i) for _ in range(4)))
-        for i, style in enumerate(("plain", "upper", "bullet"))
-    }
+    outcomes = {style: outcome(generator.random(100) * (1 + i)) for i, style in enumerate(("plain", "upper", "bullet"))}
     found = styles.score_styles(outcomes, labels)
     means = [of_style.reciprocal_rank.mean() for of_style in outcomes.values()]
     assert found.metrics["spread_mrr"] == pytest.approx(np.std(means, ddof=1))
@@ -228,6 +242,9 @@ def test_spread_over_styles_is_their_standard_deviation_and_its_values_by_label_
     assert by_style["accept_top1", "plain"] == 0.5
     assert len(found.by_label["spread_mrr"]) == 20
     assert found.by_label["spread_mrr"].mean() == pytest.approx(found.metrics["spread_mrr"], abs=1e-6)
+    named = styles.score_styles(outcomes, labels, "query_adapter_")
+    assert named.metrics["query_adapter_spread_mrr"] == found.metrics["spread_mrr"]
+    assert set(named.tables["styles"]["metric"]) == {f"query_adapter_{m}" for m in found.tables["styles"]["metric"]}
 
 
 def test_spread_by_label_has_the_standard_error_of_the_spread():
@@ -238,7 +255,7 @@ def test_spread_by_label_has_the_standard_error_of_the_spread():
     for _ in range(300):
         base = generator.standard_normal(40).repeat(5)
         outcomes = {
-            style: styles.StyleOutcomes(*[base + i + generator.standard_normal(40).repeat(5)] * 4)
+            style: outcome(base + i + generator.standard_normal(40).repeat(5))
             for i, style in enumerate(("plain", "upper", "bullet"))
         }
         found = styles.score_styles(outcomes, labels)

@@ -5,36 +5,42 @@ import re
 import subprocess
 import sys
 
+import numpy as np
 import pandas as pd
 import pytest
 from pair_folders import ROOT
 from scipy import stats
 
+from embalign.deploy import MapWarning
 from embalign.deploy.map import export_map
+from embalign.deploy.thresholds import train_pair_map
+from embalign.evaluation.deployment import DEPLOYMENTS
 from embalign.evaluation.results import collect
 from embalign.experiments.gate import cells as measure_gate
+from embalign.experiments.gate.protocol import INDEXES, WHOLE, prefix
 from embalign.experiments.gate.report import write_report
 from embalign.experiments.grid import Cell
 from embalign.pairs.config import find_pair
+from embalign.pairs.pair import load_pair
 
 
-def test_the_documented_example_accepts_what_the_exported_threshold_accepts(smollm2, tmp_path, monkeypatch):
+def test_the_documented_example_sends_every_query_to_the_teacher_where_nothing_is_certified(
+    smollm2, tmp_path, monkeypatch
+):
+    """On the shipped pair, with a warning that the map does not beat no map, and one that no threshold is certified."""
     (example,) = re.findall(
         r"```python\n(.*?)```", (ROOT / "docs" / "deploying.md").read_text(encoding="utf-8"), re.DOTALL
     )
     export_map(find_pair("smollm2-mpnet", ROOT), tmp_path / "maps")
     monkeypatch.chdir(tmp_path)
-    test = smollm2.holdout.test
-    accepted = 0
-    for own in test[::4]:
-        others = test[test != own]
-        names = {"drafts": smollm2.draft[others], "query": smollm2.draft[own]}
+    test = smollm2.holdout.test[:50]
+    names = {"queries": smollm2.draft[test], "index": smollm2.teacher}
+    with pytest.warns(MapWarning) as said:
         exec(example, names)
-        accepted += names["accept"]
-        assert (names["answer"] is None) == (not names["accept"])
-    coverage = names["gate"]["coverage"]
-    assert names["gate"]["threshold"] is not None
-    assert accepted / len(test[::4]) == pytest.approx(coverage, abs=0.08)
+    assert [re.search("no map|no threshold", str(each.message)).group() for each in said] == ["no map", "no threshold"]
+    assert names["ask_teacher"] == list(range(50))
+    mapped = smollm2.draft[test] @ np.load("maps/W.npy").T
+    assert names["answers"].nearest.tolist() == (mapped @ smollm2.teacher.T).argmax(axis=1).tolist()
 
 
 def test_over_many_draws_of_real_outputs_the_promise_breaks_as_rarely_as_promised(tmp_path):
@@ -69,9 +75,46 @@ def test_a_run_ends_in_a_report_that_opens_with_the_answer(smollm2, tmp_path):
     words = write_report(measured, {"pair": smollm2.name, "profile": "quick", "seeds": [0, 1]}, tmp_path)
     report = (tmp_path / "report.md").read_text(encoding="utf-8")
     assert f"**{words}**" in report
+    assert words.startswith("As a query adapter (mapped queries search the teacher's vectors of all 3,151 items)")
     assert "upper" in report
     curve = pd.read_csv(tmp_path / "gate_curve.csv")
-    assert {"threshold", "coverage", "risk", "precision"} <= set(curve.columns)
+    assert {"threshold", "coverage", "risk", "precision", "deployment", "index_size"} <= set(curve.columns)
     assert (curve["precision"] + curve["risk"]).to_numpy() == pytest.approx(1, abs=1e-5)
-    assert json.loads((tmp_path / "verdict.json").read_text())["score"] == "top1"
+    verdict = json.loads((tmp_path / "verdict.json").read_text())
+    sizes = {(use["deployment"], use["index"]): use["index_size"] for use in verdict["uses"]}
+    assert sizes == {
+        (name, index): size for name in DEPLOYMENTS for index, size in (("whole corpus", 3151), ("held-out items", 632))
+    }
     assert (tmp_path / "gate_curve.png").stat().st_size > 10_000
+
+
+def nearest_is_right(queries, index, asked, held, own):
+    """Whether each query's nearest row has its label, by plain sorting."""
+    unit = [vectors / np.linalg.norm(vectors, axis=1, keepdims=True) for vectors in (queries, index)]
+    similarity = unit[0].astype(np.float64) @ unit[1].astype(np.float64).T
+    similarity[np.arange(len(queries)), own] = -np.inf
+    return held[similarity.argmax(axis=1)] == asked
+
+
+def test_every_use_of_the_exported_map_is_counted_as_plain_sorting_does(small_pair):
+    pair = load_pair(small_pair)
+    measured = measure_gate.measure_deployed_gate(pair, Cell("gate", "t", pair.name, (("map", "exported"),), 0))
+    weights, test = train_pair_map(pair), pair.holdout.test
+    mapped, labels = pair.draft @ weights.T, pair.labels
+    sides = {"query_adapter": (mapped, pair.teacher), "index_migration": (pair.teacher, mapped)}
+    sides |= {"draft_only": (mapped, mapped)}
+    outputs = measured.tables["outputs"]
+    for (deployment, index), before in (((d, i), prefix(d, i)) for d in sides for i in INDEXES):
+        queries, held = sides[deployment]
+        rows = np.arange(len(labels)) if index == WHOLE else test
+        own = test if index == WHOLE else np.arange(len(test))
+        right = nearest_is_right(queries[test], held[rows], labels[test], labels[rows], own)
+        assert measured.metrics[before + "accuracy"] == pytest.approx(right.mean())
+        assert outputs[before + "correct"].to_numpy() == pytest.approx(right.astype(float))
+    right = {"": outputs["query_adapter_correct"], "teacher_": outputs["teacher_correct"]}
+    curve = measured.tables["cascade"].set_index(["score", "sent"])["recall_at_1"]
+    has_relevant = np.array([(labels == labels[row]).sum() > 1 for row in test])
+    for score in ("top1", "margin", "random", "oracle"):
+        assert curve[score, 0.0] == pytest.approx(right[""][has_relevant].mean())
+        assert curve[score, 1.0] == pytest.approx(right["teacher_"][has_relevant].mean())
+    assert set(measured.tables["accept_curve"]["index_size"]) == {len(labels), len(test)}

@@ -39,9 +39,11 @@ from texts_gates import gate_tables
 
 from embalign.alignment.training import apply_map
 from embalign.deploy import RISK_TARGETS
-from embalign.deploy.thresholds import choose_score, train_pair_map
+from embalign.deploy.thresholds import choose_scores, train_pair_map
 from embalign.evaluation import gate
 from embalign.evaluation.certificate import certify
+from embalign.evaluation.deployment import DRAFT_ONLY
+from embalign.evaluation.gate import Outcomes
 from embalign.pairs.config import find_pair
 from embalign.pairs.pair import load_pair
 
@@ -49,17 +51,20 @@ PAIRS = ("qwen-sentence-align", "smollm2-mpnet")
 WAYS = ("halves", "outputs", "topics", "topics, blind")
 GROUPS, SIZE, SLOPE, CORRELATION = 66, 10, 0.6, 0.3  # of the simulated pair
 
-Outputs = tuple[NDArray[np.float64], NDArray[np.bool_], NDArray[np.int64]]
+Outputs = tuple[NDArray[np.float64], Outcomes, NDArray[np.int64]]
 Draw = Callable[[np.random.Generator], tuple[Outputs, Callable[[float], float]]]
 
 
 def held_out_outputs(name: str) -> Outputs:
-    """Return score, outcome and label group of each held-out output of a pair's exported map."""
+    """Return score, outcome and label group of each held-out query of a pair's exported map.
+
+    In the deployment that certifies most, so that there are promises to break: draft only, the held-out items alone.
+    """
     pair = load_pair(find_pair(name, ROOT))
     weights, test = train_pair_map(pair), pair.holdout.test
     mapped, labels = apply_map(weights, pair.draft[test]), pair.labels[test]
     found, correct = gate.leave_one_out(mapped, labels)
-    scores = getattr(found, choose_score(pair, weights))
+    scores = getattr(found, choose_scores(pair, weights)[DRAFT_ONLY])
     return scores, correct, np.unique(labels, return_inverse=True)[1]
 
 
@@ -69,7 +74,7 @@ def drawn(outputs: Outputs, way: str) -> Draw:
     members = [np.flatnonzero(groups == group) for group in range(groups.max() + 1)]
 
     def risk(threshold: float) -> float:
-        return float((~correct[scores >= threshold]).mean())
+        return float((1 - correct[scores >= threshold]).mean())
 
     def draw(rng: np.random.Generator) -> tuple[Outputs, Callable[[float], float]]:
         n = len(scores)

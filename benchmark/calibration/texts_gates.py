@@ -32,7 +32,8 @@ def gate_tables(table: pd.DataFrame) -> str:
         "and the risk above it in the population drawn from is higher than the target. Demand: in at most 5 %. In "
         "brackets: 95 % Clopper-Pearson intervals. Met: not shown to be violated, the interval reaches the demand.",
         "```\npip install -c constraints.txt -e .\npython benchmark/calibration/gate.py\n```",
-        "- Shipped pairs: the population is every held-out output of the exported map, so its risk is known. "
+        "- Shipped pairs: the population is every held-out output of the exported map, so its risk is known. The "
+        "deployment is the one that certifies most: draft only, the held-out items alone as the index. "
         "Simulated: new scores and topics each time, with a risk known at every threshold.\n"
         "- `halves`: a random half of the outputs; `outputs`: outputs drawn with replacement. Both certify outputs as "
         "independent, for queries on the same topics.\n"

@@ -1,14 +1,15 @@
-"""The map of a pair as a file: W.npy, and W.json with what it is and when to trust it."""
+"""The map of a pair as a file: W.npy, and W.json with what it is, how good it is and when to trust it."""
 
 import dataclasses
-import json
 from pathlib import Path
 
 import msgspec
 import numpy as np
 
 from embalign.alignment.config import DEFAULT
-from embalign.deploy.thresholds import gate_of_map, train_pair_map
+from embalign.deploy.card import Card
+from embalign.deploy.quality import uses_of
+from embalign.deploy.thresholds import train_pair_map
 from embalign.errors import MapError
 from embalign.pairs import Vectors
 from embalign.pairs.pair import Pair, load_pair, pair_digest
@@ -41,18 +42,20 @@ def export_map(folder: Path, out: Path, seed: int = 0) -> Path:
     out.mkdir(parents=True, exist_ok=True)
     path = out / "W.npy"
     np.save(path, weights, allow_pickle=False)
-    about = {
-        "pair": pair.name,
-        "draft": msgspec.structs.asdict(pair.config.draft),
-        "teacher": msgspec.structs.asdict(pair.config.teacher),
-        "shape": list(weights.shape),
-        "rows": "teacher dimensions: mapped = draft @ W.T for unit-length draft vectors",
-        "trained_on": f"{len(pair.holdout.train)} training items; the held-out test items were not seen",
-        "seed": seed,
-        "config": dataclasses.asdict(DEFAULT),
-        "gate": gate_of_map(pair, weights),
-        "pair_sha256": pair_digest(folder),
-        "sha256": file_digest(path),
-    }
-    (out / "W.json").write_text(json.dumps(about, indent=2) + "\n", encoding="ascii")
+    rows, groups = pair.holdout, len(set(pair.labels[pair.holdout.test].tolist()))
+    card = Card(
+        pair=pair.name,
+        draft=msgspec.structs.asdict(pair.config.draft),
+        teacher=msgspec.structs.asdict(pair.config.teacher),
+        shape=(weights.shape[0], weights.shape[1]),
+        rows="teacher dimensions: mapped = draft @ W.T for unit-length draft vectors",
+        trained_on=f"{len(rows.train)} training items; the held-out test items were not seen",
+        measured_on=f"{len(rows.test)} held-out queries of {groups} label groups, index of the whole corpus",
+        seed=seed,
+        config=dataclasses.asdict(DEFAULT),
+        deployments=uses_of(pair, weights),
+        pair_sha256=pair_digest(folder),
+        sha256=file_digest(path),
+    )
+    card.to_disk(path.with_suffix(".json"))
     return path

@@ -1,10 +1,8 @@
-"""The map of a pair as it is deployed, and the gate that goes with it.
+"""The map of a pair as it is deployed, and the gate that goes with it in each deployment.
 
 Three sets that share no label group keep the promise clean: the map is trained on the training items, which also choose
 the score; the threshold is certified on the held-out items, seen by neither.
 """
-
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -13,14 +11,22 @@ from sklearn.model_selection import GroupKFold
 from embalign.alignment.config import DEFAULT, TrainingConfig
 from embalign.alignment.training import apply_map, train_map
 from embalign.deploy import RISK_TARGETS
+from embalign.deploy.card import Threshold
 from embalign.errors import CorpusError
 from embalign.evaluation import gate
 from embalign.evaluation.certificate import CONFIDENCE, certify
+from embalign.evaluation.deployment import DEPLOYMENTS, Embedded, SearchTask, vectors_of
 from embalign.evaluation.gate import Outcomes, Scores
+from embalign.evaluation.relevance import Relevance
+from embalign.evaluation.retrieval import Search
+from embalign.evaluation.scorecard import search_task
 from embalign.pairs import Vectors
 from embalign.pairs.pair import Pair
 
-SCORES = {"margin": "that minus the second similarity", "top1": "similarity to the nearest neighbour"}
+SCORES = {
+    "margin": "similarity to the nearest neighbour minus that to the second nearest",
+    "top1": "similarity to the nearest neighbour",
+}
 FOLDS = 5
 
 
@@ -30,12 +36,62 @@ def train_pair_map(pair: Pair, seed: int = 0, config: TrainingConfig = DEFAULT) 
     return train_map(pair.draft[rows], pair.teacher[rows], seed=seed, config=config).weights
 
 
-def choose_score(pair: Pair, weights: Vectors) -> str:
-    """Return the score with the lower AUGRC on the training items, whose labels the map has not been trained on."""
+def map_task(weights: Vectors, task: SearchTask) -> Embedded:
+    """Return a task's queries and index as the map makes them."""
+    return Embedded(apply_map(weights, task.draft.queries), apply_map(weights, task.draft.index))
+
+
+def search_deployment(deployment: str, task: SearchTask, mapped: Embedded) -> Search:
+    """Return what the queries of a deployment find. Raises CorpusError for an index too small for a margin."""
+    if task.index_size < 3:
+        raise CorpusError(f"a margin needs two neighbours besides the query itself, found {task.index_size} items")
+    return search_task(task, vectors_of(deployment, mapped, task.teacher))
+
+
+def training_task(pair: Pair) -> SearchTask:
+    """Return what scores are chosen with: training items ask, and training items are the index."""
     rows = pair.holdout.train
-    mapped, labels = apply_map(weights, pair.draft[rows]), pair.labels[rows]
-    found, correct = gate.leave_one_out(mapped, labels)
-    return min(SCORES, key=lambda score: gate.augrc(getattr(found, score), correct))
+    draft, teacher, labels, own = pair.draft[rows], pair.teacher[rows], pair.labels[rows], np.arange(len(rows))
+    return SearchTask(
+        draft=Embedded(draft, draft),
+        teacher=Embedded(teacher, teacher),
+        relevant=Relevance.by_label(labels, labels),
+        own=own,
+        mates=Relevance.by_label(own.astype(str), own.astype(str)),
+        held_out=own[:0],
+        groups=labels,
+    )
+
+
+def choose_scores(pair: Pair, weights: Vectors) -> dict[str, str]:
+    """Return, by deployment, the score with the lower AUGRC on the training items.
+
+    The map has not been trained on their labels.
+    """
+    task = training_task(pair)
+    mapped = map_task(weights, task)
+    found = {name: search_deployment(name, task, mapped) for name in DEPLOYMENTS}
+    return {
+        name: min(SCORES, key=lambda score: gate.augrc(getattr(of_use, score), of_use.correct))
+        for name, of_use in found.items()
+    }
+
+
+def certify_targets(task: SearchTask, found: Search, score: str) -> dict[float, Threshold]:
+    """Return, for each risk target, the certified threshold or what is lacking."""
+    targets = {}
+    for target in RISK_TARGETS:
+        own = certify(getattr(found, score), found.correct, risk_target=target, groups=task.groups)
+        is_certified = own.threshold is not None
+        targets[target] = Threshold(
+            threshold=own.threshold,
+            coverage=own.accepted / len(task.groups),
+            risk_bound=own.bound if is_certified else None,
+            lacking_accepts=own.lacking,
+            index_size=task.index_size,
+            promise=_promise(target, task.index_size) if is_certified else None,
+        )
+    return targets
 
 
 def check_promise(
@@ -57,28 +113,8 @@ def check_promise(
     return certified, accepted
 
 
-def gate_of_map(pair: Pair, weights: Vectors) -> dict[str, Any]:
-    """Return the gate of a map: its score and, for each risk target, the certified threshold or what is lacking."""
-    test = pair.holdout.test
-    mapped, labels = apply_map(weights, pair.draft[test]), pair.labels[test]
-    found, correct = gate.leave_one_out(mapped, labels)
-    score = choose_score(pair, weights)
-    groups = len(set(labels.tolist()))
-    targets = {}
-    for target in RISK_TARGETS:
-        certificate = certify(getattr(found, score), correct, risk_target=target, groups=labels)
-        targets[f"{target:.2f}"] = {
-            "threshold": certificate.threshold,
-            "coverage": certificate.accepted / len(test),
-            "risk_bound": None if certificate.threshold is None else certificate.bound,
-            "lacking_accepts": certificate.lacking,
-        }
-    return {
-        "score": score,
-        "score_is": SCORES[score],
-        "confidence": CONFIDENCE,
-        "certified_on": f"{len(test)} held-out items of {groups} label groups, each searched in all others",
-        "promise": "of outputs with this score or a higher one, at most the target's share is wrong, for queries and "
-        "an index drawn like the held-out items",
-        "targets": targets,
-    }
+def _promise(target: float, index_size: int) -> str:
+    return (
+        f"with {100 * CONFIDENCE:g} % confidence, at most {100 * target:g} % of the accepted answers are wrong, for "
+        f"queries drawn like the held-out ones and an index of {index_size} items like this one"
+    )

@@ -75,6 +75,7 @@ def _environment() -> jinja2.Environment:
         "rounded": lambda value: f"{value:.2g}",
         "capitalized": lambda text: text[:1].upper() + text[1:],
         "short": lambda value: f"{value:g}",
+        "thousands": lambda value: f"{value:,}",
     }
     environment.globals |= {"deployments": DEPLOYMENTS, "deployment_words": WORDS}
     return environment

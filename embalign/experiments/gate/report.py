@@ -8,15 +8,27 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from embalign.evaluation.deployment import DEPLOYMENTS, QUERY_ADAPTER
 from embalign.evaluation.results import Results
 from embalign.experiments.gate import tables
 from embalign.experiments.gate.figures import draw
-from embalign.experiments.gate.protocol import RISK_TARGETS, SCORES, SPREADS
+from embalign.experiments.gate.findings import Findings, judge
+from embalign.experiments.gate.protocol import (
+    ALONE,
+    CASCADE_LEVELS,
+    RISK_TARGETS,
+    ROUTES,
+    SCORES,
+    SPREADS,
+    USES,
+    WHOLE,
+    prefix,
+)
 from embalign.experiments.grid import rerun_command
-from embalign.experiments.spectral.protocol import BASELINE, TREATMENT, planned
 from embalign.experiments.tables import write_by_label, write_csv
 from embalign.experiments.templates import render, sentence
-from embalign.verdicts.contrasts import Contrast, by_setting, judge_contrasts
+from embalign.verdicts.contrasts import by_setting
+from embalign.verdicts.metrics import RETRIEVAL
 
 FIRST = ("pair", "ratio", "arm", "convention", "lambda", "seed", "accuracy", "teacher_agreement")
 SIGNIFICANT = 6  # digits of an accept curve's numbers
@@ -35,70 +47,94 @@ def write_report(results: Mapping[str, Results], about: Mapping[str, Any], folde
         (folder / "report.md").write_text(render("gate/report.md.j2", exported=None, **shared), encoding="utf-8")
         return "No threshold: the exported map could not be measured."
 
-    curves = pd.concat([found.table("accept_curve") for found in measured.values()], ignore_index=True)
+    curves, cascades, certificates = (
+        pd.concat([found.table(name) for found in measured.values()], ignore_index=True)
+        for name in ("accept_curve", "cascade", "certificates")
+    )
     _write_curves(curves, folder)
-    exported = measured["exported"]
-    outputs = exported.tables["outputs"].drop(columns="cell").assign(status="ok")
+    setting = [*(name for name in tables.MAP if name != "seed"), "deployment", "index_size", "score", "sent"]
+    mean = cascades.groupby(setting, sort=False, as_index=False).mean(numeric_only=True).drop(columns="seed")
+    write_csv(mean.map(_significant), folder / "cascade.csv")
+    write_csv(certificates, folder / "certificates.csv")
+    write_csv(measured["exported"].table("check"), folder / "checks.csv")
+    outputs = measured["exported"].tables["outputs"].drop(columns="cell").assign(status="ok")
     write_csv(outputs, folder / "gate_outputs.csv")
-    score = str(exported.tables["choice"]["score"].iloc[0])
-    certificates = tables.certificates_of(exported, score)
-    arms = measured["arm"]
-    contrasts = judge_contrasts(arms, planned(arms), SPREADS) if set(SPREADS) <= set(arms.frame.columns) else []
-    tested = [c for c in contrasts if (c.treatment, c.control) == (TREATMENT, BASELINE)]
-    draw(curves, certificates, contrasts, folder / "gate_curve.png")
-    words = sentence("gate/answer.md.j2", "answer", certificates, tested, _is_steadier(contrasts))
-    payload = {
-        "answer": words,
-        "score": score,
-        "targets": {
-            f"{c['target']:.2f}": {name: c[name] for name in ("threshold", "coverage", "lacking_accepts")}
-            for c in certificates
-        },
-        "styles": [contrast.as_record() for contrast in contrasts],
-    }
-    (folder / "verdict.json").write_text(json.dumps(payload, indent=2) + "\n", encoding="ascii")
+    findings = judge(measured)
+    draw(curves, findings, folder / "gate_curve.png")
+    words = sentence("gate/answer.md.j2", "answer", findings)
+    (folder / "verdict.json").write_text(json.dumps(_payload(words, findings), indent=2) + "\n", encoding="ascii")
     report = render(
         "gate/report.md.j2",
         **shared,
-        exported=exported.frame.iloc[0],
-        scores=SCORES,
-        score=score,
-        certificates=certificates,
-        tested=tested,
+        **vars(findings),
+        found=findings,
         answer=words,
-        check=exported.tables["check"].set_index("target"),
         outputs=outputs,
-        baseline=arms.where(arm=BASELINE),
         ratios=measured["ratio"],
-        arms=arms,
+        arms=measured["arm"],
+        names=SCORES,
+        deployments=DEPLOYMENTS,
+        whole=WHOLE,
+        alone=ALONE,
+        prefix=prefix,
+        levels=CASCADE_LEVELS,
+        share_compared=tables.AT,
+        retrieval=RETRIEVAL,
         spreads=SPREADS,
-        contrasts=by_setting(contrasts),
+        margin=max(SPREADS[QUERY_ADAPTER].values()),
+        by_setting=by_setting,
     )
     (folder / "report.md").write_text(report, encoding="utf-8")
     return words
 
 
+def _payload(words: str, found: Findings) -> dict[str, Any]:
+    """The content of verdict.json: every number with its deployment and index size."""
+    kept = ("threshold", "coverage", "bound", "lacking_accepts")
+    uses = [
+        {
+            "deployment": deployment,
+            "index": index,
+            "index_size": found.of(deployment, index)[0]["index_size"],
+            "score": found.scores[deployment],
+            "right_without_gate": float(found.exported[prefix(deployment, index) + "accuracy"]),
+            "targets": {f"{c['target']:.2f}": {name: c[name] for name in kept} for c in found.of(deployment, index)},
+        }
+        for deployment, index in USES
+    ]
+    routes = {"score": found.score, **{name: name for name in ROUTES}}
+    cascade = {
+        "deployment": QUERY_ADAPTER,
+        "index_size": found.index_size,
+        "score": found.score,
+        "map_ndcg_at_10": float(found.exported["query_adapter_ndcg_at_10"]),
+        "teacher_ndcg_at_10": float(found.exported["teacher_ndcg_at_10"]),
+        "sent_for": {
+            f"{level:.2f}": {name: found.sent(route, level) for name, route in routes.items()}
+            for level in CASCADE_LEVELS
+        },
+    }
+    styles = [
+        {"deployment": deployment, **contrast.as_record()}
+        for deployment, contrasts in found.contrasts.items()
+        for contrast in contrasts
+    ]
+    return {"answer": words, "uses": uses, "cascade": cascade, "styles": styles}
+
+
 def _write_curves(curves: pd.DataFrame, folder: Path) -> None:
-    """Accept curves: the mean over seeds as CSV, and every seed's as arrays (maps, seeds, coverages) by score."""
-    setting = [*(name for name in tables.MAP if name != "seed"), "score", "coverage"]
+    """Accept curves: the mean over seeds as CSV, and every seed's as arrays (maps and seeds, coverages) by use."""
+    of_use = ["deployment", "index", "index_size", "score"]
+    setting = [*(name for name in tables.MAP if name != "seed"), *of_use, "coverage"]
     mean = curves.groupby(setting, sort=False, as_index=False)[["threshold", "risk"]].mean()
     write_csv(mean.assign(precision=1 - mean["risk"]).map(_significant), folder / "gate_curve.csv")
     arrays = {}
-    for score, own in curves.groupby("score"):
+    for (deployment, index, score), own in curves.groupby(["deployment", "index", "score"]):
         for value in ("threshold", "risk"):
             wide = own.pivot_table(index=list(tables.MAP), columns="coverage", values=value, sort=False)
-            arrays[f"{score}_{value}"] = wide.to_numpy(dtype=np.float32)
+            arrays[f"{prefix(deployment, index)}{score}_{value}"] = wide.to_numpy(dtype=np.float32)
     np.savez_compressed(folder / "gate_curve.npz", allow_pickle=False, **arrays)
 
 
 def _significant(value: Any) -> Any:
     return float(f"{value:.{SIGNIFICANT}g}") if isinstance(value, float) else value
-
-
-def _is_steadier(contrasts: list[Contrast]) -> bool:
-    """Whether the spectral loss steadies a metric over styles anywhere, and beyond each of its controls."""
-    kinds: dict[tuple[str, float, str], set[str]] = {}
-    for found in contrasts:
-        if found.treatment == TREATMENT:
-            kinds.setdefault((found.convention, found.strength, found.metric), set()).add(found.kind)
-    return {"better"} in kinds.values()

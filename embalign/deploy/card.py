@@ -1,0 +1,89 @@
+"""W.json: what an exported map is, how good it is in each deployment, and when to trust it."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+from embalign.errors import MapError
+
+
+class Estimate(msgspec.Struct, frozen=True):
+    """A mean over the held-out queries with its 95 % interval over label groups; no interval for a single group."""
+
+    value: float
+    interval: tuple[float, float] | None
+
+
+class Difference(msgspec.Struct, frozen=True):
+    """What a map has over the raw draft's own search, paired by query; `lower_bound` is one-sided over label groups."""
+
+    difference: float
+    lower_bound: float | None
+    confidence: float
+
+
+class Threshold(msgspec.Struct, frozen=True):
+    """The lowest certified threshold of the score for a risk, or None and how many more accepts it would take.
+
+    `coverage` is the share of held-out queries accepted. `lacking_accepts` is None where no number would do.
+    """
+
+    threshold: float | None
+    coverage: float
+    risk_bound: float | None
+    lacking_accepts: int | None
+    index_size: int
+    promise: str | None
+
+
+class Use(msgspec.Struct, frozen=True):
+    """A map in one deployment. Metrics are by the names of their columns, thresholds by risk: "0.05", "0.10", ..."""
+
+    queries: str
+    index: str
+    index_size: int
+    quality: dict[str, Estimate]
+    retention: dict[str, Estimate]
+    teacher: dict[str, Estimate]
+    no_map: dict[str, Estimate]
+    beats_no_map: bool
+    over_no_map: Difference
+    score: str
+    score_is: str
+    confidence: float
+    thresholds: dict[str, Threshold]
+
+
+class Card(msgspec.Struct, frozen=True):
+    """The content of W.json."""
+
+    pair: str
+    draft: dict[str, Any]
+    teacher: dict[str, Any]
+    shape: tuple[int, int]
+    rows: str
+    trained_on: str
+    measured_on: str
+    seed: int
+    config: dict[str, Any]
+    deployments: dict[str, Use]
+    pair_sha256: str
+    sha256: str
+
+    def to_disk(self, path: Path) -> None:
+        """Write the card as plain JSON."""
+        text = json.dumps(msgspec.to_builtins(self), indent=2, allow_nan=False)
+        path.write_text(text + "\n", encoding="ascii")
+
+    @classmethod
+    def from_disk(cls, path: Path) -> "Card":
+        """Return the card in a file. Raises MapError."""
+        try:
+            return msgspec.json.decode(path.read_bytes(), type=cls)
+        except OSError as error:
+            raise MapError(f"{path}: cannot be read ({error.strerror}); export the map again") from None
+        except (msgspec.DecodeError, UnicodeDecodeError) as error:
+            remedy = "`embalign export` of this version writes it: export the map again"
+            raise MapError(f"{path}: not the description of a map ({error}); {remedy}") from None

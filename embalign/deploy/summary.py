@@ -1,0 +1,35 @@
+"""An exported map in a few lines: for each deployment its quality, whether it beats no map, and its thresholds."""
+
+from pathlib import Path
+
+from embalign.deploy.card import Card, Use
+from embalign.deploy.quality import NDCG
+from embalign.evaluation.deployment import DEPLOYMENTS
+
+
+def summarise(path: Path) -> str:
+    """Return what W.json beside the map says, two lines a deployment. Raises MapError."""
+    card = Card.from_disk(path.with_suffix(".json"))
+    lines = [f"measured on {card.measured_on}"]
+    for name, deployment in DEPLOYMENTS.items():
+        use = card.deployments[name]
+        lines += [f"{deployment.label}: {_quality(use)}", f"  {_thresholds(use)}"]
+    return "\n".join(lines)
+
+
+def _quality(use: Use) -> str:
+    over = use.over_no_map
+    verdict = "better than no map" if use.beats_no_map else "NOT shown to be better than no map"
+    found, kept = use.quality[NDCG].value, use.retention[NDCG].value
+    bound = "" if over.lower_bound is None else f", lower bound {over.lower_bound:+.3f}"
+    return f"nDCG@10 {found:.3f}, {100 * kept:.0f} % of the teacher's; {verdict} ({over.difference:+.3f}{bound})"
+
+
+def _thresholds(use: Use) -> str:
+    certified = [
+        f"risk {100 * float(target):g} %: {use.score} >= {own.threshold:.4f} accepts {100 * own.coverage:.1f} %"
+        for target, own in use.thresholds.items()
+        if own.threshold is not None
+    ]
+    size = f"index of {use.index_size:,} items"
+    return f"certified for an {size}: {'; '.join(certified)}" if certified else f"no threshold certified, {size}"
