@@ -155,9 +155,8 @@ def enough(curves, judged):
         pairs = f"{round(ratio * curve['pairs'])} pairs ({percent(ratio)})"
         low = curve["recommended_interval"][0]
         short = pairs if curve["saturated"] else f"all {curve['pairs']} pairs, not saturated"
-        rows[f"enough for 95 % of the gain, {words}"] = short if low == ratio else (
-            short,
-            f"{short}; {percent(low)} not ruled out",
+        rows[f"enough for 95 % of the gain, {words}"] = (
+            short if low == ratio else (short, f"{short}; {percent(low)} not ruled out")
         )
         found = f"{percent(curve['elbow'])} ({span(curve['elbow_interval'])})" if curve["elbow"] else "none"
         rows[f"elbow, {words}"] = (found, f"{found}: {curve['reason']}")

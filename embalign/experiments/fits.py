@@ -71,11 +71,8 @@ def score_mapped(pair: Pair, mapped: Embedded, seed: int) -> Measurement:
 
 def map_task(pair: Pair, weights: Vectors) -> Embedded:
     """Return queries and index of a pair as the map makes them."""
-    task = search_task_of(pair)
-    index = apply_map(weights, task.draft.index)
-    if task.own is not None:
-        return Embedded(index[task.own], index)
-    return Embedded(apply_map(weights, task.draft.queries), index)
+    draft = search_task_of(pair).draft
+    return Embedded(apply_map(weights, draft.queries), apply_map(weights, draft.index))
 
 
 @functools.lru_cache(maxsize=4)
