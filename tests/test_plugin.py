@@ -15,6 +15,7 @@ import pandas as pd
 import pytest
 from pair_folders import ROOT, write_pair
 
+from embalign.evaluation.deployment import DEPLOYMENTS
 from embalign.evaluation.measurement import Measurement
 from embalign.experiments.tables import LABEL_STEP
 from embalign.pairs.provenance import file_digest
@@ -88,7 +89,23 @@ def test_elbow_artifacts_hold_the_published_columns(finished):
     assert "report: benchmark/small/reports/elbow/report.md" in output
     names = {path.name for path in folder.iterdir()}
     assert {"data_ratio_vs_metrics.png", "report.md", "verdict.json", "provenance.json", "references.csv"} <= names
-    assert {"trajectory.csv", "trajectory.png"} <= names
+    assert {"trajectory.csv", "trajectory.png", "index_size.csv"} <= names
+
+
+def test_every_cell_of_both_experiments_has_every_column_of_every_deployment(finished):
+    metrics = ("ndcg_at_10", "recall_at_1", "recall_at_5", "recall_at_10", "mrr", "mate_recall_at_1")
+    metrics += ("retention_ndcg_at_10", "never_returned", "largest_hub")
+    columns = [f"{use}_{metric}" for use in DEPLOYMENTS for metric in metrics]
+    reports = finished[0] / "benchmark" / "small" / "reports"
+    for path in ("elbow/data_ratio_vs_metrics.csv", "elbow/references.csv", "spectral/spectral_ab.csv"):
+        rows = pd.read_csv(reports / path)
+        kind = "arm" if "arm" in rows else "reference"
+        searched = rows[rows[kind] != "mean_vector"] if kind in rows else rows
+        assert np.isfinite(searched[columns]).all(axis=None), path
+    sizes = pd.read_csv(reports / "elbow" / "index_size.csv")
+    assert list(sizes.columns[:4]) == ["pair", "deployment", "index_size", "seed"]
+    assert set(sizes["deployment"]) == set(DEPLOYMENTS)
+    assert sizes.groupby("deployment")["index_size"].max().eq(240).all()
 
 
 @pytest.mark.parametrize(("experiment", "name"), [("elbow", "data_ratio_vs_metrics"), ("spectral", "spectral_ab")])
@@ -97,7 +114,8 @@ def test_values_by_label_stand_beside_their_rows(finished, experiment, name):
     folder = finished[0] / "benchmark" / "small" / "reports" / experiment
     rows = pd.read_csv(folder / f"{name}.csv")
     with np.load(folder / f"{name}_by_label.npz", allow_pickle=False) as by_label:
-        assert set(by_label) == {"cosine_mean", "recall_at_1", "mrr"}
+        in_use = {f"{use}_{kind}ndcg_at_10" for use in DEPLOYMENTS for kind in ("", "retention_")}
+        assert set(by_label) == {"cosine_mean", "recall_at_1", "mrr", *in_use}
         for metric, values in by_label.items():
             assert len(values) == len(rows)
             measured = ~np.isnan(values).any(axis=1)
@@ -131,9 +149,10 @@ def test_reports_open_with_the_answer_and_name_no_path_of_the_machine(finished, 
     report = (folder / "report.md").read_text()
     title, _, rest = report.partition("\n\n")
     assert title.startswith("# ")
-    assert rest.startswith("**")
-    answer = rest[2:].partition("**")[0]
-    assert answer in output
+    assert rest.startswith(("**", "- **"))
+    answer = re.findall(r"^(?:- )?\*\*(.+?)\*\*", rest.partition("\n\n")[0], re.MULTILINE)
+    assert answer
+    assert all(line in output for line in answer)
     assert not re.search(r"\b(nan|inf)\b", report)
     for path in folder.iterdir():
         assert str(root).encode() not in path.read_bytes()
@@ -302,4 +321,4 @@ def test_help_lists_the_options_with_their_defaults(suite, pytester):
 def test_workers_report_partial_runs_too(suite):
     result = suite("-k", "elbow and ratio1.00 and random-closed_form", "-n", "2")
     assert result.ret == 0
-    result.stdout.fnmatch_lines(["elbow on small: partial, 128 of 130 cells*"])
+    result.stdout.fnmatch_lines(["elbow on small: partial, 134 of 136 cells*"])

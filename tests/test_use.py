@@ -7,6 +7,8 @@ from scipy import stats
 from embalign.evaluation.deployment import DEPLOYMENTS
 from embalign.evaluation.measurement import Measurement
 from embalign.evaluation.results import collect
+from embalign.experiments import references
+from embalign.verdicts import use
 from embalign.verdicts.use import judge_uses
 
 COLUMNS = [f"{name}_ndcg_at_10" for name in DEPLOYMENTS]
@@ -39,18 +41,22 @@ def judged(of_map, of_draft):
     return judge_uses(of_map, {"draft": of_draft, "untrained": others, "teacher": others, "chance": others})
 
 
+def test_the_references_that_are_judged_are_those_that_are_measured():
+    assert use.REFERENCES == references.REFERENCES
+
+
 def test_each_deployment_has_a_verdict_of_its_own():
     uses, unused = judged(by_topic([0.25, 0.4, 0.3], 0.02), by_topic([0.3, 0.3, 0.3], 0.0))
-    assert {name: use.answer for name, use in uses.items()} == {
+    assert {name: found.answer for name, found in uses.items()} == {
         "query_adapter": "worse",
         "index_migration": "better",
         "draft_only": "not shown",
     }
     assert unused == {}
-    for use, difference in zip(uses.values(), (-0.05, 0.1, 0.0), strict=True):
-        assert use.value - use.no_map == pytest.approx(use.difference.mean, abs=1e-6)
-        assert use.difference.mean == pytest.approx(difference, abs=0.01)
-        assert use.retention.mean == pytest.approx(use.value / use.teacher, abs=1e-6)
+    for found, difference in zip(uses.values(), (-0.05, 0.1, 0.0), strict=True):
+        assert found.value - found.no_map == pytest.approx(found.difference.mean, abs=1e-6)
+        assert found.difference.mean == pytest.approx(difference, abs=0.01)
+        assert found.retention.mean == pytest.approx(found.value / found.teacher, abs=1e-6)
 
 
 def test_differences_are_paired_by_topic():
@@ -65,10 +71,10 @@ def test_the_bound_is_students_one_sided_one():
     of_map = np.random.default_rng(0).normal(0.02, 0.03, (3, 6)) + 0.3
     of_draft = np.full((3, 6), 0.3)
     uses, _ = judged(cells(of_map), cells(of_draft))
-    for use, values in zip(uses.values(), of_map, strict=True):
+    for found, values in zip(uses.values(), of_map, strict=True):
         test = stats.ttest_rel(values, of_draft[0], alternative="greater")
-        assert use.as_record()["lower_bound"] == pytest.approx(test.confidence_interval(0.95).low)
-        assert (use.answer == "better") == (test.pvalue < 0.05)
+        assert found.as_record()["lower_bound"] == pytest.approx(test.confidence_interval(0.95).low)
+        assert (found.answer == "better") == (test.pvalue < 0.05)
 
 
 def test_what_was_not_measured_has_no_verdict():

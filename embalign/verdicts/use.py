@@ -19,6 +19,7 @@ from embalign.verdicts.statistics import StudentT
 Answer = Literal["better", "worse", "not shown"]
 # What maps are held against: the names of the cells.
 NO_MAP, UNTRAINED, TEACHER, CHANCE, CONSTANT = "draft", "untrained", "teacher", "chance", "mean_vector"
+REFERENCES = (CONSTANT, UNTRAINED, CHANCE, NO_MAP, TEACHER)
 
 
 @dataclass(frozen=True)

@@ -6,10 +6,10 @@ from typing import Literal
 
 from embalign.alignment.setting import Setting
 from embalign.evaluation.results import Results
-from embalign.experiments.references import REFERENCES
 from embalign.verdicts.ab import ABVerdict
 from embalign.verdicts.contrasts import Contrast, Planned, compare_arms, find
 from embalign.verdicts.metrics import ALIGNMENT, PRIMARY, RETRIEVAL, label
+from embalign.verdicts.use import REFERENCES
 
 # Equivalence margins, the primary metric first: a difference within them does not matter.
 MARGINS = {PRIMARY: 0.003, ALIGNMENT: 0.002, RETRIEVAL: 0.01}

@@ -11,7 +11,6 @@ from embalign.alignment.setting import Setting
 from embalign.evaluation.deployment import DEPLOYMENTS, QUERY_ADAPTER
 from embalign.evaluation.results import Results
 from embalign.experiments.grid import rerun_command
-from embalign.experiments.references import REFERENCES
 from embalign.experiments.spectral import protocol
 from embalign.experiments.spectral.figures import draw_differences, draw_spectrum
 from embalign.experiments.spectral.protocol import BASELINE, MARGINS, PRIMARY_CONTROL, TREATMENT, Controls
@@ -21,7 +20,7 @@ from embalign.verdicts.contrasts import Contrast, by_setting, find, judge_contra
 from embalign.verdicts.metrics import ALIGNMENT, BY_DEPLOYMENT, METRICS, PUBLISHED, RETRIEVAL
 from embalign.verdicts.sanity import suspect
 from embalign.verdicts.statistics import student_t
-from embalign.verdicts.use import NO_MAP, judge_uses
+from embalign.verdicts.use import NO_MAP, REFERENCES, judge_uses
 
 SPECTRAL = ("spec_cosine", "spec_mse", "spectral_excess", "gradient_ratio", "weight", "fft_norm", "draw")
 COLUMNS = ("pair", "arm", "convention", "lambda", "seed", *PUBLISHED, *SPECTRAL)
