@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from embalign.deploy.map import load_map as load_map
     from embalign.evaluation.certificate import certify as certify
     from embalign.evaluation.retrieval import leave_one_out as leave_one_out
+    from embalign.evaluation.retrieval import search_metrics as search_metrics
     from embalign.experiments.grid import Experiment as Experiment
     from embalign.experiments.grid import Table as Table
     from embalign.experiments.grid import grid as grid
@@ -35,6 +36,7 @@ _HOMES = {
     "leave_one_out": "evaluation.retrieval",
     "load_map": "deploy.map",
     "load_pair": "pairs.pair",
+    "search_metrics": "evaluation.retrieval",
     "spectral_loss": "alignment.losses",
     "train_map": "alignment.training",
 }
