@@ -114,7 +114,7 @@ def test_labels_that_say_nothing_of_the_vectors_are_named(pair):
 def test_a_draft_that_is_the_teacher_has_nothing_to_gain_and_still_gets_a_verdict(pair):
     judgement = judged(pair.with_vectors(draft=pair.teacher))
     assert [(found.name, found.fatal) for found in judgement.suspicions] == [("ceiling", False)]
-    assert "no map can bring more than the raw draft's own search" in lines(judgement)[0]
+    assert "it leaves no room for a map to bring more" in lines(judgement)[0]
     assert judgement.uses["query_adapter"].answer != "better"
 
 

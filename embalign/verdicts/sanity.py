@@ -97,7 +97,7 @@ def _of_levels(references: Mapping[str, Results]) -> Iterator[Suspicion]:
         yield Suspicion("ceiling", f"{words}; use a larger index or finer labels.")
     elif draft >= CEILING * teacher:
         words = f"the raw draft finds what the teacher finds (nDCG@10 {draft:.3f} and {teacher:.3f})"
-        yield Suspicion("ceiling", f"{words}: no map can bring more than the raw draft's own search.")
+        yield Suspicion("ceiling", f"{words}: it leaves no room for a map to bring more.")
     groups = level(references.get(NO_MAP), "effective_groups")
     if groups < FEWEST_GROUPS:
         words = f"the held-out queries are of {groups:.1f} label groups (effective number; fewest: {FEWEST_GROUPS})"
