@@ -16,6 +16,7 @@ from embalign.experiments.elbow.cells import measure_reference
 from embalign.experiments.fits import Share, measure_share
 from embalign.experiments.grid import Cell
 from embalign.experiments.templates import sentences
+from embalign.verdicts.metrics import PRIMARY
 from embalign.verdicts.sanity import suspect
 
 SEEDS = range(2)
@@ -144,3 +145,18 @@ def test_a_corpus_too_small_to_tell_is_not_said_to_have_rows_of_other_texts():
         raw = collect([({"seed": 0}, Measurement(facts | {"index_size": size}))])
         (found,) = (each for each in suspect(raw, {"draft": raw}) if "rows" in each.name)
         assert found.fatal == fatal
+
+
+@pytest.mark.parametrize(("groups", "fatal"), [(3, False), (12, True)])
+def test_few_label_groups_cannot_show_that_labels_mean_nothing(groups, fatal):
+    """A teacher whose topics differ so much that its search is not shown to be better than chance."""
+
+    def level(values, **facts):
+        metrics = {PRIMARY: float(np.mean(values)), **facts}
+        found = Measurement(metrics, {PRIMARY: np.array(values, "f4")})
+        return collect([({"seed": seed}, found) for seed in SEEDS])
+
+    uneven = np.resize([0.9, -0.8, 0.1], groups)
+    raw = level(uneven, effective_groups=groups)
+    others = {"draft": raw, "teacher": level(uneven), "chance": level(np.zeros(groups))}
+    assert ("chance", fatal) in [(found.name, found.fatal) for found in suspect(raw, others)]
