@@ -6,7 +6,7 @@ import numpy as np
 import pandas as pd
 from worlds import broken_stick, scaled_log
 
-from embalign.evaluation.measurement import Measurement
+from embalign.evaluation.measurement import Failure, Measurement
 from embalign.evaluation.results import collect
 
 SEEDS, LABELS = 5, 12
@@ -95,6 +95,22 @@ def elbow():
     by_size = [({"deployment": name}, 0, Measurement({}, tables={"sizes": sizes})) for name in DEPLOYMENTS]
     tables = {"data_ratio_vs_metrics": cells, "references": references, "trajectory": trajectory, "index_size": by_size}
     return {name: results(of_table) for name, of_table in tables.items()}
+
+
+def with_failures(found, reason, **settings):
+    """The same results after the cells with these settings failed: all of them if none is given."""
+    cells = []
+    for place, row in found.frame.iterrows():
+        identity = {name: row[name] for name in found.identity}
+        if all(row[name] == value for name, value in settings.items()):
+            cells.append((identity, Failure(reason)))
+            continue
+        metrics = row.drop([*found.identity, "status"]).dropna().to_dict()
+        of_label = {name: values[place] for name, values in found.by_label.items() if not np.isnan(values[place]).all()}
+        rows = {name: table[table["cell"] == place].drop(columns="cell") for name, table in found.tables.items()}
+        tables = {name: own.reset_index(drop=True) for name, own in rows.items() if len(own)}
+        cells.append((identity, Measurement(metrics, of_label, tables)))
+    return collect(cells)
 
 
 def arms(settings):

@@ -18,7 +18,7 @@ from embalign.deploy import RISK_TARGETS, MapWarning, load, loader
 from embalign.deploy.card import Card
 from embalign.deploy.map import export_map
 from embalign.deploy.thresholds import map_task
-from embalign.errors import MapError
+from embalign.errors import CorpusError, MapError
 from embalign.evaluation.deployment import DEPLOYMENTS, task_of, vectors_of
 from embalign.evaluation.scorecard import metrics_of, search_task
 from embalign.pairs.pair import load_pair
@@ -323,3 +323,14 @@ def test_the_command_prints_what_the_map_is_worth_in_each_deployment(turned, tmp
     assert adapter[0].startswith("query adapter: nDCG@10 0.9")
     assert "NOT shown to be better than no map" in adapter[0]
     assert "certified for an index of 600 items: risk 5 %: " in adapter[1]
+
+
+def test_a_teacher_that_finds_nothing_is_named(tmp_path):
+    """Labels of two items each, whose vectors are opposite: the one relevant item is always the last."""
+    source = clustered(0.0)
+    half = source.teacher[: len(source.items) // 2]
+    source.teacher = np.stack([half, -half], axis=1).reshape(len(source.items), -1)
+    for i, item in enumerate(source.items):
+        item.label = f"g{i // 2:03d}"
+    with pytest.raises(CorpusError, match="teacher's own search finds nothing"):
+        export(tmp_path, source)

@@ -137,7 +137,11 @@ def test_a_curve_that_is_not_settled_is_inconclusive_and_one_without_a_verdict_s
 def test_a_curve_that_does_not_rise_above_the_untrained_map_has_neither_elbow_nor_recommended_ratio():
     found = curve(judge_curves(results(cells()), references(0.85)), USE)
     assert (found.verdict.kind, found.verdict.recommended_ratio) == ("no_gain", None)
+    assert found.recommended == {}
     assert elbow_line(found).startswith("Elbow: none, for there is no gain (")
+    assert "better than the untrained map;" in elbow_line(found)
+    of_cosine = curve(judge_curves(results(cells()), references(0.85)), ALIGNMENT)
+    assert "better than the better of untrained map and constant vector;" in elbow_line(of_cosine)
     assert recommendation(found) == "Recommended ratio: none."
 
 

@@ -1,6 +1,8 @@
 """The reports of a small run of each experiment, word for word: a change of wording is seen and reviewed here."""
 
 import importlib
+import json
+import re
 
 import numpy as np
 import pytest
@@ -88,3 +90,69 @@ def test_a_report_without_what_it_rests_on_says_so_and_names_failed_cells(tmp_pa
     assert answer.startswith("No ")
     if experiment == "gate":
         assert "- exported: baseline, ratio 1, none, lambda 0, seed 0: failed: 3 held-out label groups" in text
+
+
+def written(experiment, results, folder):
+    """The answer and the report of a run, free of values that are not numbers."""
+    report = importlib.import_module(f"embalign.experiments.{experiment}.report")
+    answer = report.write_report(results, synthetic_runs.about(experiment), folder)
+    text = (folder / "report.md").read_text(encoding="utf-8")
+    assert not re.search(r"\b(nan|None)\b", text)
+    return answer, text
+
+
+@pytest.mark.parametrize(
+    ("experiment", "table", "failing", "words"),
+    [
+        ("elbow", "trajectory", {}, "## Along training\n\nNot measured."),
+        ("elbow", "index_size", {"deployment": "query_adapter"}, "| 300 |  | 0.400 (0.400) |"),
+        ("elbow", "references", {"reference": "draft"}, "index of the whole corpus"),
+        ("elbow", "references", {}, "no verdict: no reference says what"),
+        ("elbow", "data_ratio_vs_metrics", {}, "none of its cells could be measured"),
+        ("spectral", "spectrum", {}, "Not every spectrum could be measured"),
+        ("spectral", "spectrum", {"curve": "teacher"}, "Not every spectrum could be measured"),
+        ("spectral", "spectral_ab", {"arm": "baseline"}, "no comparison of the spectral loss with the baseline"),
+        ("spectral", "positive_control", {}, "is known to help, could not be measured"),
+        ("gate", "gate_ratio", {}, "## By share of training data"),
+        ("gate", "gate_arm", {}, "Nothing is said about styles: spectral loss and baseline were not both measured."),
+    ],
+)
+def test_failed_cells_of_any_table_are_named_in_a_report_that_says_what_is_lacking(
+    tmp_path, experiment, table, failing, words
+):
+    results = getattr(synthetic_runs, experiment)()
+    results[table] = synthetic_runs.with_failures(results[table], "out of memory", **failing)
+    _, text = written(experiment, results, tmp_path)
+    assert words in text
+    assert "failed: out of memory" in text.split("## Failed cells")[1]
+
+
+@pytest.mark.parametrize(
+    ("experiment", "tables"),
+    [
+        ("elbow", ["references", "trajectory", "index_size"]),
+        ("spectral", ["positive_control", "spectrum"]),
+        ("gate", ["gate_ratio", "gate_arm"]),
+    ],
+)
+def test_a_grid_of_ones_own_may_lack_tables(tmp_path, experiment, tables):
+    results = getattr(synthetic_runs, experiment)()
+    _, text = written(experiment, {name: found for name, found in results.items() if name not in tables}, tmp_path)
+    assert "## Failed cells" not in text
+
+
+@pytest.mark.parametrize("experiment", ["elbow", "spectral"])
+def test_rows_that_do_not_match_leave_no_verdict_anywhere(tmp_path, experiment):
+    results = getattr(synthetic_runs, experiment)()
+    table, name = ("references", "reference") if experiment == "elbow" else ("spectral_ab", "arm")
+    frame = results[table].frame
+    facts = synthetic_runs.SANE | {"neighbour_overlap_z": 0.0}
+    frame.loc[frame[name] == "draft", list(facts)] = list(facts.values())
+    answer, text = written(experiment, results, tmp_path)
+    verdict = json.loads((tmp_path / "verdict.json").read_text(encoding="utf-8"))
+    assert answer.startswith("Warning: the rows of draft and teacher do not seem to belong")
+    assert "better than no map, nDCG" not in text
+    assert verdict["deployments"] == {}
+    if experiment == "elbow":
+        assert set(verdict["density_first"].values()) == {"not settled"}
+        assert "Not judged: see the warning." in text

@@ -83,3 +83,10 @@ def test_what_was_not_measured_has_no_verdict():
     assert (uses, set(unused.values())) == ({}, {"no map was measured on all of the data"})
     assert judged(measured, measured.where(seed=0))[0] == {}
     assert judged(measured, measured.where(arm="other"))[1]["draft_only"] == "the reference draft was not measured"
+
+
+def test_other_seeds_and_a_single_seed_are_named_as_the_reason():
+    others = by_topic([0.3, 0.3, 0.3], 0.0)
+    assert "with the same seeds" in judged(by_topic([0.4, 0.4, 0.4], 0.02, seeds=4), others)[1]["query_adapter"]
+    single = by_topic([0.4, 0.4, 0.4], 0.02, seeds=1)
+    assert judged(single, single)[1]["query_adapter"] == "at least two seeds (and items) are needed, found 1"

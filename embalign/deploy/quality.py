@@ -5,6 +5,7 @@ from numpy.typing import NDArray
 
 from embalign.deploy.card import Difference, Estimate, Use
 from embalign.deploy.thresholds import SCORES, certify_targets, choose_scores, map_task, search_deployment
+from embalign.errors import CorpusError
 from embalign.evaluation.certificate import CONFIDENCE
 from embalign.evaluation.deployment import DEPLOYMENTS, SearchTask, task_of
 from embalign.evaluation.retrieval import Search
@@ -23,10 +24,17 @@ SIDES = {
 
 
 def uses_of(pair: Pair, weights: Vectors) -> dict[str, Use]:
-    """Return what the map (d_teacher, d_draft) is worth in each deployment, with the whole corpus as the index."""
+    """Return what the map (d_teacher, d_draft) is worth in each deployment, with the whole corpus as the index.
+
+    Raises CorpusError if the teacher's own search finds nothing.
+    """
     task = task_of(pair)
     mapped, scores = map_task(weights, task), choose_scores(pair, weights)
     ceiling, alternative = search_task(task, task.teacher), search_task(task, task.draft)
+    if not np.nansum(ceiling.ndcg) > 0:
+        raise CorpusError(
+            f"{pair.name}: the teacher's own search finds nothing, so no map can be judged; check the labels"
+        )
     uses = {}
     for name, deployment in DEPLOYMENTS.items():
         found = search_deployment(name, task, mapped)

@@ -1,6 +1,7 @@
 """CSV and Markdown tables: plain ASCII, numbers that round-trip."""
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -23,6 +24,27 @@ def write_csv(frame: pd.DataFrame, path: Path, first: Sequence[str] = ()) -> Non
     text = ordered.select_dtypes(include=["object", "str"]).columns
     safe = ordered.assign(**{name: ordered[name].map(_defuse) for name in text})
     safe.to_csv(path, index=False, lineterminator="\n")
+
+
+def cells_of(results: Mapping[str, Results], name: str, columns: Sequence[str]) -> Results:
+    """Return the cells of a table, none where a grid does not have it; columns that no cell has hold NaN.
+
+    A column is missing where every cell that has it failed: what reads it then finds no value, and need not ask.
+    """
+    found = results.get(name) or Results(pd.DataFrame({STATUS: pd.Series(dtype=object)}), {}, {}, ())
+    frame = found.frame.assign(**{name: np.nan for name in columns if name not in found.frame})
+    return replace(found, frame=frame)
+
+
+def failures(results: Mapping[str, Results]) -> list[str]:
+    """Return every failed cell in words: its table, what identifies it, and the reason."""
+    lines = []
+    for name, found in results.items():
+        shown = [column for column in found.identity if column != "pair"]
+        for cell in found.frame[found.frame[STATUS] != "ok"].to_dict("records"):
+            settings = ", ".join(f"{column} {_short(cell[column])}" for column in shown)
+            lines.append(f"{name.replace('_', ' ')}: {settings}: {cell[STATUS]}")
+    return lines
 
 
 def write_by_label(results: Results, path: Path) -> None:
@@ -65,6 +87,10 @@ def percent(ratio: float | None) -> str:
 def span(interval: tuple[float, float] | None) -> str:
     """Return an interval of ratios as percentages: "5 % to 20 %"."""
     return "none" if interval is None else f"{percent(interval[0])} to {percent(interval[1])}"
+
+
+def _short(value: object) -> str:
+    return f"{value:g}" if isinstance(value, float) else str(value)
 
 
 def _defuse(value: object) -> object:

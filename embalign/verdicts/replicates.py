@@ -147,7 +147,9 @@ def from_array(values: Array, settings: Sequence[Any]) -> Replicates:
     """Return the replicates of an array (R, S) or (R, S, I) of finite values; ValueError for fewer than 2 seeds."""
     seeds, items = values.shape[1], values.shape[2] if values.ndim == 3 else 0
     if seeds < 2 or items == 1:
-        raise ValueError(f"at least two seeds (and items) are needed, found {seeds}" + (" and 1 item" if items else ""))
+        raise ValueError(
+            f"at least two seeds (and items) are needed, found {seeds}" + (" and 1 item" if items == 1 else "")
+        )
     resolution = ROUNDING * float(np.abs(values).max())
     if not items:
         centred = values - values.mean(axis=1, keepdims=True)

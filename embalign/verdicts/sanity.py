@@ -14,6 +14,7 @@ from embalign.verdicts.use import CHANCE, CONSTANT, NO_MAP, TEACHER, compare, le
 
 UNRELATED = 3.0  # standard deviations above pairings at random; the shipped pairs are at 17 and 60
 PART_UNRELATED = 1.0  # the same for an eighth of the corpus; the shipped pairs are at 7 and 46
+FEWEST_ROWS = 30  # below it, sound rows may look unrelated: pairings at random differ too much
 REPEATED = 0.5  # share of different rows
 CEILING = 0.99  # of the teacher's nDCG@10, or of 1
 FEWEST_GROUPS = 8  # below it, standard errors over label groups are not known well enough
@@ -51,6 +52,10 @@ def _of_vectors(references: Mapping[str, Results]) -> Iterator[Suspicion]:
             words = f"only {100 * distinct:.2g} % of the {side}'s vectors differ: it gives one vector to many texts"
             yield Suspicion("constant", f"{words}; check its model, pooling and truncation.", fatal=True)
             return
+    if (size := level(references[NO_MAP], "index_size")) < FEWEST_ROWS:
+        words = f"a corpus of {size:.0f} items is too small to tell whether the rows of draft and teacher"
+        yield Suspicion("few rows", f"{words} belong to the same texts; use more items.")
+        return
     overlap = (
         f"an item's nearest by draft and by teacher overlap by {100 * draft['neighbour_overlap']:.2g} %, rows paired "
         f"at random by {100 * draft['neighbour_overlap_unrelated']:.2g} %"
@@ -72,6 +77,8 @@ def _of_vectors(references: Mapping[str, Results]) -> Iterator[Suspicion]:
 
 
 def _of_labels(references: Mapping[str, Results]) -> Iterator[Suspicion]:
+    # Of few groups the bound is so wide that it shows nothing of sound labels either.
+    few = level(references.get(NO_MAP), "effective_groups") < FEWEST_GROUPS
     for name, who in ((TEACHER, "teacher"), (NO_MAP, "raw draft")):
         try:
             above = compare(references[name], references[CHANCE], PRIMARY)
@@ -79,7 +86,11 @@ def _of_labels(references: Mapping[str, Results]) -> Iterator[Suspicion]:
             continue
         if above.lower_bound() <= 0:
             words = f"the {who}'s own search is not shown to be better than chance"
-            yield Suspicion("chance", f"{words}: the labels say nothing about these vectors; check them.", fatal=True)
+            yield Suspicion(
+                "chance",
+                f"{words}: labels and vectors may have nothing to do with each other; check them.",
+                fatal=not few,
+            )
             return
 
 
@@ -90,7 +101,7 @@ def _of_levels(references: Mapping[str, Results]) -> Iterator[Suspicion]:
         yield Suspicion("ceiling", f"{words}; use a larger index or finer labels.")
     elif draft >= CEILING * teacher:
         words = f"the raw draft finds what the teacher finds (nDCG@10 {draft:.3f} and {teacher:.3f})"
-        yield Suspicion("ceiling", f"{words}: no map can bring more than the raw draft's own search.")
+        yield Suspicion("ceiling", f"{words}: it leaves no room for a map to bring more.")
     groups = level(references.get(NO_MAP), "effective_groups")
     if groups < FEWEST_GROUPS:
         words = f"the held-out queries are of {groups:.1f} label groups (effective number; fewest: {FEWEST_GROUPS})"

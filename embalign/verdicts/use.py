@@ -113,6 +113,8 @@ def compare(mapped: Results, against: Results, metric: str) -> StudentT:
 
     Raises ValueError where they do not pair, or for fewer than two seeds.
     """
+    if set(mapped.frame["seed"]) != set(against.frame["seed"]):
+        raise ValueError("the map and what it is held against were not measured with the same seeds")
     frames = [each.long(metric).assign(which=which) for which, each in enumerate((mapped, against))]
     pair = replicates(pd.concat(frames, ignore_index=True), "which")
     return pair.contrast(pair.difference(0, 1))

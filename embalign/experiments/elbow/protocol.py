@@ -33,7 +33,7 @@ class Judged:
     """One curve's verdict, or the reason there is none, with the gain that its margin is a share of.
 
     `pairs` is the number of training pairs at 100 %, and `recommended` maps further shares of the gain to the ratio
-    recommended at them.
+    recommended at them, none where there is no gain.
     """
 
     policy: str
@@ -95,6 +95,10 @@ class Judgement:
         """The curve of the headline."""
         return primary_of(self.curves)
 
+    def use_of(self, curve: Judged) -> Use | None:
+        """Return the map in the deployment that a curve is of, None for a curve of no deployment or not judged."""
+        return next((use for name, use in self.uses.items() if BY_DEPLOYMENT[name] == curve.metric), None)
+
 
 def judge(measured: Results, references: Results) -> Judgement:
     """Return what is said of a pair from the maps on every share and their references."""
@@ -131,7 +135,8 @@ def judge_curves(measured: Results, references: Results) -> list[Judged]:
                 judged.append(Judged(policy, budget, metric, math.nan, None, str(error)))
                 continue
             pairs = int(curve.frame["n_train"].max())
-            recommended = {share: smallest_sufficient(verdict.loss, share * within) for share in OTHER_SHARES}
+            shares = () if verdict.kind == "no_gain" else OTHER_SHARES
+            recommended = {share: smallest_sufficient(verdict.loss, share * within) for share in shares}
             judged.append(Judged(policy, budget, metric, gain, verdict, pairs=pairs, recommended=recommended))
     return judged
 

@@ -15,7 +15,7 @@ from embalign.experiments.elbow import protocol
 from embalign.experiments.elbow.figures import draw, draw_trajectory
 from embalign.experiments.elbow.protocol import BESIDE, BUDGETS, MARGIN_SHARE, Comparison, Judged, Judgement, find_curve
 from embalign.experiments.grid import rerun_command
-from embalign.experiments.tables import widen, write_by_label, write_csv
+from embalign.experiments.tables import cells_of, failures, widen, write_by_label, write_csv
 from embalign.experiments.templates import render, sentences
 from embalign.verdicts.elbow import MOST_SEEDS
 from embalign.verdicts.metrics import ALIGNMENT, HEADLINES, PUBLISHED, RETRIEVAL, label
@@ -32,28 +32,18 @@ COLUMNS = ("pair", "policy", "budget", "ratio", "n_train", "seed", *PUBLISHED)
 
 def write_report(results: Mapping[str, Results], about: Mapping[str, Any], folder: Path) -> str:
     """Write CSVs, figures, verdict.json and report.md into `folder`; return the answer, line by line."""
-    rows, references, trajectory = (results[name] for name in ("data_ratio_vs_metrics", "references", "trajectory"))
-    write_csv(rows.frame, folder / "data_ratio_vs_metrics.csv", COLUMNS)
-    write_by_label(rows, folder / "data_ratio_vs_metrics_by_label.npz")
-    write_csv(references.frame, folder / "references.csv", ("pair", "reference", "seed"))
-    steps = widen(
-        trajectory.frame, trajectory.tables["trajectory"], ["step"], {"cosine_mean": "cosine_mean_step{:04d}"}
-    )
-    write_csv(steps, folder / "trajectory.csv", ("pair", "policy", "ratio", "n_train", "seed"))
-
+    _write_tables(results, folder)
+    rows = cells_of(results, "data_ratio_vs_metrics", ("n_train", "n_over_d", *PUBLISHED))
+    references = cells_of(results, "references", ("reference", "queries", "index_size", *PUBLISHED))
     measured = rows.ok()
     judgement = protocol.judge(measured, references.ok())
     primary = judgement.primary
     policy, budget, metric = primary.policy, primary.budget, primary.metric
-    claim = protocol.compare_density(measured, references.ok(), budget)
-    followed = trajectory.table("trajectory")
-    by_step = followed.pivot_table(index="ratio", columns="step", values=ALIGNMENT)
+    claim = [] if judgement.fatal else protocol.compare_density(measured, references.ok(), budget)
+    followed = _followed(results, folder)
     by_size = _by_size(results.get("index_size"), folder)
     draw(measured.frame, references.frame, judgement.curves, folder / "data_ratio_vs_metrics.png")
-    draw_trajectory(by_step, folder / "trajectory.png")
     (folder / "verdict.json").write_text(_verdict(judgement, claim), encoding="ascii")
-    levels = references.ok().frame.groupby("reference").mean(numeric_only=True)
-    sizes = {name: levels[name].get("draft", math.nan) for name in ("queries", "index_size") if name in levels}
     answer = sentences("elbow/answer.md.j2", "lines", judgement, BUDGETS, MARGIN_SHARE)
     report = render(
         "elbow/report.md.j2",
@@ -65,12 +55,12 @@ def write_report(results: Mapping[str, Results], about: Mapping[str, Any], folde
         most_seeds=MOST_SEEDS,
         judgement=judgement,
         primary=primary,
-        sizes=sizes,
+        sizes=references.ok().frame[["queries", "index_size"]].max().dropna().astype(int).to_dict(),
         main=[found for found in judgement.curves if (found.policy, found.budget) == (policy, budget)],
         beside=find_curve(judgement.curves, policy, "closed_form", metric),
         seconds=[found for name in BESIDE if (found := find_curve(judgement.curves, policy, budget, name))],
         claim=claim,
-        rows=rows,
+        failed=failures(results),
         columns={
             name: label(f"{QUERY_ADAPTER}_{name}").removeprefix(f"{DEPLOYMENTS[QUERY_ADAPTER].label} ")
             for name in SHOWN_COLUMNS
@@ -81,13 +71,34 @@ def write_report(results: Mapping[str, Results], about: Mapping[str, Any], folde
         whole=measured.where(ratio=1, policy=policy, budget=budget).frame,
         references=references.frame,
         ridge_gap=_ridge_gap(measured.where(ratio=1, policy=protocol.PRIMARY["policy"]).frame),
-        followed=by_step,
-        followed_seeds=followed["seed"].nunique(),
-        lost=by_step.max(axis="columns") - by_step.iloc[:, -1],
+        followed=followed,
         command=rerun_command("elbow", about),
     )
     (folder / "report.md").write_text(report, encoding="utf-8")
     return "\n".join(answer)
+
+
+def _write_tables(results: Mapping[str, Results], folder: Path) -> None:
+    """Write the cells as CSV, and their values by label."""
+    rows = results["data_ratio_vs_metrics"]
+    write_csv(rows.frame, folder / "data_ratio_vs_metrics.csv", COLUMNS)
+    write_by_label(rows, folder / "data_ratio_vs_metrics_by_label.npz")
+    if "references" in results:
+        write_csv(results["references"].frame, folder / "references.csv", ("pair", "reference", "seed"))
+
+
+def _followed(results: Mapping[str, Results], folder: Path) -> dict[str, Any] | None:
+    """Write trajectory.csv and draw it; return means by step and what is lost by the last; None for no trajectory."""
+    measured = results.get("trajectory")
+    if measured is None or "trajectory" not in measured.tables:
+        return None
+    steps = widen(measured.frame, measured.tables["trajectory"], ["step"], {ALIGNMENT: "cosine_mean_step{:04d}"})
+    write_csv(steps, folder / "trajectory.csv", ("pair", "policy", "ratio", "n_train", "seed"))
+    followed = measured.table("trajectory")
+    by_step = followed.pivot_table(index="ratio", columns="step", values=ALIGNMENT)
+    draw_trajectory(by_step, folder / "trajectory.png")
+    lost = by_step.max(axis="columns") - by_step.iloc[:, -1]
+    return {"by_step": by_step, "seeds": followed["seed"].nunique(), "lost": lost}
 
 
 def _verdict(judgement: Judgement, claim: list[Comparison]) -> str:

@@ -14,7 +14,6 @@ from embalign.experiments import style
 from embalign.experiments.gate.findings import Findings
 from embalign.experiments.gate.protocol import ALONE, ARM_OF, CASCADE_LEVELS, RISK_TARGETS, SCORES, SPREADS, WHOLE
 from embalign.experiments.tables import percent
-from embalign.verdicts.contrasts import Contrast
 from embalign.verdicts.metrics import label
 
 SCORE_LINES: dict[str, dict[str, Any]] = {
@@ -48,7 +47,8 @@ def draw(curves: pd.DataFrame, found: Findings, path: Path) -> None:
         cascade.set_title(f"Cascade to the teacher, {found.index_size:,} items")
         _by_index(indexes, exported, found)
         _by_ratio(ratios, by_ratio, lambda curve: (curve.index, curve["risk"]))
-        ratios.legend(title="training data", ncols=3, loc="upper left", title_fontsize=8.5)
+        if len(by_ratio):
+            ratios.legend(title="training data", ncols=3, loc="upper left", title_fontsize=8.5)
         ratios.set_title("Query adapter: risk by training data")
         for axis in (scores, indexes, ratios):
             _risk_axes(axis)
@@ -56,7 +56,7 @@ def draw(curves: pd.DataFrame, found: Findings, path: Path) -> None:
         rate.set_title("Query adapter: accept rate (colours as above)")
         rate.set(xlabel=f"threshold of {SCORES[score]}", ylabel="coverage: share of queries accepted")
         rate.yaxis.set_major_formatter(PercentFormatter(1, decimals=0))
-        _spreads(spread, found.contrasts[QUERY_ADAPTER])
+        _spreads(spread, found)
         style.save(figure, path)
 
 
@@ -130,11 +130,13 @@ def _by_ratio(axis: Axes, by_ratio: pd.DataFrame, points: Any) -> None:
         axis.plot(*points(by_ratio.loc[ratio]), color=shade, linewidth=1.3, label=f"{100 * ratio:g} %")
 
 
-def _spreads(axis: Axes, contrasts: list[Contrast]) -> None:
+def _spreads(axis: Axes, findings: Findings) -> None:
     """Differences of the spread over styles to the baseline, at the strongest setting that every arm has."""
+    contrasts = findings.contrasts[QUERY_ADAPTER]
     against = [c for c in contrasts if (c.control, c.convention) == ("baseline", "raw_gradient_ratio")]
     if not against:
-        axis.text(0.5, 0.5, "no style variants in this pair", ha="center", va="center", transform=axis.transAxes)
+        words = "no style variants in this pair" if findings.lacks_styles else "styles: not measured"
+        axis.text(0.5, 0.5, words, ha="center", va="center", transform=axis.transAxes)
         axis.set_axis_off()
         return
     strongest = max(found.strength for found in against)

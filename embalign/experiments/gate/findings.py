@@ -45,6 +45,12 @@ class Findings:
         """Number of items in the whole corpus."""
         return int(self.of(QUERY_ADAPTER, WHOLE)[0]["index_size"])
 
+    @property
+    def lacks_styles(self) -> bool:
+        """Whether the pair has no style variants, as far as the maps of the whole pool say."""
+        spreads = {name for margins in SPREADS.values() for name in margins}
+        return len(self.baseline.frame) > 0 and not spreads & set(self.baseline.frame.columns)
+
     def tested(self, deployment: str) -> list[Contrast]:
         """Return the contrasts of the spectral loss with the baseline."""
         found = self.contrasts[deployment]

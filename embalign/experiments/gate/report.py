@@ -48,7 +48,7 @@ def write_report(results: Mapping[str, Results], about: Mapping[str, Any], folde
         return "No threshold: the exported map could not be measured."
 
     curves, cascades, certificates = (
-        pd.concat([found.table(name) for found in measured.values()], ignore_index=True)
+        pd.concat([found.table(name) for found in measured.values() if name in found.tables], ignore_index=True)
         for name in ("accept_curve", "cascade", "certificates")
     )
     _write_curves(curves, folder)

@@ -9,7 +9,7 @@ import pandas as pd
 from embalign.evaluation.deployment import DEPLOYMENTS, DRAFT_ONLY, QUERY_ADAPTER
 from embalign.evaluation.results import Results
 from embalign.experiments.gate.protocol import ALONE, ARM_OF, INDEXES, RISK_TARGETS, STUDIED, WHOLE, prefix
-from embalign.experiments.tables import widen
+from embalign.experiments.tables import cells_of, widen
 
 MAP = ("pair", "map", "ratio", "arm", "convention", "lambda", "seed")
 USE = ["deployment", "index"]
@@ -27,11 +27,14 @@ WIDE: dict[str, tuple[list[str], dict[str, str]]] = {
 def named_maps(results: Mapping[str, Results]) -> dict[str, Results]:
     """Return the results of the three tables, with the columns that say which map a row is of."""
     plain: dict[str, Any] = {"arm": "baseline", "convention": "none", "lambda": 0.0}
-    arms = results["gate_arm"]
+    ratios, arms, deployed = (
+        cells_of(results, name, ("pair", "seed", *settings))
+        for name, settings in (("gate_ratio", ["ratio"]), ("gate_arm", ["term", *plain]), ("gate_deployed", []))
+    )
     frames = {
-        "ratio": (results["gate_ratio"], {"map": "ratio", **plain}),
+        "ratio": (ratios, {"map": "ratio", **plain}),
         "arm": (arms, {"map": "arm", "ratio": 1.0, "arm": arms.frame["term"].map(ARM_OF)}),
-        "exported": (results["gate_deployed"], {"map": "exported", "ratio": 1.0, **plain}),
+        "exported": (deployed, {"map": "exported", "ratio": 1.0, **plain}),
     }
     return {
         name: dataclasses.replace(found, frame=found.frame.assign(**columns), identity=MAP)

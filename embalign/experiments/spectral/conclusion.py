@@ -29,6 +29,7 @@ def conclude(folder: Path, about: Mapping[str, Any], bind: Callable[..., str]) -
         bind=bind,
         contrasts=contrasts,
         control=verdict["controls"]["positive"],
+        fatal=any(warning["fatal"] for warning in verdict["warnings"]),
         has=lambda target: (folder / target).exists(),
         helps=any(c["kind"] == "better" and c["put_down_to"] == "spectral" for c in contrasts),
         memo_equivalent=memo == {"equivalent"},

@@ -23,6 +23,8 @@ TITLES = {
     ALIGNMENT: "mean cosine\nto the teacher",
     RETRIEVAL: f"{NAMES[RETRIEVAL]}\n(held-out items alone)",
 }
+# What spectrum.png shows.
+CURVES = ("teacher", "permuted_low", "permuted_high", "baseline", "spectral")
 OFF_SCALE = 6.0  # margins: a larger difference is written at the edge
 ROW = 0.5  # inches
 STEP = 0.22  # rows between the arms of one setting: as much as a line of small type needs
@@ -54,7 +56,7 @@ def draw_differences(contrasts: list[Contrast], path: Path) -> None:
             words = f"arm minus baseline\n(shaded: ±{margin:g}, equivalent)"
             axis.set(title=TITLES.get(metric, NAMES[metric]), xlabel=words, xlim=(-limit, limit))
         axes[0].set_yticks(range(len(settings)), [Setting.named(*setting).label for setting in settings], fontsize=8)
-        axes[0].set_ylim(len(settings) - 0.5, -0.5)
+        axes[0].set_ylim(max(1, len(settings)) - 0.5, -0.5)
         handles = [Line2D([], [], linestyle="", label=arm.replace("_", " "), **ARMS[arm]) for arm in arms]
         figure.legend(handles=handles, loc="outside upper center", ncols=len(arms))
         save(figure, path)

@@ -12,9 +12,9 @@ from embalign.evaluation.deployment import DEPLOYMENTS, QUERY_ADAPTER
 from embalign.evaluation.results import Results
 from embalign.experiments.grid import rerun_command
 from embalign.experiments.spectral import protocol
-from embalign.experiments.spectral.figures import draw_differences, draw_spectrum
+from embalign.experiments.spectral.figures import CURVES, draw_differences, draw_spectrum
 from embalign.experiments.spectral.protocol import BASELINE, MARGINS, PRIMARY_CONTROL, TREATMENT, Controls
-from embalign.experiments.tables import widen, write_by_label, write_csv
+from embalign.experiments.tables import cells_of, failures, widen, write_by_label, write_csv
 from embalign.experiments.templates import render, sentence
 from embalign.verdicts.contrasts import Contrast, by_setting, find, judge_contrasts, mean_of
 from embalign.verdicts.metrics import ALIGNMENT, BY_DEPLOYMENT, METRICS, PUBLISHED, RETRIEVAL
@@ -29,24 +29,23 @@ SHOWN = (ALIGNMENT, "spearman", RETRIEVAL, "gate_augrc", "spec_cosine", "spectra
 
 def write_report(results: Mapping[str, Results], about: Mapping[str, Any], folder: Path) -> str:
     """Write CSVs, figures, verdict.json and report.md into `folder`; return the one-line answer."""
-    rows, control, curves = (results[name] for name in ("spectral_ab", "positive_control", "spectrum"))
+    rows = cells_of(results, "spectral_ab", (*PUBLISHED, *SPECTRAL))
+    control = cells_of(results, "positive_control", ("arm", "draw", "seed", ALIGNMENT))
     fft_norm = rows.frame["convention"].map(lambda name: "none" if name == "none" else Setting.named(name, 0).fft_norm)
-    write_csv(rows.frame.assign(fft_norm=fft_norm), folder / "spectral_ab.csv", COLUMNS)
+    write_csv(results["spectral_ab"].frame.assign(fft_norm=fft_norm), folder / "spectral_ab.csv", COLUMNS)
     write_by_label(rows, folder / "spectral_ab_by_label.npz")
-    write_csv(control.frame, folder / "positive_control.csv", ("pair", "arm", "draw", "seed"))
-    wide = widen(curves.frame, curves.tables["bands"], ["band"], {"amplitude": "band_{:02d}"})
-    groups = {"cosine": "cosine_{:02d}", "spec_cosine": "spec_cosine_{:02d}"}
-    wide = widen(wide, curves.tables["groups"], ["group"], groups)
-    write_csv(wide, folder / "spectrum.csv", ("pair", "curve", "convention", "lambda", "seed"))
+    if "positive_control" in results:
+        write_csv(results["positive_control"].frame, folder / "positive_control.csv", ("pair", "arm", "draw", "seed"))
 
     measured = rows.ok()
     contrasts = judge_contrasts(measured, protocol.planned(measured), MARGINS)
     controls = protocol.judge_controls(control)
     draw_differences(contrasts, folder / "spectral_ab.png")
-    draw_spectrum(curves.ok(), folder / "spectrum.png")
+    has_spectra = _write_spectra(results.get("spectrum"), folder)
     baseline, references = measured.where(arm=BASELINE), {name: measured.where(arm=name) for name in REFERENCES}
-    uses, _ = judge_uses(baseline, references)
     suspicions = suspect(baseline, references)
+    fatal = any(suspicion.fatal for suspicion in suspicions)
+    uses = {} if fatal else judge_uses(baseline, references)[0]
     found = _answer(contrasts, controls) | {"uses": uses, "suspicions": suspicions}
     cause = found["cause"]
     words = sentence("spectral/answer.md.j2", "answer", found)
@@ -66,7 +65,8 @@ def write_report(results: Mapping[str, Results], about: Mapping[str, Any], folde
         protocol=protocol,
         metrics=METRICS,
         by_deployment=BY_DEPLOYMENT,
-        rows=rows,
+        failed=failures(results),
+        has_spectra=has_spectra,
         measured=measured,
         mean_of=_mean_of,
         uses=uses,
@@ -87,6 +87,20 @@ def write_report(results: Mapping[str, Results], about: Mapping[str, Any], folde
     return words
 
 
+def _write_spectra(curves: Results | None, folder: Path) -> bool:
+    """Write spectrum.csv and draw it; return whether every curve of the figure was measured."""
+    if curves is None or not {"bands", "groups"} <= set(curves.tables):
+        return False
+    wide = widen(curves.frame, curves.tables["bands"], ["band"], {"amplitude": "band_{:02d}"})
+    groups = {"cosine": "cosine_{:02d}", "spec_cosine": "spec_cosine_{:02d}"}
+    wide = widen(wide, curves.tables["groups"], ["group"], groups)
+    write_csv(wide, folder / "spectrum.csv", ("pair", "curve", "convention", "lambda", "seed"))
+    complete = set(CURVES) <= set(curves.ok().frame["curve"])
+    if complete:
+        draw_spectrum(curves.ok(), folder / "spectrum.png")
+    return complete
+
+
 def _answer(contrasts: Sequence[Contrast], controls: Controls) -> dict[str, Any]:
     """What the answer is made of: comparisons with the baseline at the memo's λ and by gradient ratio, and causes."""
     tested = [c for c in contrasts if (c.treatment, c.control) == (TREATMENT, BASELINE)]
@@ -94,6 +108,7 @@ def _answer(contrasts: Sequence[Contrast], controls: Controls) -> dict[str, Any]
     by = {c: Setting.named(c.convention, c.strength).by for c in tested}
     return {
         "controls_found": controls.found,
+        "controls_judged": controls.positive is not None,
         "gains": [c for c in tested if c.kind == "better" and cause[c] == "spectral"],
         "memo": [c for c in tested if by[c] == "lambda"],
         "larger": [c for c in tested if by[c] == "gradient_ratio"],
