@@ -232,7 +232,7 @@ def gate():
         "outputs": pd.DataFrame(outputs),
     }
     alone = {"teacher_accuracy": 0.9, "draft_accuracy": 0.5, "draft_ndcg_at_10": 0.45}
-    exported = [({"map": "exported"}, 0, accepted(generator, GATE_USES) | Measurement(alone, tables=tables))]
+    exported = [({"map": "exported"}, 0, accepted(generator, GATE_USES) | Measurement(alone | SANE, tables=tables))]
     found = {"gate_ratio": ratios, "gate_arm": of_arms, "gate_deployed": exported}
     return {name: results(of_table) for name, of_table in found.items()}
 

@@ -10,10 +10,12 @@ from embalign.alignment.config import DEFAULT
 from embalign.deploy.card import Card
 from embalign.deploy.quality import uses_of
 from embalign.deploy.thresholds import train_pair_map
-from embalign.errors import MapError
+from embalign.errors import MapError, PairError
+from embalign.evaluation import agreement
 from embalign.pairs import Vectors
 from embalign.pairs.pair import Pair, load_pair, pair_digest
 from embalign.pairs.provenance import file_digest
+from embalign.verdicts.sanity import suspect_vectors
 
 
 def load_map(path: Path, pair: Pair) -> Vectors:
@@ -36,8 +38,15 @@ def load_map(path: Path, pair: Pair) -> Vectors:
 
 
 def export_map(folder: Path, out: Path, seed: int = 0) -> Path:
-    """Train the map of the pair in `folder`, write W.npy and W.json into `out` and return the map's path."""
+    """Train the map of the pair in `folder`, write W.npy and W.json into `out` and return the map's path.
+
+    Raises PairError for vectors that mean nothing, and CorpusError for a corpus that nothing can be measured on.
+    """
     pair = load_pair(folder)
+    facts = agreement.measure(pair.draft, pair.teacher, pair.labels[pair.holdout.test])
+    for suspicion in suspect_vectors(facts | {"index_size": len(pair.items)}):
+        if suspicion.fatal:
+            raise PairError(f"{pair.name}: {suspicion.words}")
     weights = train_pair_map(pair, seed)
     out.mkdir(parents=True, exist_ok=True)
     path = out / "W.npy"

@@ -34,7 +34,9 @@ def suspect(whole: Results, references: Mapping[str, Results]) -> list[Suspicion
 
     `whole` are the maps fitted on all data, one cell a seed, and `references` the cells of what they are held against.
     """
-    found = [*_of_vectors(references)]
+    draft = references.get(NO_MAP)
+    unmeasured = math.isnan(level(draft, "neighbour_overlap_z"))
+    found = [] if draft is None or unmeasured else suspect_vectors(draft.frame.mean(numeric_only=True).to_dict())
     if not any(each.fatal for each in found):
         found += _of_labels(references)
     if not any(each.fatal for each in found):
@@ -42,17 +44,22 @@ def suspect(whole: Results, references: Mapping[str, Results]) -> list[Suspicion
     return found
 
 
-def _of_vectors(references: Mapping[str, Results]) -> Iterator[Suspicion]:
-    if math.isnan(level(references.get(NO_MAP), "neighbour_overlap_z")):
-        return
-    draft = references[NO_MAP].frame.mean(numeric_only=True)
+def suspect_vectors(facts: Mapping[str, float]) -> list[Suspicion]:
+    """Return what is suspicious about a pair's vectors, by the facts that the raw draft's reference cell holds.
+
+    They are those of :func:`embalign.evaluation.agreement.measure`, and `index_size`, the number of items.
+    """
+    return list(_of_vectors(facts))
+
+
+def _of_vectors(draft: Mapping[str, float]) -> Iterator[Suspicion]:
     for side in ("draft", "teacher"):
         distinct = draft[f"distinct_{side}"]
         if distinct < REPEATED:
             words = f"only {100 * distinct:.2g} % of the {side}'s vectors differ: it gives one vector to many texts"
             yield Suspicion("constant", f"{words}; check its model, pooling and truncation.", fatal=True)
             return
-    if (size := level(references[NO_MAP], "index_size")) < FEWEST_ROWS:
+    if (size := draft["index_size"]) < FEWEST_ROWS:
         words = f"a corpus of {size:.0f} items is too small to tell whether the rows of draft and teacher"
         yield Suspicion("few rows", f"{words} belong to the same texts; use more items.")
         return

@@ -13,7 +13,14 @@ from numpy.typing import NDArray
 from embalign.alignment.setting import Setting
 from embalign.alignment.training import apply_map
 from embalign.deploy import RISK_TARGETS
-from embalign.deploy.thresholds import certify_targets, check_promise, choose_scores, search_deployment, train_pair_map
+from embalign.deploy.thresholds import (
+    FOLDS,
+    certify_targets,
+    check_promise,
+    choose_scores,
+    search_deployment,
+    train_pair_map,
+)
 from embalign.evaluation import cascade, gate, styles
 from embalign.evaluation.deployment import DRAFT_ONLY, QUERY_ADAPTER, Embedded, SearchTask
 from embalign.evaluation.measurement import Measurement
@@ -23,6 +30,7 @@ from embalign.evaluation.similarity import cosines
 from embalign.experiments.arms import Arm, train_arm
 from embalign.experiments.fits import Share, fit_on_share, map_task, search_task_of
 from embalign.experiments.gate.protocol import ALONE, ARM_OF, CASCADE_LEVELS, STUDIED, USES, WHOLE, prefix
+from embalign.experiments.references import agreement_of
 from embalign.pairs import Vectors
 from embalign.pairs.pair import Pair
 
@@ -67,7 +75,10 @@ def measure_deployed_gate(pair: Pair, cell: Cell) -> Measurement:
     for (deployment, index), of_use in found.items():
         for target in RISK_TARGETS:
             values = getattr(of_use, scores[deployment])
-            folds, accepted = check_promise(values, of_use.correct, _task(pair, index).groups, target)
+            groups = _task(pair, index).groups
+            folds, accepted = 0, np.zeros(len(values), dtype=bool)
+            if len(set(groups.tolist())) >= FOLDS:
+                folds, accepted = check_promise(values, of_use.correct, groups, target)
             size, wrong = _task(pair, index).index_size, float((1 - of_use.correct)[accepted].sum())
             checks.append((deployment, index, size, target, folds, int(accepted.sum()), wrong))
     columns = ["deployment", "index", "index_size", "target", "folds", "accepted", "wrong"]
@@ -77,7 +88,8 @@ def measure_deployed_gate(pair: Pair, cell: Cell) -> Measurement:
         "outputs": _outputs(pair, found),
     }
     measured = _accept_curves(pair, mapped, found) | _cascade(pair, found[QUERY_ADAPTER, WHOLE])
-    return measured | Measurement(_without_map(pair), tables=tables)
+    facts = agreement_of(pair) | {"index_size": search_task_of(pair).index_size}
+    return measured | Measurement(_without_map(pair) | facts, tables=tables)
 
 
 def _task(pair: Pair, index: str) -> SearchTask:

@@ -12,6 +12,7 @@ from embalign.experiments.gate import tables
 from embalign.experiments.gate.protocol import CASCADE_LEVELS, SPREADS, WHOLE
 from embalign.experiments.spectral.protocol import BASELINE, TREATMENT, planned
 from embalign.verdicts.contrasts import Contrast, judge_contrasts
+from embalign.verdicts.sanity import Suspicion, suspect_vectors
 
 
 @dataclass(frozen=True)
@@ -44,6 +45,11 @@ class Findings:
     def index_size(self) -> int:
         """Number of items in the whole corpus."""
         return int(self.of(QUERY_ADAPTER, WHOLE)[0]["index_size"])
+
+    @property
+    def suspicions(self) -> list[Suspicion]:
+        """What is suspicious about the pair's vectors."""
+        return suspect_vectors(self.exported.to_dict())
 
     @property
     def lacks_styles(self) -> bool:

@@ -1,5 +1,6 @@
 """The gate's artifacts: CSVs, figure, verdict.json and report.md; the prose is in `report.md.j2`."""
 
+import dataclasses
 import json
 from collections.abc import Mapping
 from pathlib import Path
@@ -119,7 +120,8 @@ def _payload(words: str, found: Findings) -> dict[str, Any]:
         for deployment, contrasts in found.contrasts.items()
         for contrast in contrasts
     ]
-    return {"answer": words, "uses": uses, "cascade": cascade, "styles": styles}
+    warnings = [dataclasses.asdict(suspicion) for suspicion in found.suspicions]
+    return {"answer": words, "warnings": warnings, "uses": uses, "cascade": cascade, "styles": styles}
 
 
 def _write_curves(curves: pd.DataFrame, folder: Path) -> None:
