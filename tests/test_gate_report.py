@@ -24,13 +24,12 @@ from embalign.pairs.config import find_pair
 from embalign.pairs.pair import load_pair
 
 
+@pytest.mark.parametrize("page", ["README.md", "docs/deploying.md"])
 def test_the_documented_example_sends_every_query_to_the_teacher_where_nothing_is_certified(
-    smollm2, tmp_path, monkeypatch
+    smollm2, tmp_path, monkeypatch, page
 ):
     """On the shipped pair, with a warning that the map does not beat no map, and one that no threshold is certified."""
-    (example,) = re.findall(
-        r"```python\n(.*?)```", (ROOT / "docs" / "deploying.md").read_text(encoding="utf-8"), re.DOTALL
-    )
+    (example,) = re.findall(r"```python\n(.*?)```", (ROOT / page).read_text(encoding="utf-8"), re.DOTALL)
     export_map(find_pair("smollm2-mpnet", ROOT), tmp_path / "maps")
     monkeypatch.chdir(tmp_path)
     test = smollm2.holdout.test[:50]

@@ -100,9 +100,10 @@ def results(pair):
     spectral = json.loads((reports / "spectral" / "verdict.json").read_text(encoding="utf-8"))["answer"]
     gate = json.loads((reports / "gate" / "verdict.json").read_text(encoding="utf-8"))
     use = "query_adapter_ndcg_at_10"
+    judged = {use: "as a query adapter", "index_migration_ndcg_at_10": "as an index migration"}
     return {
         **in_use(verdict["deployments"]),
-        **enough(verdict["curves"], {use: "as a query adapter", "cosine_mean": "by mean cosine"}),
+        **enough(verdict["curves"], judged | {"cosine_mean": "by mean cosine"}),
         "mean cosine: constant vector, trained map": numbers(
             reference.loc["mean_vector", "cosine_mean"], whole["cosine_mean"]
         ),
