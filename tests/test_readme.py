@@ -110,7 +110,7 @@ def results(pair):
         "mean cosine: constant vector, trained map, ridge": numbers(
             reference.loc["mean_vector", "cosine_mean"], whole["cosine_mean"], ridge["cosine_mean"]
         ),
-        "leave-one-out Recall@1: raw draft, untrained map, trained map, teacher": numbers(
+        "leave-one-out Recall@1: no map, untrained, map, teacher": numbers(
             *(reference.loc[name, "recall_at_1"] for name in ("draft", "untrained")),
             whole["recall_at_1"],
             reference.loc["teacher", "recall_at_1"],
@@ -160,7 +160,7 @@ def enough(curves, judged):
             short if low == ratio else (short, f"{short}; {percent(low)} not ruled out")
         )
         found = f"{percent(curve['elbow'])} ({span(curve['elbow_interval'])})" if curve["elbow"] else "none"
-        rows[f"elbow, {words}"] = (found, f"{found}: {curve['reason']}")
+        rows[f"elbow, {words}"] = found
     return rows
 
 
@@ -169,14 +169,15 @@ def gated(gate):
     whole = {use["deployment"]: use["targets"] for use in gate["uses"] if use["index"] == "whole corpus"}
 
     def accepted(risk):
-        found = {name: targets[risk]["coverage"] for name, targets in whole.items()}
-        return ", ".join(percent(found[name]) if found[name] else "none" for name in found)
+        shares = {name.replace("_", " "): targets[risk]["coverage"] for name, targets in whole.items()}
+        return "; ".join(f"{name} {percent(share)}" for name, share in shares.items() if share) or "nothing"
 
     sent = gate["cascade"]["sent_for"]["0.95"]
-    uses = ", ".join(name.replace("_", " ") for name in whole)
     return {
-        f"certified gate, risk at most 20 %, accepts: {uses}": accepted("0.20"),
-        f"certified gate, risk at most 10 %, accepts: {uses}": accepted("0.10"),
+        **{
+            f"certified gate, risk at most {100 * float(risk):.0f} %, accepts": accepted(risk)
+            for risk in ("0.20", "0.10")
+        },
         "sent to the teacher for 95 % of its nDCG@10: by score, at random": (
             f"{percent(sent['score'])}, {percent(sent['random'])}"
         ),
