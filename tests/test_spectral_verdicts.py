@@ -13,7 +13,7 @@ from embalign.experiments.spectral.cells import measure_arm
 from embalign.experiments.spectral.control import measure_control
 from embalign.experiments.spectral.protocol import MARGINS, cause, judge_controls, planned, settings_of
 from embalign.experiments.spectral.report import _answer
-from embalign.experiments.templates import sentence
+from embalign.experiments.templates import sentences
 from embalign.pairs.pair import load_pair
 from embalign.verdicts.contrasts import find, judge_contrasts
 from embalign.verdicts.metrics import PRIMARY
@@ -67,7 +67,7 @@ def control(gain=0.02):
 
 def answer(contrasts, controls, uses=(), suspicions=()):
     found = _answer(contrasts, judge_controls(controls)) | {"uses": dict(uses), "suspicions": suspicions}
-    return sentence("spectral/answer.md.j2", "answer", found)
+    return " ".join(sentences("spectral/answer.md.j2", "lines", found))
 
 
 @pytest.mark.parametrize(

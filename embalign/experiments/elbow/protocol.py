@@ -13,7 +13,7 @@ from embalign.verdicts.metrics import PRIMARY as PRIMARY_METRIC
 from embalign.verdicts.replicates import replicates
 from embalign.verdicts.sanity import Suspicion, suspect
 from embalign.verdicts.statistics import StudentT, holm
-from embalign.verdicts.use import Use, judge_uses
+from embalign.verdicts.use import NO_MAP, Use, compare, judge_uses
 
 # The curve of the headline, and the metrics that are reported beside it.
 PRIMARY = {"policy": "random", "budget": "steps", "metric": PRIMARY_METRIC}
@@ -76,7 +76,8 @@ class Judgement:
     """All that experiment 1 says: suspicions first, then the map of all data in each deployment, then its curves.
 
     With a fatal suspicion there is no verdict. `uses` holds the map of the headline's recipe by deployment, and
-    `unused` the reason for one that could not be judged; `ridge` is the closed form in the same places.
+    `unused` the reason for one that could not be judged; `ridge` is the closed form in the same places. `better_from`
+    is the smallest ratio from which on every map is shown to be better than no map, for deployments that have one.
     """
 
     suspicions: list[Suspicion]
@@ -84,6 +85,7 @@ class Judgement:
     ridge: dict[str, Use]
     unused: dict[str, str]
     curves: list[Judged]
+    better_from: dict[str, float] = field(default_factory=dict)
 
     @property
     def fatal(self) -> list[Suspicion]:
@@ -115,7 +117,30 @@ def judge(measured: Results, references: Results) -> Judgement:
         return Judgement(suspicions, {}, {}, {}, curves)
     uses, unused = judge_uses(trained, against)
     ridge, _ = judge_uses(whole.where(budget="closed_form"), against)
-    return Judgement(suspicions, uses, ridge, unused, judge_curves(measured, references))
+    primary = measured.where(policy=PRIMARY["policy"], budget=PRIMARY["budget"])
+    better_from = {
+        name: ratio
+        for name in uses
+        if (ratio := _better_from(primary, against[NO_MAP], BY_DEPLOYMENT[name])) is not None
+    }
+    return Judgement(suspicions, uses, ridge, unused, judge_curves(measured, references), better_from)
+
+
+def _better_from(curve: Results, no_map: Results, metric: str) -> float | None:
+    """Return the smallest ratio that beats no map, as every larger one does; None if all of the data do not.
+
+    Each is tested at 5 %, one-sided, from 100 % down until one fails: a fixed sequence needs no correction.
+    """
+    found = None
+    for ratio in sorted(set(curve.frame["ratio"]), reverse=True):
+        try:
+            shown = compare(curve.where(ratio=ratio), no_map, metric).lower_bound() > 0
+        except ValueError:
+            shown = False
+        if not shown:
+            return found
+        found = float(ratio)
+    return found
 
 
 def judge_curves(measured: Results, references: Results) -> list[Judged]:

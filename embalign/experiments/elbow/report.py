@@ -105,7 +105,10 @@ def _verdict(judgement: Judgement, claim: list[Comparison]) -> str:
     """Return verdict.json."""
     content = {
         "warnings": [dataclasses.asdict(suspicion) for suspicion in judgement.suspicions],
-        "deployments": {name: found.as_record() for name, found in judgement.uses.items()},
+        "deployments": {
+            name: found.as_record() | {"better_from_ratio": judgement.better_from.get(name)}
+            for name, found in judgement.uses.items()
+        },
         "primary": _machine_readable(judgement.primary),
         "curves": [_machine_readable(curve) for curve in judgement.curves],
         "density_first": {name: protocol.claim_answer([c for c in claim if c.metric == name]) for name in HEADLINES},

@@ -27,7 +27,7 @@ from embalign.experiments.gate.protocol import (
 )
 from embalign.experiments.grid import rerun_command
 from embalign.experiments.tables import write_by_label, write_csv
-from embalign.experiments.templates import render, sentence
+from embalign.experiments.templates import render, sentences
 from embalign.verdicts.contrasts import by_setting
 from embalign.verdicts.metrics import RETRIEVAL
 
@@ -36,7 +36,7 @@ SIGNIFICANT = 6  # digits of an accept curve's numbers
 
 
 def write_report(results: Mapping[str, Results], about: Mapping[str, Any], folder: Path) -> str:
-    """Write CSVs, figure, verdict.json and report.md into `folder`; return the one-line answer."""
+    """Write CSVs, figure, verdict.json and report.md into `folder`; return the answer, line by line."""
     maps = tables.named_maps(results)
     for name, found in maps.items():
         write_csv(tables.as_csv(found), folder / f"gate_{name}.csv", FIRST)
@@ -62,14 +62,16 @@ def write_report(results: Mapping[str, Results], about: Mapping[str, Any], folde
     write_csv(outputs, folder / "gate_outputs.csv")
     findings = judge(measured)
     draw(curves, findings, folder / "gate_curve.png")
-    words = sentence("gate/answer.md.j2", "answer", findings)
-    (folder / "verdict.json").write_text(json.dumps(_payload(words, findings), indent=2) + "\n", encoding="ascii")
+    answer = sentences("gate/answer.md.j2", "lines", findings)
+    (folder / "verdict.json").write_text(
+        json.dumps(_payload(" ".join(answer), findings), indent=2) + "\n", encoding="ascii"
+    )
     report = render(
         "gate/report.md.j2",
         **shared,
         **vars(findings),
         found=findings,
-        answer=words,
+        answer=answer,
         outputs=outputs,
         ratios=measured["ratio"],
         arms=measured["arm"],
@@ -86,7 +88,7 @@ def write_report(results: Mapping[str, Results], about: Mapping[str, Any], folde
         by_setting=by_setting,
     )
     (folder / "report.md").write_text(report, encoding="utf-8")
-    return words
+    return "\n".join(answer)
 
 
 def _payload(words: str, found: Findings) -> dict[str, Any]:

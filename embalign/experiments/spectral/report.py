@@ -15,7 +15,7 @@ from embalign.experiments.spectral import protocol
 from embalign.experiments.spectral.figures import CURVES, draw_differences, draw_spectrum
 from embalign.experiments.spectral.protocol import BASELINE, MARGINS, PRIMARY_CONTROL, TREATMENT, Controls
 from embalign.experiments.tables import cells_of, failures, widen, write_by_label, write_csv
-from embalign.experiments.templates import render, sentence
+from embalign.experiments.templates import render, sentences
 from embalign.verdicts.contrasts import Contrast, by_setting, find, judge_contrasts, mean_of
 from embalign.verdicts.metrics import ALIGNMENT, BY_DEPLOYMENT, METRICS, PUBLISHED, RETRIEVAL
 from embalign.verdicts.sanity import suspect
@@ -28,7 +28,7 @@ SHOWN = (ALIGNMENT, "spearman", RETRIEVAL, "gate_augrc", "spec_cosine", "spectra
 
 
 def write_report(results: Mapping[str, Results], about: Mapping[str, Any], folder: Path) -> str:
-    """Write CSVs, figures, verdict.json and report.md into `folder`; return the one-line answer."""
+    """Write CSVs, figures, verdict.json and report.md into `folder`; return the answer, line by line."""
     rows = cells_of(results, "spectral_ab", (*PUBLISHED, *SPECTRAL))
     control = cells_of(results, "positive_control", ("arm", "draw", "seed", ALIGNMENT))
     fft_norm = rows.frame["convention"].map(lambda name: "none" if name == "none" else Setting.named(name, 0).fft_norm)
@@ -48,9 +48,9 @@ def write_report(results: Mapping[str, Results], about: Mapping[str, Any], folde
     uses = {} if fatal else judge_uses(baseline, references)[0]
     found = _answer(contrasts, controls) | {"uses": uses, "suspicions": suspicions}
     cause = found["cause"]
-    words = sentence("spectral/answer.md.j2", "answer", found)
+    answer = sentences("spectral/answer.md.j2", "lines", found)
     payload = {
-        "answer": words,
+        "answer": " ".join(answer),
         "warnings": [dataclasses.asdict(suspicion) for suspicion in suspicions],
         "deployments": {name: use.as_record() for name, use in uses.items()},
         "controls": dataclasses.asdict(controls),
@@ -60,7 +60,7 @@ def write_report(results: Mapping[str, Results], about: Mapping[str, Any], folde
     report = render(
         "spectral/report.md.j2",
         about=about,
-        words=words,
+        answer=answer,
         found=found,
         protocol=protocol,
         metrics=METRICS,
@@ -84,7 +84,7 @@ def write_report(results: Mapping[str, Results], about: Mapping[str, Any], folde
         command=rerun_command("spectral", about),
     )
     (folder / "report.md").write_text(report, encoding="utf-8")
-    return words
+    return "\n".join(answer)
 
 
 def _write_spectra(curves: Results | None, folder: Path) -> bool:
