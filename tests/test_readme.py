@@ -102,7 +102,7 @@ def results(pair):
     use = "query_adapter_ndcg_at_10"
     judged = {use: "as a query adapter", "index_migration_ndcg_at_10": "as an index migration"}
     return {
-        **in_use(verdict["deployments"]),
+        **in_use(verdict["deployments"], verdict["primary"]["pairs"]),
         **enough(verdict["curves"], judged | {"cosine_mean": "by mean cosine"}),
         "mean cosine: constant vector, trained map": numbers(
             reference.loc["mean_vector", "cosine_mean"], whole["cosine_mean"]
@@ -132,7 +132,7 @@ def numbers(*values):
     return ", ".join(f"{value:.3f}" for value in values)
 
 
-def in_use(deployments):
+def in_use(deployments, pairs):
     """Each deployment of the map of all pairs, held against no map."""
     rows = {}
     for name, found in deployments.items():
@@ -143,6 +143,10 @@ def in_use(deployments):
         difference = f"{found['difference']:+.3f} ({low:+.3f} to {high:+.3f})"
         rows[f"{label}: trained map minus no map"] = f"{found['better_than_no_map']}, {difference}"
         rows[f"{label}: retention"] = percent(found["retention"])
+        fewest = found["better_from_ratio"]
+        rows[f"{label}: shown better than no map from"] = (
+            "never" if fewest is None else f"{round(fewest * pairs)} pairs"
+        )
     return rows
 
 
@@ -170,7 +174,10 @@ def gated(gate):
 
     def accepted(risk):
         shares = {name.replace("_", " "): targets[risk]["coverage"] for name, targets in whole.items()}
-        return "; ".join(f"{name} {percent(share)}" for name, share in shares.items() if share) or "nothing"
+        return (
+            "; ".join(f"{name} {percent(share)}" for name, share in shares.items() if share)
+            or "nothing, in any deployment"
+        )
 
     sent = gate["cascade"]["sent_for"]["0.95"]
     return {
