@@ -1,5 +1,6 @@
 """gate_curve.png: the query adapter's risk and cascade, what the index size does to risk, training data, styles."""
 
+import itertools
 from pathlib import Path
 from typing import Any
 
@@ -30,6 +31,9 @@ INDEX_LINES: dict[str, dict[str, Any]] = {WHOLE: {"linestyle": "-"}, ALONE: {"li
 STEP = 0.2
 HEADROOM = 1.5  # of a risk panel, for its legend
 EVERY_FIFTH = np.linspace(0, 1, 6)
+# Shares of the training data that are drawn, and the dashes that tell them apart without colour.
+DRAWN_RATIOS = (0.01, 0.05, 0.20, 0.50, 1.00)
+DASHES = ((0, (1, 1)), (0, (3, 1, 1, 1)), (0, (4, 2)), (0, (8, 2)), "-")
 
 
 def draw(curves: pd.DataFrame, found: Findings, path: Path) -> None:
@@ -53,7 +57,7 @@ def draw(curves: pd.DataFrame, found: Findings, path: Path) -> None:
         for axis in (scores, indexes, ratios):
             _risk_axes(axis)
         _by_ratio(rate, by_ratio, lambda curve: (curve["threshold"], curve.index))
-        rate.set_title("Query adapter: accept rate (colours as above)")
+        rate.set_title("Query adapter: accept rate (lines as above)")
         rate.set(xlabel=f"threshold of {SCORES[score]}", ylabel="coverage: share of queries accepted")
         rate.yaxis.set_major_formatter(PercentFormatter(1, decimals=0))
         _spreads(spread, found)
@@ -124,10 +128,12 @@ def _by_index(axis: Axes, curves: pd.DataFrame, found: Findings) -> None:
 
 
 def _by_ratio(axis: Axes, by_ratio: pd.DataFrame, points: Any) -> None:
-    ratios = by_ratio.index.unique("ratio")
+    measured = by_ratio.index.unique("ratio")
+    ratios = [ratio for ratio in measured if ratio in DRAWN_RATIOS] or list(measured)
     shades = colormaps["viridis"](np.linspace(0.88, 0.0, len(ratios)))
-    for ratio, shade in zip(ratios, shades, strict=True):
-        axis.plot(*points(by_ratio.loc[ratio]), color=shade, linewidth=1.3, label=f"{100 * ratio:g} %")
+    for ratio, shade, dashes in zip(ratios, shades, itertools.cycle(DASHES), strict=False):
+        look = {"color": shade, "linestyle": dashes, "linewidth": 1.5}
+        axis.plot(*points(by_ratio.loc[ratio]), label=f"{100 * ratio:g} %", **look)
 
 
 def _spreads(axis: Axes, findings: Findings) -> None:
@@ -149,7 +155,7 @@ def _spreads(axis: Axes, findings: Findings) -> None:
             name = found.treatment.replace("_", " ") if found.metric == metrics[0] else None
             style.draw_difference(axis, found, row, name)
     axis.set_yticks(range(len(metrics)), [label(name).replace(" (", "\n(") for name in metrics])
-    axis.set(title=f"Query adapter: spread over styles, ratio {strongest:g}", ylim=(len(metrics) - 0.4, -1.5))
+    axis.set(title=f"Query adapter: spread over styles, gradient ratio {strongest:g}", ylim=(len(metrics) - 0.4, -1.5))
     axis.xaxis.set_major_locator(MaxNLocator(5))
     axis.set_xlabel("SD over styles, arm minus baseline\n(shaded: equivalent)")
     # Opaque: no line runs through a label.
