@@ -330,6 +330,7 @@ def test_a_teacher_that_finds_nothing_is_named(tmp_path):
     source = clustered(0.0)
     half = source.teacher[: len(source.items) // 2]
     source.teacher = np.stack([half, -half], axis=1).reshape(len(source.items), -1)
+    source.draft = source.teacher[:, :48]
     for i, item in enumerate(source.items):
         item.label = f"g{i // 2:03d}"
     with pytest.raises(CorpusError, match="teacher's own search finds nothing"):

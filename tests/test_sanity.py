@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from embalign.alignment.config import TrainingConfig
-from embalign.evaluation.agreement import measure
+from embalign.evaluation.mantel import measure
 from embalign.evaluation.measurement import Measurement
 from embalign.evaluation.results import collect
 from embalign.experiments.elbow import protocol
@@ -17,7 +17,7 @@ from embalign.experiments.fits import Share, measure_share
 from embalign.experiments.grid import Cell
 from embalign.experiments.templates import sentences
 from embalign.verdicts.metrics import PRIMARY
-from embalign.verdicts.sanity import suspect
+from embalign.verdicts.sanity import UNRELATED, suspect, suspect_vectors
 
 SEEDS = range(2)
 CONFIG = TrainingConfig(steps=20)
@@ -44,7 +44,7 @@ def judged(pair):
     for seed, name in itertools.product(SEEDS, REFERENCES):
         cell = Cell("elbow", "references", "any", (("reference", name),), seed, CONFIG)
         references.append(({"reference": name, "seed": seed}, measure_reference(pair, cell)))
-    return protocol.judge(collect(cells), collect(references))
+    return protocol.judge(collect(cells), collect(references), measure(pair.draft, pair.teacher))
 
 
 def lines(judgement):
@@ -125,26 +125,41 @@ def test_few_label_groups_are_named(pair):
 
 
 @pytest.mark.parametrize("size", [30, 60, 240, 1000])
-def test_small_pairs_are_suspected_only_where_their_rows_are_shuffled(smollm2, size):
+def test_rows_of_small_pairs_are_told_from_shuffled_ones(smollm2, size):
     draft, teacher = smollm2.draft[:size], smollm2.teacher[:size]
-    groups = smollm2.labels[:size]
-    sound, broken = measure(draft, teacher, groups), measure(shuffled(draft), teacher, groups)
-    assert sound["neighbour_overlap_z"] > 3 > broken["neighbour_overlap_z"]
-    assert sound["rows_slipped"] == 0
+    sound, broken = measure(draft, teacher), measure(shuffled(draft), teacher)
+    assert sound["z"] > 2 * UNRELATED > UNRELATED > broken["z"]
+    assert (sound["shift"], broken["shift"]) == (0, 0)
+
+
+@pytest.mark.parametrize("noise", [0.0, 1.0, 3.0])
+@pytest.mark.parametrize("order", ["by topic", "mixed"])
+def test_topics_of_one_size_in_a_row_are_no_reason_to_suspect(noise, order):
+    """Rows ten further on have the same place in the next topic: only what lies far apart tells rows from others."""
+    rng = np.random.default_rng(0)
+    teacher = rng.normal(size=(60, 24)).repeat(10, axis=0) + 0.5 * rng.normal(size=(600, 24))
+    draft = np.hstack([teacher @ np.linalg.qr(rng.normal(size=(24, 24)))[0], noise * rng.normal(size=(600, 24))])
+    rows = rng.permutation(600) if order == "mixed" else np.arange(600)
+    draft, teacher = (
+        (side / np.linalg.norm(side, axis=1, keepdims=True)).astype("f4")[rows] for side in (draft, teacher)
+    )
+    assert suspect_vectors({}, measure(draft, teacher)) == []
+    for other in (shuffled(draft), np.roll(draft, 10, axis=0), draft[::-1].copy()):
+        assert [found.fatal for found in suspect_vectors({}, measure(other, teacher))] == [True]
+
+
+@pytest.mark.parametrize("seed", range(20))
+def test_rows_in_another_order_never_look_sound(smollm2, seed):
+    other = smollm2.draft[np.random.default_rng(seed).permutation(len(smollm2.draft))]
+    assert measure(other, smollm2.teacher)["z"] < UNRELATED
 
 
 def test_a_corpus_too_small_to_tell_is_not_said_to_have_rows_of_other_texts():
-    """Twelve items in four topics, the draft a rotation of the teacher: sound, and yet near chance."""
     rng = np.random.default_rng(0)
-    teacher = rng.normal(size=(4, 32)).repeat(3, axis=0) + 0.7 * rng.normal(size=(12, 32))
-    teacher /= np.linalg.norm(teacher, axis=1, keepdims=True)
-    draft = teacher @ np.linalg.qr(rng.normal(size=(32, 32)))[0]
-    facts = measure(draft.astype("f4"), teacher.astype("f4"), np.arange(4).repeat(3).astype(str))
-    assert facts["neighbour_overlap_z"] < 3
     for size, fatal in ((12, False), (300, True)):
-        raw = collect([({"seed": 0}, Measurement(facts | {"index_size": size}))])
-        (found,) = (each for each in suspect(raw, {"draft": raw}) if "rows" in each.name)
-        assert found.fatal == fatal
+        draft, teacher = (rng.normal(size=(size, 16)).astype("f4") for _ in range(2))
+        (found,) = suspect_vectors({}, measure(draft, teacher))
+        assert ("rows" in found.name, found.fatal) == (True, fatal)
 
 
 @pytest.mark.parametrize(("groups", "fatal"), [(3, False), (12, True)])

@@ -11,7 +11,7 @@ from embalign.deploy.card import Card
 from embalign.deploy.quality import uses_of
 from embalign.deploy.thresholds import train_pair_map
 from embalign.errors import MapError, PairError
-from embalign.evaluation import agreement
+from embalign.evaluation import agreement, mantel
 from embalign.pairs import Vectors
 from embalign.pairs.pair import Pair, load_pair, pair_digest
 from embalign.pairs.provenance import file_digest
@@ -44,7 +44,7 @@ def export_map(folder: Path, out: Path, seed: int = 0) -> Path:
     """
     pair = load_pair(folder)
     facts = agreement.measure(pair.draft, pair.teacher, pair.labels[pair.holdout.test])
-    for suspicion in suspect_vectors(facts | {"index_size": len(pair.items)}):
+    for suspicion in suspect_vectors(facts, mantel.measure(pair.draft, pair.teacher)):
         if suspicion.fatal:
             raise PairError(f"{pair.name}: {suspicion.words}")
     weights = train_pair_map(pair, seed)

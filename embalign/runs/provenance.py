@@ -11,6 +11,8 @@ from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from embalign.evaluation.mantel import measure as measure_rows
+from embalign.pairs.pair import load_pair
 from embalign.pairs.provenance import ROLES, read_provenance
 from embalign.runs.run import Run
 from embalign.runs.source import source_digest, source_files
@@ -30,6 +32,7 @@ def describe(run: Run) -> dict[str, Any]:
             "pair_sha256": run.data_digest,
             "corpus_sha256": embeddings.get("corpus_sha256"),
             **{role: embeddings.get(role) for role in ROLES},
+            "rows": _rows(run.folder),
         },
         "source_sha256": {table: source_digest(found.module) for table, found in run.experiment.measures().items()},
         "commit": dict(run.state),
@@ -39,6 +42,12 @@ def describe(run: Run) -> dict[str, Any]:
         "profile": run.profile,
         "seeds": sorted({cell.seed for cell in run.cells}),
     }
+
+
+def _rows(folder: Path) -> dict[str, float]:
+    """Return whether draft and teacher embed the same texts row by row, for the reports' first lines."""
+    pair = load_pair(folder)
+    return {name: round(value, 6) for name, value in measure_rows(pair.draft, pair.teacher).items()}
 
 
 class Checkout:

@@ -4,7 +4,6 @@ A pair whose rows belong to different texts, whose labels fit nothing or whose v
 and curves give verdicts. The limits are wide: data that mean something are far from them.
 """
 
-import math
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
@@ -12,9 +11,8 @@ from embalign.evaluation.results import Results
 from embalign.verdicts.metrics import ALIGNMENT, PRIMARY
 from embalign.verdicts.use import CHANCE, CONSTANT, NO_MAP, TEACHER, compare, level
 
-UNRELATED = 3.0  # standard deviations above pairings at random; the shipped pairs are at 17 and 60
-PART_UNRELATED = 1.0  # the same for an eighth of the corpus; the shipped pairs are at 7 and 46
-FEWEST_ROWS = 30  # below it, sound rows may look unrelated: pairings at random differ too much
+UNRELATED = 5.0  # standard deviations above rows paired at random; sound rows are at 10 and more, others at 4 at most
+FEWEST_ROWS = 20  # below it, too little is known of pairings at random
 REPEATED = 0.5  # share of different rows
 CEILING = 0.99  # of the teacher's nDCG@10, or of 1
 FEWEST_GROUPS = 8  # below it, standard errors over label groups are not known well enough
@@ -29,14 +27,16 @@ class Suspicion:
     fatal: bool = False
 
 
-def suspect(whole: Results, references: Mapping[str, Results]) -> list[Suspicion]:
+def suspect(
+    whole: Results, references: Mapping[str, Results], rows: Mapping[str, float] | None = None
+) -> list[Suspicion]:
     """Return what is suspicious about a pair.
 
-    `whole` are the maps fitted on all data, one cell a seed, and `references` the cells of what they are held against.
+    `whole` are the maps fitted on all data, one cell a seed, `references` the cells of what they are held against, and
+    `rows` what :func:`embalign.evaluation.mantel.measure` says of the pair, None if it was not asked.
     """
     draft = references.get(NO_MAP)
-    unmeasured = math.isnan(level(draft, "neighbour_overlap_z"))
-    found = [] if draft is None or unmeasured else suspect_vectors(draft.frame.mean(numeric_only=True).to_dict())
+    found = suspect_vectors({} if draft is None else draft.frame.mean(numeric_only=True).to_dict(), rows)
     if not any(each.fatal for each in found):
         found += _of_labels(references)
     if not any(each.fatal for each in found):
@@ -44,43 +44,40 @@ def suspect(whole: Results, references: Mapping[str, Results]) -> list[Suspicion
     return found
 
 
-def suspect_vectors(facts: Mapping[str, float]) -> list[Suspicion]:
-    """Return what is suspicious about a pair's vectors, by the facts that the raw draft's reference cell holds.
+def suspect_vectors(facts: Mapping[str, float], rows: Mapping[str, float] | None) -> list[Suspicion]:
+    """Return what is suspicious about a pair's vectors.
 
-    They are those of :func:`embalign.evaluation.agreement.measure`, and `index_size`, the number of items.
+    `facts` are those of :func:`embalign.evaluation.agreement.measure`, `rows` those of
+    :func:`embalign.evaluation.mantel.measure`; nothing is said of what either lacks.
     """
-    return list(_of_vectors(facts))
+    return list(_of_distinct(facts)) or ([] if rows is None else list(_of_rows(rows)))
 
 
-def _of_vectors(draft: Mapping[str, float]) -> Iterator[Suspicion]:
+def _of_distinct(facts: Mapping[str, float]) -> Iterator[Suspicion]:
     for side in ("draft", "teacher"):
-        distinct = draft[f"distinct_{side}"]
-        if distinct < REPEATED:
+        if (distinct := facts.get(f"distinct_{side}", 1.0)) < REPEATED:
             words = f"only {100 * distinct:.2g} % of the {side}'s vectors differ: it gives one vector to many texts"
             yield Suspicion("constant", f"{words}; check its model, pooling and truncation.", fatal=True)
-            return
-    if (size := draft["index_size"]) < FEWEST_ROWS:
-        words = f"a corpus of {size:.0f} items is too small to tell whether the rows of draft and teacher"
+
+
+def _of_rows(rows: Mapping[str, float]) -> Iterator[Suspicion]:
+    if rows["items"] < FEWEST_ROWS:
+        words = f"a corpus of {rows['items']:.0f} items is too small to tell whether the rows of draft and teacher"
         yield Suspicion("few rows", f"{words} belong to the same texts; use more items.")
         return
-    overlap = (
-        f"an item's nearest by draft and by teacher overlap by {100 * draft['neighbour_overlap']:.2g} %, rows paired "
-        f"at random by {100 * draft['neighbour_overlap_unrelated']:.2g} %"
-    )
     remedy = "Embed both sides from the same corpus in the same order."
-    if draft["neighbour_overlap_z"] < UNRELATED:
-        words = f"the rows of draft and teacher do not seem to belong to the same texts: {overlap}"
-        yield Suspicion("rows", f"{words}. {remedy}", fatal=True)
-    elif slipped := int(draft["rows_slipped"]):
+    if rows["z"] < UNRELATED:
         words = (
-            f"the rows of draft and teacher seem to be shifted by {abs(slipped)} against each other in a part of the"
+            "the rows of draft and teacher do not seem to belong to the same texts: what is alike for one side is no "
+            f"more so for the other than if rows were paired at random (correlation {rows['agreement']:.3f})"
         )
+        yield Suspicion("rows", f"{words}. {remedy}", fatal=True)
+    elif shift := int(rows["shift"]):
+        words = f"the rows of draft and teacher seem to be shifted by {abs(shift)} against each other in a part of the"
         yield Suspicion("rows", f"{words} corpus: shifted back, they agree better. {remedy}", fatal=True)
-    elif draft["neighbour_overlap_part_z"] < PART_UNRELATED:
+    elif rows["part_z"] < UNRELATED:
         words = "in a part of the corpus the rows of draft and teacher do not seem to belong to the same texts: there, "
-        yield Suspicion(
-            "rows", f"{words}their nearest agree no better than rows paired at random. {remedy}", fatal=True
-        )
+        yield Suspicion("rows", f"{words}they agree no better than rows paired at random. {remedy}", fatal=True)
 
 
 def _of_labels(references: Mapping[str, Results]) -> Iterator[Suspicion]:

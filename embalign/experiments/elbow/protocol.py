@@ -1,6 +1,7 @@
 """What experiment 1 judges, fixed before any run: curves, margins, and the claim that the densest items come first."""
 
 import math
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Literal
 
@@ -102,12 +103,15 @@ class Judgement:
         return next((use for name, use in self.uses.items() if BY_DEPLOYMENT[name] == curve.metric), None)
 
 
-def judge(measured: Results, references: Results) -> Judgement:
-    """Return what is said of a pair from the maps on every share and their references."""
+def judge(measured: Results, references: Results, rows: Mapping[str, float] | None = None) -> Judgement:
+    """Return what is said of a pair from the maps on every share and their references.
+
+    `rows` says whether draft and teacher belong to the same texts: see :func:`embalign.verdicts.sanity.suspect`.
+    """
     whole = measured.where(ratio=1, policy=PRIMARY["policy"])
     trained = whole.where(budget=PRIMARY["budget"])
     against = {str(name): references.where(reference=name) for name in references.frame["reference"].unique()}
-    suspicions = suspect(trained, against)
+    suspicions = suspect(trained, against, rows)
     if any(suspicion.fatal for suspicion in suspicions):
         keys = measured.frame.groupby(["policy", "budget"], sort=False).groups
         reason = "the data are suspicious"

@@ -36,7 +36,7 @@ def write_report(results: Mapping[str, Results], about: Mapping[str, Any], folde
     rows = cells_of(results, "data_ratio_vs_metrics", ("n_train", "n_over_d", *PUBLISHED))
     references = cells_of(results, "references", ("reference", "queries", "index_size", *PUBLISHED))
     measured = rows.ok()
-    judgement = protocol.judge(measured, references.ok())
+    judgement = protocol.judge(measured, references.ok(), about["data"].get("rows"))
     primary = judgement.primary
     policy, budget, metric = primary.policy, primary.budget, primary.metric
     claim = [] if judgement.fatal else protocol.compare_density(measured, references.ok(), budget)

@@ -21,7 +21,7 @@ class Findings:
 
     `exported` is the map's row, `scores` the chosen score by deployment; certificates and `by_index` are as
     :mod:`tables` gives them. `cascade` is the curve of the exported map, `baseline` the maps of the whole pool, and
-    `contrasts` are by deployment.
+    `contrasts` are by deployment; `rows` says whether draft and teacher belong to the same texts.
     """
 
     exported: pd.Series
@@ -31,6 +31,7 @@ class Findings:
     cascade: pd.DataFrame
     baseline: Results
     contrasts: dict[str, list[Contrast]]
+    rows: Mapping[str, float] | None = None
 
     @property
     def score(self) -> str:
@@ -49,7 +50,7 @@ class Findings:
     @property
     def suspicions(self) -> list[Suspicion]:
         """What is suspicious about the pair's vectors."""
-        return suspect_vectors(self.exported.to_dict())
+        return suspect_vectors(self.exported.to_dict(), self.rows)
 
     @property
     def lacks_styles(self) -> bool:
@@ -75,7 +76,7 @@ class Findings:
         return {"better"} in kinds.values()
 
 
-def judge(measured: Mapping[str, Results]) -> Findings:
+def judge(measured: Mapping[str, Results], rows: Mapping[str, float] | None = None) -> Findings:
     """Return what cells that were measured say, by the name of their table: ratio, arm and exported."""
     exported, arms = measured["exported"], measured["arm"]
     chosen = exported.tables["choice"]
@@ -92,4 +93,5 @@ def judge(measured: Mapping[str, Results]) -> Findings:
         cascade=tables.cascade_of(exported, scores[QUERY_ADAPTER]),
         baseline=arms.where(arm=BASELINE),
         contrasts=contrasts,
+        rows=rows,
     )

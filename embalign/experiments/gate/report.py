@@ -60,7 +60,7 @@ def write_report(results: Mapping[str, Results], about: Mapping[str, Any], folde
     write_csv(measured["exported"].table("check"), folder / "checks.csv")
     outputs = measured["exported"].tables["outputs"].drop(columns="cell").assign(status="ok")
     write_csv(outputs, folder / "gate_outputs.csv")
-    findings = judge(measured)
+    findings = judge(measured, about["data"].get("rows"))
     draw(curves, findings, folder / "gate_curve.png")
     answer = sentences("gate/answer.md.j2", "lines", findings)
     (folder / "verdict.json").write_text(

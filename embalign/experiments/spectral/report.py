@@ -43,7 +43,7 @@ def write_report(results: Mapping[str, Results], about: Mapping[str, Any], folde
     draw_differences(contrasts, folder / "spectral_ab.png")
     has_spectra = _write_spectra(results.get("spectrum"), folder)
     baseline, references = measured.where(arm=BASELINE), {name: measured.where(arm=name) for name in REFERENCES}
-    suspicions = suspect(baseline, references)
+    suspicions = suspect(baseline, references, about["data"].get("rows"))
     fatal = any(suspicion.fatal for suspicion in suspicions)
     uses = {} if fatal else judge_uses(baseline, references)[0]
     found = _answer(contrasts, controls) | {"uses": uses, "suspicions": suspicions}
