@@ -122,7 +122,7 @@ def _by_size(measured: Results | None, folder: Path) -> pd.DataFrame | None:
     if measured is None or "sizes" not in measured.tables:
         return None
     by_size = measured.table("sizes").sort_values(["deployment", "seed", "index_size"], kind="stable")
-    write_csv(by_size, folder / "index_size.csv", ("pair", "deployment", "index_size", "seed"))
+    write_csv(by_size.assign(status="ok"), folder / "index_size.csv", ("pair", "deployment", "index_size", "seed"))
     return by_size
 
 
