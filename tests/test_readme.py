@@ -211,7 +211,7 @@ def test_every_cell_of_the_readmes_results_is_what_the_committed_reports_say(pla
 @pytest.mark.parametrize(("place", "pair"), list(enumerate(PAIRS, start=1)))
 def test_the_results_page_agrees_with_the_committed_reports(place, pair):
     expected = results(pair)
-    text = (ROOT / "docs" / "results.md").read_text(encoding="utf-8")
+    _, _, text = (ROOT / "docs" / "results.md").read_text(encoding="utf-8").partition("## What was measured")
     checked = [row for row in table_rows(text) if row[0] in expected]
     assert len(checked) >= 7
     for row in checked:
