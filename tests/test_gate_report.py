@@ -71,9 +71,9 @@ def test_a_run_ends_in_a_report_that_opens_with_the_answer(smollm2, tmp_path):
         "gate_arm": results(measure_gate.measure_arm_gate, terms),
         "gate_deployed": results(measure_gate.measure_deployed_gate, [{"map": "exported"}], seeds=(0,)),
     }
-    words = write_report(measured, {"pair": smollm2.name, "profile": "quick", "seeds": [0, 1]}, tmp_path)
+    words = write_report(measured, {"pair": smollm2.name, "profile": "quick", "seeds": [0, 1], "data": {}}, tmp_path)
     report = (tmp_path / "report.md").read_text(encoding="utf-8")
-    assert f"**{words}**" in report
+    assert all(f"- **{line}**" in report for line in words.split("\n"))
     assert words.startswith("As a query adapter (mapped queries search the teacher's vectors of all 3,151 items)")
     assert "upper" in report
     curve = pd.read_csv(tmp_path / "gate_curve.csv")

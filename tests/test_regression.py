@@ -423,10 +423,10 @@ def test_a_run_from_a_dirty_tree_is_not_promoted(checkout):
     assert not list((checkout.root / "docs").rglob("README.md"))
 
 
-def test_the_readmes_lines_check_a_repository_of_ones_own(tmp_path, smollm2):
+def test_the_documented_lines_check_a_repository_of_ones_own(tmp_path, smollm2):
     """All but the installation, in an empty repository with a pair; what the runs leave behind is not in git's way."""
-    readme = (light.ROOT / "README.md").read_text(encoding="utf-8")
-    _, rest = readme.split("pip install ../embalign ", 1)
+    page = (light.ROOT / "docs" / "regression-check.md").read_text(encoding="utf-8")
+    _, rest = page.split("pip install ../embalign ", 1)
     lines = rest.partition("\n")[2].partition("```")[0].replace("../embalign", str(light.ROOT))
     assert 5 <= lines.count("\n") < 15
     write_pair(tmp_path / "benchmark" / "mypair", smollm2, 240)
