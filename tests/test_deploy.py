@@ -17,10 +17,9 @@ from embalign.__main__ import main
 from embalign.deploy import RISK_TARGETS, MapWarning, load, loader
 from embalign.deploy.card import Card
 from embalign.deploy.map import export_map
-from embalign.deploy.thresholds import map_task
 from embalign.errors import CorpusError, MapError
 from embalign.evaluation.deployment import DEPLOYMENTS, task_of, vectors_of
-from embalign.evaluation.scorecard import metrics_of, search_task
+from embalign.evaluation.scorecard import map_task, metrics_of, search_task
 from embalign.pairs.pair import load_pair
 
 GROUPS, SIZE = 60, 10

@@ -20,9 +20,10 @@ from embalign.deploy import RISK_TARGETS, MapWarning
 from embalign.deploy.card import Card, Use
 from embalign.errors import MapError
 from embalign.evaluation.deployment import DEPLOYMENTS, QUERY_ADAPTER
+from embalign.evaluation.ties import TIED
 
 BLOCK = 2**22  # similarities, or numbers of the index, that are held at once
-TIE = 8 * float(np.finfo(np.float32).eps)  # as in evaluation/retrieval.py
+TIE = TIED * float(np.finfo(np.float32).eps)
 
 Floats = NDArray[np.float32]
 Rows = NDArray[np.int64]

@@ -4,12 +4,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from embalign.deploy.card import Difference, Estimate, Use
-from embalign.deploy.thresholds import SCORES, certify_targets, choose_scores, map_task, search_deployment
+from embalign.deploy.thresholds import SCORES, certify_targets, choose_scores, search_deployment
 from embalign.errors import CorpusError
 from embalign.evaluation.certificate import CONFIDENCE
 from embalign.evaluation.deployment import DEPLOYMENTS, SearchTask, task_of
 from embalign.evaluation.retrieval import Search
-from embalign.evaluation.scorecard import FIRST_HIT, label_values, score_deployment, search_task
+from embalign.evaluation.scorecard import FIRST_HIT, label_values, map_task, score_deployment, search_task
 from embalign.pairs import Vectors
 from embalign.pairs.pair import Pair
 from embalign.verdicts.statistics import student_t

@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 from sklearn.model_selection import GroupKFold
 
 from embalign.alignment.config import DEFAULT, TrainingConfig
-from embalign.alignment.training import apply_map, train_map
+from embalign.alignment.training import train_map
 from embalign.deploy import RISK_TARGETS
 from embalign.deploy.card import Threshold
 from embalign.errors import CorpusError
@@ -19,7 +19,7 @@ from embalign.evaluation.deployment import DEPLOYMENTS, Embedded, SearchTask, ve
 from embalign.evaluation.gate import Outcomes, Scores
 from embalign.evaluation.relevance import Relevance
 from embalign.evaluation.retrieval import Search
-from embalign.evaluation.scorecard import search_task
+from embalign.evaluation.scorecard import map_task, search_task
 from embalign.pairs import Vectors
 from embalign.pairs.pair import Pair
 
@@ -34,11 +34,6 @@ def train_pair_map(pair: Pair, seed: int = 0, config: TrainingConfig = DEFAULT) 
     """Return the map (d_teacher, d_draft) trained with the cosine loss on every training item of the pair."""
     rows = pair.holdout.train
     return train_map(pair.draft[rows], pair.teacher[rows], seed=seed, config=config).weights
-
-
-def map_task(weights: Vectors, task: SearchTask) -> Embedded:
-    """Return a task's queries and index as the map makes them."""
-    return Embedded(apply_map(weights, task.draft.queries), apply_map(weights, task.draft.index))
 
 
 def search_deployment(deployment: str, task: SearchTask, mapped: Embedded) -> Search:

@@ -49,7 +49,10 @@ class NeighbourLists:
 
 
 def measure(draft: Vectors, teacher: Vectors, groups: Labels) -> dict[str, float]:
-    """Return the numbers that the warnings of :mod:`embalign.verdicts.sanity` are judged by.
+    """Return what a pair's vectors say of it; warnings are judged by the shares of different rows and the groups.
+
+    Overlaps describe a pair. Whether its rows match is judged by :mod:`embalign.evaluation.mantel`: in a corpus that is
+    sorted into topics of one size, rows paired across it overlap as much as those of one text.
 
     `neighbour_overlap` is the share of the teacher's ten nearest that are also the draft's, in [0, 1];
     `neighbour_overlap_unrelated` is that of rows paired across the corpus, and `neighbour_overlap_z` the distance of

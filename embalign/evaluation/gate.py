@@ -3,8 +3,8 @@
 The score must be known without the teacher: `top1`, the similarity of the mapped query to its nearest neighbour, or
 `margin`, that minus the similarity to the second nearest. An output is correct if the nearest neighbour shares the
 query's label; of several nearest ones, one is taken at random, so that outcomes are probabilities in [0, 1]. Terms are
-selective prediction's: coverage is the share of outputs accepted, selective risk the share of
-wrong ones among the accepted, generalized risk the share of all outputs that are accepted and wrong.
+selective prediction's: coverage is the share of outputs accepted, selective risk the share of wrong ones among the
+accepted, generalized risk the share of all outputs that are accepted and wrong.
 """
 
 import numpy as np

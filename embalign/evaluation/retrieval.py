@@ -17,7 +17,7 @@ from torch import Tensor
 
 from embalign.alignment.gemm import use_fast_gemm
 from embalign.evaluation.relevance import Labels, Relevance, Rows
-from embalign.evaluation.ties import DEPTH, DISCOUNTS, Embeddings, Values, first_relevant, gain_at_depth
+from embalign.evaluation.ties import DEPTH, DISCOUNTS, TIED, Embeddings, Values, first_relevant, gain_at_depth
 
 BLOCK = 2**24  # similarities that are held at once
 PADDED = 10  # similarities that take the memory of one padded relevant row
@@ -194,7 +194,7 @@ def _blocks(queries: int, width: int) -> Iterator[slice]:
 
 
 def _tie(similarity: Tensor) -> float:
-    return 8 * torch.finfo(similarity.dtype).eps
+    return TIED * torch.finfo(similarity.dtype).eps
 
 
 def _count(similarity: Tensor, bound: Tensor, *, above: bool) -> NDArray[np.int64]:

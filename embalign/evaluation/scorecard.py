@@ -3,6 +3,7 @@
 import numpy as np
 from numpy.typing import NDArray
 
+from embalign.alignment.training import apply_map
 from embalign.evaluation import gate, similarity
 from embalign.evaluation.deployment import DEPLOYMENTS, Embedded, SearchTask, vectors_of
 from embalign.evaluation.measurement import ByLabel, Measurement
@@ -96,6 +97,11 @@ def metrics_of(found: Search) -> dict[str, float]:
         "never_returned": found.never_returned,
         "largest_hub": found.largest_hub,
     }
+
+
+def map_task(weights: Vectors, task: SearchTask) -> Embedded:
+    """Return a task's queries and index as the map W (d_teacher, d_draft) makes them."""
+    return Embedded(apply_map(weights, task.draft.queries), apply_map(weights, task.draft.index))
 
 
 def search_task(task: SearchTask, vectors: Embedded) -> Search:

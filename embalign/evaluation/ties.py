@@ -7,6 +7,7 @@ from numpy.typing import NDArray
 
 from embalign.evaluation.relevance import Rows
 
+TIED = 8  # machine epsilons within which similarities are tied
 DEPTH = 10  # of nDCG, and of the lists that hubs are counted in
 DISCOUNTS = 1 / np.log2(np.arange(2, DEPTH + 2))
 CUMULATED = np.append(0.0, np.cumsum(DISCOUNTS))

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from embalign.alignment.closed_form import fit_ridge, mean_vector
 from embalign.alignment.config import TrainingConfig
 from embalign.alignment.selection import Rows, draw_pool, head, selection_order
-from embalign.alignment.training import apply_map, train_map
+from embalign.alignment.training import train_map
 from embalign.evaluation import scorecard
 from embalign.evaluation.deployment import Embedded, SearchTask, task_of
 from embalign.evaluation.measurement import Measurement
@@ -71,8 +71,7 @@ def score_mapped(pair: Pair, mapped: Embedded, seed: int) -> Measurement:
 
 def map_task(pair: Pair, weights: Vectors) -> Embedded:
     """Return queries and index of a pair as the map makes them."""
-    draft = search_task_of(pair).draft
-    return Embedded(apply_map(weights, draft.queries), apply_map(weights, draft.index))
+    return scorecard.map_task(weights, search_task_of(pair))
 
 
 @functools.lru_cache(maxsize=4)

@@ -74,6 +74,7 @@ def _environment() -> jinja2.Environment:
         "signed": lambda value, digits=4: f"{value:+.{digits}f}",
         "rounded": lambda value: f"{value:.2g}",
         "capitalized": lambda text: text[:1].upper() + text[1:],
+        "than": lambda answer: {"not shown": "not shown to be better"}.get(answer, answer),
         "short": lambda value: f"{value:g}",
         "thousands": lambda value: f"{value:,}",
     }

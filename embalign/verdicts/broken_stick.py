@@ -10,7 +10,8 @@ unequal noise and noise that runs along a seed's whole curve leave its level alo
    t: this inverts the score test of the profile likelihood; for lines that meet it is Fieller's (1954) interval. In the
    first and last gap one line has a single point; such c stay in unless sup-t finds the points without it bent. At an
    inner point, which may be counted to either line, the jump between the lines is the mean of both ways.
-3. How much: t of slope after - share * slope before, at the least-squares kink.
+3. Whether the slope falls to a share of what it was: Student's t of the slope after the least-squares kink minus that
+   share of the slope before it.
 """
 
 import functools

@@ -68,10 +68,11 @@ def _spreads(prefix: str, deployment: str) -> tuple[Metric, ...]:
     )
 
 
+IN_USE = tuple(itertools.chain.from_iterable(map(_of_deployment, DEPLOYMENTS.values())))
 METRICS = {
     metric.name: metric
     for metric in (
-        *itertools.chain.from_iterable(map(_of_deployment, DEPLOYMENTS.values())),
+        *IN_USE,
         Metric(ALIGNMENT, "mean cosine", 4, smallest_effect=0.002, origin=("mean_vector", "untrained")),
         Metric("cosine_p05", "cosine, 5 % quantile"),
         Metric("cosine_p50", "cosine, median"),
@@ -93,7 +94,7 @@ METRICS = {
 PUBLISHED = (
     *(ALIGNMENT, "cosine_p05", "cosine_p50", "cosine_p95", "skill", "spearman"),
     *(RETRIEVAL, "recall_at_5", "recall_at_10", "mrr", "gate_augrc", "gate_accept_rate"),
-    *(name for name, metric in METRICS.items() if metric.deployment.endswith("whole corpus")),
+    *(metric.name for metric in IN_USE),
 )
 # nDCG@10 by deployment, in the order of the reports.
 BY_DEPLOYMENT = {name: f"{name}_ndcg_at_10" for name in DEPLOYMENTS}

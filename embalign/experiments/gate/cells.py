@@ -28,7 +28,7 @@ from embalign.evaluation.retrieval import Search
 from embalign.evaluation.scorecard import FIRST_HIT, search_task
 from embalign.evaluation.similarity import cosines
 from embalign.experiments.arms import Arm, train_arm
-from embalign.experiments.fits import Share, fit_on_share, map_task, search_task_of
+from embalign.experiments.fits import Share, ceiling_of, fit_on_share, map_task, search_task_of
 from embalign.experiments.gate.protocol import ALONE, ARM_OF, CASCADE_LEVELS, STUDIED, USES, WHOLE, prefix
 from embalign.experiments.references import agreement_of
 from embalign.pairs import Vectors
@@ -99,6 +99,8 @@ def _task(pair: Pair, index: str) -> SearchTask:
 
 @functools.lru_cache(maxsize=4)
 def _of_teacher(pair: Pair, index: str) -> Search:
+    if index == WHOLE:
+        return ceiling_of(pair)
     task = _task(pair, index)
     return search_task(task, task.teacher)
 
