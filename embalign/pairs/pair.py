@@ -35,7 +35,7 @@ FIT_ON: tuple[FitOn, ...] = get_args(FitOn)
 
 
 @dataclass(frozen=True, eq=False)
-class Embedded:
+class Fitted:
     """The same texts by draft (n, d_draft) and teacher (n, d_teacher), and the rows that a map may be fitted on."""
 
     draft: Vectors
@@ -126,7 +126,7 @@ class Pair:
         smaller: dict[int, Pair] = vars(self).setdefault("_smaller", {})
         return smaller.setdefault(most, Pair(self.folder, most_queries=most, whole=self))
 
-    def fitted_on(self, kind: FitOn = "queries") -> Embedded:
+    def fitted_on(self, kind: FitOn = "queries") -> Fitted:
         """Return what maps are fitted on, in a pair with queries of its own.
 
         That is draft and teacher of each query, of each document, or of a query and of its relevant document. Without
@@ -135,14 +135,14 @@ class Pair:
         if self.judgements is None:
             if kind != "queries":
                 raise PairError(f"{self.name} has no queries of its own, so a map cannot be fitted on {kind}")
-            return Embedded(self.draft, self.teacher, self.holdout.train)
+            return Fitted(self.draft, self.teacher, self.holdout.train)
         if kind == "queries":
-            return Embedded(self.query_draft, self.query_teacher, self.holdout.train)
+            return Fitted(self.query_draft, self.query_teacher, self.holdout.train)
         if kind == "documents":
-            return Embedded(self.draft, self.teacher, self.holdout.train_documents)
+            return Fitted(self.draft, self.teacher, self.holdout.train_documents)
         of_training = np.isin(self.judgements.queries, self.holdout.train)
         queries, documents = self.judgements.queries[of_training], self.judgements.documents[of_training]
-        return Embedded(self.query_draft[queries], self.teacher[documents], np.arange(len(queries)))
+        return Fitted(self.query_draft[queries], self.teacher[documents], np.arange(len(queries)))
 
     def with_vectors(self, *, draft: Vectors | None = None, teacher: Vectors | None = None) -> Pair:
         """Return a pair with the same items and other embeddings of them (n, d).

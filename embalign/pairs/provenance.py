@@ -18,7 +18,7 @@ from safetensors import SafetensorError, safe_open
 
 from embalign.errors import PairError
 from embalign.pairs.config import read_config
-from embalign.pairs.texts import parts_of
+from embalign.pairs.texts import ROLES, parts_of
 
 PROVENANCE = "provenance.json"
 UNKNOWN = "unknown"
@@ -118,7 +118,8 @@ def check_vectors_are_own(folder: Path, texts: Mapping[str, str], replaceable: C
                 f"{_template(texts, parts_of(read_config(folder)), present)}"
             )
         return
-    recorded = read_provenance(folder, tuple(present))  # of a pair that has got queries since, no more is known
+    # A pair that has got queries since it was embedded has no record of these.
+    recorded = read_provenance(folder, (*ROLES, *(part for part in present if part not in ROLES)))
     for part, digest in present.items():
         if digest == recorded[part]["sha256"] or (digest in replaceable and digest != UNKNOWN):
             continue
