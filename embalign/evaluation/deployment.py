@@ -63,7 +63,7 @@ class SearchTask:
     Queries and index may be different texts. Where a query is itself a row of the index, `own` (Q,) names it: it is
     left out of the answers. `mates` are the rows that stand for the query's own text, None where no query's text is
     among them. `held_out` are the rows of the index that no map was fitted on, and `groups` (Q,) the group of each
-    query. `ids` (Q,) are the queries' own.
+    query.
     """
 
     draft: Embedded
@@ -73,7 +73,6 @@ class SearchTask:
     mates: Relevance | None
     held_out: Rows
     groups: NDArray[np.str_]
-    ids: NDArray[np.str_]
 
     @functools.cached_property
     def blocks(self) -> NDArray[np.str_]:
@@ -117,7 +116,6 @@ class SearchTask:
 def task_of(pair: Pair) -> SearchTask:
     """Return what a pair's maps are searched with: held-out queries ask, and the whole corpus is the index."""
     test = pair.holdout.test
-    ids = np.array([pair.asking[row].id for row in test.tolist()])
     if pair.judgements is not None:
         return SearchTask(
             draft=Embedded(pair.query_draft[test], pair.draft),
@@ -127,7 +125,6 @@ def task_of(pair: Pair) -> SearchTask:
             mates=None,
             held_out=pair.holdout.test_documents,
             groups=pair.groups[test],
-            ids=ids,
         )
     # Numbers for texts: an array of strings is as wide as the longest document.
     numbers: dict[str, int] = {}
@@ -140,7 +137,6 @@ def task_of(pair: Pair) -> SearchTask:
         mates=Relevance.by_label(texts[test], texts),
         held_out=pair.holdout.test_documents,
         groups=pair.labels[test],
-        ids=ids,
     )
 
 

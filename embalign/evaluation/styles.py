@@ -35,7 +35,6 @@ def asked_by(task: SearchTask, queries: Rows) -> SearchTask:
         own=None if task.own is None else task.own[queries],
         mates=None if task.mates is None else relevant(task.mates),
         groups=task.groups[queries],
-        ids=task.ids[queries],
     )
 
 
