@@ -36,6 +36,14 @@ ELBOW = Experiment(
             ],
         ),
         Table(
+            name="fit_on",
+            measure=elbow.cells.measure_fit_on,
+            own_queries=True,
+            quick=grid(
+                fit_on=["queries", "documents", "query_document"], budget=["steps", "closed_form"], ratio=[0.10, 1.00]
+            ),
+        ),
+        Table(
             name="trajectory",
             measure=elbow.cells.measure_trajectory,
             seeds=3,
@@ -60,6 +68,12 @@ ELBOW = Experiment(
 @pytest.mark.cells(ELBOW, "data_ratio_vs_metrics")
 def test_elbow(cell, embeddings, seed, measure):
     """A map fitted on a share of the pool can be scored on the held-out label groups."""
+    assert math.isfinite(measure(cell, embeddings, seed).metrics["cosine_mean"])
+
+
+@pytest.mark.cells(ELBOW, "fit_on")
+def test_elbow_fit_on(cell, embeddings, seed, measure):
+    """In a pair with queries of its own, a map can be fitted on queries, on documents, or from one to the other."""
     assert math.isfinite(measure(cell, embeddings, seed).metrics["cosine_mean"])
 
 

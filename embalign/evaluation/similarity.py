@@ -7,6 +7,8 @@ from sklearn.preprocessing import normalize
 
 from embalign.pairs import Vectors
 
+EXACT_UP_TO, SAMPLED_PAIRS = 2000, 2_000_000
+
 
 def cosines(mapped: Vectors, teacher: Vectors) -> NDArray[np.float64]:
     """Return the cosine of each mapped row to its teacher row, in [-1, 1]; 0 where either is the zero vector."""

@@ -7,6 +7,7 @@ from typing import Any
 import jinja2
 
 from embalign.evaluation.deployment import DEPLOYMENTS
+from embalign.evaluation.similarity import EXACT_UP_TO, SAMPLED_PAIRS
 from embalign.experiments.tables import mean_with_interval, percent, span
 from embalign.verdicts.metrics import label
 
@@ -79,4 +80,5 @@ def _environment() -> jinja2.Environment:
         "thousands": lambda value: f"{value:,}",
     }
     environment.globals |= {"deployments": DEPLOYMENTS, "deployment_words": WORDS}
+    environment.globals |= {"exact_spearman": EXACT_UP_TO, "sampled_pairs": SAMPLED_PAIRS}
     return environment

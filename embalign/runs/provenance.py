@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from embalign.evaluation.mantel import measure_pair
+from embalign.experiments.grid import MOST_QUERIES
 from embalign.pairs.pair import Pair, load_pair
 from embalign.pairs.provenance import read_provenance
 from embalign.pairs.texts import ROLES
@@ -34,7 +35,7 @@ def describe(run: Run) -> dict[str, Any]:
             "corpus_sha256": embeddings.get("corpus_sha256"),
             **{role: embeddings.get(role) for role in ROLES},
             "rows": {name: round(value, 6) for name, value in measure_pair(pair).items()},
-            "split": split_facts(pair),
+            "split": _split(pair, MOST_QUERIES[run.profile]),
         },
         "source_sha256": {table: source_digest(found.module) for table, found in run.experiment.measures().items()},
         "commit": dict(run.state),
@@ -46,16 +47,16 @@ def describe(run: Run) -> dict[str, Any]:
     }
 
 
-def split_facts(pair: Pair) -> dict[str, Any]:
-    """Return what of a pair maps are fitted on, and what asks and is searched, for the reports' words."""
-    split = pair.holdout
+def _split(pair: Pair, most: int) -> dict[str, Any]:
+    """Return what of a pair maps are fitted on, and what asks, for the reports' words."""
+    split, asking = pair.holdout, pair.asked_by(most).holdout.test
     return {
         "own_queries": pair.judgements is not None,
-        "documents": len(pair.items),
         "train": len(split.train),
         "held_out": len(split.test) + len(split.near_duplicates),
         "near_duplicates": len(split.near_duplicates),
-        "groups": len(set(pair.groups[split.test].tolist())),
+        "asking": len(asking),
+        "groups": len(set(pair.groups[asking].tolist())),
     }
 
 

@@ -42,6 +42,7 @@ def write_report(results: Mapping[str, Results], about: Mapping[str, Any], folde
     claim = [] if judgement.fatal else protocol.compare_density(measured, references.ok(), budget)
     followed = _followed(results, folder)
     by_size = _by_size(results.get("index_size"), folder)
+    by_source = _by_source(results.get("fit_on"), folder)
     draw(measured.frame, references.frame, judgement.curves, folder / "data_ratio_vs_metrics.png")
     (folder / "verdict.json").write_text(_verdict(judgement, claim), encoding="ascii")
     answer = sentences("elbow/answer.md.j2", "lines", judgement, BUDGETS, MARGIN_SHARE)
@@ -64,9 +65,11 @@ def write_report(results: Mapping[str, Results], about: Mapping[str, Any], folde
         columns={
             name: label(f"{QUERY_ADAPTER}_{name}").removeprefix(f"{DEPLOYMENTS[QUERY_ADAPTER].label} ")
             for name in SHOWN_COLUMNS
+            if measured.frame[f"{QUERY_ADAPTER}_{name}"].notna().any()
         },
         first_hit=RETRIEVAL,
         by_size=by_size,
+        by_source=by_source,
         curve=measured.where(budget=budget, policy=SHOWN_POLICIES).frame,
         whole=measured.where(ratio=1, policy=policy, budget=budget).frame,
         references=references.frame,
@@ -124,6 +127,14 @@ def _by_size(measured: Results | None, folder: Path) -> pd.DataFrame | None:
     by_size = measured.table("sizes").sort_values(["deployment", "seed", "index_size"], kind="stable")
     write_csv(by_size.assign(status="ok"), folder / "index_size.csv", ("pair", "deployment", "index_size", "seed"))
     return by_size
+
+
+def _by_source(measured: Results | None, folder: Path) -> pd.DataFrame | None:
+    """Write fit_on.csv, one row a map, and return it; None where a pair has no queries of its own."""
+    if measured is None or measured.frame.empty:
+        return None
+    write_csv(measured.frame, folder / "fit_on.csv", ("pair", "fit_on", "budget", "ratio", "n_train", "seed"))
+    return measured.ok().frame
 
 
 def _ridge_gap(whole: pd.DataFrame) -> StudentT | None:
