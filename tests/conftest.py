@@ -28,6 +28,12 @@ def smollm2():
     return load_pair(find_pair("smollm2-mpnet", ROOT))
 
 
+@pytest.fixture(scope="session")
+def debian():
+    """The shipped pair with queries of its own: a static encoder to MiniLM."""
+    return load_pair(find_pair("debian-static-minilm", ROOT))
+
+
 @pytest.fixture
 def small_pair(smollm2, tmp_path):
     """Return the folder of a pair with 240 items of the shipped pair's real embeddings."""

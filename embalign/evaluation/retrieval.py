@@ -22,21 +22,25 @@ from embalign.evaluation.ties import DEPTH, DISCOUNTS, TIED, Embeddings, Values,
 BLOCK = 2**24  # similarities that are held at once
 PADDED = 10  # similarities that take the memory of one padded relevant row
 KS = (1, 5, 10)
+FIRST = np.arange(1, DEPTH + 1)
 
 
 @dataclass(frozen=True)
 class Search:
     """What each of Q queries finds in an index of N rows: (Q,) each, NaN for queries without a relevant row.
 
-    `hits[k]` is the probability of a relevant row among the first k; `reciprocal_rank` and `rank` are those of the
-    first relevant row; `ndcg` is nDCG@10 over all relevant rows with linear gains (Järvelin & Kekäläinen 2002);
-    `mate` is the probability that the first row is one of the query's mates. `nearest` is a row of the highest
-    similarity `top1`, and `margin` what it has above the second. `returned` (N,) counts the queries that have a row
-    among their first ten.
+    `hits[k]` is the probability of a relevant row among the first k; `found[k]`, for the cut-offs asked for, the share
+    of the relevant rows among them, TREC's Recall@k. `reciprocal_rank` and `rank` are those of the first relevant row,
+    and `reciprocal_rank_at_10` is 0 for one below the tenth. `ndcg` is nDCG@10 over all relevant rows with linear gains
+    (Järvelin & Kekäläinen 2002); `mate` is the probability that the first row is one of the query's mates. `nearest` is
+    a row of the highest similarity `top1`, and `margin` what it has above the second. `returned` (N,) counts the
+    queries that have a row among their first ten.
     """
 
     hits: dict[int, Values]
+    found: dict[int, Values]
     reciprocal_rank: Values
+    reciprocal_rank_at_10: Values
     rank: Values
     ndcg: Values
     mate: Values
@@ -125,18 +129,22 @@ def search(
     own: Rows | None = None,
     mates: Relevance | None = None,
     ks: Sequence[int] = KS,
+    found_at: Sequence[int] = (),
 ) -> Search:
     """Return what `queries` (Q, d) find in `index` (N, d) by cosine similarity; vectors may have any length.
 
     `own` (Q,) names the index row that is the query itself, -1 for none: it is left out, except where `mates`, the
-    rows that stand for the same text, are looked for. float64 is kept, everything else is computed in float32. Raises
-    ValueError for other shapes, values that are not finite, rows that the index does not have, and cut-offs below 1.
+    rows that stand for the same text, are looked for. `found_at` are cut-offs of TREC's recall, which takes two passes
+    over the similarities for each relevant row that a query may have. float64 is kept, everything else is computed in
+    float32. Raises ValueError for other shapes, values that are not finite, rows that the index does not have, and
+    cut-offs below 1.
     """
-    left, right = _checked(queries, index, ks)
+    left, right = _checked(queries, index, (*ks, *found_at))
     _check_rows(relevant, own, mates, left.shape[0], right.shape[0])
     use_fast_gemm()
     parts = []
     returned = np.zeros(len(right))
+    cut_offs = sorted({*FIRST.tolist(), *ks})
     unit_index = _unit(right)
     for rows in _blocks(
         len(left), len(right) + PADDED * max(each.most for each in (relevant, mates) if each is not None)
@@ -146,12 +154,26 @@ def search(
         if own is not None:
             asked = np.flatnonzero(own[rows] >= 0)
             similarity[asked, own[rows][asked]] = -torch.inf
-        parts.append((*_search_block(similarity, relevant, rows, sorted({1, *ks}), own, returned), mate))
-    hits, reciprocal, rank, ndcg, nearest, top1, margin, mate = (
+        recall = _found(similarity, relevant, rows, found_at, own)
+        parts.append((*_search_block(similarity, relevant, rows, cut_offs, own, returned), mate, recall))
+    hits, reciprocal, rank, ndcg, nearest, top1, margin, mate, recall = (
         np.concatenate(part) for part in zip(*parts, strict=True)
     )
-    by_k = dict(zip(sorted({1, *ks}), hits.T, strict=True))
-    return Search(by_k, reciprocal, rank, ndcg, mate, nearest, top1, margin, returned)
+    by_k = dict(zip(cut_offs, hits.T, strict=True))
+    first_ten = np.diff(np.column_stack([np.zeros(len(left)), *(by_k[k] for k in FIRST)]), axis=1) @ (1 / FIRST)
+    return Search(
+        {k: by_k[k] for k in sorted({1, *ks})},
+        dict(zip(found_at, recall.T, strict=True)),
+        reciprocal,
+        np.where(np.isnan(reciprocal), np.nan, first_ten),
+        rank,
+        ndcg,
+        mate,
+        nearest,
+        top1,
+        margin,
+        returned,
+    )
 
 
 def _checked(queries: Embeddings, index: Embeddings, ks: Sequence[int]) -> tuple[Embeddings, Embeddings]:
@@ -214,6 +236,25 @@ def _first_is_mate(similarity: Tensor, mates: Relevance | None, rows: slice) -> 
     of_mates = np.where(there, np.take_along_axis(similarity.numpy(), places, axis=1), -np.inf)
     first = (of_mates >= least.numpy()[:, None]).sum(axis=1)
     return np.where(there.any(axis=1), first / _count(similarity, least, above=False), np.nan)
+
+
+def _found(similarity: Tensor, relevant: Relevance, rows: slice, cut_offs: Sequence[int], own: Rows | None) -> Values:
+    """Expected share of each query's relevant rows among the first k (queries, cut-offs); NaN where it has none."""
+    if not cut_offs:
+        return np.empty((len(similarity), 0))
+    places, there, _ = relevant.padded(rows)
+    if own is not None:
+        there = there & (places != own[rows][:, None])
+    of_relevant = torch.from_numpy(np.where(there, np.take_along_axis(similarity.numpy(), places, axis=1), -np.inf))
+    reached = np.zeros((len(similarity), len(cut_offs)))
+    for column in range(places.shape[1]):
+        mine = of_relevant[:, column].to(similarity.dtype)
+        above = _count(similarity, mine + _tie(similarity), above=True)
+        tied = _count(similarity, mine - _tie(similarity), above=False) - above
+        share = (np.array(cut_offs) - above[:, None]) / np.maximum(tied, 1)[:, None]
+        reached += np.where(there[:, column, None], np.clip(share, 0, 1), 0)
+    count = there.sum(axis=1)[:, None]
+    return np.asarray(np.where(count > 0, reached / np.maximum(count, 1), np.nan))
 
 
 def _search_block(

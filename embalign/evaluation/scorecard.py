@@ -13,6 +13,7 @@ from embalign.pairs import Vectors
 
 # The column of the share of queries whose nearest neighbour is relevant.
 FIRST_HIT = "recall_at_1"
+TREC_RECALL = (10, 100)
 
 
 def score(task: SearchTask, mapped: Embedded, ceiling: Search, constant: Vectors) -> Measurement:
@@ -94,9 +95,18 @@ def metrics_of(found: Search) -> dict[str, float]:
         "mrr": _mean(found.reciprocal_rank),
         "ndcg_at_10": _mean(found.ndcg),
         "mate_recall_at_1": _mean(found.mate),
+        **_of_trec(found),
         "never_returned": found.never_returned,
         "largest_hub": found.largest_hub,
     }
+
+
+def _of_trec(found: Search) -> dict[str, float]:
+    """The same as TREC's tools have them, over all relevant rows, where judgements say what these are."""
+    if not found.found:
+        return {}
+    recall = {f"trec_recall_at_{k}": _mean(share) for k, share in found.found.items()}
+    return recall | {"mrr_at_10": _mean(found.reciprocal_rank_at_10)}
 
 
 def map_task(weights: Vectors, task: SearchTask) -> Embedded:
@@ -106,7 +116,9 @@ def map_task(weights: Vectors, task: SearchTask) -> Embedded:
 
 def search_task(task: SearchTask, vectors: Embedded) -> Search:
     """Return what a task's queries find, given queries and index in one space."""
-    return search(vectors.queries, vectors.index, task.relevant, own=task.own, mates=task.mates)
+    # Labels make whole groups relevant, which nobody looks for one by one.
+    found_at = TREC_RECALL if task.own is None else ()
+    return search(vectors.queries, vectors.index, task.relevant, own=task.own, mates=task.mates, found_at=found_at)
 
 
 def label_values(values: NDArray[np.float64], labels: Labels) -> NDArray[np.float64]:

@@ -3,8 +3,8 @@
     {"corpus_sha256": "...", "draft": {"model": "...", "sha256": "..."}, "teacher": {...}}
 
 A pair with queries also has queries_sha256, draft_queries and teacher_queries. The digests are required; a fetch
-records more (server, weights, pooling, dimension, date). A vectors file whose digest is not recorded here was not made by a
-fetch, and no fetch overwrites it.
+records more (server, weights, pooling, dimension, date). A vectors file whose digest is not recorded here was not made
+by a fetch, and no fetch overwrites it.
 """
 
 import hashlib

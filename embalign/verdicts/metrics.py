@@ -12,6 +12,8 @@ from embalign.evaluation.deployment import DEPLOYMENTS, Deployment
 PRIMARY, ALIGNMENT = "query_adapter_ndcg_at_10", "cosine_mean"
 # Leave-one-out on the held-out items alone, as the memo measures retrieval.
 RETRIEVAL = "recall_at_1"
+# Columns that only pairs with judgements have: what TREC's tools count over all relevant documents.
+OF_JUDGEMENTS = ("trec_recall_at_10", "trec_recall_at_100", "mrr_at_10")
 
 
 @dataclass(frozen=True)
@@ -47,6 +49,8 @@ def _of_deployment(use: Deployment) -> tuple[Metric, ...]:
         *(metric(f"recall_at_{k}", f"Recall@{k}") for k in (1, 5, 10)),
         metric("mrr", "MRR"),
         metric("mate_recall_at_1", "mate Recall@1"),
+        *(metric(f"trec_recall_at_{k}", f"recall of all relevant in the first {k}") for k in (10, 100)),
+        metric("mrr_at_10", "MRR@10"),
         metric("retention_ndcg_at_10", "retention of nDCG@10", 3),
         metric("never_returned", "share never returned", 3, higher_is_better=False),
         metric("largest_hub", "largest hub", 3, higher_is_better=False),
@@ -94,7 +98,7 @@ METRICS = {
 PUBLISHED = (
     *(ALIGNMENT, "cosine_p05", "cosine_p50", "cosine_p95", "skill", "spearman"),
     *(RETRIEVAL, "recall_at_5", "recall_at_10", "mrr", "gate_augrc", "gate_accept_rate"),
-    *(metric.name for metric in IN_USE),
+    *(metric.name for metric in IN_USE if not metric.name.endswith(OF_JUDGEMENTS)),
 )
 # nDCG@10 by deployment, in the order of the reports.
 BY_DEPLOYMENT = {name: f"{name}_ndcg_at_10" for name in DEPLOYMENTS}

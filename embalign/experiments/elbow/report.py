@@ -18,14 +18,14 @@ from embalign.experiments.grid import rerun_command
 from embalign.experiments.tables import cells_of, failures, widen, write_by_label, write_csv
 from embalign.experiments.templates import render, sentences
 from embalign.verdicts.elbow import MOST_SEEDS
-from embalign.verdicts.metrics import ALIGNMENT, HEADLINES, PUBLISHED, RETRIEVAL, label
+from embalign.verdicts.metrics import ALIGNMENT, HEADLINES, OF_JUDGEMENTS, PUBLISHED, RETRIEVAL, label
 from embalign.verdicts.statistics import StudentT, student_t
 
 SHOWN_POLICIES = ["random", "density", "coverage"]
 # What the report shows of each deployment, of the map of all data.
 SHOWN_COLUMNS = (
     *("ndcg_at_10", RETRIEVAL, "recall_at_10", "mrr"),
-    *("mate_" + RETRIEVAL, "never_returned", "largest_hub"),
+    *("mate_" + RETRIEVAL, *OF_JUDGEMENTS, "never_returned", "largest_hub"),
 )
 COLUMNS = ("pair", "policy", "budget", "ratio", "n_train", "seed", *PUBLISHED)
 
@@ -65,7 +65,7 @@ def write_report(results: Mapping[str, Results], about: Mapping[str, Any], folde
         columns={
             name: label(f"{QUERY_ADAPTER}_{name}").removeprefix(f"{DEPLOYMENTS[QUERY_ADAPTER].label} ")
             for name in SHOWN_COLUMNS
-            if measured.frame[f"{QUERY_ADAPTER}_{name}"].notna().any()
+            if measured.frame.get(f"{QUERY_ADAPTER}_{name}", pd.Series(dtype=float)).notna().any()
         },
         first_hit=RETRIEVAL,
         by_size=by_size,
