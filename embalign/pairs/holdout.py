@@ -10,11 +10,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from embalign.errors import CorpusError
-from embalign.lazy import lazy
+from embalign.pairs.near_duplicates import near_duplicates
 
-CountVectorizer = lazy("sklearn.feature_extraction.text").CountVectorizer
 TEST_FRACTION = 0.2
-NEAR_DUPLICATE_JACCARD = 0.8
 
 
 @dataclass(frozen=True)
@@ -63,13 +61,5 @@ def split_holdout(texts: Sequence[str], labels: Sequence[str], fraction: float =
     test_labels = check_labels(labels, fraction)
     in_test = np.array([label in test_labels for label in labels], dtype=bool)
     train, test = np.flatnonzero(~in_test), np.flatnonzero(in_test)
-    near = _overlaps([texts[i] for i in test.tolist()], [texts[i] for i in train.tolist()])
+    near = near_duplicates([texts[i] for i in test.tolist()], [texts[i] for i in train.tolist()])
     return Holdout(train=train, test=test[~near], near_duplicates=test[near])
-
-
-def _overlaps(queries: list[str], pool: list[str]) -> NDArray[np.bool_]:
-    vectorizer = CountVectorizer(binary=True, token_pattern=r"(?u)\w+").fit(queries + pool)
-    left, right = vectorizer.transform(queries), vectorizer.transform(pool)
-    shared = (left @ right.T).toarray()
-    union = left.sum(axis=1) + right.sum(axis=1).T - shared
-    return np.asarray((shared >= NEAR_DUPLICATE_JACCARD * np.maximum(union, 1)).any(axis=1)).ravel()
