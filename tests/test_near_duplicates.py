@@ -144,6 +144,15 @@ def test_one_changed_character_is_found_where_tokens_take_over_from_edits(data):
     assert near_duplicates([changed], [text]).all()
 
 
+def test_a_changed_character_that_parts_pairs_of_characters_is_found_at_every_length():
+    """It takes away two tokens and adds three, the most of all changes."""
+    words = [f"word{number}" for number in range(40)]
+    for length in range(40):
+        text, other = (" ".join([*words[:length], last]) for last in ("中字文", "中q文"))
+        assert near_duplicates([text, other], [other]).all()
+        assert near_duplicates([other], [text]).all()
+
+
 @pytest.mark.parametrize(
     ("text", "other"),
     [
@@ -229,6 +238,13 @@ def test_one_edit_is_found_in_every_block(texts, pool, block):
         return text == other or (max(len(text), len(other)) >= 3 and one_edit(text, other))
 
     assert within_one_edit(texts, pool, block).tolist() == [any(match(text, other) for other in pool) for text in texts]
+
+
+def test_hashes_tell_all_short_strings_apart():
+    texts = ["".join(letters) for length in (3, 4) for letters in itertools.product("abcdef", repeat=length)]
+    for pool in (["abc"], ["fade"], ["beef", "cab"]):
+        expected = [any(text == other or one_edit(text, other) for other in pool) for text in texts]
+        assert within_one_edit(texts, pool).tolist() == expected
 
 
 @pytest.fixture(scope="module")

@@ -18,7 +18,7 @@ def within_one_edit(texts: Sequence[str], pool: Sequence[str], block: int = BLOC
     An edit changes, inserts or deletes one character; at least one of the two texts must then have three characters.
     Texts are compared by 64-bit hashes of what remains without one character, the idea of SymSpell (Garbe, 2012), so
     the time grows with the characters. Memory is bounded by `block` characters or one text, whichever is more. A false
-    match has odds of about 1 in 10^19 for each pair of hashes: one in a million for two million against five million.
+    match has odds of about 1 in 10^19 for each pair of hashes: below one in a million for 10^6 against 10^7.
 
     >>> within_one_edit(["colour", "on", "cat"], ["color", "in", "act"]).tolist()
     [True, False, False]
