@@ -63,9 +63,9 @@ def read_rows(lists: Path) -> list[Row]:
 
 
 def one_line(description: str) -> str:
-    """Return a long description without its line ends; a line with a dot alone is an empty one.
+    r"""Return a long description without its line ends; a line with a dot alone is an empty one.
 
-    >>> one_line(" A game.\\n .\\n  * real-time\\n")
+    >>> one_line(" A game.\n .\n  * real-time\n")
     'A game. * real-time'
     """
     lines = (line.strip() for line in description.split("\n"))

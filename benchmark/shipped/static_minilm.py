@@ -122,4 +122,3 @@ def _building(parent: Path) -> Iterator[Path]:
         folder = Path(name) / "model"
         folder.mkdir()
         yield folder
-
