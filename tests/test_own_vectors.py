@@ -19,7 +19,8 @@ from embalign.embeddings.cache import VectorCache
 from embalign.embeddings.fetch import LEFTOVER_SECONDS, embed_pair
 from embalign.errors import PairError
 from embalign.pairs.pair import check_pair, load_pair
-from embalign.pairs.provenance import ROLES, check_vectors_are_own, file_digest, is_embedded, read_provenance
+from embalign.pairs.provenance import check_vectors_are_own, file_digest, is_embedded, read_provenance
+from embalign.pairs.texts import ROLES
 
 TEXTS = 20
 SIDE = '[{role}]\nsource = "ollama"\nmodel = "little"\nendpoint = "{url}"\n'
@@ -316,4 +317,4 @@ def test_a_fetch_beside_this_one_is_no_stranger(folder):
     recorded = read_provenance(folder)
     for name in ("teacher.safetensors", "draft.safetensors"):
         (folder / "embeddings" / name).unlink()
-        check_vectors_are_own(folder, recorded["corpus_sha256"])
+        check_vectors_are_own(folder, {"corpus_sha256": recorded["corpus_sha256"]})

@@ -16,7 +16,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from safetensors.numpy import save_file
 
 from embalign.durable import move_all
 from embalign.embeddings.cache import VectorCache, vector_key
@@ -29,9 +28,10 @@ from embalign.errors import PairError
 from embalign.lazy import lazy
 from embalign.pairs import Vectors
 from embalign.pairs.config import Model, read_config
-from embalign.pairs.corpus import corpus_digest, read_corpus
-from embalign.pairs.holdout import check_labels
-from embalign.pairs.provenance import PROVENANCE, ROLES, check_vectors_are_own, file_digest, vectors_digests
+from embalign.pairs.holdout import check_texts
+from embalign.pairs.provenance import PROVENANCE, check_vectors_are_own, file_digest, vectors_digests
+from embalign.pairs.texts import ROLES, parts_of, read_texts, role_of, text_digests
+from embalign.pairs.vectors import write_vectors
 
 normalize = lazy("sklearn.preprocessing").normalize
 tqdm = lazy("tqdm").tqdm
@@ -51,20 +51,18 @@ def open_source(model: Model) -> Source:
 
 
 def embed_pair(folder: Path, cache: VectorCache, *, refresh: bool = False, quiet: bool = False) -> None:
-    """Embed the corpus of the pair in `folder` with both its models and write embeddings/ there.
+    """Embed the texts of the pair in `folder` with both its models and write embeddings/ there.
 
     With `refresh`, cached vectors of sources whose weights cannot be verified are ignored. Vectors that no fetch made
     are never overwritten. Raises SourceError, CacheError, PairError or CorpusError.
     """
     config = read_config(folder)
-    corpus = folder / config.corpus
-    corpus_sha256 = corpus_digest(corpus)
-    items = read_corpus(corpus)
-    check_labels([item.label for item in items if item.style is None])
+    digests = text_digests(folder, config)
+    texts = read_texts(folder, config)
+    check_texts(texts)
     # Those there now: what the user copies here during the fetch is not replaced.
     replaceable = set(vectors_digests(folder).values()) if refresh else set()
-    check_vectors_are_own(folder, corpus_sha256, replaceable)
-    texts = {"draft": [item.text for item in items], "teacher": [item.text for item in items if item.style is None]}
+    check_vectors_are_own(folder, digests, replaceable)
     models = {"draft": config.draft, "teacher": config.teacher}
     sources = {role: open_source(models[role]) for role in ROLES}
     # Everything that can fail at once fails here, not after an hour of fetching: either model, an unwritable folder.
@@ -72,19 +70,21 @@ def embed_pair(folder: Path, cache: VectorCache, *, refresh: bool = False, quiet
     with _building(folder):
         pass
     vectors: dict[str, Vectors] = {}
-    for role, source in sources.items():
+    for part in parts_of(config):
+        role = role_of(part)
         use_cache = identities[role].verified or not refresh
-        label = None if quiet else role
-        vectors[role] = fetch(source, identities[role], texts[role], cache, use_cache=use_cache, label=label)
-    provenance: dict[str, Any] = {"corpus_sha256": corpus_sha256}
+        label = None if quiet else part.replace("_", " ")
+        vectors[part] = fetch(
+            sources[role], identities[role], texts.embedded(part), cache, use_cache=use_cache, label=label
+        )
+    provenance: dict[str, Any] = dict(digests)
     with _building(folder) as building:
-        for role in ROLES:
-            path = building / f"{role}.safetensors"
-            unit = normalize(vectors[role].astype(np.float64))
-            save_file({"embeddings": unit.astype(np.float16)}, path)
-            provenance[role] = _record(models[role], identities[role], vectors[role], texts[role], file_digest(path))
+        for part, found in vectors.items():
+            role, path = role_of(part), building / f"{part}.safetensors"
+            write_vectors(path, normalize(found.astype(np.float64)), config.storage)
+            provenance[part] = _record(models[role], identities[role], found, texts.embedded(part), file_digest(path))
         (building / PROVENANCE).write_text(json.dumps(provenance, indent=2) + "\n", encoding="ascii")
-        check_vectors_are_own(folder, corpus_sha256, replaceable)  # again: a fetch may take an hour
+        check_vectors_are_own(folder, digests, replaceable)  # again: a fetch may take an hour
         _move(building, folder / "embeddings")
 
 

@@ -1,4 +1,4 @@
-"""pair.toml: the two models of a pair and its corpus, with every key checked."""
+"""pair.toml: the two models of a pair and the files of its texts, with every key checked."""
 
 import difflib
 import os
@@ -14,9 +14,11 @@ from embalign.errors import PairError
 LARGEST_BYTES = 32 * 1024  # parsing time is quadratic in the dots of a key
 Source = Literal["ollama", "openai", "sentence-transformers"]
 Pooling = Literal["last", "mean", "cls", "unknown"]
+Storage = Literal["float16", "int8"]
 _REMEDY = (
     f"[draft] and [teacher] each need a source ({', '.join(get_args(Source))}) and a model, and may have pooling "
-    f"({', '.join(get_args(Pooling))}), endpoint, licence, credit; every value is a string in quotes"
+    f"({', '.join(get_args(Pooling))}), endpoint, licence, credit; before them may stand corpus, queries, qrels (files) "
+    f"and storage ({', '.join(get_args(Storage))}); every value is a string in quotes"
 )
 
 
@@ -32,11 +34,25 @@ class Model(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class PairConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """The content of pair.toml; `corpus` is relative to the pair's folder."""
+    """The content of pair.toml; `corpus`, `queries` and `qrels` are files relative to the pair's folder.
+
+    A pair with `queries` has queries of its own, which search the corpus; `qrels` names their relevance judgements,
+    where the queries do not say themselves what is relevant. Without, every item of the corpus is a query too. Vectors
+    that are fetched are written as `storage` says.
+    """
 
     draft: Model
     teacher: Model
     corpus: str = "corpus.jsonl"
+    queries: str = ""
+    qrels: str = ""
+    storage: Storage = "float16"
+
+    @property
+    def texts(self) -> dict[str, str]:
+        """The files of the pair's texts, by the key that names them here."""
+        named = {"corpus": self.corpus, "queries": self.queries, "qrels": self.qrels}
+        return {key: name for key, name in named.items() if name}
 
 
 def find_pair(name: str, root: Path) -> Path:
@@ -70,8 +86,11 @@ def read_config(folder: Path) -> PairConfig:
         raise PairError(f"{path}: {error}; {_REMEDY}{_near(unknown[1], keys) if unknown else ''}") from None
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
         raise PairError(f"{path}: not valid TOML ({error})") from None
-    if not _lies_within(folder, config.corpus):
-        raise PairError(f"{path}: corpus {config.corpus!r} is outside the pair's folder; copy it into the folder")
+    for key, name in config.texts.items():
+        if not _lies_within(folder, name):
+            raise PairError(f"{path}: {key} {name!r} is outside the pair's folder; copy it into the folder")
+    if config.qrels and not config.queries:
+        raise PairError(f"{path}: qrels {config.qrels!r} judge queries, and no queries are named; add queries")
     return config
 
 

@@ -1,9 +1,10 @@
-"""The corpus of a pair: one JSON object per line, checked line by line."""
+"""The corpus of a pair: one JSON object per line, checked line by line. Lines of BEIR's corpus.jsonl are read too."""
 
 import codecs
 import hashlib
+from collections.abc import Iterator
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, TypeVar
 
 import msgspec
 
@@ -13,33 +14,48 @@ NotBlank = Annotated[str, msgspec.Meta(pattern=r"\S")]
 _REMEDY = (
     "an item is a JSON object of strings that are not blank: id, text, label; a style variant also has style, base"
 )
+_REMEDY_OF_DOCUMENT = "a document is a JSON object of strings that are not blank: id, text, and label if it has one"
 
 
 class Item(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """One text of a corpus; a style variant also has its style and the id of its plain text."""
+    """One text of a corpus; a style variant also has its style and the id of its plain text.
+
+    Documents of a pair with queries of its own may have no label.
+    """
 
     id: NotBlank
     text: NotBlank
-    label: NotBlank
+    label: NotBlank | None = None
     style: NotBlank | None = None
     base: NotBlank | None = None
 
 
-def read_corpus(path: Path) -> list[Item]:
+class _BeirText(msgspec.Struct, frozen=True):
+    """A line of BEIR's corpus.jsonl or queries.jsonl; what else it holds is not read."""
+
+    id: NotBlank = msgspec.field(name="_id")
+    text: str = ""
+    title: str = ""
+
+
+Line = TypeVar("Line")
+
+
+def read_corpus(path: Path, *, searched: bool = False) -> list[Item]:
     """Return the items of a JSON-lines corpus: ``id``, ``text``, ``label``, and for style variants ``style``, ``base``.
 
     Text and label are strings that are not blank; ids are unique. A byte order mark, CRLF line ends and null for an
-    absent style or base are accepted.
+    absent style or base are accepted. With `searched`, the items are documents for queries of the pair's own: they need
+    no label, have no style variants, and may be lines of a BEIR corpus, whose title goes in front of the text.
     Raises CorpusError that names the first faulty line.
     """
     items: dict[str, Item] = {}
     line_of: dict[str, int] = {}
-    for number, line in enumerate(_content(path).split(b"\n"), start=1):
-        if not line.strip():
-            continue
-        item = _parse(line, f"{path}, line {number}")
+    for number, line in numbered_lines(path):
+        where = f"{path}, line {number}"
+        item = _parse_document(line, where) if searched else _parse(line, where)
         if item.id in items:
-            raise CorpusError(f"{path}, line {number}: id {item.id!r} is already used on line {line_of[item.id]}")
+            raise CorpusError(f"{where}: id {item.id!r} is already used on line {line_of[item.id]}")
         items[item.id], line_of[item.id] = item, number
     plain = {item.id for item in items.values() if item.style is None}
     if not plain:
@@ -61,6 +77,38 @@ def corpus_digest(path: Path) -> str:
     return hashlib.sha256(_content(path)).hexdigest()
 
 
+def numbered_lines(path: Path) -> Iterator[tuple[int, str]]:
+    """Yield number, from 1, and text of each line that is not blank. Raises CorpusError for one that is not UTF-8."""
+    for number, line in enumerate(_content(path).split(b"\n"), start=1):
+        if line.strip():
+            try:
+                yield number, line.decode()
+            except UnicodeDecodeError:
+                raise CorpusError(f"{path}, line {number}: not UTF-8; save the file as UTF-8") from None
+
+
+def parse_line(line: str, where: str, kind: type[Line], remedy: str) -> Line:
+    """Return what a line of JSON says. Raises CorpusError that quotes it and names the remedy."""
+    try:
+        return msgspec.json.decode(line, type=kind)
+    except (msgspec.DecodeError, RecursionError) as error:
+        raise CorpusError(f"{where}: {error}; found {line[:60]!r}; {remedy}") from None
+
+
+def parse_beir(line: str, where: str, remedy: str) -> tuple[str, str] | None:
+    """Return id and text, after its title, of a line in BEIR's format; None if it is not in that format."""
+    if '"_id"' not in line:
+        return None
+    try:
+        found = msgspec.json.decode(line, type=_BeirText)
+    except msgspec.DecodeError:
+        return None
+    text = " ".join(part for part in (found.title.strip(), found.text.strip()) if part)
+    if not text:
+        raise CorpusError(f"{where}: {found.id!r} has neither title nor text; remove the line; {remedy}")
+    return found.id, text
+
+
 def _content(path: Path) -> bytes:
     try:
         return path.read_bytes().removeprefix(codecs.BOM_UTF8).replace(b"\r\n", b"\n")
@@ -69,14 +117,19 @@ def _content(path: Path) -> bytes:
         raise CorpusError(f"{path}: cannot be read ({error.strerror}); {hint}") from None
 
 
-def _parse(line: bytes, where: str) -> Item:
-    try:
-        text = line.decode()
-        item = msgspec.json.decode(text, type=Item)
-    except UnicodeDecodeError:
-        raise CorpusError(f"{where}: not UTF-8; save the file as UTF-8") from None
-    except (msgspec.DecodeError, RecursionError) as error:
-        raise CorpusError(f"{where}: {error}; found {text[:60]!r}; {_REMEDY}") from None
+def _parse(line: str, where: str) -> Item:
+    item = parse_line(line, where, Item, _REMEDY)
+    if item.label is None:
+        raise CorpusError(f"{where}: Object missing required field `label`; found {line[:60]!r}; {_REMEDY}")
     if (item.style is None) != (item.base is None):
         raise CorpusError(f"{where}: a style variant needs both style and base")
+    return item
+
+
+def _parse_document(line: str, where: str) -> Item:
+    if found := parse_beir(line, where, _REMEDY_OF_DOCUMENT):
+        return Item(*found)
+    item = parse_line(line, where, Item, _REMEDY_OF_DOCUMENT)
+    if item.style is not None or item.base is not None:
+        raise CorpusError(f"{where}: a style variant; a pair with queries of its own has none: remove the line")
     return item

@@ -1,29 +1,70 @@
-"""The held-out test set of a pair: whole label groups, chosen by the hash of the label."""
+"""The held-out test set of a pair: whole groups of what belongs together, chosen by the hash of the group's name.
 
+In a pair without queries of its own, items of one label belong together, and every item is query and document. In one
+with queries, a query belongs with its relevant documents, and texts of one label with each other.
+"""
+
+import dataclasses
 import hashlib
 import itertools
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Self
 
 import numpy as np
 from numpy.typing import NDArray
 
 from embalign.errors import CorpusError
 from embalign.lazy import lazy
+from embalign.pairs.corpus import Item
+from embalign.pairs.near_duplicates import near_duplicates
+from embalign.pairs.queries import Query
+from embalign.pairs.texts import Texts
 
-CountVectorizer = lazy("sklearn.feature_extraction.text").CountVectorizer
+coo_array = lazy("scipy.sparse").coo_array
+connected_components = lazy("scipy.sparse.csgraph").connected_components
 TEST_FRACTION = 0.2
-NEAR_DUPLICATE_JACCARD = 0.8
+FEWEST_GROUPS = 8  # that a smaller set of queries keeps whole
+Rows = NDArray[np.int64]
+Names = NDArray[np.str_]
 
 
 @dataclass(frozen=True)
 class Holdout:
-    """Row numbers of the training items, the test items, and the test items excluded as near-duplicates."""
+    """Row numbers of queries and documents on either side of the split; items are both where there are no queries.
 
-    train: NDArray[np.int64]
-    test: NDArray[np.int64]
-    near_duplicates: NDArray[np.int64]
+    Maps may be fitted on the queries `train` and the `train_documents`. The queries `test` ask; `near_duplicates` do
+    not, since they or their documents are nearly a training text. `test_documents` are those of the held-out groups,
+    but for near-duplicates.
+    """
+
+    train: Rows
+    test: Rows
+    near_duplicates: Rows
+    train_documents: Rows
+    test_documents: Rows
+
+    def asked_by(self, most: int, groups: Names) -> Self:
+        """Return the split with at most so many test queries, of the `groups` (Q,) of all queries: whole groups.
+
+        Groups come in the order of their SHA-256. Where fewer than eight would fit, single queries are taken from all
+        of them instead.
+        """
+        test = self.test
+        if len(test) <= most:
+            return self
+        sizes = Counter(groups[test].tolist())
+        taken: set[str] = set()
+        size = 0
+        for group in _hash_order(sizes):
+            if size + sizes[group] <= most:
+                taken.add(group)
+                size += sizes[group]
+        if len(taken) >= min(FEWEST_GROUPS, len(sizes)):
+            return dataclasses.replace(self, test=test[np.isin(groups[test], sorted(taken))])
+        mixed = sorted(test.tolist(), key=lambda row: hashlib.sha256(f"{groups[row]} {row}".encode()).digest())
+        return dataclasses.replace(self, test=np.sort(np.array(mixed[:most], np.int64)))
 
 
 def held_out_labels(labels: Sequence[str], fraction: float = TEST_FRACTION) -> set[str]:
@@ -33,7 +74,7 @@ def held_out_labels(labels: Sequence[str], fraction: float = TEST_FRACTION) -> s
     pairs over one corpus share the test items.
     """
     sizes = Counter(labels)
-    order = sorted(sizes, key=lambda name: hashlib.sha256(name.encode()).digest())
+    order = _hash_order(sizes)
     taken = itertools.accumulate((sizes[label] for label in order), initial=0)
     return {label for label, before in zip(order, taken, strict=False) if before < fraction * len(labels)}
 
@@ -55,21 +96,107 @@ def check_labels(labels: Sequence[str], fraction: float = TEST_FRACTION) -> set[
 
 
 def split_holdout(texts: Sequence[str], labels: Sequence[str], fraction: float = TEST_FRACTION) -> Holdout:
-    """Return the fixed split of the items into training pool and test set.
+    """Return the fixed split of items into training pool and test set.
 
-    Test items whose words overlap with those of a training item at a Jaccard index of 0.8 or more are excluded from
-    both: on them a map would be measured on what it memorised.
+    Near-duplicates of training items are excluded from both: on them a map would be measured on what it memorised. See
+    :mod:`embalign.pairs.near_duplicates`.
     """
     test_labels = check_labels(labels, fraction)
     in_test = np.array([label in test_labels for label in labels], dtype=bool)
     train, test = np.flatnonzero(~in_test), np.flatnonzero(in_test)
-    near = _overlaps([texts[i] for i in test.tolist()], [texts[i] for i in train.tolist()])
-    return Holdout(train=train, test=test[~near], near_duplicates=test[near])
+    near = near_duplicates([texts[i] for i in test.tolist()], [texts[i] for i in train.tolist()])
+    return Holdout(train, test[~near], test[near], train_documents=train, test_documents=test[~near])
 
 
-def _overlaps(queries: list[str], pool: list[str]) -> NDArray[np.bool_]:
-    vectorizer = CountVectorizer(binary=True, token_pattern=r"(?u)\w+").fit(queries + pool)
-    left, right = vectorizer.transform(queries), vectorizer.transform(pool)
-    shared = (left @ right.T).toarray()
-    union = left.sum(axis=1) + right.sum(axis=1).T - shared
-    return np.asarray((shared >= NEAR_DUPLICATE_JACCARD * np.maximum(union, 1)).any(axis=1)).ravel()
+def check_texts(texts: Texts) -> set[str]:
+    """Return the names of the held-out groups. Raises CorpusError for texts that no experiment can use."""
+    if texts.judgements is None:
+        return check_labels([item.label or "" for item in texts.plain])
+    return _held_out_groups(texts, groups_of(texts)[0])
+
+
+def groups_of(texts: Texts) -> tuple[Names, Names]:
+    """Return the name of the group that each query (Q,) and each document (N,) belongs to.
+
+    It is that of the first label in the group, or else the first id of a query or document, in alphabetical order.
+    """
+    judgements = texts.judgements
+    if judgements is None:
+        labels = np.array([item.label for item in texts.plain])
+        return labels, labels
+    every: list[Query | Item] = [*texts.queries, *texts.items]
+    labelled = [(place, text.label) for place, text in enumerate(every) if text.label is not None]
+    node_of = {label: len(every) + i for i, label in enumerate(dict.fromkeys(label for _, label in labelled))}
+    left = np.concatenate([judgements.queries, np.array([place for place, _ in labelled], np.int64)])
+    right = np.concatenate(
+        [judgements.documents + len(texts.queries), np.array([node_of[label] for _, label in labelled], np.int64)]
+    )
+    size = len(every) + len(node_of)
+    edges = coo_array((np.ones(len(left), np.int8), (left, right)), shape=(size, size))
+    _, component = connected_components(edges, directed=False)
+    # Labels come first: a name that starts with 0 is before one that starts with 1.
+    names = [*(f"1{text.id}" for text in every), *(f"0{label}" for label in node_of)]
+    first: dict[int, str] = {}
+    for number, name in zip(component.tolist(), names, strict=True):
+        first[number] = min(first.get(number, name), name)
+    found = np.array([first[number][1:] for number in component[: len(every)].tolist()])
+    return found[: len(texts.queries)], found[len(texts.queries) :]
+
+
+def split_queries(texts: Texts) -> tuple[Holdout, Names]:
+    """Return the fixed split of a pair with queries, and the group of each query (Q,).
+
+    A fifth of the queries that have a relevant document is held out, in whole groups. Those that are near-duplicates of
+    a training text, or whose relevant documents are, do not ask. Queries that nothing is known to be relevant to, and
+    documents that no query asks for, are for training only.
+    """
+    judgements = texts.judgements
+    assert judgements is not None
+    groups, document_groups = groups_of(texts)
+    held_out = sorted(_held_out_groups(texts, groups))
+    has_relevant = np.zeros(len(groups), bool)
+    has_relevant[judgements.queries] = True
+    outside, documents_outside = np.isin(groups, held_out), np.isin(document_groups, held_out)
+    test, test_documents = np.flatnonzero(outside & has_relevant), np.flatnonzero(documents_outside)
+    train, train_documents = np.flatnonzero(~outside), np.flatnonzero(~documents_outside)
+
+    queries, documents = [query.text for query in texts.queries], [item.text for item in texts.items]
+    near = near_duplicates(
+        [*(queries[i] for i in test.tolist()), *(documents[i] for i in test_documents.tolist())],
+        [*(queries[i] for i in train.tolist()), *(documents[i] for i in train_documents.tolist())],
+    )
+    is_near = np.zeros(len(groups), bool)
+    is_near[test] = near[: len(test)]
+    document_is_near = np.zeros(len(documents), bool)
+    document_is_near[test_documents] = near[len(test) :]
+    is_near[judgements.queries[document_is_near[judgements.documents]]] = True
+    document_is_near[judgements.documents[is_near[judgements.queries]]] = True
+    split = Holdout(
+        train,
+        test[~is_near[test]],
+        test[is_near[test]],
+        train_documents,
+        test_documents[~document_is_near[test_documents]],
+    )
+    if len(split.test) == 0:
+        raise CorpusError(
+            f"all {len(test)} held-out queries, or their documents, are near-duplicates of training texts: give texts "
+            "that belong together the same label, or remove copies"
+        )
+    return split, groups
+
+
+def _held_out_groups(texts: Texts, groups: Names) -> set[str]:
+    assert texts.judgements is not None
+    asking = groups[np.unique(texts.judgements.queries)].tolist()
+    held_out = held_out_labels(asking)
+    if not 0 < len(held_out) < len(set(asking)):
+        raise CorpusError(
+            f"the {len(asking)} queries with a relevant document cannot be split into training and test: shared "
+            f"documents and labels join them into {len(set(asking))} group(s); use more queries, or coarser labels less"
+        )
+    return held_out
+
+
+def _hash_order(names: Counter[str]) -> list[str]:
+    return sorted(names, key=lambda name: hashlib.sha256(name.encode()).digest())

@@ -1,6 +1,7 @@
-"""A pair folder: two models, a corpus, and both models' embeddings of it.
+"""A pair folder: two models, a corpus, queries if it has any of its own, and both models' embeddings of the texts.
 
     pair.toml    corpus.jsonl    embeddings/{draft,teacher}.safetensors, provenance.json
+                 queries.jsonl   embeddings/{draft,teacher}_queries.safetensors
 
 Row i of `draft.safetensors` belongs to line i of the corpus, style variants included; `teacher.safetensors` holds the
 plain items in the same order. A pair folder is untrusted data: nothing in it is unpickled or run.
@@ -11,9 +12,10 @@ from __future__ import annotations
 import copy
 import functools
 import hashlib
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal, get_args
 
 import numpy as np
 from numpy.typing import NDArray
@@ -21,15 +23,32 @@ from numpy.typing import NDArray
 from embalign.errors import PairError
 from embalign.pairs import Vectors
 from embalign.pairs.config import PairConfig, read_config
-from embalign.pairs.corpus import Item, corpus_digest, read_corpus
-from embalign.pairs.holdout import Holdout, check_labels, split_holdout
-from embalign.pairs.provenance import ROLES, file_digest, read_provenance, vectors_path
+from embalign.pairs.corpus import Item
+from embalign.pairs.holdout import Holdout, Names, check_texts, split_holdout, split_queries
+from embalign.pairs.provenance import file_digest, read_provenance, vectors_path
+from embalign.pairs.queries import Judgements, Query
+from embalign.pairs.texts import OF_QUERIES, ROLES, Texts, parts_of, read_texts, text_digests
 from embalign.pairs.vectors import check_vectors_file, differs, read_vectors
+
+FitOn = Literal["queries", "documents", "query_document"]
+FIT_ON: tuple[FitOn, ...] = get_args(FitOn)
+
+
+@dataclass(frozen=True, eq=False)
+class Embedded:
+    """The same texts by draft (n, d_draft) and teacher (n, d_teacher), and the rows that a map may be fitted on."""
+
+    draft: Vectors
+    teacher: Vectors
+    train: NDArray[np.int64]
 
 
 @dataclass(frozen=True, eq=False)
 class Pair:
     """Plain items with float32 unit-length embeddings (n, d) by draft and teacher, and their fixed split.
+
+    A pair may have queries of its own (Q), embedded by both sides too, with judgements of which items, its documents,
+    are relevant to them. Without, the items are the queries.
 
     The first use of any content reads and checks the files and may raise PairError or CorpusError; `name` and `folder`
     never do. A pair that has been read is pickled with its content, so it can be sent to a machine without the folder.
@@ -42,6 +61,12 @@ class Pair:
     teacher: Vectors = field(init=False, repr=False)  # (n, d_teacher): the plain items by the teacher
     styled: tuple[Item, ...] = field(init=False, repr=False)  # the m style variants, in the order of the corpus
     styled_draft: Vectors = field(init=False, repr=False)  # (m, d_draft): the style variants, by the draft alone
+    queries: tuple[Query, ...] = field(init=False, repr=False)  # the Q queries of the pair's own, in their order
+    query_draft: Vectors = field(init=False, repr=False)  # (Q, d_draft)
+    query_teacher: Vectors = field(init=False, repr=False)  # (Q, d_teacher)
+    judgements: Judgements | None = field(init=False, repr=False)  # None without queries
+    most_queries: int | None = field(default=None, repr=False)  # of the held-out ones that ask; None for all
+    whole: Pair | None = field(default=None, repr=False)  # the pair whose content this one shares
 
     if not TYPE_CHECKING:  # mypy would accept any name
 
@@ -49,7 +74,10 @@ class Pair:
             """Read the content on the first use of a field that is not there yet."""
             if name not in self.__dataclass_fields__:
                 raise AttributeError(f"a pair has no {name!r}")
-            vars(self).update(_read(self.folder))
+            if self.whole is None:
+                vars(self).update(_read(self.folder))
+            else:
+                vars(self)[name] = getattr(self.whole, name)
             return vars(self)[name]
 
     @property
@@ -59,16 +87,70 @@ class Pair:
 
     @functools.cached_property
     def labels(self) -> NDArray[np.str_]:
-        """Retrieval group of each plain item."""
+        """Retrieval group of each plain item, as the corpus has it."""
         return np.array([item.label for item in self.items])
+
+    @property
+    def asking(self) -> Sequence[Item] | Sequence[Query]:
+        """The texts that can ask: the queries of the pair's own, or else the items."""
+        return self.items if self.judgements is None else self.queries
+
+    @property
+    def groups(self) -> Names:
+        """Name of the group of each text that can ask: groups are held out as a whole, and errors are over them."""
+        return self._split[1]
 
     @functools.cached_property
     def holdout(self) -> Holdout:
-        """The fixed split of the plain items into training pool and test set."""
-        return split_holdout([item.text for item in self.items], [item.label for item in self.items])
+        """The fixed split into what maps may be fitted on and what asks."""
+        split, groups = self._split
+        return split if self.most_queries is None else split.asked_by(self.most_queries, groups)
+
+    @functools.cached_property
+    def _split(self) -> tuple[Holdout, Names]:
+        if self.whole is not None:
+            return self.whole._split
+        if self.judgements is None:
+            return split_holdout([item.text for item in self.items], self.labels.tolist()), self.labels
+        return split_queries(self._texts)
+
+    @property
+    def _texts(self) -> Texts:
+        return Texts(self.items, self.queries, self.judgements)
+
+    def asked_by(self, most: int) -> Pair:
+        """Return the pair with at most so many held-out queries asking: see :meth:`Holdout.asked_by`.
+
+        The same limit gives the same object, which shares this one's content.
+        """
+        smaller: dict[int, Pair] = vars(self).setdefault("_smaller", {})
+        return smaller.setdefault(most, Pair(self.folder, most_queries=most, whole=self))
+
+    def fitted_on(self, kind: FitOn = "queries") -> Embedded:
+        """Return what maps are fitted on, in a pair with queries of its own.
+
+        That is draft and teacher of each query, of each document, or of a query and of its relevant document. Without
+        queries it is the items. Raises PairError for a kind that a pair without queries does not have.
+        """
+        if self.judgements is None:
+            if kind != "queries":
+                raise PairError(f"{self.name} has no queries of its own, so a map cannot be fitted on {kind}")
+            return Embedded(self.draft, self.teacher, self.holdout.train)
+        if kind == "queries":
+            return Embedded(self.query_draft, self.query_teacher, self.holdout.train)
+        if kind == "documents":
+            return Embedded(self.draft, self.teacher, self.holdout.train_documents)
+        of_training = np.isin(self.judgements.queries, self.holdout.train)
+        queries, documents = self.judgements.queries[of_training], self.judgements.documents[of_training]
+        return Embedded(self.query_draft[queries], self.teacher[documents], np.arange(len(queries)))
 
     def with_vectors(self, *, draft: Vectors | None = None, teacher: Vectors | None = None) -> Pair:
-        """Return a pair with the same items and other embeddings (n, d). Raises ValueError for another row count."""
+        """Return a pair with the same items and other embeddings of them (n, d).
+
+        Raises ValueError for another row count, and for a pair with queries, whose vectors would stay as they are.
+        """
+        if self.judgements is not None:
+            raise ValueError(f"{self.name} has queries: other vectors of its items alone would not fit them")
         changed = {
             "draft": self.draft if draft is None else draft,
             "teacher": self.teacher if teacher is None else teacher,
@@ -77,6 +159,7 @@ class Pair:
             if len(vectors) != len(self.items):
                 raise ValueError(f"{name}: {len(vectors)} vectors for the {len(self.items)} items of {self.name}")
         pair = copy.copy(self)
+        vars(pair).pop("_smaller", None)
         vars(pair).update(changed)
         return pair
 
@@ -89,50 +172,62 @@ def load_pair(folder: Path) -> Pair:
 
 
 def check_pair(folder: Path) -> None:
-    """Check configuration, corpus, digests and the vectors' shapes, types and dimensions without loading the vectors.
+    """Check configuration, texts, digests and the vectors' shapes, types and dimensions without loading the vectors.
 
-    Raises PairError or CorpusError as `load_pair` does, and CorpusError for labels that no experiment can use.
+    Raises PairError or CorpusError as `load_pair` does, and CorpusError for texts that no experiment can use.
     """
-    _, items, provenance = _described(folder)
-    plain = [item.label for item in items if item.style is None]
-    check_labels(plain)
-    for role, count in zip(ROLES, (len(items), len(plain)), strict=True):
-        check_vectors_file(folder, role, count, provenance)
+    config, texts, provenance = _described(folder)
+    check_texts(texts)
+    for part in parts_of(config):
+        check_vectors_file(folder, part, len(texts.embedded(part)), provenance)
+    for role in ROLES if config.queries else ():
+        dimensions = [provenance[part]["dimension"] for part in (role, role + OF_QUERIES)]
+        if dimensions[0] != dimensions[1]:
+            raise PairError(
+                f"{folder}: the {role}'s vectors of documents have dimension {dimensions[0]}, those of queries "
+                f"{dimensions[1]}; embed both with one model"
+            )
 
 
 def pair_digest(folder: Path) -> str:
     """Return the SHA-256 over the files in the folder that a measured number depends on."""
     config = read_config(folder)
-    vectors = [vectors_path(folder, role) for role in ROLES]
+    vectors = [vectors_path(folder, part) for part in parts_of(config)]
     if missing := [path for path in vectors if not path.is_file()]:
         raise PairError(f"{missing[0]}: no such file; this pair has not been embedded yet")
-    parts = [corpus_digest(folder / config.corpus), *(file_digest(path) for path in vectors)]
+    parts = [*text_digests(folder, config).values(), *(file_digest(path) for path in vectors)]
     return hashlib.sha256("".join(parts).encode()).hexdigest()
 
 
 def _read(folder: Path) -> dict[str, object]:
     """Return the content of a pair by the name of its field."""
-    config, items, provenance = _described(folder)
-    is_styled = np.array([item.style is not None for item in items])
-    plain = tuple(item for item in items if item.style is None)
-    draft = read_vectors(folder, "draft", len(items), provenance)
+    config, texts, provenance = _described(folder)
+    vectors = {part: read_vectors(folder, part, len(texts.embedded(part)), provenance) for part in parts_of(config)}
+    is_styled = np.array([item.style is not None for item in texts.items])
+    draft = vectors["draft"]
+    none = np.empty((0, 0), np.float32)
     return {
         "config": config,
-        "items": plain,
-        "draft": draft[~is_styled],
-        "teacher": read_vectors(folder, "teacher", len(plain), provenance),
-        "styled": tuple(item for item in items if item.style is not None),
+        "items": texts.plain,
+        "draft": draft[~is_styled] if is_styled.any() else draft,
+        "teacher": vectors["teacher"],
+        "styled": tuple(item for item in texts.items if item.style is not None),
         "styled_draft": draft[is_styled],
+        "queries": tuple(texts.queries),
+        "query_draft": vectors.get("draft_queries", none),
+        "query_teacher": vectors.get("teacher_queries", none),
+        "judgements": texts.judgements,
     }
 
 
-def _described(folder: Path) -> tuple[PairConfig, list[Item], dict[str, Any]]:
-    """Return configuration, items and provenance of a pair whose corpus is the recorded one."""
+def _described(folder: Path) -> tuple[PairConfig, Texts, dict[str, Any]]:
+    """Return configuration, texts and provenance of a pair whose texts are the recorded ones."""
     config = read_config(folder)
-    corpus = folder / config.corpus
-    items = read_corpus(corpus)
+    texts = read_texts(folder, config)
     provenance = read_provenance(folder)
-    # Earlier versions recorded the digest of the raw bytes, including CRLF and byte order mark.
-    if provenance["corpus_sha256"] not in (actual := corpus_digest(corpus), file_digest(corpus)):
-        raise PairError(differs(corpus, actual, provenance["corpus_sha256"]))
-    return config, items, provenance
+    for (key, name), actual in zip(config.texts.items(), text_digests(folder, config).values(), strict=True):
+        path, recorded = folder / name, provenance[f"{key}_sha256"]
+        # Earlier versions recorded the digest of the raw bytes, including CRLF and byte order mark.
+        if recorded not in (actual, file_digest(path)):
+            raise PairError(differs(path, actual, recorded))
+    return config, texts, provenance

@@ -1,15 +1,15 @@
-"""embeddings/provenance.json: which models made a pair's vectors, from which corpus, and the SHA-256 of each file.
+"""embeddings/provenance.json: which models made a pair's vectors, from which texts, and the SHA-256 of each file.
 
     {"corpus_sha256": "...", "draft": {"model": "...", "sha256": "..."}, "teacher": {...}}
 
-The digests are required; a fetch records more (server, weights, pooling, dimension, date). A vectors file whose digest
+A pair with queries also has queries_sha256, draft_queries and teacher_queries. The digests are required; a fetch records more (server, weights, pooling, dimension, date). A vectors file whose digest
 is not recorded here was not made by a fetch, and no fetch overwrites it.
 """
 
 import hashlib
 import json
 import os
-from collections.abc import Collection
+from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -17,24 +17,25 @@ import msgspec
 from safetensors import SafetensorError, safe_open
 
 from embalign.errors import PairError
+from embalign.pairs.config import read_config
+from embalign.pairs.texts import parts_of
 
-ROLES = ("draft", "teacher")
 PROVENANCE = "provenance.json"
 UNKNOWN = "unknown"
 TENSOR = "embeddings"
 _REMEDY = "correct it, or move it and the vectors away and rerun to embed the pair"
 _SIDE = msgspec.defstruct("Side", [("sha256", str), ("dimension", int | msgspec.UnsetType, msgspec.UNSET)])
-_REQUIRED = msgspec.defstruct("Provenance", [("corpus_sha256", str), *((role, _SIDE) for role in ROLES)])
 
 
-def vectors_path(folder: Path, role: str) -> Path:
-    """Return the path of one side's embeddings in a pair folder."""
-    return folder / "embeddings" / f"{role}.safetensors"
+def vectors_path(folder: Path, part: str) -> Path:
+    """Return the path of one vectors file in a pair folder."""
+    return folder / "embeddings" / f"{part}.safetensors"
 
 
 def is_embedded(folder: Path) -> bool:
-    """Return whether a pair's folder has embeddings; `check_pair` says whether they match the corpus."""
-    paths = (folder / "embeddings" / PROVENANCE, *(vectors_path(folder, role) for role in ROLES))
+    """Return whether a pair's folder has embeddings; `check_pair` says whether they match the texts."""
+    parts = parts_of(read_config(folder))
+    paths = (folder / "embeddings" / PROVENANCE, *(vectors_path(folder, part) for part in parts))
     return all(path.is_file() for path in paths)
 
 
@@ -56,16 +57,22 @@ def line_ends_hint(path: Path, recorded: str) -> str:
     return ""
 
 
-def read_provenance(folder: Path) -> dict[str, Any]:
-    """Return the checked content of embeddings/provenance.json, with each side's dimension.
+def read_provenance(folder: Path, parts: Sequence[str] | None = None) -> dict[str, Any]:
+    """Return the checked content of embeddings/provenance.json, with the dimension of each vectors file.
+
+    It must account for all texts and vectors files of the pair, or for the corpus and the files `parts` alone.
 
     A dimension that is not recorded is read from the vectors file, if it has one. Raises PairError that names the
     faulty key.
     """
     path = folder / "embeddings" / PROVENANCE
+    config = read_config(folder)
+    texts = [(f"{key}_sha256", str) for key in (config.texts if parts is None else ("corpus",))]
+    parts = parts_of(config) if parts is None else parts
+    required = msgspec.defstruct("Provenance", [*texts, *((part, _SIDE) for part in parts)])
     try:
         content: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
-        msgspec.convert(content, _REQUIRED)
+        msgspec.convert(content, required)
     except FileNotFoundError:
         raise PairError(f"{path}: no such file; this pair has not been embedded yet") from None
     except OSError as error:
@@ -74,51 +81,52 @@ def read_provenance(folder: Path) -> dict[str, Any]:
         raise PairError(f"{path}: {error}; {_REMEDY}") from None
     except (ValueError, RecursionError) as error:
         raise PairError(f"{path}: not valid JSON ({error}); {_REMEDY}") from None
-    for role in ROLES:
-        if "dimension" not in content[role] and (dimension := _dimension(vectors_path(folder, role))):
-            content[role]["dimension"] = dimension
+    for part in parts:
+        if "dimension" not in content[part] and (dimension := _dimension(vectors_path(folder, part))):
+            content[part]["dimension"] = dimension
     return content
 
 
 def vectors_digests(folder: Path) -> dict[str, str]:
-    """Return the SHA-256 of each vectors file in a pair folder by its side; "unknown" for one that cannot be read."""
+    """Return the SHA-256 of each vectors file in a pair folder by its part; "unknown" for one that cannot be read."""
     digests = {}
-    for role in ROLES:
-        path = vectors_path(folder, role)
+    for part in parts_of(read_config(folder)):
+        path = vectors_path(folder, part)
         if os.path.lexists(path):
             try:
-                digests[role] = file_digest(path)
+                digests[part] = file_digest(path)
             except OSError:
-                digests[role] = UNKNOWN
+                digests[part] = UNKNOWN
     return digests
 
 
-def check_vectors_are_own(folder: Path, corpus_sha256: str, replaceable: Collection[str] = ()) -> None:
+def check_vectors_are_own(folder: Path, texts: Mapping[str, str], replaceable: Collection[str] = ()) -> None:
     """Raise PairError if a fetch would overwrite vectors that no fetch made, or a provenance.json that is not valid.
 
-    A fetch made a vectors file if provenance.json records its digest. `replaceable` are further digests that the user
-    asked to replace (--refresh); vectors without a provenance.json are never replaced.
+    A fetch made a vectors file if provenance.json records its digest. `texts` are the digests of the pair's texts.
+    `replaceable` are further digests that the user asked to replace (--refresh); vectors without a provenance.json are
+    never replaced.
     """
     # Vectors before provenance.json: a concurrent fetch moves provenance.json first.
     present = vectors_digests(folder)
     if not os.path.lexists(folder / "embeddings" / PROVENANCE):
         if present:
-            names = " and ".join(f"{role}.safetensors" for role in present)
+            names = " and ".join(f"{part}.safetensors" for part in present)
             raise PairError(
                 f"{folder / 'embeddings'}: a fetch would overwrite {names}, which no {PROVENANCE} accounts for. To "
                 f"embed the pair again, move them away. To use them as they are, write {PROVENANCE} beside them: "
-                f"{_template(corpus_sha256, present)}"
+                f"{_template(texts, parts_of(read_config(folder)), present)}"
             )
         return
-    recorded = read_provenance(folder)
-    for role, digest in present.items():
-        if digest == recorded[role]["sha256"] or (digest in replaceable and digest != UNKNOWN):
+    recorded = read_provenance(folder, tuple(present))  # of a pair that has got queries since, no more is known
+    for part, digest in present.items():
+        if digest == recorded[part]["sha256"] or (digest in replaceable and digest != UNKNOWN):
             continue
         raise PairError(
-            f"{vectors_path(folder, role)}: a fetch would overwrite it, and {PROVENANCE} does not account for it; "
-            f"its SHA-256 is {digest}, recorded is {recorded[role]['sha256']}. To embed the pair again, move it "
+            f"{vectors_path(folder, part)}: a fetch would overwrite it, and {PROVENANCE} does not account for it; "
+            f"its SHA-256 is {digest}, recorded is {recorded[part]['sha256']}. To embed the pair again, move it "
             f"away or rerun with --refresh, which replaces it. To use it as it is, correct {PROVENANCE}: "
-            f"{_template(corpus_sha256, present)}"
+            f"{_template(texts, parts_of(read_config(folder)), present)}"
         )
 
 
@@ -131,11 +139,12 @@ def _dimension(path: Path) -> int | None:
     return int(shape[1]) if len(shape) == 2 else None
 
 
-def _template(corpus_sha256: str, present: dict[str, str]) -> str:
+def _template(texts: Mapping[str, str], parts: Sequence[str], present: Mapping[str, str]) -> str:
     """Return the required content of provenance.json, with placeholders for what is unknown."""
-    known = {role: digest for role, digest in present.items() if digest != UNKNOWN}
-    sides = ", ".join(
-        f'"{role}": {{"model": "<its name>", "sha256": "{known.get(role, f"<SHA-256 of {role}.safetensors>")}"}}'
-        for role in ROLES
+    known = {part: digest for part, digest in present.items() if digest != UNKNOWN}
+    of_texts = ", ".join(f'"{name}": "{digest}"' for name, digest in texts.items())
+    of_vectors = ", ".join(
+        f'"{part}": {{"model": "<its name>", "sha256": "{known.get(part, f"<SHA-256 of {part}.safetensors>")}"}}'
+        for part in parts
     )
-    return f'{{"corpus_sha256": "{corpus_sha256}", {sides}}}'
+    return f"{{{of_texts}, {of_vectors}}}"

@@ -17,7 +17,8 @@ import msgspec
 from embalign.errors import ClaimError, ConclusionError, PairError
 from embalign.experiments.grid import rerun_command
 from embalign.pairs.pair import pair_digest
-from embalign.pairs.provenance import ROLES, file_digest, line_ends_hint
+from embalign.pairs.provenance import file_digest, line_ends_hint
+from embalign.pairs.texts import ROLES
 from embalign.research.claims import Claim, read_raw
 from embalign.research.numbers import check_numbers
 

@@ -13,7 +13,8 @@ from typing import Any
 
 from embalign.durable import move_all, own_folder
 from embalign.lazy import lazy
-from embalign.pairs.provenance import ROLES, file_digest
+from embalign.pairs.provenance import file_digest
+from embalign.pairs.texts import ROLES
 from embalign.runs import provenance
 from embalign.runs.run import Run
 

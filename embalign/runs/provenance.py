@@ -13,7 +13,8 @@ from typing import Any
 
 from embalign.evaluation.mantel import measure as measure_rows
 from embalign.pairs.pair import load_pair
-from embalign.pairs.provenance import ROLES, read_provenance
+from embalign.pairs.provenance import read_provenance
+from embalign.pairs.texts import ROLES
 from embalign.runs.run import Run
 from embalign.runs.source import source_digest, source_files
 from embalign.runs.store import library_versions

@@ -1,0 +1,64 @@
+"""All texts of a pair, and which vectors file holds the embeddings of which of them.
+
+Row i of a file belongs to text i of its part. The draft also embeds the style variants of items, the teacher does not;
+where a pair has queries of its own, each side has a second file for them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal, get_args
+
+from embalign.pairs.config import PairConfig
+from embalign.pairs.corpus import Item, corpus_digest, read_corpus
+from embalign.pairs.queries import Judgements, Query, read_queries
+
+Role = Literal["draft", "teacher"]
+ROLES: tuple[Role, ...] = get_args(Role)
+OF_QUERIES = "_queries"
+
+
+@dataclass(frozen=True, eq=False)
+class Texts:
+    """Items of the corpus in its order, style variants included; queries of the pair's own and their judgements."""
+
+    items: Sequence[Item]
+    queries: Sequence[Query] = ()
+    judgements: Judgements | None = None
+
+    @property
+    def plain(self) -> tuple[Item, ...]:
+        """The items that are no style variants."""
+        return tuple(item for item in self.items if item.style is None)
+
+    def embedded(self, part: str) -> list[str]:
+        """Return the texts of a vectors file, in the order of its rows."""
+        if part.endswith(OF_QUERIES):
+            return [query.text for query in self.queries]
+        return [item.text for item in (self.items if part == "draft" else self.plain)]
+
+
+def read_texts(folder: Path, config: PairConfig) -> Texts:
+    """Return the checked texts of the pair in `folder`. Raises CorpusError that names file and line."""
+    if not config.queries:
+        return Texts(read_corpus(folder / config.corpus))
+    documents = read_corpus(folder / config.corpus, searched=True)
+    qrels = folder / config.qrels if config.qrels else None
+    return Texts(documents, *read_queries(folder / config.queries, qrels, documents))
+
+
+def text_digests(folder: Path, config: PairConfig) -> dict[str, str]:
+    """Return the digest of each file of texts, under the name that provenance.json has for it."""
+    return {f"{key}_sha256": corpus_digest(folder / name) for key, name in config.texts.items()}
+
+
+def parts_of(config: PairConfig) -> tuple[str, ...]:
+    """Return the names of a pair's vectors files: one a side, and one more a side where there are queries."""
+    return (*ROLES, *(role + OF_QUERIES for role in ROLES)) if config.queries else ROLES
+
+
+def role_of(part: str) -> Role:
+    """Return the side that a vectors file belongs to."""
+    return "draft" if part.startswith("draft") else "teacher"
