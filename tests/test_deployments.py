@@ -99,7 +99,8 @@ def pair_of(draft, teacher, labels, texts=None):
         teacher=teacher.astype(np.float32),
         labels=np.asarray(labels),
         items=items,
-        holdout=SimpleNamespace(train=train, test=test),
+        holdout=SimpleNamespace(train=train, test=test, test_documents=test),
+        judgements=None,
     )
 
 

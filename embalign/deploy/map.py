@@ -9,7 +9,7 @@ import numpy as np
 from embalign.alignment.config import DEFAULT
 from embalign.deploy.card import Card
 from embalign.deploy.quality import uses_of
-from embalign.deploy.thresholds import train_pair_map
+from embalign.deploy.thresholds import MOST_ASKED, train_pair_map
 from embalign.errors import MapError, PairError
 from embalign.evaluation import agreement, mantel
 from embalign.pairs import Vectors
@@ -42,24 +42,26 @@ def export_map(folder: Path, out: Path, seed: int = 0) -> Path:
 
     Raises PairError for vectors that mean nothing, and CorpusError for a corpus that nothing can be measured on.
     """
-    pair = load_pair(folder)
-    facts = agreement.measure(pair.draft, pair.teacher, pair.labels[pair.holdout.test])
-    for suspicion in suspect_vectors(facts, mantel.measure(pair.draft, pair.teacher)):
+    pair = load_pair(folder).asked_by(MOST_ASKED)
+    asked = pair.groups[pair.holdout.test]
+    facts = agreement.measure(pair.draft, pair.teacher, asked)
+    for suspicion in suspect_vectors(facts, mantel.measure_pair(pair)):
         if suspicion.fatal:
             raise PairError(f"{pair.name}: {suspicion.words}")
     weights = train_pair_map(pair, seed)
     out.mkdir(parents=True, exist_ok=True)
     path = out / "W.npy"
     np.save(path, weights, allow_pickle=False)
-    rows, groups = pair.holdout, len(set(pair.labels[pair.holdout.test].tolist()))
+    rows, groups = pair.holdout, len(set(asked.tolist()))
+    kind, of_groups = ("items", "label groups") if pair.judgements is None else ("queries", "groups")
     card = Card(
         pair=pair.name,
         draft=msgspec.structs.asdict(pair.config.draft),
         teacher=msgspec.structs.asdict(pair.config.teacher),
         shape=(weights.shape[0], weights.shape[1]),
         rows="teacher dimensions: mapped = draft @ W.T for unit-length draft vectors",
-        trained_on=f"{len(rows.train)} training items; the held-out test items were not seen",
-        measured_on=f"{len(rows.test)} held-out queries of {groups} label groups, index of the whole corpus",
+        trained_on=f"{len(rows.train)} training {kind}; the held-out test {kind} were not seen",
+        measured_on=f"{len(rows.test)} held-out queries of {groups} {of_groups}, index of the whole corpus",
         seed=seed,
         config=dataclasses.asdict(DEFAULT),
         deployments=uses_of(pair, weights),

@@ -15,9 +15,9 @@ from embalign.deploy.card import Threshold
 from embalign.errors import CorpusError
 from embalign.evaluation import gate
 from embalign.evaluation.certificate import CONFIDENCE, certify
-from embalign.evaluation.deployment import DEPLOYMENTS, Embedded, SearchTask, vectors_of
+from embalign.evaluation.deployment import DEPLOYMENTS, Embedded, SearchTask, judged, vectors_of
 from embalign.evaluation.gate import Outcomes, Scores
-from embalign.evaluation.relevance import Relevance
+from embalign.evaluation.relevance import Relevance, Rows
 from embalign.evaluation.retrieval import Search
 from embalign.evaluation.scorecard import map_task, search_task
 from embalign.pairs import Vectors
@@ -28,12 +28,14 @@ SCORES = {
     "top1": "similarity to the nearest neighbour",
 }
 FOLDS = 5
+MOST_ASKED = 10_000
 
 
 def train_pair_map(pair: Pair, seed: int = 0, config: TrainingConfig = DEFAULT) -> Vectors:
     """Return the map (d_teacher, d_draft) trained with the cosine loss on every training item of the pair."""
-    rows = pair.holdout.train
-    return train_map(pair.draft[rows], pair.teacher[rows], seed=seed, config=config).weights
+    fitted = pair.fitted_on()
+    rows = fitted.train
+    return train_map(fitted.draft[rows], fitted.teacher[rows], seed=seed, config=config).weights
 
 
 def search_deployment(deployment: str, task: SearchTask, mapped: Embedded) -> Search:
@@ -44,18 +46,38 @@ def search_deployment(deployment: str, task: SearchTask, mapped: Embedded) -> Se
 
 
 def training_task(pair: Pair) -> SearchTask:
-    """Return what scores are chosen with: training items ask, and training items are the index."""
-    rows = pair.holdout.train
-    draft, teacher, labels, own = pair.draft[rows], pair.teacher[rows], pair.labels[rows], np.arange(len(rows))
+    """Return what scores are chosen with: training texts ask, at most 10,000, and search each other."""
+    asked = pair.holdout.train
+    if pair.judgements is not None:
+        has_relevant = np.isin(asked, pair.judgements.queries)
+        queries, documents = sample(asked[has_relevant], MOST_ASKED), pair.holdout.train_documents
+        return SearchTask(
+            draft=Embedded(pair.query_draft[queries], pair.draft[documents]),
+            teacher=Embedded(pair.query_teacher[queries], pair.teacher[documents]),
+            relevant=judged(pair.judgements, queries).within(documents, len(pair.items)),
+            own=None,
+            mates=None,
+            held_out=documents[:0],
+            groups=pair.groups[queries],
+        )
+    index, own = asked, sample(np.arange(len(asked)), MOST_ASKED)
+    draft, teacher, labels = pair.draft[index], pair.teacher[index], pair.labels[index]
     return SearchTask(
-        draft=Embedded(draft, draft),
-        teacher=Embedded(teacher, teacher),
-        relevant=Relevance.by_label(labels, labels),
+        draft=Embedded(draft[own], draft),
+        teacher=Embedded(teacher[own], teacher),
+        relevant=Relevance.by_label(labels[own], labels),
         own=own,
-        mates=Relevance.by_label(own.astype(str), own.astype(str)),
+        mates=None,
         held_out=own[:0],
-        groups=labels,
+        groups=labels[own],
     )
+
+
+def sample(rows: Rows, most: int) -> Rows:
+    """Return at most so many of the rows, evenly spaced."""
+    if len(rows) <= most:
+        return rows
+    return np.asarray(rows[np.linspace(0, len(rows) - 1, most).round().astype(int)])
 
 
 def choose_scores(pair: Pair, weights: Vectors) -> dict[str, str]:

@@ -100,7 +100,8 @@ def fetch(
     """Return the vectors (n, d) of `texts`, each distinct text embedded once; shows progress under `label`."""
     keys = {text: vector_key(identity, text) for text in texts}
     found = cache.get(list(keys.values())) if use_cache else {}
-    missing = [text for text, key in keys.items() if key not in found]
+    # Longest first: what a model cannot embed shows at once, and texts of one length are padded least in a batch.
+    missing = sorted((text for text, key in keys.items() if key not in found), key=len, reverse=True)
     dimension = len(next(iter(found.values()))) if found else None
     with tqdm(
         total=len(keys),

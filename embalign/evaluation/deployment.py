@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import dataclasses
 import functools
+import hashlib
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal, Self
 
@@ -20,8 +21,10 @@ from embalign.pairs import Vectors
 
 if TYPE_CHECKING:
     from embalign.pairs.pair import Pair
+    from embalign.pairs.queries import Judgements
 
 Side = Literal["mapped", "teacher"]
+MOST_BLOCKS = 100
 
 
 @dataclass(frozen=True)
@@ -58,17 +61,31 @@ class SearchTask:
     """Queries and the index that they search, each embedded by draft and teacher, and what is relevant.
 
     Queries and index may be different texts. Where a query is itself a row of the index, `own` (Q,) names it: it is
-    left out of the answers. `mates` are the rows that stand for the query's own text. `held_out` are the rows of the
-    index that no map was fitted on, and `groups` (Q,) the label group of each query, which standard errors are over.
+    left out of the answers. `mates` are the rows that stand for the query's own text, None where no query's text is
+    among them. `held_out` are the rows of the index that no map was fitted on, and `groups` (Q,) the group of each
+    query.
     """
 
     draft: Embedded
     teacher: Embedded
     relevant: Relevance
     own: Rows | None
-    mates: Relevance
+    mates: Relevance | None
     held_out: Rows
     groups: NDArray[np.str_]
+
+    @functools.cached_property
+    def blocks(self) -> NDArray[np.str_]:
+        """What standard errors are over (Q,): the groups, or where there are more than a hundred, as many sets of them.
+
+        Groups are joined by their hash, whatever they hold, so the spread of sets tells what that of groups does; it is
+        known to seven percent, and takes a hundred numbers a cell however many queries ask.
+        """
+        names = np.unique(self.groups)
+        if len(names) <= MOST_BLOCKS:
+            return self.groups
+        block = {name: f"{_hash(name) % MOST_BLOCKS:02d}" for name in names.tolist()}
+        return np.array([block[name] for name in self.groups.tolist()])
 
     @property
     def index_size(self) -> int:
@@ -91,14 +108,24 @@ class SearchTask:
             teacher=Embedded(self.teacher.queries, self.teacher.index[rows]),
             relevant=self.relevant.within(rows, size),
             own=None if self.own is None else np.where(self.own >= 0, place[self.own], -1),
-            mates=self.mates.within(rows, size),
+            mates=None if self.mates is None else self.mates.within(rows, size),
             held_out=place[self.held_out][place[self.held_out] >= 0],
         )
 
 
 def task_of(pair: Pair) -> SearchTask:
-    """Return what a pair's maps are searched with: held-out items ask, and the whole corpus is the index."""
+    """Return what a pair's maps are searched with: held-out queries ask, and the whole corpus is the index."""
     test = pair.holdout.test
+    if pair.judgements is not None:
+        return SearchTask(
+            draft=Embedded(pair.query_draft[test], pair.draft),
+            teacher=Embedded(pair.query_teacher[test], pair.teacher),
+            relevant=judged(pair.judgements, test),
+            own=None,
+            mates=None,
+            held_out=pair.holdout.test_documents,
+            groups=pair.groups[test],
+        )
     # Numbers for texts: an array of strings is as wide as the longest document.
     numbers: dict[str, int] = {}
     texts = np.array([numbers.setdefault(item.text, len(numbers)) for item in pair.items])
@@ -108,9 +135,17 @@ def task_of(pair: Pair) -> SearchTask:
         relevant=Relevance.by_label(pair.labels[test], pair.labels),
         own=test,
         mates=Relevance.by_label(texts[test], texts),
-        held_out=test,
+        held_out=pair.holdout.test_documents,
         groups=pair.labels[test],
     )
+
+
+def judged(judgements: Judgements, queries: Rows) -> Relevance:
+    """Return the relevance of a pair's judgements for some of its queries, ascending rows of them."""
+    kept = np.isin(judgements.queries, queries)
+    places = np.searchsorted(queries, judgements.queries[kept])
+    gains = judgements.gains[kept]
+    return Relevance.of_judgements(places, judgements.documents[kept], gains, count=len(queries))
 
 
 def vectors_of(deployment: str, mapped: Embedded, teacher: Embedded) -> Embedded:
@@ -120,3 +155,7 @@ def vectors_of(deployment: str, mapped: Embedded, teacher: Embedded) -> Embedded
         mapped.queries if use.queries == "mapped" else teacher.queries,
         mapped.index if use.index == "mapped" else teacher.index,
     )
+
+
+def _hash(name: str) -> int:
+    return int.from_bytes(hashlib.sha256(name.encode()).digest()[-4:])

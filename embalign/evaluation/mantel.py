@@ -6,13 +6,19 @@ way its rows are paired. Similarities are freed of the means of row and column, 
 measured by pairing the same rows at random. Needs no labels.
 """
 
+from __future__ import annotations
+
 import itertools
 from collections.abc import Iterator
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
 
 from embalign.pairs import Vectors
+
+if TYPE_CHECKING:
+    from embalign.pairs.pair import Pair
 
 RUNS, LENGTH = 40, 25  # of consecutive rows that are looked at, evenly spaced
 AGAINST = 400  # rows that they are compared with
@@ -23,6 +29,14 @@ SLIPPED = 5.0  # standard errors by which a shifted pairing agrees better
 
 Floats = NDArray[np.float64]
 Rows = NDArray[np.int64]
+
+
+def measure_pair(pair: Pair) -> dict[str, float]:
+    """Return what :func:`measure` says of a pair's documents, or of its queries where it says worse of these."""
+    found = [measure(pair.draft, pair.teacher)]
+    if pair.judgements is not None:
+        found.append(measure(pair.query_draft, pair.query_teacher))
+    return min(found, key=lambda facts: (not facts["shift"], min(facts["z"], facts["part_z"])))
 
 
 def measure(draft: Vectors, teacher: Vectors) -> dict[str, float]:

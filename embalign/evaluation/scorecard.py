@@ -21,7 +21,7 @@ def score(task: SearchTask, mapped: Embedded, ceiling: Search, constant: Vectors
     `mapped` are the task's queries and index as the map makes them, `ceiling` is what the teacher finds, and `constant`
     (d,) is the mean-vector predictor that skill is measured from.
     """
-    alignment = score_alignment(mapped.queries, task.teacher.queries, task.groups, constant)
+    alignment = score_alignment(mapped.queries, task.teacher.queries, task.blocks, constant)
     return alignment | score_retrieval(task, mapped) | score_deployments(task, mapped, ceiling)
 
 
@@ -49,7 +49,7 @@ def score_retrieval(task: SearchTask, vectors: Embedded) -> Measurement:
         "gate_augrc": gate.augrc(found.margin, found.correct),
         "gate_accept_rate": gate.accept_rate(found.margin, found.correct),
     }
-    return Measurement(metrics, by_label(task.groups, **{FIRST_HIT: found.hits[1], "mrr": found.reciprocal_rank}))
+    return Measurement(metrics, by_label(task.blocks, **{FIRST_HIT: found.hits[1], "mrr": found.reciprocal_rank}))
 
 
 def score_deployments(task: SearchTask, mapped: Embedded, ceiling: Search) -> Measurement:
@@ -74,7 +74,7 @@ def score_deployment(name: str, task: SearchTask, found: Search, ceiling: Search
 
     Retention is NaN where the teacher itself finds nothing.
     """
-    ndcg, of_teacher = (label_values(each.ndcg, task.groups) for each in (found, ceiling))
+    ndcg, of_teacher = (label_values(each.ndcg, task.blocks) for each in (found, ceiling))
     best = _mean(ceiling.ndcg)
     retention = _mean(found.ndcg) / best if best > 0 else float("nan")
     metrics = {**metrics_of(found), "retention_ndcg_at_10": retention}

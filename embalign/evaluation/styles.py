@@ -33,7 +33,7 @@ def asked_by(task: SearchTask, queries: Rows) -> SearchTask:
         teacher=Embedded(task.teacher.queries[queries], task.teacher.index),
         relevant=relevant(task.relevant),
         own=None if task.own is None else task.own[queries],
-        mates=relevant(task.mates),
+        mates=None if task.mates is None else relevant(task.mates),
         groups=task.groups[queries],
     )
 

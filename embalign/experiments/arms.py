@@ -13,7 +13,7 @@ from embalign.alignment.setting import Setting
 from embalign.alignment.terms import Term, make_term
 from embalign.alignment.training import TrainedMap, train_map
 from embalign.errors import CellError
-from embalign.experiments.fits import pool_of
+from embalign.experiments.fits import fitted_on, pool_of
 from embalign.lazy import Reference
 from embalign.pairs.pair import Pair
 
@@ -44,22 +44,22 @@ def train_arm(pair: Pair, arm: Arm, seed: int, config: TrainingConfig) -> tuple[
 
     Raises CellError where a gradient ratio is asked of a term that has no gradient.
     """
-    pool = pool_of(pair, seed)
+    fitted, pool = fitted_on(pair), pool_of(pair, seed)
     term = arm.term(pair.teacher.shape[1], seed, arm.setting.strength)
     if term is not None and arm.setting.by == "gradient_ratio":
         term = dataclasses.replace(term, weight=arm.setting.strength / _ratio_of_one(pair, arm.unset(), seed, config))
-    trained = train_map(pair.draft[pool], pair.teacher[pool], seed=seed, config=config, term=term)
+    trained = train_map(fitted.draft[pool], fitted.teacher[pool], seed=seed, config=config, term=term)
     return trained, term.weight if term else 0.0
 
 
 @functools.lru_cache(maxsize=16)
 def _ratio_of_one(pair: Pair, arm: Arm, seed: int, config: TrainingConfig) -> float:
     """Gradient ratio of an arm's term for each unit of weight, where the cosine loss alone has led after warm-up."""
-    pool = pool_of(pair, seed)
+    fitted, pool = fitted_on(pair), pool_of(pair, seed)
     warmup = round(config.warmup_share * config.steps)
     short = dataclasses.replace(config, steps=warmup + 1, warmup_share=warmup / (warmup + 1))  # and no step further
     term = arm.term(pair.teacher.shape[1], seed, NO_WEIGHT)
-    trained = train_map(pair.draft[pool], pair.teacher[pool], seed=seed, config=short, term=term)
+    trained = train_map(fitted.draft[pool], fitted.teacher[pool], seed=seed, config=short, term=term)
     ratio = trained.gradient_ratio / NO_WEIGHT
     if ratio < NO_RATIO:
         raise CellError(f"arm {arm.name} has no gradient on {arm.setting.scale} vectors: give its strength as lambda")

@@ -16,7 +16,9 @@ if TYPE_CHECKING:
 Value = str | int | float | Reference
 Settings = dict[str, Value]
 
-PROFILES = ("quick", "full", "regression")
+# How many held-out queries may ask in each profile: one that is for a first look, and one that is for conclusions.
+MOST_QUERIES = {"quick": 600, "full": 10_000, "regression": 10_000}
+PROFILES = tuple(MOST_QUERIES)
 ALIASES = {"gate": "regression"}  # of a profile's name, from before the output-level gate had the word for itself
 
 threadpool_limits = lazy("threadpoolctl").threadpool_limits
@@ -45,7 +47,10 @@ def _plain(value: Value | Callable[..., Any]) -> Value:
 
 @dataclass(frozen=True)
 class Cell:
-    """One setting of one table: all that a measuring function needs besides the pair."""
+    """One setting of one table: all that a measuring function needs besides the pair.
+
+    At most `queries` of the pair's held-out queries ask.
+    """
 
     experiment: str
     table: str
@@ -53,6 +58,7 @@ class Cell:
     settings: tuple[tuple[str, Value], ...]
     seed: int
     training: TrainingConfig = DEFAULT
+    queries: int = MOST_QUERIES["full"]
 
     def __getitem__(self, name: str) -> Any:
         return dict(self.settings)[name]
@@ -84,7 +90,8 @@ def _number(value: Any, digits: int) -> str:
 class Table:
     """One CSV of an experiment: `measure`, given as a function, turns a pair and a cell into a :class:`Measurement`.
 
-    `regression` is the small grid of the regression check; a table without one takes no part in it.
+    `regression` is the small grid of the regression check; a table without one takes no part in it. A table of
+    `own_queries` is for pairs alone that have queries of their own.
     """
 
     name: str
@@ -93,14 +100,16 @@ class Table:
     full: Sequence[Settings] = ()
     regression: Sequence[Settings] = ()
     seeds: int | None = None
+    own_queries: bool = False
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "measure", reference(self.measure))
 
     def run(self, pair: Any, cell: Cell) -> Measurement:
         """Measure one cell on one thread: sums on several may differ in the last bit."""
+        asked = pair if pair is None else pair.asked_by(cell.queries)
         with threadpool_limits(1):
-            found: Measurement = self.measure(pair, cell)
+            found: Measurement = self.measure(asked, cell)
         return found
 
 
@@ -135,18 +144,20 @@ class Experiment:
         """Return what measures each table, by the table's name."""
         return {table.name: table.measure for table in self.tables}
 
-    def cells(self, pair: str, profile: str, seeds: int | None = None) -> list[Cell]:
+    def cells(self, pair: str, profile: str, seeds: int | None = None, *, own_queries: bool = False) -> list[Cell]:
         """Return the declared grid of one pair: a run is complete when every one of these has a row."""
-        return [cell for table in self.tables for cell in self.table_cells(table, pair, profile, seeds)]
+        tables = (table for table in self.tables if own_queries or not table.own_queries)
+        return [cell for table in tables for cell in self.table_cells(table, pair, profile, seeds)]
 
     def table_cells(self, table: Table, pair: str, profile: str, seeds: int | None = None) -> Iterable[Cell]:
         """Yield one table's cells, seed by seed."""
         usual = {"quick": self.quick_seeds, "full": self.full_seeds, "regression": self.regression_seeds}[profile]
         count = usual if seeds is None else seeds
         chosen = {"quick": table.quick, "full": table.full or table.quick, "regression": table.regression}[profile]
+        most = MOST_QUERIES[profile]
         for seed in range(min(count, table.seeds or count)):
             for settings in chosen:
-                yield Cell(self.name, table.name, pair, tuple(settings.items()), seed, self.training)
+                yield Cell(self.name, table.name, pair, tuple(settings.items()), seed, self.training, most)
 
 
 def rerun_command(experiment: str, about: Mapping[str, Any]) -> str:

@@ -8,14 +8,13 @@ import functools
 
 import numpy as np
 
-from embalign.alignment.closed_form import mean_vector
 from embalign.alignment.seeds import Stream, generator
 from embalign.alignment.training import initial_map
 from embalign.evaluation import agreement, scorecard
 from embalign.evaluation.deployment import Embedded
 from embalign.evaluation.measurement import Measurement
 from embalign.evaluation.similarity import cosines
-from embalign.experiments.fits import ceiling_of, pool_of, score_map, search_task_of
+from embalign.experiments.fits import ceiling_of, constant_of, score_map, search_task_of
 from embalign.pairs import Vectors
 from embalign.pairs.pair import Pair
 
@@ -29,20 +28,20 @@ def score_reference(pair: Pair, name: str, seed: int) -> Measurement:
     The raw draft comes with what says whether draft and teacher are embeddings of the same items at all.
     """
     task, ceiling = search_task_of(pair), ceiling_of(pair)
-    constant = mean_vector(pair.teacher[pool_of(pair, seed)])
+    constant = constant_of(pair, seed)
     match name:
         case "mean_vector":
             cosine = cosines(np.broadcast_to(constant, task.teacher.queries.shape), task.teacher.queries)
             quantiles = {f"cosine_p{q:02d}": float(np.quantile(cosine, q / 100)) for q in (5, 50, 95)}
             metrics = {"cosine_mean": float(cosine.mean()), **quantiles, "skill": 0.0, "spearman": 0.0}
-            return Measurement(metrics, scorecard.by_label(task.groups, cosine_mean=cosine))
+            return Measurement(metrics, scorecard.by_label(task.blocks, cosine_mean=cosine))
         case "untrained":
             return score_map(pair, untrained_map(pair, seed), seed)
         case "draft":
             sizes = {"queries": len(task.groups), "index_size": task.index_size}
             return scorecard.score_search(task, task.draft, ceiling) | Measurement(agreement_of(pair) | sizes)
         case "teacher":
-            alignment = scorecard.score_alignment(task.teacher.queries, task.teacher.queries, task.groups, constant)
+            alignment = scorecard.score_alignment(task.teacher.queries, task.teacher.queries, task.blocks, constant)
             return alignment | scorecard.score_search(task, task.teacher, ceiling)
         case "chance":
             rng = generator(seed, Stream.CHANCE)

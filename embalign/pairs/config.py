@@ -17,8 +17,8 @@ Pooling = Literal["last", "mean", "cls", "unknown"]
 Storage = Literal["float16", "int8"]
 _REMEDY = (
     f"[draft] and [teacher] each need a source ({', '.join(get_args(Source))}) and a model, and may have pooling "
-    f"({', '.join(get_args(Pooling))}), endpoint, licence, credit; before them may stand corpus, queries, qrels (files) "
-    f"and storage ({', '.join(get_args(Storage))}); every value is a string in quotes"
+    f"({', '.join(get_args(Pooling))}), endpoint, licence, credit; before them may stand corpus, queries, qrels "
+    f"(files) and storage ({', '.join(get_args(Storage))}); every value is a string in quotes"
 )
 
 
@@ -92,6 +92,11 @@ def read_config(folder: Path) -> PairConfig:
     if config.qrels and not config.queries:
         raise PairError(f"{path}: qrels {config.qrels!r} judge queries, and no queries are named; add queries")
     return config
+
+
+def has_queries(folder: Path) -> bool:
+    """Return whether a pair has queries of its own. Raises PairError for a pair.toml that cannot be used."""
+    return bool(read_config(folder).queries)
 
 
 def _near(name: str, known: Iterable[str]) -> str:

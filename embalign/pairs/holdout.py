@@ -143,8 +143,8 @@ def groups_of(texts: Texts) -> tuple[Names, Names]:
     return found[: len(texts.queries)], found[len(texts.queries) :]
 
 
-def split_queries(texts: Texts) -> tuple[Holdout, Names]:
-    """Return the fixed split of a pair with queries, and the group of each query (Q,).
+def split_queries(texts: Texts) -> Holdout:
+    """Return the fixed split of a pair with queries.
 
     A fifth of the queries that have a relevant document is held out, in whole groups. Those that are near-duplicates of
     a training text, or whose relevant documents are, do not ask. Queries that nothing is known to be relevant to, and
@@ -183,7 +183,7 @@ def split_queries(texts: Texts) -> tuple[Holdout, Names]:
             f"all {len(test)} held-out queries, or their documents, are near-duplicates of training texts: give texts "
             "that belong together the same label, or remove copies"
         )
-    return split, groups
+    return split
 
 
 def _held_out_groups(texts: Texts, groups: Names) -> set[str]:

@@ -24,7 +24,7 @@ from embalign.errors import PairError
 from embalign.pairs import Vectors
 from embalign.pairs.config import PairConfig, read_config
 from embalign.pairs.corpus import Item
-from embalign.pairs.holdout import Holdout, Names, check_texts, split_holdout, split_queries
+from embalign.pairs.holdout import Holdout, Names, check_texts, groups_of, split_holdout, split_queries
 from embalign.pairs.provenance import file_digest, read_provenance, vectors_path
 from embalign.pairs.queries import Judgements, Query
 from embalign.pairs.texts import OF_QUERIES, ROLES, Texts, parts_of, read_texts, text_digests
@@ -35,7 +35,7 @@ FIT_ON: tuple[FitOn, ...] = get_args(FitOn)
 
 
 @dataclass(frozen=True, eq=False)
-class Embedded:
+class Fitted:
     """The same texts by draft (n, d_draft) and teacher (n, d_teacher), and the rows that a map may be fitted on."""
 
     draft: Vectors
@@ -95,23 +95,18 @@ class Pair:
         """The texts that can ask: the queries of the pair's own, or else the items."""
         return self.items if self.judgements is None else self.queries
 
-    @property
+    @functools.cached_property
     def groups(self) -> Names:
         """Name of the group of each text that can ask: groups are held out as a whole, and errors are over them."""
-        return self._split[1]
+        return self.labels if self.judgements is None else groups_of(self._texts)[0]
 
     @functools.cached_property
     def holdout(self) -> Holdout:
         """The fixed split into what maps may be fitted on and what asks."""
-        split, groups = self._split
-        return split if self.most_queries is None else split.asked_by(self.most_queries, groups)
-
-    @functools.cached_property
-    def _split(self) -> tuple[Holdout, Names]:
-        if self.whole is not None:
-            return self.whole._split
+        if self.whole is not None and self.most_queries is not None:
+            return self.whole.holdout.asked_by(self.most_queries, self.whole.groups)
         if self.judgements is None:
-            return split_holdout([item.text for item in self.items], self.labels.tolist()), self.labels
+            return split_holdout([item.text for item in self.items], self.labels.tolist())
         return split_queries(self._texts)
 
     @property
@@ -126,7 +121,7 @@ class Pair:
         smaller: dict[int, Pair] = vars(self).setdefault("_smaller", {})
         return smaller.setdefault(most, Pair(self.folder, most_queries=most, whole=self))
 
-    def fitted_on(self, kind: FitOn = "queries") -> Embedded:
+    def fitted_on(self, kind: FitOn = "queries") -> Fitted:
         """Return what maps are fitted on, in a pair with queries of its own.
 
         That is draft and teacher of each query, of each document, or of a query and of its relevant document. Without
@@ -135,14 +130,14 @@ class Pair:
         if self.judgements is None:
             if kind != "queries":
                 raise PairError(f"{self.name} has no queries of its own, so a map cannot be fitted on {kind}")
-            return Embedded(self.draft, self.teacher, self.holdout.train)
+            return Fitted(self.draft, self.teacher, self.holdout.train)
         if kind == "queries":
-            return Embedded(self.query_draft, self.query_teacher, self.holdout.train)
+            return Fitted(self.query_draft, self.query_teacher, self.holdout.train)
         if kind == "documents":
-            return Embedded(self.draft, self.teacher, self.holdout.train_documents)
+            return Fitted(self.draft, self.teacher, self.holdout.train_documents)
         of_training = np.isin(self.judgements.queries, self.holdout.train)
         queries, documents = self.judgements.queries[of_training], self.judgements.documents[of_training]
-        return Embedded(self.query_draft[queries], self.teacher[documents], np.arange(len(queries)))
+        return Fitted(self.query_draft[queries], self.teacher[documents], np.arange(len(queries)))
 
     def with_vectors(self, *, draft: Vectors | None = None, teacher: Vectors | None = None) -> Pair:
         """Return a pair with the same items and other embeddings of them (n, d).

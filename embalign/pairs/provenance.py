@@ -2,8 +2,9 @@
 
     {"corpus_sha256": "...", "draft": {"model": "...", "sha256": "..."}, "teacher": {...}}
 
-A pair with queries also has queries_sha256, draft_queries and teacher_queries. The digests are required; a fetch records more (server, weights, pooling, dimension, date). A vectors file whose digest
-is not recorded here was not made by a fetch, and no fetch overwrites it.
+A pair with queries also has queries_sha256, draft_queries and teacher_queries. The digests are required; a fetch
+records more (server, weights, pooling, dimension, date). A vectors file whose digest is not recorded here was not made by a
+fetch, and no fetch overwrites it.
 """
 
 import hashlib
@@ -18,7 +19,7 @@ from safetensors import SafetensorError, safe_open
 
 from embalign.errors import PairError
 from embalign.pairs.config import read_config
-from embalign.pairs.texts import parts_of
+from embalign.pairs.texts import ROLES, parts_of
 
 PROVENANCE = "provenance.json"
 UNKNOWN = "unknown"
@@ -118,7 +119,8 @@ def check_vectors_are_own(folder: Path, texts: Mapping[str, str], replaceable: C
                 f"{_template(texts, parts_of(read_config(folder)), present)}"
             )
         return
-    recorded = read_provenance(folder, tuple(present))  # of a pair that has got queries since, no more is known
+    # A pair that has got queries since it was embedded has no record of these.
+    recorded = read_provenance(folder, (*ROLES, *(part for part in present if part not in ROLES)))
     for part, digest in present.items():
         if digest == recorded[part]["sha256"] or (digest in replaceable and digest != UNKNOWN):
             continue

@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from embalign.lazy import lazy
+from embalign.pairs.config import has_queries
 from embalign.plugin import fixtures
 from embalign.plugin.fixtures import RUNNER, declared
 from embalign.plugin.hooks import Hooks, is_worker, usage_errors
@@ -61,14 +62,16 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
     marker = metafunc.definition.get_closest_marker("cells")
     if marker is None:
         return
-    experiment, table = declared(marker)
+    experiment, found = declared(marker)
     runner = metafunc.config.stash[RUNNER]
     runner.experiments[experiment.name] = experiment
     with usage_errors():
-        pairs = runner.folders()
+        pairs = [name for name, folder in runner.folders().items() if not found.own_queries or has_queries(folder)]
     options = runner.options
-    cells = [cell for pair in pairs for cell in experiment.table_cells(table, pair, options.profile, options.seeds)]
-    metafunc.parametrize("cell", cells, ids=[f"{cell.pair}-{cell.id}" if len(pairs) > 1 else cell.id for cell in cells])
+    cells = [cell for pair in pairs for cell in experiment.table_cells(found, pair, options.profile, options.seeds)]
+    metafunc.parametrize(
+        "cell", cells, ids=[f"{cell.pair}-{cell.id}" if len(runner.folders()) > 1 else cell.id for cell in cells]
+    )
 
 
 def pytest_ignore_collect(collection_path: Path) -> bool | None:

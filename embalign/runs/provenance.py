@@ -11,8 +11,8 @@ from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from embalign.evaluation.mantel import measure as measure_rows
-from embalign.pairs.pair import load_pair
+from embalign.evaluation.mantel import measure_pair
+from embalign.pairs.pair import Pair, load_pair
 from embalign.pairs.provenance import read_provenance
 from embalign.pairs.texts import ROLES
 from embalign.runs.run import Run
@@ -22,7 +22,7 @@ from embalign.runs.store import library_versions
 
 def describe(run: Run) -> dict[str, Any]:
     """Return the provenance of a run, without paths of this machine."""
-    embeddings = read_provenance(run.folder)
+    embeddings, pair = read_provenance(run.folder), load_pair(run.folder)
     return {
         "experiment": run.experiment.name,
         "pair": run.pair,
@@ -33,7 +33,8 @@ def describe(run: Run) -> dict[str, Any]:
             "pair_sha256": run.data_digest,
             "corpus_sha256": embeddings.get("corpus_sha256"),
             **{role: embeddings.get(role) for role in ROLES},
-            "rows": _rows(run.folder),
+            "rows": {name: round(value, 6) for name, value in measure_pair(pair).items()},
+            "split": split_facts(pair),
         },
         "source_sha256": {table: source_digest(found.module) for table, found in run.experiment.measures().items()},
         "commit": dict(run.state),
@@ -45,10 +46,17 @@ def describe(run: Run) -> dict[str, Any]:
     }
 
 
-def _rows(folder: Path) -> dict[str, float]:
-    """Return whether draft and teacher embed the same texts row by row, for the reports' first lines."""
-    pair = load_pair(folder)
-    return {name: round(value, 6) for name, value in measure_rows(pair.draft, pair.teacher).items()}
+def split_facts(pair: Pair) -> dict[str, Any]:
+    """Return what of a pair maps are fitted on, and what asks and is searched, for the reports' words."""
+    split = pair.holdout
+    return {
+        "own_queries": pair.judgements is not None,
+        "documents": len(pair.items),
+        "train": len(split.train),
+        "held_out": len(split.test) + len(split.near_duplicates),
+        "near_duplicates": len(split.near_duplicates),
+        "groups": len(set(pair.groups[split.test].tolist())),
+    }
 
 
 class Checkout:

@@ -11,7 +11,7 @@ from embalign.errors import CellFailedError, EmbalignError, NotStoredError, Pair
 from embalign.evaluation.measurement import Measurement, Outcome
 from embalign.experiments.grid import Cell, Experiment, Table
 from embalign.lazy import Reference, lazy
-from embalign.pairs.config import find_pair, read_config
+from embalign.pairs.config import find_pair, has_queries, read_config
 from embalign.pairs.pair import Pair, check_pair, load_pair, pair_digest
 from embalign.pairs.provenance import is_embedded
 from embalign.runs.executor import DaskExecutor, LocalExecutor
@@ -161,7 +161,7 @@ class Runner:
                 experiment=experiment,
                 folder=folder,
                 profile=options.profile,
-                cells=experiment.cells(pair, options.profile, options.seeds),
+                cells=experiment.cells(pair, options.profile, options.seeds, own_queries=has_queries(folder)),
                 outcomes={
                     cell: outcome
                     for cell, outcome in self.outcomes.items()

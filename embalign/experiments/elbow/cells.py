@@ -13,7 +13,7 @@ from embalign.evaluation import scorecard
 from embalign.evaluation.deployment import Embedded, vectors_of
 from embalign.evaluation.measurement import Measurement
 from embalign.evaluation.similarity import cosines
-from embalign.experiments.fits import Share, fit_on_share, map_task, measure_share, rows_of, search_task_of
+from embalign.experiments.fits import Share, fit_on_share, fitted_on, map_task, measure_share, rows_of, search_task_of
 from embalign.experiments.references import score_reference
 from embalign.pairs.pair import Pair
 
@@ -29,14 +29,27 @@ def measure_ratio(pair: Pair, cell: Cell) -> Measurement:
     return measure_share(pair, share, cell.seed, cell.training)
 
 
+def measure_fit_on(pair: Pair, cell: Cell) -> Measurement:
+    """Return the metrics of a map fitted on a random share of queries, of documents, or of queries and their documents.
+
+    Only pairs with queries of their own have these.
+    """
+    share = Share("random", cell["ratio"], cell["budget"], cell["fit_on"])
+    return measure_share(pair, share, cell.seed, cell.training)
+
+
 def measure_trajectory(pair: Pair, cell: Cell) -> Measurement:
     """Return the held-out mean cosine along the training of one map: the table `trajectory`, one row a checkpoint."""
-    rows = rows_of(pair, Share(cell["policy"], cell["ratio"]), cell.seed)
-    test = pair.holdout.test
+    rows, fitted, task = (
+        rows_of(pair, Share(cell["policy"], cell["ratio"]), cell.seed),
+        fitted_on(pair),
+        search_task_of(pair),
+    )
     at = [round(cell.training.steps * (i + 1) / CHECKPOINTS) for i in range(CHECKPOINTS)]
-    trained = train_map(pair.draft[rows], pair.teacher[rows], seed=cell.seed, config=cell.training, checkpoints=at)
+    draft, teacher = fitted.draft[rows], fitted.teacher[rows]
+    trained = train_map(draft, teacher, seed=cell.seed, config=cell.training, checkpoints=at)
     followed = [
-        (step, float(cosines(apply_map(weights, pair.draft[test]), pair.teacher[test]).mean()))
+        (step, float(cosines(apply_map(weights, task.draft.queries), task.teacher.queries).mean()))
         for step, weights in trained.checkpoints.items()
     ]
     table = pd.DataFrame(followed, columns=["step", "cosine_mean"])

@@ -127,7 +127,7 @@ def _without_map(pair: Pair) -> dict[str, float]:
 def _outputs(pair: Pair, found: Found) -> pd.DataFrame:
     """Every held-out query: score and outcome in each use, and nDCG@10 in the whole index by deployment and teacher."""
     outputs: dict[str, object] = {
-        "id": [pair.items[row].id for row in pair.holdout.test],
+        "id": [pair.asking[row].id for row in pair.holdout.test.tolist()],
         "label": search_task_of(pair).groups.tolist(),
     }
     for use, of_use in [((DRAFT_ONLY, ALONE), found[DRAFT_ONLY, ALONE]), *found.items()]:
@@ -238,7 +238,7 @@ def _over_styles(pair: Pair, weights: Vectors, mapped: Embedded) -> Measurement:
 
 def _styled(pair: Pair) -> tuple[NDArray[np.int64], dict[str, Sequence[int]]]:
     """Places among the held-out items of those that every style has and whose label another has; the rows by style."""
-    place = {pair.items[row].id: i for i, row in enumerate(pair.holdout.test)}
+    place = {pair.asking[row].id: i for i, row in enumerate(pair.holdout.test.tolist())}
     of_style: dict[str, dict[int, int]] = {}
     for row, item in enumerate(pair.styled):
         if item.base in place and item.style is not None:

@@ -9,7 +9,7 @@ import pandas as pd
 from numpy.typing import NDArray
 from sklearn.preprocessing import normalize
 
-from embalign.alignment.closed_form import fit_procrustes, fit_ridge, mean_vector
+from embalign.alignment.closed_form import fit_procrustes, fit_ridge
 from embalign.alignment.seeds import Stream, generator
 from embalign.alignment.setting import Setting
 from embalign.alignment.training import apply_map
@@ -17,7 +17,7 @@ from embalign.evaluation import spectrum
 from embalign.evaluation.measurement import Measurement
 from embalign.evaluation.similarity import cosines
 from embalign.experiments.arms import Arm, train_arm
-from embalign.experiments.fits import map_task, pool_of, score_mapped, search_task_of
+from embalign.experiments.fits import constant_of, fitted_on, map_task, pool_of, score_mapped, search_task_of
 from embalign.experiments.references import score_reference, untrained_map
 from embalign.pairs import Vectors
 from embalign.pairs.pair import Pair
@@ -37,20 +37,20 @@ def measure_arm(pair: Pair, cell: Cell) -> Measurement:
     """
     name, seed = cell["arm"], cell.seed
     teacher = search_task_of(pair).teacher.queries
-    pool = pool_of(pair, seed)
+    fitted, pool = fitted_on(pair), pool_of(pair, seed)
     details = {"gradient_ratio": 0.0, "weight": 0.0}
     match name:
         case "draft" | "chance" | "teacher":
             return score_reference(pair, name, seed)
         case "mean_vector":
-            constant = np.broadcast_to(mean_vector(pair.teacher[pool]), teacher.shape)
+            constant = np.broadcast_to(constant_of(pair, seed), teacher.shape)
             return score_reference(pair, name, seed) | Measurement(spectrum.score(constant, teacher))
         case "untrained":
             weights = untrained_map(pair, seed)
         case "ridge":
-            weights = fit_ridge(pair.draft[pool], pair.teacher[pool]).weights
+            weights = fit_ridge(fitted.draft[pool], fitted.teacher[pool]).weights
         case "procrustes":
-            weights = fit_procrustes(pair.draft[pool], pair.teacher[pool])
+            weights = fit_procrustes(fitted.draft[pool], fitted.teacher[pool])
         case _:
             arm = Arm(name, Setting.named(cell["convention"], cell["lambda"]), cell["draw"])
             trained, weight = train_arm(pair, arm, seed, cell.training)
@@ -66,8 +66,8 @@ def measure_spectrum(pair: Pair, cell: Cell) -> Measurement:
     `amplitude` is the mean |RFFT| (backward norm) of unit vectors over a band of bins; white noise has sqrt(pi)/2.
     `cosine` and `spec_cosine` are means over tenths of the test items in order of their cosine.
     """
-    test = pair.holdout.test
-    teacher = pair.teacher[test]
+    task = search_task_of(pair)
+    teacher = task.teacher.queries
     curve = cell["curve"]
     if curve in QUANTILES:
         rng = generator(cell.seed, Stream.PERMUTED_TEACHERS)
@@ -77,7 +77,7 @@ def measure_spectrum(pair: Pair, cell: Cell) -> Measurement:
         return _curve(_bands(teacher))
     arm = Arm(curve, Setting.named(cell["convention"], cell["lambda"]))
     trained, _ = train_arm(pair, arm, cell.seed, cell.training)
-    mapped = apply_map(trained.weights, pair.draft[test])
+    mapped = apply_map(trained.weights, task.draft.queries)
     by_item = {"cosine": cosines(mapped, teacher), "spec_cosine": spectrum.spec_cosines(mapped, teacher)}
     groups = np.array_split(np.argsort(by_item["cosine"], kind="stable"), GROUPS)
     means = {name: [float(values[group].mean()) for group in groups] for name, values in by_item.items()}
