@@ -1,7 +1,7 @@
 """Measure how many pairs a map needs on the whole of `debian-static-minilm`, beside the numbers to expect.
 
     python benchmark/shipped/debian_pair.py                     # makes the pair, once
-    python benchmark/real_corpus.py [--pair benchmark/debian-static-minilm-whole]
+    python benchmark/real_corpus.py [--pair NAME OR FOLDER]
 
 4,000 queries, the first by the SHA-256 of their text, search all documents; nothing is removed. Maps are fitted by
 ridge on draft's and teacher's vectors of the other queries, taken in random order (seed 0). Printed for each number of
@@ -30,10 +30,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from embalign.alignment.closed_form import fit_ridge
-from embalign.evaluation.deployment import Embedded
+from embalign.evaluation.deployment import Embedded, judged, task_of
 from embalign.evaluation.relevance import Relevance
 from embalign.evaluation.retrieval import search
 from embalign.pairs import Vectors
+from embalign.pairs.config import find_pair
+from embalign.pairs.pair import Pair, load_pair
 
 TEST_QUERIES, SEED = 4_000, 0
 SIZES = (100, 256, 500, 1_000, 2_000, 5_000, 10_000, 20_000)
@@ -107,27 +109,69 @@ def mean_cosine(left: Vectors, right: Vectors) -> float:
 
 
 def first_by_hash(texts: Sequence[str], count: int) -> NDArray[np.int64]:
-    """Return the numbers of the `count` texts whose SHA-256 comes first, in that order."""
-    return np.array(sorted(range(len(texts)), key=lambda i: hashlib.sha256(texts[i].encode()).digest())[:count])
+    """Return the numbers of the `count` texts whose SHA-256 comes first, ascending."""
+    return np.sort(sorted(range(len(texts)), key=lambda i: hashlib.sha256(texts[i].encode()).digest())[:count])
 
 
-def report(task: Task, *, judged: bool) -> bool:
-    """Print the task's numbers, beside those to expect if `judged`; return whether all bounds are kept."""
+def by_hash(pair: Pair) -> Task:
+    """Return the task of the queries that come first by hash; every other query is for fitting."""
+    assert pair.judgements is not None, f"{pair.name} has no queries"
+    test = first_by_hash([query.text for query in pair.queries], TEST_QUERIES)
+    others = np.setdiff1d(np.arange(len(pair.queries)), test)
+    return Task(
+        Embedded(pair.query_draft[test], pair.draft),
+        Embedded(pair.query_teacher[test], pair.teacher),
+        judged(pair.judgements, test),
+        (pair.query_draft[others], pair.query_teacher[others]),
+    )
+
+
+def by_suite(pair: Pair) -> Task:
+    """Return the task of the suite's own split of a pair with queries."""
+    task, training = task_of(pair), pair.fitted_on("queries")
+    fit = (training.draft[training.train], training.teacher[training.train])
+    return Task(task.draft, task.teacher, task.relevant, fit)
+
+
+def report(task: Task, *, judge: bool) -> bool:
+    """Print the task's numbers, if `judge` beside those to expect; return whether all are within their bounds."""
     print(f"{len(task.draft.queries)} queries, {len(task.draft.index)} documents, {len(task.fit[0])} pairs to fit on")
     good = True
-    for name, embedded, expected in (("teacher", task.teacher, TEACHER), ("draft alone", task.draft, DRAFT)):
-        found = task.ndcg(embedded.queries, embedded.index)
-        verdict = _against(found, expected, BOUND) if judged else ""
-        good &= "OUT" not in verdict
-        print(f"{name:12} nDCG@10 {found:.3f}{verdict}", flush=True)
-    print(f"{'pairs':>7} {'cosine':>17} {'query adapter':>29} {'index migration':>17}")
+
+    def line(name: str, *found: tuple[float, float, float | None]) -> None:
+        nonlocal good
+        cells = []
+        for value, expected, bound in found:
+            out = judge and bound is not None and not abs(value - expected) <= bound
+            good &= not out
+            words = "" if bound is None else f", {'OUT OF' if out else 'within'} {bound:.2f}"
+            cells.append(f"{value:.3f} (expected {expected:.3f}{words})" if judge else f"{value:.3f}")
+        print(f"{name:>12}  " + "  ".join(f"{cell:{36 if judge else 16}}" for cell in cells).rstrip(), flush=True)
+
+    line("teacher", (task.ndcg(task.teacher.queries, task.teacher.index), TEACHER, BOUND))
+    line("draft alone", (task.ndcg(task.draft.queries, task.draft.index), DRAFT, BOUND))
+    heads = ("cosine", "query adapter", "index migration")
+    print(f"{'pairs':>12}  " + "  ".join(f"{head:{36 if judge else 16}}" for head in heads).rstrip())
     everything = len(task.fit[0])
-    for row in task.rows([size for size in SIZES if size < everything] + [everything]):
-        expected = EXPECTED[ALL if row.pairs == everything else row.pairs] if judged else None
-        cells = [f"{row.cosine:.3f}", f"{row.adapter:.3f}", f"{row.migration:.3f}"]
-        if expected:
-            verdict = _against(row.adapter, expected.adapter, BOUNDS.get(expected.pairs))
-            good &= "OUT" not in verdict
-            cells = [_against(row.cosine, expected.cosine), verdict, _against(row.migration, expected.migration)]
-        print(f"{row.pairs:7} {cells[0]:>17} {cells[1]:>29} {cells[2]:>17}", flush=True)
+    for row in task.rows([*(size for size in SIZES if size < everything), everything]):
+        expected = EXPECTED[ALL if row.pairs == everything else row.pairs]
+        adapter = (row.adapter, expected.adapter, BOUNDS.get(expected.pairs))
+        line(str(row.pairs), (row.cosine, expected.cosine, None), adapter, (row.migration, expected.migration, None))
     return good
+
+
+def main() -> int:
+    """Measure both splits of the pair; 1 if the split by hash is out of bounds."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--pair", default="debian-static-minilm-whole", help="name or folder (default: %(default)s)")
+    pair = load_pair(find_pair(parser.parse_args().pair, ROOT))
+    print(f"{pair.name}, by hash, nothing removed: ", end="")
+    good = report(by_hash(pair), judge=True)
+    print(f"\n{pair.name}, the suite's own split: ", end="")
+    report(by_suite(pair), judge=False)
+    print("\nall within their bounds" if good else "\nOUT OF BOUNDS: see the lines above")
+    return 0 if good else 1
+
+
+if __name__ == "__main__":
+    sys.exit(main())
