@@ -32,7 +32,6 @@ from typing import Any
 SCRIPTS = Path(__file__).resolve().parent
 ROOT = SCRIPTS.parents[1]
 sys.path[:0] = [str(ROOT), str(SCRIPTS)]
-os.environ.setdefault("HF_HUB_OFFLINE", "1")  # both models are folders here
 
 import numpy as np
 from safetensors.numpy import load_file, save_file
@@ -182,6 +181,7 @@ def main() -> None:
     arguments = parser.parse_args()
     folder = arguments.folder.absolute()
     subset = arguments.subset.absolute() if arguments.subset else None
+    os.environ.setdefault("HF_HUB_OFFLINE", "1")  # both models are folders here
     rows = read_rows(arguments.text)
     os.chdir(ROOT)  # pair.toml names the models from here
     print(f"{folder}:")
