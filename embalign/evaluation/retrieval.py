@@ -22,7 +22,7 @@ from embalign.evaluation.ties import DEPTH, DISCOUNTS, TIED, Embeddings, Values,
 BLOCK = 2**24  # similarities that are held at once
 PADDED = 10  # similarities that take the memory of one padded relevant row
 KS = (1, 5, 10)
-FIRST = np.arange(1, DEPTH + 1)
+FIRST = tuple(range(1, DEPTH + 1))
 
 
 @dataclass(frozen=True)
@@ -144,7 +144,7 @@ def search(
     use_fast_gemm()
     parts = []
     returned = np.zeros(len(right))
-    cut_offs = sorted({*FIRST.tolist(), *ks})
+    cut_offs = sorted({*FIRST, *ks})
     unit_index = _unit(right)
     for rows in _blocks(
         len(left), len(right) + PADDED * max(each.most for each in (relevant, mates) if each is not None)
@@ -160,7 +160,9 @@ def search(
         np.concatenate(part) for part in zip(*parts, strict=True)
     )
     by_k = dict(zip(cut_offs, hits.T, strict=True))
-    first_ten = np.diff(np.column_stack([np.zeros(len(left)), *(by_k[k] for k in FIRST)]), axis=1) @ (1 / FIRST)
+    first_ten = np.diff(np.column_stack([np.zeros(len(left)), *(by_k[k] for k in FIRST)]), axis=1) @ (
+        1 / np.array(FIRST)
+    )
     return Search(
         {k: by_k[k] for k in sorted({1, *ks})},
         dict(zip(found_at, recall.T, strict=True)),

@@ -99,12 +99,17 @@ def split_holdout(texts: Sequence[str], labels: Sequence[str], fraction: float =
     """Return the fixed split of items into training pool and test set.
 
     Near-duplicates of training items are excluded from both: on them a map would be measured on what it memorised. See
-    :mod:`embalign.pairs.near_duplicates`.
+    :func:`embalign.pairs.near_duplicates.near_duplicates`. Raises CorpusError if nothing is left to test on.
     """
     test_labels = check_labels(labels, fraction)
     in_test = np.array([label in test_labels for label in labels], dtype=bool)
     train, test = np.flatnonzero(~in_test), np.flatnonzero(in_test)
     near = near_duplicates([texts[i] for i in test.tolist()], [texts[i] for i in train.tolist()])
+    if near.all():
+        raise CorpusError(
+            f"all {len(test)} held-out items are near-duplicates of training items: give texts that are nearly equal "
+            "the same label, or remove copies"
+        )
     return Holdout(train, test[~near], test[near], train_documents=train, test_documents=test[~near])
 
 
@@ -181,7 +186,7 @@ def split_queries(texts: Texts) -> Holdout:
     if len(split.test) == 0:
         raise CorpusError(
             f"all {len(test)} held-out queries, or their documents, are near-duplicates of training texts: give texts "
-            "that belong together the same label, or remove copies"
+            "that are nearly equal the same label, or remove copies"
         )
     return split
 
