@@ -143,7 +143,7 @@ def test_qrels_without_queries_are_refused(debian, tmp_path):
     folder = write_queries_pair(tmp_path / "asked", debian, 60, "beir")
     toml = (folder / "pair.toml").read_text()
     (folder / "pair.toml").write_text(toml.replace('queries = "queries.jsonl"\n', ""))
-    with pytest.raises(PairError, match="qrels 'qrels/test.tsv' judge queries, and no queries are named"):
+    with pytest.raises(PairError, match=r"qrels 'qrels/test\.tsv' judge queries, and no queries are named"):
         read_config(folder)
 
 
