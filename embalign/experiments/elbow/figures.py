@@ -87,7 +87,7 @@ def _panel(axis: Axes, measured: pd.DataFrame, panel: tuple[str, str], levels: p
     for policy, style in (MORE_LINES | LINES).items():
         _curve(axis, by_seed(policy, budget), policy, style)
         if policy in LINES:
-            _band(axis, by_seed(policy, budget), style["color"])
+            band(axis, by_seed(policy, budget), style["color"])
     _curve(axis, by_seed("random", "closed_form"), "ridge (random)", RIDGE)
     heights = {
         words: float(levels.loc[reference, metric])
@@ -129,7 +129,8 @@ def _curve(axis: Axes, by_seed: pd.DataFrame, name: str, style: dict[str, Any]) 
         axis.plot(mean.index, mean, label=name, markeredgecolor="white", markeredgewidth=0.6, **style)
 
 
-def _band(axis: Axes, by_seed: pd.DataFrame, color: str) -> None:
+def band(axis: Axes, by_seed: pd.DataFrame, color: str) -> None:
+    """Shade 95 % t intervals over seeds, one row of `by_seed` a seed and one column a place on the axis."""
     complete = by_seed.dropna()
     if len(complete) > 1:
         bounds = np.array([student_t(complete[ratio].to_numpy()).interval() for ratio in complete.columns]).T
