@@ -1,5 +1,7 @@
 """Similarity, gate and spectrum against scipy, scikit-learn and their own identities."""
 
+import itertools
+import tracemalloc
 from types import SimpleNamespace
 
 import numpy as np
@@ -53,6 +55,63 @@ def test_pairwise_spearman_equals_scipy(spaces):
 def test_pairwise_spearman_of_a_constant_space_is_undefined(spaces):
     _, teacher, _ = spaces
     assert np.isnan(similarity.pairwise_spearman(np.ones_like(teacher), teacher))
+
+
+@pytest.mark.parametrize("items", [40, 41])
+def test_a_sample_as_large_as_all_pairs_is_all_pairs(spaces, monkeypatch, items):
+    """So no pair is drawn twice, whichever blocks the items fall into."""
+    mapped, teacher = (side[:items] for side in spaces[:2])
+    exact = similarity.pairwise_spearman(mapped, teacher)
+    for count, block in itertools.product((0, 1, 30), (7, 16, 41)):
+        monkeypatch.setattr(similarity, "EXACT_UP_TO", 39)
+        monkeypatch.setattr(similarity, "SAMPLED_PAIRS", items * (items - 1) // 2 - count)
+        monkeypatch.setattr(similarity, "BLOCK", block)
+        assert similarity.pairwise_spearman(mapped, teacher) == pytest.approx(exact, abs=1e-6 if not count else 0.03)
+        order = np.random.default_rng(count).permutation(items)
+        angles = np.random.default_rng(0).random(items)
+        found = similarity._sampled_similarities(np.stack([np.cos(angles), np.sin(angles)], axis=1), order)
+        every = np.cos(angles[:, None] - angles)[np.triu_indices(items, k=1)]
+        assert len(found) == similarity.SAMPLED_PAIRS == len(np.unique(found.round(12)))
+        assert np.isin(found.round(9), every.round(9)).all()
+
+
+@pytest.mark.parametrize("noise", [0.3, 1.0, 3.0])
+def test_sampled_spearman_misses_that_of_all_pairs_by_its_standard_error(monkeypatch, noise):
+    generator = np.random.default_rng(3)
+    teacher = generator.standard_normal((1000, 16)).astype("f4")
+    mapped = (teacher + noise * generator.standard_normal((1000, 16))).astype("f4")
+    exact = similarity.pairwise_spearman(mapped, teacher)
+    monkeypatch.setattr(similarity, "EXACT_UP_TO", 999)
+    monkeypatch.setattr(similarity, "SAMPLED_PAIRS", 20_000)
+    orders = [generator.permutation(1000) for _ in range(30)]
+    missed = [similarity.pairwise_spearman(mapped[order], teacher[order]) - exact for order in orders]
+    assert np.sqrt(np.mean(np.square(missed))) == pytest.approx((1 - exact**2) / np.sqrt(20_000), rel=0.4)
+
+
+def test_sampled_spearman_of_few_more_items_than_are_ranked_whole(monkeypatch):
+    """At the limits that hold: 2,001 items have 2,001,000 pairs, all but 1,000 of which are taken."""
+    generator = np.random.default_rng(5)
+    teacher = generator.standard_normal((2001, 8)).astype("f4")
+    mapped = (teacher + generator.standard_normal((2001, 8))).astype("f4")
+    sampled = similarity.pairwise_spearman(mapped, teacher)
+    monkeypatch.setattr(similarity, "EXACT_UP_TO", 2001)
+    exact = similarity.pairwise_spearman(mapped, teacher)
+    assert sampled != exact
+    assert sampled == pytest.approx(exact, abs=1e-4)
+
+
+def test_memory_of_sampled_spearman_does_not_grow_with_the_pairs():
+    generator = np.random.default_rng(4)
+
+    def peak(items):
+        both = generator.standard_normal((2, items, 4)).astype("f4")
+        tracemalloc.start()
+        similarity.pairwise_spearman(*both)
+        found = tracemalloc.get_traced_memory()[1]
+        tracemalloc.stop()
+        return found
+
+    assert peak(20_000) < 1.2 * peak(2001)
 
 
 def test_skill_is_zero_for_the_constant_and_one_for_perfection():

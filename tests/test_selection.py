@@ -1,10 +1,13 @@
 """Selection policies on small pools with a known answer."""
 
+import tracemalloc
+
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from embalign.alignment import selection
 from embalign.alignment.selection import POLICIES, density, draw_pool, head, selection_order
 from embalign.errors import SelectionError
 
@@ -18,6 +21,22 @@ def pool():
     centre = generator.standard_normal(30)
     vectors = np.concatenate([centre + 0.1 * generator.standard_normal((40, 30)), generator.standard_normal((20, 30))])
     return (vectors / np.linalg.norm(vectors, axis=1, keepdims=True)).astype(np.float32)
+
+
+@pytest.fixture(scope="module")
+def large_pool():
+    """3,000 unit vectors in 60 clusters of unequal size and width."""
+    generator = np.random.default_rng(1)
+    centres = generator.standard_normal((60, 16)) + 0.5
+    of_item = generator.choice(60, size=3000, p=generator.dirichlet(np.ones(60)))
+    width = generator.choice([0.2, 0.5, 1.0], size=(3000, 1))
+    vectors = centres[of_item] + width * generator.standard_normal((3000, 16))
+    return (vectors / np.linalg.norm(vectors, axis=1, keepdims=True)).astype(np.float32)
+
+
+def coverage(draft, picked):
+    """The pool's mean similarity to its nearest picked item, in [0, 1]."""
+    return float(((1 + draft @ draft[picked].T) / 2).max(axis=1).mean())
 
 
 @pytest.mark.parametrize("policy", POLICIES)
@@ -65,6 +84,61 @@ def test_facility_location_takes_what_covers_the_pool_best_in_every_step(pool):
         gains = np.maximum(similarity - covered, 0).sum(axis=1)
         assert gains[item] >= gains[order[count:]].max() - 1e-4
         covered = np.maximum(covered, similarity[item])
+
+
+@pytest.fixture
+def sampled(monkeypatch):
+    """Facility location in samples of 300 items, 20 picks from each."""
+    monkeypatch.setattr(selection, "SAMPLE", 300)
+    monkeypatch.setattr(selection, "PICKS", 20)
+
+
+@pytest.mark.usefixtures("sampled")
+def test_sampled_facility_location_names_every_item_once_and_repeats(large_pool):
+    order = selection_order("facility", large_pool, seed=1)
+    assert sorted(order) == list(range(3000))
+    assert (order == selection_order("facility", large_pool, seed=1)).all()
+    assert (order != selection_order("facility", large_pool, seed=2)).any()
+
+
+@pytest.mark.parametrize(
+    ("count", "kept"), [(10, 0.75), (30, 0.75), (100, 0.6), (300, 0.45), (1000, 0.75), (2000, 0.9)]
+)
+def test_sampled_facility_location_keeps_much_of_what_the_exact_one_has_over_chance(large_pool, request, count, kept):
+    """Though it sees a tenth of the items at once."""
+    exact = selection_order("facility", large_pool, seed=0)
+    request.getfixturevalue("sampled")
+    found = selection_order("facility", large_pool, seed=0)
+    random = selection_order("random", large_pool, seed=0)
+    best, reached, chance = (coverage(large_pool, order[:count]) for order in (exact, found, random))
+    assert kept < (reached - chance) / (best - chance) < 1.02
+
+
+def test_kcenter_in_windows_is_kcenter(large_pool, monkeypatch):
+    whole = selection_order("kcenter", large_pool, seed=0)
+    for window in (1, 50, 2999):
+        monkeypatch.setattr(selection, "WINDOW", window)
+        assert (selection_order("kcenter", large_pool, seed=0) == whole).all()
+
+
+def test_density_in_blocks_is_density(large_pool, monkeypatch):
+    whole = density(large_pool)
+    monkeypatch.setattr(selection, "DISTANCE_MIB", 1)
+    np.testing.assert_allclose(density(large_pool), whole, atol=1e-6)
+
+
+@pytest.mark.parametrize("policy", POLICIES)
+def test_memory_is_far_below_a_similarity_for_each_pair(policy, monkeypatch):
+    """6,000 items have 144 MB of them."""
+    monkeypatch.setattr(selection, "SAMPLE", 1000)
+    monkeypatch.setattr(selection, "DISTANCE_MIB", 16)
+    draft = np.random.default_rng(2).standard_normal((6000, 8)).astype(np.float32)
+    draft /= np.linalg.norm(draft, axis=1, keepdims=True)
+    tracemalloc.start()
+    selection_order(policy, draft, seed=0)
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert peak < 4e7
 
 
 def test_seeds_draw_different_random_orders(pool):

@@ -1,11 +1,10 @@
-"""The training loop, the reference maps and the fast matrix product."""
+"""The training loop and the fast matrix product."""
 
 import numpy as np
 import pytest
 import torch
 from plain_losses import PLAIN
 
-from embalign.alignment.closed_form import fit_procrustes, fit_ridge, mean_vector
 from embalign.alignment.config import DEFAULT, TrainingConfig
 from embalign.alignment.gemm import LARGEST_RELATIVE_ERROR, probe_relative_error, use_fast_gemm
 from embalign.alignment.setting import Setting
@@ -146,46 +145,6 @@ def test_epoch_budget_passes_over_a_subset_as_often_as_over_the_pool():
     assert config.steps_for_epochs(2240, 2240) == 400
     assert config.steps_for_epochs(1120, 2240) == 200
     assert config.steps_for_epochs(3, 2240) == 1
-
-
-def test_ridge_equals_the_normal_equations(task):
-    draft, teacher = (side.astype(np.float64) for side in task)
-    ridge = fit_ridge(*task)
-    expected = np.linalg.solve(draft.T @ draft + ridge.penalty * np.eye(12), draft.T @ teacher).T
-    np.testing.assert_allclose(ridge.weights, expected, atol=1e-5)
-
-
-def test_ridge_chooses_the_penalty_by_exact_leave_one_out_error():
-    generator = np.random.default_rng(1)
-    draft, teacher = generator.standard_normal((20, 6)), generator.standard_normal((20, 2))
-    chosen = fit_ridge(draft.astype(np.float32), teacher.astype(np.float32)).penalty
-
-    def left_out_error(penalty):
-        errors = []
-        for i in range(20):
-            x, y = np.delete(draft, i, axis=0), np.delete(teacher, i, axis=0)
-            weights = np.linalg.solve(x.T @ x + penalty * np.eye(6), x.T @ y)
-            errors.append(((draft[i] @ weights - teacher[i]) ** 2).sum())
-        return np.mean(errors)
-
-    assert all(left_out_error(chosen) <= left_out_error(other) + 1e-9 for other in (1e-4, 1e-2, 1.0, 10.0, 100.0))
-
-
-def test_procrustes_recovers_a_rotation():
-    generator = np.random.default_rng(2)
-    rotation, _ = np.linalg.qr(generator.standard_normal((9, 9)))
-    draft = generator.standard_normal((50, 6)).astype(np.float32)
-    weights = fit_procrustes(draft, (draft @ rotation[:6]).astype(np.float32))
-    np.testing.assert_allclose(weights, rotation[:6].T, atol=1e-5)
-
-
-def test_mean_vector_has_the_highest_mean_cosine(task):
-    _, teacher = task
-    best = mean_vector(teacher)
-    assert np.linalg.norm(best) == pytest.approx(1)
-    others = np.random.default_rng(3).standard_normal((50, 16))
-    others /= np.linalg.norm(others, axis=1, keepdims=True)
-    assert ((teacher @ others.T).mean(axis=0) <= (teacher @ best).mean()).all()
 
 
 def test_fast_product_is_used_only_if_accurate():

