@@ -6,6 +6,7 @@ from typing import Any
 
 import jinja2
 
+from embalign.alignment.selection import SAMPLE, SAMPLE_ERROR
 from embalign.evaluation.deployment import DEPLOYMENTS
 from embalign.evaluation.similarity import EXACT_UP_TO, SAMPLED_PAIRS
 from embalign.experiments.tables import mean_with_interval, percent, span
@@ -81,4 +82,5 @@ def _environment() -> jinja2.Environment:
     }
     environment.globals |= {"deployments": DEPLOYMENTS, "deployment_words": WORDS}
     environment.globals |= {"exact_spearman": EXACT_UP_TO, "sampled_pairs": SAMPLED_PAIRS}
+    environment.globals |= {"facility_sample": SAMPLE, "facility_error": SAMPLE_ERROR}
     return environment
