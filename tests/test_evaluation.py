@@ -88,6 +88,19 @@ def test_sampled_spearman_misses_that_of_all_pairs_by_its_standard_error(monkeyp
     assert np.sqrt(np.mean(np.square(missed))) == pytest.approx((1 - exact**2) / np.sqrt(20_000), rel=0.4)
 
 
+def test_sampled_spearman_does_not_follow_the_order_of_the_items(monkeypatch):
+    """Each label's items stand together, and neighbours alone would say how alike one label's items are."""
+    generator = np.random.default_rng(6)
+    teacher = (
+        generator.standard_normal((25, 16)).repeat(40, axis=0) + 0.5 * generator.standard_normal((1000, 16))
+    ).astype("f4")
+    mapped = (teacher + generator.standard_normal((1000, 16))).astype("f4")
+    exact = similarity.pairwise_spearman(mapped, teacher)
+    monkeypatch.setattr(similarity, "EXACT_UP_TO", 999)
+    monkeypatch.setattr(similarity, "SAMPLED_PAIRS", 20_000)
+    assert similarity.pairwise_spearman(mapped, teacher) == pytest.approx(exact, abs=3 / np.sqrt(20_000))
+
+
 def test_sampled_spearman_of_few_more_items_than_are_ranked_whole(monkeypatch):
     """At the limits that hold: 2,001 items have 2,001,000 pairs, all but 1,000 of which are taken."""
     generator = np.random.default_rng(5)
