@@ -253,7 +253,7 @@ def test_retention_by_label_has_the_spread_of_a_ratio_of_means():
 def search_of(ndcg):
     """A search that has given this nDCG; the rest of it is of no matter here."""
     none = np.full(len(ndcg), np.nan)
-    return Search({1: none}, none, none, ndcg, none, none, none, none, np.ones(3))
+    return Search({1: none}, {}, none, none, none, ndcg, none, none, none, none, np.ones(3))
 
 
 def test_items_without_a_value_are_left_out_by_label():

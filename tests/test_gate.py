@@ -225,7 +225,7 @@ def test_a_task_that_some_queries_ask_finds_for_them_what_the_whole_task_finds(d
 def outcome(values):
     """What queries find, with one value for every number that styles look at."""
     rows = np.zeros(len(values), np.int64)
-    return Search({1: values}, values, values, values, values, rows, values, values, values)
+    return Search({1: values}, {}, values, values, values, values, values, rows, values, values, values)
 
 
 def test_spread_over_styles_is_their_standard_deviation_and_its_values_by_label_have_that_mean():

@@ -62,11 +62,7 @@ def write_report(results: Mapping[str, Results], about: Mapping[str, Any], folde
         seconds=[found for name in BESIDE if (found := find_curve(judgement.curves, policy, budget, name))],
         claim=claim,
         failed=failures(results),
-        columns={
-            name: label(f"{QUERY_ADAPTER}_{name}").removeprefix(f"{DEPLOYMENTS[QUERY_ADAPTER].label} ")
-            for name in SHOWN_COLUMNS
-            if measured.frame.get(f"{QUERY_ADAPTER}_{name}", pd.Series(dtype=float)).notna().any()
-        },
+        columns=_columns(measured.frame),
         first_hit=RETRIEVAL,
         by_size=by_size,
         by_source=by_source,
@@ -79,6 +75,14 @@ def write_report(results: Mapping[str, Results], about: Mapping[str, Any], folde
     )
     (folder / "report.md").write_text(report, encoding="utf-8")
     return "\n".join(answer)
+
+
+def _columns(measured: pd.DataFrame) -> dict[str, str]:
+    """Labels of the columns that are shown of each deployment: those that this pair has."""
+    prefix, use = f"{QUERY_ADAPTER}_", DEPLOYMENTS[QUERY_ADAPTER].label
+    known = {name for name in SHOWN_COLUMNS if prefix + name in measured and measured[prefix + name].notna().any()}
+    shown = known or {name for name in SHOWN_COLUMNS if name not in OF_JUDGEMENTS}
+    return {name: label(prefix + name).removeprefix(f"{use} ") for name in SHOWN_COLUMNS if name in shown}
 
 
 def _write_tables(results: Mapping[str, Results], folder: Path) -> None:
