@@ -238,7 +238,7 @@ def test_retention_by_label_has_the_spread_of_a_ratio_of_means():
     task, found = SimpleNamespace(), []
     for _ in range(400):
         sizes = generator.integers(2, 12, 60)
-        task.groups = np.repeat([f"label{i:02d}" for i in range(60)], sizes)
+        task.blocks = np.repeat([f"label{i:02d}" for i in range(60)], sizes)
         ceiling = np.repeat(generator.uniform(0.3, 0.9, 60), sizes)
         mapped = ceiling * np.repeat(generator.uniform(0.4, 1, 60), sizes) + generator.normal(0, 0.02, sizes.sum())
         scored = scorecard.score_deployment("draft_only", task, search_of(mapped), search_of(ceiling))
