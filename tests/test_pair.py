@@ -5,6 +5,7 @@ import pickle
 
 import numpy as np
 import pytest
+from safetensors import safe_open
 from safetensors.numpy import save_file
 
 from embalign.errors import CorpusError, PairError
@@ -13,6 +14,7 @@ from embalign.pairs.corpus import read_corpus
 from embalign.pairs.holdout import held_out_labels, split_holdout
 from embalign.pairs.pair import Pair, check_pair, load_pair, pair_digest
 from embalign.pairs.provenance import file_digest
+from embalign.pairs.vectors import write_vectors
 
 ITEM = '{"id": "a", "text": "one text", "label": "x"}'
 
@@ -350,4 +352,61 @@ def test_files_that_are_not_what_they_should_be_are_never_unpickled(small_pair):
         load_pair(small_pair)
     (small_pair / "embeddings" / "provenance.json").write_text("{")
     with pytest.raises(PairError, match="not valid JSON"):
+        load_pair(small_pair)
+
+
+def int8(vectors):
+    """Rows as int8 with a scale each."""
+    scale = (np.abs(vectors).max(axis=1) / 127).astype(np.float32)
+    return {"embeddings": np.rint(vectors / scale[:, None]).astype(np.int8), "scale": scale}
+
+
+def write_tensors(folder, tensors):
+    """Put tensors in the place of the draft's, and record their digest."""
+    path, record = folder / "embeddings" / "draft.safetensors", folder / "embeddings" / "provenance.json"
+    save_file(tensors, path)
+    content = json.loads(record.read_text())
+    content["draft"]["sha256"] = file_digest(path)
+    record.write_text(json.dumps(content))
+
+
+def test_int8_rows_are_the_vectors_they_were_made_from(small_pair):
+    vectors = load_pair(small_pair).draft
+    write_tensors(small_pair, int8(vectors))
+    found = load_pair(small_pair).draft
+    assert found.dtype == np.float32
+    np.testing.assert_allclose(np.linalg.norm(found, axis=1), 1, atol=1e-6)
+    assert (found * vectors).sum(axis=1).min() >= 0.9998
+
+
+def test_vectors_are_written_so_that_they_are_read_back(tmp_path, smollm2):
+    for storage, size in (("float16", 2), ("int8", 1)):
+        path = tmp_path / f"{storage}.safetensors"
+        write_vectors(path, smollm2.teacher[:300], storage)
+        rows = 300 * smollm2.teacher.shape[1] * size
+        assert rows < path.stat().st_size < rows + 2000
+        with safe_open(path, framework="numpy") as file:
+            stored = file.get_tensor("embeddings").astype(np.float32)
+            stored *= file.get_tensor("scale")[:, None] if storage == "int8" else 1
+        cosines = (stored * smollm2.teacher[:300]).sum(axis=1) / np.linalg.norm(stored, axis=1)
+        assert cosines.min() >= 0.9999
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (lambda t: {"embeddings": t["embeddings"]}, r"int8 rows need a tensor 'scale', .* shape \(240,\), .* is none"),
+        (lambda t: t | {"scale": t["scale"][:-1]}, r"there is F32 of shape \(239,\)"),
+        (lambda t: t | {"scale": t["scale"].astype(np.float64)}, "there is F64 of shape"),
+        (
+            lambda t: t | {"scale": np.where(np.arange(240) == 5, np.nan, t["scale"]).astype(np.float32)},
+            "row 5 has length nan",
+        ),
+        (lambda t: t | {"scale": 2 * t["scale"]}, "row 0 has length 2"),
+        (lambda t: {"embeddings": t["embeddings"].astype(np.int16)}, "its values are I16; save them as one of F16"),
+    ],
+)
+def test_faulty_int8_rows_are_refused(small_pair, change, message):
+    write_tensors(small_pair, change(int8(load_pair(small_pair).draft)))
+    with pytest.raises(PairError, match=message):
         load_pair(small_pair)

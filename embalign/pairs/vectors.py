@@ -30,7 +30,8 @@ BLOCK = 8192  # rows that are changed at once
 def write_vectors(path: Path, vectors: Vectors, storage: Storage) -> None:
     """Write embeddings (n, d) of length 1 as float16, or as int8 rows with a scale each.
 
-    The cosine of an int8 row to the vector it was made from is 0.9999 or more for vectors of models.
+    The cosine of an int8 row to the vector it was made from is 0.9999 or more where no dimension stands out. A row with
+    one that does has coarser steps: SmolLM2's come to 0.9998.
     """
     if storage == "float16":
         save_file({TENSOR: np.ascontiguousarray(vectors, np.float16)}, path)
