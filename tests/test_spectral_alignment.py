@@ -27,6 +27,7 @@ def run_baseline(pair_name, n, map_path, folder=None):
     from embalign.alignment.training import apply_map
     from embalign.deploy.map import load_map
     from embalign.deploy.thresholds import train_pair_map
+    from embalign.evaluation.deployment import task_of
     from embalign.experiments.grid import Experiment, Table, grid
     from embalign.lazy import lazy
     from embalign.pairs.config import find_pair
@@ -37,13 +38,13 @@ def run_baseline(pair_name, n, map_path, folder=None):
 
     location = find_pair(pair_name, ROOT)
     pair = load_pair(location)
-    rows = pair.holdout.test[:n]
+    rows, task = pair.holdout.test[:n], task_of(pair)
     if not 2 <= n <= len(pair.holdout.test):
-        raise ValueError(f"--n {n} is outside 2 to {len(pair.holdout.test)}, the held-out items of {pair.name}")
+        raise ValueError(f"--n {n} is outside 2 to {len(pair.holdout.test)}, the held-out texts of {pair.name}")
     weights = load_map(map_path, pair) if map_path else train_pair_map(pair)
     which = map_path.name if map_path else "trained on the pair's training items, cosine loss, seed 0"
-    mapped, teacher = apply_map(weights, pair.draft[rows]), pair.teacher[rows]
-    samples = measure_samples([pair.items[i].id for i in rows], mapped, teacher)
+    mapped, teacher = apply_map(weights, task.draft.queries[:n]), task.teacher.queries[:n]
+    samples = measure_samples([pair.asking[i].id for i in rows], mapped, teacher)
     folder = folder or location / "reports" / "spectral"
     write_report(samples, mapped, teacher, pair=pair.name, which=which, folder=folder)
     table = Table(NAME, lazy("embalign.deploy.thresholds").train_pair_map, quick=grid(n=[n]), seeds=1)

@@ -12,7 +12,6 @@ from pathlib import Path
 from typing import Any
 
 from embalign.evaluation.mantel import measure_pair
-from embalign.experiments.grid import MOST_QUERIES
 from embalign.pairs.pair import Pair, load_pair
 from embalign.pairs.provenance import read_provenance
 from embalign.pairs.texts import ROLES
@@ -35,7 +34,7 @@ def describe(run: Run) -> dict[str, Any]:
             "corpus_sha256": embeddings.get("corpus_sha256"),
             **{role: embeddings.get(role) for role in ROLES},
             "rows": {name: round(value, 6) for name, value in measure_pair(pair).items()},
-            "split": _split(pair, MOST_QUERIES[run.profile]),
+            "split": _split(pair, max(cell.queries for cell in run.cells)),
         },
         "source_sha256": {table: source_digest(found.module) for table, found in run.experiment.measures().items()},
         "commit": dict(run.state),

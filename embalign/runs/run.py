@@ -69,10 +69,12 @@ class Run:
         return self.checkout.state({measure.module for measure in self.experiment.measures().values()})
 
     def results(self) -> dict[str, Results]:
-        """Return the results of each table, in the order of the declared grid: settings first, then seeds."""
+        """Return the results of each table with a grid, in the order of that grid: settings first, then seeds."""
         found = {}
         for table in self.experiment.tables:
             cells = [cell for cell in self.cells if cell.table == table.name]
+            if not cells:
+                continue
             place = {settings: i for i, settings in enumerate(dict.fromkeys(cell.settings for cell in cells))}
             present = [cell for cell in cells if cell in self.outcomes]
             present.sort(key=lambda cell: (place[cell.settings], cell.seed))
