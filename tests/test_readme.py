@@ -186,9 +186,7 @@ def gated(gate):
         )
 
     sent = gate["cascade"]["sent_for"]["0.95"]
-    adapter = whole["query_adapter"]["0.20"]["coverage"]
     return {
-        "query adapter: gate certified at 20 % risk, accepts": percent(adapter) if adapter else "nothing",
         **{f"gate certified at {100 * float(risk):.0f} % risk, accepts": accepted(risk) for risk in ("0.20", "0.10")},
         "sent to the teacher for 95 % of its nDCG@10: by score, at random": (
             f"{percent(sent['score'])}, {percent(sent['random'])}"
