@@ -212,9 +212,12 @@ def test_a_profile_asks_whole_groups_in_an_order_that_only_their_names_give(debi
 def test_where_few_groups_would_fit_single_queries_of_all_are_asked():
     groups = np.repeat([f"g{i}" for i in range(10)], 100)
     rows = np.arange(1000)
-    split = Holdout(rows[:0], rows, rows[:0], rows[:0], rows).asked_by(250, groups)
+    texts = [f"text {i}" for i in rows]
+    split = Holdout(rows[:0], rows, rows[:0], rows[:0], rows).asked_by(250, groups, texts)
     assert len(split.test) == 250
     assert len(set(groups[split.test].tolist())) == 10
+    turned = Holdout(rows[:0], rows, rows[:0], rows[:0], rows).asked_by(250, groups[::-1], texts[::-1])
+    assert {texts[row] for row in split.test.tolist()} == {texts[::-1][row] for row in turned.test.tolist()}
 
 
 @pytest.mark.parametrize("kind", ["queries", "documents", "query_document"])
@@ -235,6 +238,8 @@ def test_no_map_is_fitted_on_what_is_held_out(debian, kind):
 def test_a_pair_without_queries_has_one_thing_to_fit_on(smollm2):
     with pytest.raises(PairError, match="has no queries of its own, so a map cannot be fitted on documents"):
         smollm2.fitted_on("documents")
+    with pytest.raises(ValueError, match="one of queries, documents, query_document, not on 'items'"):
+        smollm2.fitted_on("items")
 
 
 MEASURES = [nDCG @ 10, RR, RR @ 10, R @ 10, R @ 100, Success @ 1, Success @ 5, Success @ 10]

@@ -45,11 +45,11 @@ class Holdout:
     train_documents: Rows
     test_documents: Rows
 
-    def asked_by(self, most: int, groups: Names) -> Self:
-        """Return the split with at most so many test queries, of the `groups` (Q,) of all queries: whole groups.
+    def asked_by(self, most: int, groups: Names, texts: Sequence[str]) -> Self:
+        """Return the split with at most so many test queries: whole groups, in the order of the SHA-256 of their names.
 
-        Groups come in the order of their SHA-256. Where fewer than eight would fit, single queries are taken from all
-        of them instead.
+        `groups` (Q,) and `texts` (Q,) are those of all queries. Where fewer than eight groups would fit, single queries
+        of all of them are taken instead, in the order of the SHA-256 of their texts.
         """
         test = self.test
         if len(test) <= most:
@@ -63,7 +63,7 @@ class Holdout:
                 size += sizes[group]
         if len(taken) >= min(FEWEST_GROUPS, len(sizes)):
             return dataclasses.replace(self, test=test[np.isin(groups[test], sorted(taken))])
-        mixed = sorted(test.tolist(), key=lambda row: hashlib.sha256(f"{groups[row]} {row}".encode()).digest())
+        mixed = sorted(test.tolist(), key=lambda row: hashlib.sha256(texts[row].encode()).digest())
         return dataclasses.replace(self, test=np.sort(np.array(mixed[:most], np.int64)))
 
 

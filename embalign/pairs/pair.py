@@ -104,7 +104,8 @@ class Pair:
     def holdout(self) -> Holdout:
         """The fixed split into what maps may be fitted on and what asks."""
         if self.whole is not None and self.most_queries is not None:
-            return self.whole.holdout.asked_by(self.most_queries, self.whole.groups)
+            texts = [text.text for text in self.asking]
+            return self.whole.holdout.asked_by(self.most_queries, self.whole.groups, texts)
         if self.judgements is None:
             return split_holdout([item.text for item in self.items], self.labels.tolist())
         return split_queries(self._texts)
@@ -125,8 +126,11 @@ class Pair:
         """Return what maps are fitted on, in a pair with queries of its own.
 
         That is draft and teacher of each query, of each document, or of a query and of its relevant document. Without
-        queries it is the items. Raises PairError for a kind that a pair without queries does not have.
+        queries it is the items. Raises PairError for a kind that a pair without queries does not have, ValueError for
+        an unknown one.
         """
+        if kind not in FIT_ON:
+            raise ValueError(f"a map is fitted on one of {', '.join(FIT_ON)}, not on {kind!r}")
         if self.judgements is None:
             if kind != "queries":
                 raise PairError(f"{self.name} has no queries of its own, so a map cannot be fitted on {kind}")
