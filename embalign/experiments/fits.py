@@ -107,7 +107,7 @@ def _order(pair: Pair, policy: str, seed: int, fit_on: FitOn) -> Rows:
     return selection_order(policy, fitted_on(pair, fit_on).draft[pool_of(pair, seed, fit_on)], seed)
 
 
-@functools.lru_cache(maxsize=4)
+@functools.lru_cache(maxsize=32)
 def _fit_whole_pool(
     pair: Pair, budget: str, fit_on: FitOn, seed: int, config: TrainingConfig
 ) -> tuple[Vectors, dict[str, float]]:
@@ -116,7 +116,7 @@ def _fit_whole_pool(
     return _fit(pair, pool_of(pair, seed, fit_on), Share("random", 1.0, budget, fit_on), seed, config)
 
 
-@functools.lru_cache(maxsize=4)
+@functools.lru_cache(maxsize=32)
 def _score_whole_pool(pair: Pair, budget: str, fit_on: FitOn, seed: int, config: TrainingConfig) -> Measurement:
     if budget == "epochs":
         return _score_whole_pool(pair, "steps", fit_on, seed, config)
