@@ -63,6 +63,7 @@ def test_a_line_separator_inside_a_text_does_not_end_the_line(corpus):
         (ITEM.replace('"a"', "null"), r"Expected `str`, got `null` - at `\$\.id`"),
         (ITEM[:-1] + ', "style": "upper"}', "a style variant needs both style and base"),
         (ITEM + '\n{"id": "b", "text": "T", "label": "x", "style": "upper", "base": "c"}', "base 'c'"),
+        ('{"_id": "a", "text": "one", "title": ""}', "line 1: a line of a BEIR corpus; name its queries and qrels"),
         ("\n", "no plain item"),
         (ITEM.encode() + b"\n\xff", "line 2: not UTF-8"),
         ("[" * 100_000, "line 1: Expected `object`"),

@@ -118,6 +118,8 @@ def _content(path: Path) -> bytes:
 
 
 def _parse(line: str, where: str) -> Item:
+    if parse_beir(line, where, _REMEDY):
+        raise CorpusError(f"{where}: a line of a BEIR corpus; name its queries and qrels in pair.toml, or: {_REMEDY}")
     item = parse_line(line, where, Item, _REMEDY)
     if item.label is None:
         raise CorpusError(f"{where}: Object missing required field `label`; found {line[:60]!r}; {_REMEDY}")
