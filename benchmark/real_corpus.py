@@ -33,6 +33,7 @@ from embalign.alignment.closed_form import fit_ridge
 from embalign.evaluation.deployment import Embedded, judged, task_of
 from embalign.evaluation.relevance import Relevance
 from embalign.evaluation.retrieval import search
+from embalign.evaluation.similarity import cosines
 from embalign.pairs import Vectors
 from embalign.pairs.config import find_pair
 from embalign.pairs.pair import Pair, load_pair
@@ -96,16 +97,10 @@ class Task:
             queries, index = (vectors @ weights.T for vectors in (self.draft.queries, self.draft.index))
             yield Row(
                 len(chosen),
-                mean_cosine(queries, self.teacher.queries),
+                float(cosines(queries, self.teacher.queries).mean()),
                 self.ndcg(queries, self.teacher.index),
                 self.ndcg(self.teacher.queries, index),
             )
-
-
-def mean_cosine(left: Vectors, right: Vectors) -> float:
-    """Return the mean cosine of rows of the same number; rows (n, d) may have any length but 0."""
-    lengths = np.linalg.norm(left, axis=1) * np.linalg.norm(right, axis=1)
-    return float(np.mean((left * right).sum(axis=1, dtype=np.float64) / lengths))
 
 
 def first_by_hash(texts: Sequence[str], count: int) -> NDArray[np.int64]:

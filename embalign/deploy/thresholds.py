@@ -15,9 +15,9 @@ from embalign.deploy.card import Threshold
 from embalign.errors import CorpusError
 from embalign.evaluation import gate
 from embalign.evaluation.certificate import CONFIDENCE, certify
-from embalign.evaluation.deployment import DEPLOYMENTS, Embedded, SearchTask, judged, vectors_of
+from embalign.evaluation.deployment import DEPLOYMENTS, Embedded, SearchTask, asked_by, vectors_of
 from embalign.evaluation.gate import Outcomes, Scores
-from embalign.evaluation.relevance import Relevance, Rows
+from embalign.evaluation.relevance import Rows
 from embalign.evaluation.retrieval import Search
 from embalign.evaluation.scorecard import map_task, search_task
 from embalign.pairs import Vectors
@@ -47,30 +47,10 @@ def search_deployment(deployment: str, task: SearchTask, mapped: Embedded) -> Se
 
 def training_task(pair: Pair) -> SearchTask:
     """Return what scores are chosen with: training texts ask, at most 10,000, and search each other."""
-    asked = pair.holdout.train
+    queries = pair.holdout.train
     if pair.judgements is not None:
-        has_relevant = np.isin(asked, pair.judgements.queries)
-        queries, documents = sample(asked[has_relevant], MOST_ASKED), pair.holdout.train_documents
-        return SearchTask(
-            draft=Embedded(pair.query_draft[queries], pair.draft[documents]),
-            teacher=Embedded(pair.query_teacher[queries], pair.teacher[documents]),
-            relevant=judged(pair.judgements, queries).within(documents, len(pair.items)),
-            own=None,
-            mates=None,
-            held_out=documents[:0],
-            groups=pair.groups[queries],
-        )
-    index, own = asked, sample(np.arange(len(asked)), MOST_ASKED)
-    draft, teacher, labels = pair.draft[index], pair.teacher[index], pair.labels[index]
-    return SearchTask(
-        draft=Embedded(draft[own], draft),
-        teacher=Embedded(teacher[own], teacher),
-        relevant=Relevance.by_label(labels[own], labels),
-        own=own,
-        mates=None,
-        held_out=own[:0],
-        groups=labels[own],
-    )
+        queries = queries[np.isin(queries, pair.judgements.queries)]
+    return asked_by(pair, sample(queries, MOST_ASKED)).within(pair.holdout.train_documents)
 
 
 def sample(rows: Rows, most: int) -> Rows:

@@ -115,28 +115,33 @@ class SearchTask:
 
 def task_of(pair: Pair) -> SearchTask:
     """Return what a pair's maps are searched with: held-out queries ask, and the whole corpus is the index."""
-    test = pair.holdout.test
+    return asked_by(pair, pair.holdout.test)
+
+
+def asked_by(pair: Pair, queries: Rows) -> SearchTask:
+    """Return the task that these queries ask, ascending rows of those that can, with the whole corpus as the index."""
+    held_out, groups = pair.holdout.test_documents, pair.groups[queries]
     if pair.judgements is not None:
         return SearchTask(
-            draft=Embedded(pair.query_draft[test], pair.draft),
-            teacher=Embedded(pair.query_teacher[test], pair.teacher),
-            relevant=judged(pair.judgements, test),
+            draft=Embedded(pair.query_draft[queries], pair.draft),
+            teacher=Embedded(pair.query_teacher[queries], pair.teacher),
+            relevant=judged(pair.judgements, queries),
             own=None,
             mates=None,
-            held_out=pair.holdout.test_documents,
-            groups=pair.groups[test],
+            held_out=held_out,
+            groups=groups,
         )
     # Numbers for texts: an array of strings is as wide as the longest document.
     numbers: dict[str, int] = {}
     texts = np.array([numbers.setdefault(item.text, len(numbers)) for item in pair.items])
     return SearchTask(
-        draft=Embedded(pair.draft[test], pair.draft),
-        teacher=Embedded(pair.teacher[test], pair.teacher),
-        relevant=Relevance.by_label(pair.labels[test], pair.labels),
-        own=test,
-        mates=Relevance.by_label(texts[test], texts),
-        held_out=pair.holdout.test_documents,
-        groups=pair.labels[test],
+        draft=Embedded(pair.draft[queries], pair.draft),
+        teacher=Embedded(pair.teacher[queries], pair.teacher),
+        relevant=Relevance.by_label(groups, pair.labels),
+        own=queries,
+        mates=Relevance.by_label(texts[queries], texts),
+        held_out=held_out,
+        groups=groups,
     )
 
 

@@ -146,11 +146,18 @@ class Experiment:
 
     def cells(self, pair: str, profile: str, seeds: int | None = None, *, own_queries: bool = False) -> list[Cell]:
         """Return the declared grid of one pair: a run is complete when every one of these has a row."""
-        tables = (table for table in self.tables if own_queries or not table.own_queries)
-        return [cell for table in tables for cell in self.table_cells(table, pair, profile, seeds)]
+        return [
+            cell
+            for table in self.tables
+            for cell in self.table_cells(table, pair, profile, seeds, own_queries=own_queries)
+        ]
 
-    def table_cells(self, table: Table, pair: str, profile: str, seeds: int | None = None) -> Iterable[Cell]:
-        """Yield one table's cells, seed by seed."""
+    def table_cells(
+        self, table: Table, pair: str, profile: str, seeds: int | None = None, *, own_queries: bool = False
+    ) -> Iterable[Cell]:
+        """Yield one table's cells, seed by seed; none where a table needs queries of the pair's own."""
+        if table.own_queries and not own_queries:
+            return
         usual = {"quick": self.quick_seeds, "full": self.full_seeds, "regression": self.regression_seeds}[profile]
         count = usual if seeds is None else seeds
         chosen = {"quick": table.quick, "full": table.full or table.quick, "regression": table.regression}[profile]

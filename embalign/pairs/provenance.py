@@ -109,14 +109,14 @@ def check_vectors_are_own(folder: Path, texts: Mapping[str, str], replaceable: C
     never replaced.
     """
     # Vectors before provenance.json: a concurrent fetch moves provenance.json first.
-    present = vectors_digests(folder)
+    present, parts = vectors_digests(folder), parts_of(read_config(folder))
     if not os.path.lexists(folder / "embeddings" / PROVENANCE):
         if present:
             names = " and ".join(f"{part}.safetensors" for part in present)
             raise PairError(
                 f"{folder / 'embeddings'}: a fetch would overwrite {names}, which no {PROVENANCE} accounts for. To "
                 f"embed the pair again, move them away. To use them as they are, write {PROVENANCE} beside them: "
-                f"{_template(texts, parts_of(read_config(folder)), present)}"
+                f"{_template(texts, parts, present)}"
             )
         return
     # A pair that has got queries since it was embedded has no record of these.
@@ -128,7 +128,7 @@ def check_vectors_are_own(folder: Path, texts: Mapping[str, str], replaceable: C
             f"{vectors_path(folder, part)}: a fetch would overwrite it, and {PROVENANCE} does not account for it; "
             f"its SHA-256 is {digest}, recorded is {recorded[part]['sha256']}. To embed the pair again, move it "
             f"away or rerun with --refresh, which replaces it. To use it as it is, correct {PROVENANCE}: "
-            f"{_template(texts, parts_of(read_config(folder)), present)}"
+            f"{_template(texts, parts, present)}"
         )
 
 

@@ -62,16 +62,18 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
     marker = metafunc.definition.get_closest_marker("cells")
     if marker is None:
         return
-    experiment, found = declared(marker)
+    experiment, table = declared(marker)
     runner = metafunc.config.stash[RUNNER]
     runner.experiments[experiment.name] = experiment
-    with usage_errors():
-        pairs = [name for name, folder in runner.folders().items() if not found.own_queries or has_queries(folder)]
     options = runner.options
-    cells = [cell for pair in pairs for cell in experiment.table_cells(found, pair, options.profile, options.seeds)]
-    metafunc.parametrize(
-        "cell", cells, ids=[f"{cell.pair}-{cell.id}" if len(runner.folders()) > 1 else cell.id for cell in cells]
-    )
+    with usage_errors():
+        pairs = {name: has_queries(folder) for name, folder in runner.folders().items()}
+    cells = [
+        cell
+        for pair, own_queries in pairs.items()
+        for cell in experiment.table_cells(table, pair, options.profile, options.seeds, own_queries=own_queries)
+    ]
+    metafunc.parametrize("cell", cells, ids=[f"{cell.pair}-{cell.id}" if len(pairs) > 1 else cell.id for cell in cells])
 
 
 def pytest_ignore_collect(collection_path: Path) -> bool | None:

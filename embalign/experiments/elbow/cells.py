@@ -40,11 +40,8 @@ def measure_fit_on(pair: Pair, cell: Cell) -> Measurement:
 
 def measure_trajectory(pair: Pair, cell: Cell) -> Measurement:
     """Return the held-out mean cosine along the training of one map: the table `trajectory`, one row a checkpoint."""
-    rows, fitted, task = (
-        rows_of(pair, Share(cell["policy"], cell["ratio"]), cell.seed),
-        fitted_on(pair),
-        search_task_of(pair),
-    )
+    rows = rows_of(pair, Share(cell["policy"], cell["ratio"]), cell.seed)
+    fitted, task = fitted_on(pair), search_task_of(pair)
     at = [round(cell.training.steps * (i + 1) / CHECKPOINTS) for i in range(CHECKPOINTS)]
     draft, teacher = fitted.draft[rows], fitted.teacher[rows]
     trained = train_map(draft, teacher, seed=cell.seed, config=cell.training, checkpoints=at)
