@@ -24,7 +24,10 @@ ELBOW = Experiment(
         Table(
             name="data_ratio_vs_metrics",
             measure=elbow.cells.measure_ratio,
-            quick=grid(policy=POLICIES, budget=BUDGETS, ratio=QUICK_RATIOS),
+            quick=[
+                *grid(policy=POLICIES, budget=["steps"], ratio=QUICK_RATIOS),
+                *grid(policy=["random"], budget=["epochs", "closed_form"], ratio=QUICK_RATIOS),
+            ],
             full=[
                 *grid(policy=POLICIES, budget=BUDGETS, ratio=FULL_RATIOS),
                 *grid(policy=MORE_POLICIES, budget=["steps"], ratio=FULL_RATIOS),

@@ -27,12 +27,16 @@ def vector(text, dimension=DIMENSION):
 
 
 class EmbeddingServer:
-    """Answers of a healthy server; `fault(texts)` may return another answer, `asked` holds each request's texts."""
+    """Answers of a healthy server; `fault(texts)` may return another answer.
+
+    `asked` holds the texts and `payloads` the whole body of each request but the probes.
+    """
 
     def __init__(self, httpserver):
         self.httpserver = httpserver
         self.url = httpserver.url_for("").rstrip("/")
         self.asked = []
+        self.payloads = []
         self.fault = lambda texts: None
         self.models = [{"name": "little:latest", "digest": MANIFEST}]
         self.listed = [{"id": "little"}]
@@ -52,6 +56,7 @@ class EmbeddingServer:
         texts = json.loads(request.data)["input"]
         if texts[0] not in PROBES:
             self.asked.append(texts)
+            self.payloads.append(json.loads(request.data))
         found = self.fault(texts)
         if isinstance(found, Response):
             return found

@@ -6,7 +6,7 @@ import pickle
 import numpy as np
 import pytest
 from safetensors import safe_open
-from safetensors.numpy import save_file
+from safetensors.numpy import load_file, save_file
 
 from embalign.errors import CorpusError, PairError
 from embalign.pairs.config import find_pair, read_config
@@ -14,7 +14,7 @@ from embalign.pairs.corpus import read_corpus
 from embalign.pairs.holdout import held_out_labels, split_holdout
 from embalign.pairs.pair import Pair, check_pair, load_pair, pair_digest
 from embalign.pairs.provenance import file_digest
-from embalign.pairs.vectors import write_vectors
+from embalign.pairs.vectors import check_vectors_file, read_vectors, write_vectors
 
 ITEM = '{"id": "a", "text": "one text", "label": "x"}'
 
@@ -411,3 +411,38 @@ def test_faulty_int8_rows_are_refused(small_pair, change, message):
     write_tensors(small_pair, change(int8(load_pair(small_pair).draft)))
     with pytest.raises(PairError, match=message):
         load_pair(small_pair)
+
+
+def outlying(count=300, dimensions=64):
+    """Unit vectors in which two dimensions are far larger than the others, as those of language models are."""
+    generator = np.random.default_rng(0)
+    values = generator.standard_normal((count, dimensions))
+    values[:, 3] += 40
+    values[:, 17] *= 25
+    return values / np.linalg.norm(values, axis=1, keepdims=True)
+
+
+@pytest.mark.parametrize("stands_out", [False, True])
+def test_int8_rows_keep_their_direction_whether_a_dimension_stands_out_or_not(tmp_path, stands_out):
+    vectors = outlying()
+    if not stands_out:
+        vectors[:, [3, 17]] = vectors[:, [4, 5]]
+        vectors /= np.linalg.norm(vectors, axis=1, keepdims=True)
+    path = tmp_path / "embeddings" / "draft.safetensors"
+    path.parent.mkdir()
+    write_vectors(path, vectors, "int8")
+    assert ("dimension_scale" in load_file(path)) == stands_out
+    provenance = {"draft": {"sha256": file_digest(path), "dimension": 64}}
+    found = read_vectors(tmp_path, "draft", len(vectors), provenance)
+    assert (found * vectors).sum(axis=1).min() >= 0.9999
+
+
+@pytest.mark.parametrize(("shape", "kind"), [((63,), np.float32), ((64,), np.float64)])
+def test_a_scale_of_dimensions_of_another_shape_or_type_is_refused(tmp_path, shape, kind):
+    path = tmp_path / "embeddings" / "draft.safetensors"
+    path.parent.mkdir()
+    write_vectors(path, outlying(), "int8")
+    save_file(load_file(path) | {"dimension_scale": np.ones(shape, kind)}, path)
+    provenance = {"draft": {"sha256": file_digest(path), "dimension": 64}}
+    with pytest.raises(PairError, match=r"need a tensor 'dimension_scale', float32 of shape \(64,\), and there is F"):
+        check_vectors_file(tmp_path, "draft", 300, provenance)

@@ -82,7 +82,8 @@ def test_elbow_artifacts_hold_the_published_columns(finished):
     header = (folder / "data_ratio_vs_metrics.csv").read_text().splitlines()[0]
     assert header.startswith(ELBOW_COLUMNS)
     rows = pd.read_csv(folder / "data_ratio_vs_metrics.csv")
-    assert len(rows) == 3 * 3 * 6 * 2
+    assert len(rows) == (3 + 2) * 6 * 2
+    assert rows.groupby("budget")["policy"].unique().map(len).to_dict() == {"steps": 3, "epochs": 1, "closed_form": 1}
     assert {"random", "density", "coverage"} == set(rows["policy"])
     assert {"steps", "epochs", "closed_form"} == set(rows["budget"])
     assert (rows["status"] == "ok").all()

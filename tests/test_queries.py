@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from embedding_server import EmbeddingServer, vector
 from ir_measures import RR, R, Success, nDCG
-from pair_folders import write_queries_pair
+from pair_folders import ROOT, write_queries_pair
 
 from embalign.embeddings.cache import VectorCache
 from embalign.embeddings.fetch import embed_pair
@@ -283,6 +283,32 @@ def test_in_each_deployment_metrics_are_those_of_ir_measures(debian):
         for measure, column in zip(MEASURES, COLUMNS, strict=True):
             assert found[column] == pytest.approx(expected[measure], abs=1e-12), (name, column)
         assert 0 < found["ndcg_at_10"] < 0.9
+
+
+@pytest.mark.parametrize(
+    "name",
+    sorted(
+        path.parent.name for path in (ROOT / "benchmark").glob("*/queries.jsonl") if "whole" not in path.parent.name
+    ),
+)
+def test_what_the_teacher_of_a_shipped_pair_finds_is_what_ir_measures_says(name):
+    """Its own queries in its own index, the first 150 documents of each query."""
+    pair = load_pair(ROOT / "benchmark" / name).asked_by(300)
+    task = task_of(pair)
+    teacher = Embedded(task.teacher.queries.astype(float), task.teacher.index.astype(float))
+    left, right = (x / np.linalg.norm(x, axis=1, keepdims=True) for x in (teacher.queries, teacher.index))
+    similarity = left @ right.T
+    first = np.argpartition(-similarity, 150, axis=1)[:, :150]
+    run = [ir_measures.ScoredDoc(str(q), str(d), float(similarity[q, d])) for q, row in enumerate(first) for d in row]
+    place = {row: str(i) for i, row in enumerate(pair.holdout.test.tolist())}
+    judgements = zip(
+        pair.judgements.queries.tolist(), pair.judgements.documents.tolist(), pair.judgements.gains, strict=True
+    )
+    qrels = [ir_measures.Qrel(place[q], str(d), int(gain)) for q, d, gain in judgements if q in place]
+    expected = ir_measures.calc_aggregate([nDCG @ 10, R @ 100], qrels, run)
+    found = metrics_of(search_task(task, teacher))
+    assert found["ndcg_at_10"] == pytest.approx(expected[nDCG @ 10], abs=1e-12)
+    assert found["trec_recall_at_100"] == pytest.approx(expected[R @ 100], abs=1e-12)
 
 
 def test_standard_errors_are_over_a_hundred_sets_of_groups_where_there_are_more(debian):

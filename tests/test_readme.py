@@ -7,12 +7,13 @@ import subprocess
 import sys
 import tomllib
 
+import msgspec
 import pandas as pd
 import pytest
 from pair_folders import ROOT
 
 from embalign.experiments.tables import percent, span
-from embalign.pairs.config import read_config
+from embalign.pairs.config import Model, read_config
 
 README = (ROOT / "README.md").read_text(encoding="utf-8")
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
@@ -102,7 +103,7 @@ def results(pair):
     reference = pd.read_csv(reports / "elbow" / "references.csv").groupby("reference").mean(numeric_only=True)
     verdict = json.loads((reports / "elbow" / "verdict.json").read_text(encoding="utf-8"))
     assert verdict["warnings"] == []
-    spectral = json.loads((reports / "spectral" / "verdict.json").read_text(encoding="utf-8"))["answer"]
+    spectral = json.loads((reports / "spectral" / "verdict.json").read_text(encoding="utf-8"))
     gate = json.loads((reports / "gate" / "verdict.json").read_text(encoding="utf-8"))
     use = "query_adapter_ndcg_at_10"
     judged = {use: "query adapter", "index_migration_ndcg_at_10": "index migration"}
@@ -120,16 +121,14 @@ def results(pair):
             whole["recall_at_1"],
             reference.loc["teacher", "recall_at_1"],
         ),
-        f"query adapter nDCG@10 of 10 % ({tenth['n_train']:.0f} pairs): random, densest first": numbers(
-            tenth[use], density[use]
-        ),
         "query adapter nDCG@10 of 10 % of the pairs: random, densest first": numbers(tenth[use], density[use]),
-        f"mean cosine of 10 % ({tenth['n_train']:.0f} pairs): random, densest first": numbers(
+        "mean cosine of 10 % of the pairs: random, densest first": numbers(
             tenth["cosine_mean"], density["cosine_mean"]
         ),
         "spectral loss, λ 0.001 to 0.05: 18 comparisons with none": re.search(
-            r"of 18 comparisons with the baseline: ([^.]+)\.", spectral
+            r"of 18 comparisons with the baseline: ([^.]+)\.", spectral["answer"]
         ).group(1),
+        **controlled(spectral["contrasts"], use),
         **gated(gate),
     }
 
@@ -172,6 +171,20 @@ def enough(curves, judged):
         found = f"{percent(curve['elbow'])} ({span(curve['elbow_interval'])})" if curve["elbow"] else "none"
         rows[f"elbow, {words}"] = found
     return rows
+
+
+def controlled(contrasts, metric):
+    """What the spectral loss has over its controls where its gradient is a tenth of the cosine loss's."""
+    names = {"signed_permutation": "scrambled loss", "norm_only": "norm penalty", "baseline": "none"}
+    setting = {"treatment": "spectral", "convention": "raw_gradient_ratio", "weight": 0.1, "metric": metric}
+    found = [each for each in contrasts if setting.items() <= each.items() and each["control"] in names]
+    assert len(found) == len(names)
+    return {
+        f"spectral loss at gradient ratio 0.1 minus {names[each['control']]}, query adapter nDCG@10": (
+            f"{each['kind']}, {each['verdict']['difference']:+.3f}"
+        )
+        for each in found
+    }
 
 
 def gated(gate):
@@ -256,6 +269,13 @@ def test_the_documented_pairs_are_valid_pairs(source, tmp_path):
     assert tomllib.loads(toml)
     (tmp_path / "pair.toml").write_text(toml, encoding="utf-8")
     assert read_config(tmp_path).draft.pooling
+
+
+def test_the_documented_prompts_and_dimensions_are_keys_of_a_side():
+    text = (ROOT / "docs" / "own-pair.md").read_text(encoding="utf-8")
+    (toml,) = re.findall(r"```toml\n# prompts and dimensions\n(.*?)```", text, re.DOTALL)
+    side = msgspec.convert(tomllib.loads(toml)["draft"], Model)
+    assert (side.query_prompt[-1], side.document_prompt[-1], side.dimensions) == (" ", " ", 256)
 
 
 def test_the_documented_metric_is_measured_and_named(tmp_path):

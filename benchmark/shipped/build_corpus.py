@@ -1,11 +1,12 @@
-"""Build the corpus of the shipped pairs from WordNet 3.0, byte for byte the same each time.
+"""Build the corpora of the shipped pairs over WordNet 3.0, byte for byte the same each time.
 
     python benchmark/shipped/build_corpus.py [--wordnet /usr/share/wordnet]
 
 Items are noun definitions of 5 to 25 words, labelled by their synset's direct hypernym: glosses below one hypernym are
-about sibling concepts. Groups of 8 to 10 are kept. Items of the held-out groups also appear in four surface styles,
-for the question whether retrieval and gate stand up to a change of style alone. The source files are those of the
-Debian package `wordnet-base`; the licence travels with the corpus as `CORPUS-LICENSE.txt`.
+about sibling concepts. Of the groups of 8 or more, as many are drawn as the pair is to have, at most 10 items from
+each: the smaller corpus is part of the larger. Items of some held-out groups also appear in four surface styles, for
+the question whether retrieval and gate stand up to a change of style alone. The source files are those of the Debian
+package `wordnet-base`; the licence travels with the corpus as `CORPUS-LICENSE.txt`.
 """
 
 from __future__ import annotations
@@ -23,8 +24,8 @@ sys.path.insert(0, str(ROOT))
 
 from embalign.pairs.holdout import held_out_labels
 
-PAIRS = ("qwen-sentence-align", "smollm2-mpnet")
-GROUPS, SMALLEST, LARGEST = 330, 8, 10
+GROUPS = {"qwen-sentence-align": 330, "smollm2-mpnet": 330}
+SMALLEST, LARGEST = 8, 10
 STYLED_GROUPS = 36
 STYLES = {
     "sentence": lambda text: text[0].upper() + text[1:] + ".",
@@ -53,8 +54,8 @@ def read_synsets(path):
         yield fields[0], fields[4], hypernym, definition
 
 
-def build(wordnet):
-    """Return the corpus as a list of items."""
+def build(wordnet, most_groups):
+    """Return the corpus of so many groups as a list of items."""
     synsets = list(read_synsets(wordnet / "data.noun"))
     lemma = {offset: word for offset, word, _, _ in synsets}
     groups, seen = defaultdict(dict), set()
@@ -66,7 +67,7 @@ def build(wordnet):
     eligible = [label for label, members in groups.items() if len(members) >= SMALLEST]
     items = [
         {"id": item, "text": groups[label][item], "label": label}
-        for label in sorted(stable_order(eligible)[:GROUPS])
+        for label in sorted(stable_order(eligible)[:most_groups])
         for item in sorted(stable_order(groups[label])[:LARGEST])
     ]
     test_labels = held_out_labels([item["label"] for item in items])
@@ -81,18 +82,19 @@ def build(wordnet):
 
 
 def main():
-    """Write corpus.jsonl into the shipped pairs."""
+    """Write corpus.jsonl into the pairs over WordNet."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--wordnet", type=Path, default=Path("/usr/share/wordnet"), help="folder with data.noun")
     source = parser.parse_args().wordnet
     if not (source / "data.noun").is_file():
         parser.error(f"no data.noun in {source}: install Debian's wordnet-base or name WordNet 3.0's dict folder")
-    items = build(source)
-    payload = "".join(json.dumps(item, ensure_ascii=True) + "\n" for item in items).encode()
-    for pair in PAIRS:
+    for pair, groups in GROUPS.items():
+        items = build(source, groups)
+        payload = "".join(json.dumps(item, ensure_ascii=True) + "\n" for item in items).encode()
         (ROOT / "benchmark" / pair / "corpus.jsonl").write_bytes(payload)
-    plain = sum("style" not in item for item in items)
-    print(f"{plain} items and {len(items) - plain} style variants, sha256 {hashlib.sha256(payload).hexdigest()}")
+        plain = sum("style" not in item for item in items)
+        about = f"{plain} items of {groups} groups and {len(items) - plain} style variants"
+        print(f"{pair}: {about}, SHA-256 {hashlib.sha256(payload).hexdigest()}")
 
 
 if __name__ == "__main__":

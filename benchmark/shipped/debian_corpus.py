@@ -18,20 +18,18 @@ are not read.
 from __future__ import annotations
 
 import argparse
-import hashlib
 import io
-import json
-import lzma
 import subprocess
 import sys
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 
+from pair_text import Row, write_rows
+
 CAT = "/usr/lib/apt/apt-helper"  # reads what apt has compressed, whatever the format
 PACKAGES, TRANSLATION = "*_dists_bookworm_main_binary-*_Packages*", "*_dists_bookworm_main_i18n_Translation-en*"
 TEXT = Path(__file__).parent / "debian-descriptions.jsonl.xz"
 FEWEST_WORDS = 15
-Row = dict[str, str]
 
 
 def read_index(lists: Path, pattern: str, fields: Iterable[str]) -> Iterator[Mapping[str, str]]:
@@ -92,13 +90,9 @@ def main() -> None:
     parser.add_argument("--out", type=Path, default=TEXT, help=f"default: {TEXT.name} beside this script")
     arguments = parser.parse_args()
     rows = select(read_rows(arguments.lists))
-    text = "".join(json.dumps(row, ensure_ascii=False) + "\n" for row in rows).encode()
-    packed = lzma.compress(text, preset=9 | lzma.PRESET_EXTREME)
-    arguments.out.write_bytes(packed)
     sources, sections = (len({row[name] for row in rows}) for name in ("source", "section"))
     print(f"{len(rows)} packages of {sources} source packages in {sections} sections")
-    print(f"text: {len(text)} bytes, SHA-256 {hashlib.sha256(text).hexdigest()}")
-    print(f"{arguments.out.name}: {len(packed)} bytes, SHA-256 {hashlib.sha256(packed).hexdigest()}")
+    write_rows(arguments.out, rows)
 
 
 if __name__ == "__main__":

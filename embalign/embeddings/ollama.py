@@ -47,11 +47,16 @@ class OllamaSource:
             verified=verified,
             # Without a digest of the weights, the same name on another server may be another model.
             options={"truncate": False} if verified else {"truncate": False, "endpoint": self._client.address},
-        )
+        ).asked(dimensions=self.model.dimensions)
 
-    def embed(self, texts: Sequence[str]) -> list[Any]:
+    def advice(self) -> str:
+        """Return an empty string: no server says which prompts its model needs."""
+        return ""
+
+    def embed(self, texts: Sequence[str], prompt: str = "") -> list[Any]:
         """Return one vector per text; an over-long text is an error and is never truncated."""
-        payload = {"model": self.model.model, "input": list(texts), "truncate": False}
+        asked = {"dimensions": self.model.dimensions} if self.model.dimensions else {}
+        payload = {"model": self.model.model, "input": [prompt + text for text in texts], "truncate": False} | asked
         vectors = self._client.ask("/api/embed", payload).get("embeddings")
         if not isinstance(vectors, list):
             raise SourceError(f"{self.name}: the response has no list of embeddings")

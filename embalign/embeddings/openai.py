@@ -56,11 +56,17 @@ class OpenAISource:
             pooling=self.model.pooling,
             # Two servers may report the same about two models, or nothing; the address tells them apart.
             options={"endpoint": self._client.address},
-        )
+        ).asked(dimensions=self.model.dimensions)
 
-    def embed(self, texts: Sequence[str]) -> list[Any]:
+    def advice(self) -> str:
+        """Return an empty string: no server says which prompts its model needs."""
+        return ""
+
+    def embed(self, texts: Sequence[str], prompt: str = "") -> list[Any]:
         """Return one vector per text, in the order of the texts."""
-        payload = {"model": self.model.model, "input": list(texts), "encoding_format": "float"}
+        asked = {"dimensions": self.model.dimensions} if self.model.dimensions else {}
+        prompted = [prompt + text for text in texts]
+        payload = {"model": self.model.model, "input": prompted, "encoding_format": "float"} | asked
         entries = objects(self._client.ask("/v1/embeddings", payload).get("data"))
         places = [entry.get("index", i) for i, entry in enumerate(entries)]
         if sorted(places, key=str) != sorted(range(len(entries)), key=str):

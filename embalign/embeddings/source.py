@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, Protocol
 
 import numpy as np
@@ -38,6 +38,21 @@ class Identity:
     verified: bool = False
     options: dict[str, Any] = field(default_factory=dict)
 
+    @property
+    def prompt(self) -> str:
+        """What stands in front of each text."""
+        return str(self.options.get("prompt", ""))
+
+    @property
+    def dimensions(self) -> int | None:
+        """To how many values each vector is cut; None for all."""
+        return self.options.get("dimensions")
+
+    def asked(self, prompt: str = "", dimensions: int | None = None) -> "Identity":
+        """Return the identity for texts after `prompt` and vectors cut to `dimensions`: other vectors, another key."""
+        asked = {"prompt": prompt, "dimensions": dimensions}
+        return replace(self, options=self.options | {name: value for name, value in asked.items() if value})
+
 
 class Source(Protocol):
     """A model that embeds texts; `name` identifies it in messages."""
@@ -48,8 +63,12 @@ class Source(Protocol):
         """Return the identity of the model. Raises SourceError with the remedy."""
         ...
 
-    def embed(self, texts: Sequence[str]) -> list[Any]:
-        """Return the model's output for each text, unchecked. Raises SourceError."""
+    def advice(self) -> str:
+        """Return what a user may have missed about this model, or an empty string."""
+        ...
+
+    def embed(self, texts: Sequence[str], prompt: str = "") -> list[Any]:
+        """Return the model's output for each text, after the prompt if there is one, unchecked. Raises SourceError."""
         ...
 
 
@@ -61,8 +80,9 @@ def preflight(source: Source) -> Identity:
             f"{source.name}: the server does not report its pooling; set pooling = "
             '"last", "mean" or "cls" in pair.toml, as the server was started'
         )
-    alone = [check_vectors(source.name, source.embed([text]), [text])[0] for text in PROBES]
-    batch = check_vectors(source.name, source.embed(PROBES), PROBES)
+    cut = identity.dimensions
+    alone = [check_vectors(source.name, source.embed([text]), [text], cut=cut)[0] for text in PROBES]
+    batch = check_vectors(source.name, source.embed(PROBES), PROBES, cut=cut)
     cosines = [float(one @ other) for one, other in zip(alone, batch, strict=True)]
     if min(cosines) < SAME_COSINE:
         raise SourceError(
@@ -73,17 +93,23 @@ def preflight(source: Source) -> Identity:
     return identity
 
 
-def check_vectors(name: str, found: Sequence[Any], texts: Sequence[str], dimension: int | None = None) -> Vectors:
+def check_vectors(
+    name: str, found: Sequence[Any], texts: Sequence[str], dimension: int | None = None, *, cut: int | None = None
+) -> Vectors:
     """Return the vectors (n, d) of `texts` if each is a list of d finite numbers and of length 1.
 
-    `dimension` is that of earlier vectors, if any. Raises SourceError that quotes the text.
+    `dimension` is that of earlier vectors, if any. With `cut`, vectors may be longer and of any length but zero: the
+    first so many values are kept and made a unit vector. Some servers ignore the number they are asked for, and others
+    do not normalise what they cut. Raises SourceError that quotes the text.
     """
     if len(found) != len(texts):
         raise SourceError(f"{name} returned {len(found)} vectors for {len(texts)} texts; discarded")
     rows: list[Vectors] = []
     for text, vector in zip(texts, found, strict=True):
-        if problem := _problem(vector):
+        if problem := _problem(vector) or (_wrong_length(vector) if cut is None else _too_short(vector, cut)):
             raise SourceError(f"{name} returned {problem} for the text {shown(text)!r}; batch discarded")
+        if cut is not None:
+            vector = [value / math.hypot(*vector[:cut]) for value in vector[:cut]]
         dimension = dimension or len(vector)
         if len(vector) != dimension:
             raise SourceError(
@@ -94,7 +120,9 @@ def check_vectors(name: str, found: Sequence[Any], texts: Sequence[str], dimensi
     return np.stack(rows)
 
 
-def embed_or_name(source: Source, texts: Sequence[str], corpus: Sequence[str], dimension: int | None = None) -> Vectors:
+def embed_or_name(
+    source: Source, identity: Identity, texts: Sequence[str], corpus: Sequence[str], dimension: int | None = None
+) -> Vectors:
     """Return the checked vectors of a batch; if the server fails on it, bisect it to name the failing texts.
 
     A text is named by its number in `corpus`, from 1.
@@ -103,7 +131,7 @@ def embed_or_name(source: Source, texts: Sequence[str], corpus: Sequence[str], d
 
     def ask(part: Sequence[str]) -> list[Any]:
         try:
-            return source.embed(part)
+            return source.embed(part, identity.prompt)
         except StatusError as error:
             if error.status not in (400, 413, 422, 500):
                 raise
@@ -120,7 +148,7 @@ def embed_or_name(source: Source, texts: Sequence[str], corpus: Sequence[str], d
             for text, error in bad
         )
         raise SourceError(f"{source.name} cannot embed {len(bad)} of {len(texts)} texts: {listed}")
-    return check_vectors(source.name, found, texts, dimension)
+    return check_vectors(source.name, found, texts, dimension, cut=identity.dimensions)
 
 
 def _problem(vector: Any) -> str:
@@ -139,8 +167,17 @@ def _problem(vector: Any) -> str:
         length = math.inf
     if not math.isfinite(length):
         return "a vector with NaN or infinite values"
-    if length == 0:
-        return "an all-zero vector"
+    return "an all-zero vector" if length == 0 else ""
+
+
+def _wrong_length(vector: list[float]) -> str:
+    length = math.hypot(*vector)
     if abs(length - 1) > UNIT_TOLERANCE:
         return f"a vector of length {length:.4g} instead of 1 (start llama.cpp's server with --embd-normalize 2)"
     return ""
+
+
+def _too_short(vector: list[float], cut: int) -> str:
+    if len(vector) < cut:
+        return f"a vector of {len(vector)} values, fewer than the dimensions = {cut} of pair.toml (correct it)"
+    return "" if any(vector[:cut]) else f"a vector whose first {cut} values are all zero"

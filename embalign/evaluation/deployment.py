@@ -17,11 +17,15 @@ import numpy as np
 from numpy.typing import NDArray
 
 from embalign.evaluation.relevance import Relevance, Rows
+from embalign.lazy import lazy
 from embalign.pairs import Vectors
 
 if TYPE_CHECKING:
+    from embalign.evaluation.retrieval import Index
     from embalign.pairs.pair import Pair
     from embalign.pairs.queries import Judgements
+else:
+    Index = lazy("embalign.evaluation.retrieval").Index  # torch
 
 Side = Literal["mapped", "teacher"]
 MOST_BLOCKS = 100
@@ -54,6 +58,17 @@ class Embedded:
 
     queries: Vectors
     index: Vectors
+
+    @functools.cached_property
+    def searched(self) -> Index:
+        """The index, prepared for all its searches."""
+        return Index(self.index)
+
+    def asked_by(self, queries: Vectors) -> Self:
+        """Return other queries (P, d) with the same index, which is prepared only once."""
+        other = dataclasses.replace(self, queries=queries)
+        vars(other)["searched"] = self.searched
+        return other
 
 
 @dataclass(frozen=True, eq=False)
@@ -155,11 +170,8 @@ def judged(judgements: Judgements, queries: Rows) -> Relevance:
 
 def vectors_of(deployment: str, mapped: Embedded, teacher: Embedded) -> Embedded:
     """Return the queries and the index of a deployment, given those that a map makes and the teacher's own."""
-    use = DEPLOYMENTS[deployment]
-    return Embedded(
-        mapped.queries if use.queries == "mapped" else teacher.queries,
-        mapped.index if use.index == "mapped" else teacher.index,
-    )
+    sides, use = {"mapped": mapped, "teacher": teacher}, DEPLOYMENTS[deployment]
+    return sides[use.index].asked_by(sides[use.queries].queries)
 
 
 def _hash(name: str) -> int:

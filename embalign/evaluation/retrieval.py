@@ -6,9 +6,11 @@ more than the number of items above it. A block holds the similarities of some q
 does not grow with queries times index.
 """
 
+import functools
 import itertools
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import torch
@@ -63,6 +65,25 @@ class Search:
     def largest_hub(self) -> float:
         """The largest share of queries that have one and the same row among their first ten (Radovanović 2010)."""
         return float(self.returned.max() / len(self.rank))
+
+
+class Index:
+    """Vectors (N, d) to search, of any length: checked and made unit vectors once, for any number of searches."""
+
+    def __init__(self, vectors: Embeddings) -> None:
+        self.vectors = np.asarray(vectors)
+        self._unit: dict[np.dtype[Any], Tensor] = {}
+
+    def unit(self, dtype: np.dtype[Any]) -> Tensor:
+        """Return the vectors as unit vectors of float32 or float64."""
+        if dtype not in self._unit:
+            self._unit[dtype] = _unit(self.vectors.astype(dtype, copy=False))
+        return self._unit[dtype]
+
+    @functools.cached_property
+    def is_finite(self) -> bool:
+        """Whether no value is NaN or infinite."""
+        return bool(np.isfinite(self.vectors).all())
 
 
 @dataclass(frozen=True)
@@ -123,7 +144,7 @@ def search_metrics(
 
 def search(
     queries: Embeddings,
-    index: Embeddings,
+    index: Embeddings | Index,
     relevant: Relevance,
     *,
     own: Rows | None = None,
@@ -133,22 +154,24 @@ def search(
 ) -> Search:
     """Return what `queries` (Q, d) find in `index` (N, d) by cosine similarity; vectors may have any length.
 
+    What is searched more than once is best an :class:`Index`.
+
     `own` (Q,) names the index row that is the query itself, -1 for none: it is left out, except where `mates`, the
     rows that stand for the same text, are looked for. `found_at` are cut-offs of TREC's recall, which takes two passes
     over the similarities for each relevant row that a query may have. float64 is kept, everything else is computed in
     float32. Raises ValueError for other shapes, values that are not finite, rows that the index does not have, and
     cut-offs below 1.
     """
-    left, right = _checked(queries, index, (*ks, *found_at))
-    _check_rows(relevant, own, mates, left.shape[0], right.shape[0])
+    held = index if isinstance(index, Index) else Index(index)
+    left = _checked(queries, held, (*ks, *found_at))
+    size = len(held.vectors)
+    _check_rows(relevant, own, mates, len(left), size)
     use_fast_gemm()
     parts = []
-    returned = np.zeros(len(right))
+    returned = np.zeros(size)
     cut_offs = sorted({*FIRST, *ks})
-    unit_index = _unit(right)
-    for rows in _blocks(
-        len(left), len(right) + PADDED * max(each.most for each in (relevant, mates) if each is not None)
-    ):
+    unit_index = held.unit(left.dtype)
+    for rows in _blocks(len(left), size + PADDED * max(each.most for each in (relevant, mates) if each is not None)):
         similarity = _unit(left[rows]) @ unit_index.T
         mate = _first_is_mate(similarity, mates, rows)
         if own is not None:
@@ -178,16 +201,17 @@ def search(
     )
 
 
-def _checked(queries: Embeddings, index: Embeddings, ks: Sequence[int]) -> tuple[Embeddings, Embeddings]:
-    left, right = np.asarray(queries), np.asarray(index)
+def _checked(queries: Embeddings, index: Index, ks: Sequence[int]) -> Embeddings:
+    """Return the queries in the precision that the search has."""
+    left, right = np.asarray(queries), index.vectors
     if left.ndim != 2 or right.ndim != 2 or left.shape[1] != right.shape[1] or not len(left) or not len(right):
         raise ValueError(f"queries of shape {left.shape} cannot search an index of shape {right.shape}")
-    if not (np.isfinite(left).all() and np.isfinite(right).all()):
+    if not (np.isfinite(left).all() and index.is_finite):
         raise ValueError("embeddings hold NaN or infinite values")
     if any(k < 1 for k in ks):
         raise ValueError(f"cut-offs must be at least 1, found {list(ks)}")
     dtype = np.float64 if left.dtype == right.dtype == np.float64 else np.float32
-    return left.astype(dtype, copy=False), right.astype(dtype, copy=False)
+    return left.astype(dtype, copy=False)
 
 
 def _check_rows(relevant: Relevance, own: Rows | None, mates: Relevance | None, queries: int, index: int) -> None:

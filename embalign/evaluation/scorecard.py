@@ -118,7 +118,7 @@ def search_task(task: SearchTask, vectors: Embedded) -> Search:
     """Return what a task's queries find, given queries and index in one space."""
     # Labels make whole groups relevant, which nobody looks for one by one.
     found_at = TREC_RECALL if task.own is None else ()
-    return search(vectors.queries, vectors.index, task.relevant, own=task.own, mates=task.mates, found_at=found_at)
+    return search(vectors.queries, vectors.searched, task.relevant, own=task.own, mates=task.mates, found_at=found_at)
 
 
 def label_values(values: NDArray[np.float64], labels: Labels) -> NDArray[np.float64]:

@@ -39,10 +39,10 @@ def score_reference(pair: Pair, name: str, seed: int) -> Measurement:
             return score_map(pair, untrained_map(pair, seed), seed)
         case "draft":
             sizes = {"queries": len(task.groups), "index_size": task.index_size}
-            return scorecard.score_search(task, task.draft, ceiling) | Measurement(agreement_of(pair) | sizes)
+            return _own_search(pair, name) | Measurement(agreement_of(pair) | sizes)
         case "teacher":
             alignment = scorecard.score_alignment(task.teacher.queries, task.teacher.queries, task.blocks, constant)
-            return alignment | scorecard.score_search(task, task.teacher, ceiling)
+            return alignment | _own_search(pair, name)
         case "chance":
             rng = generator(seed, Stream.CHANCE)
             queries, index = (
@@ -56,6 +56,13 @@ def score_reference(pair: Pair, name: str, seed: int) -> Measurement:
 def untrained_map(pair: Pair, seed: int) -> Vectors:
     """Return the map (d_teacher, d_draft) that a seed's training starts from."""
     return initial_map(pair.teacher.shape[1], pair.draft.shape[1], seed)
+
+
+@functools.lru_cache(maxsize=8)
+def _own_search(pair: Pair, side: str) -> Measurement:
+    """The same for every seed: what raw draft or teacher finds with its own vectors."""
+    task = search_task_of(pair)
+    return scorecard.score_search(task, task.draft if side == "draft" else task.teacher, ceiling_of(pair))
 
 
 @functools.lru_cache(maxsize=4)

@@ -17,18 +17,27 @@ Pooling = Literal["last", "mean", "cls", "unknown"]
 Storage = Literal["float16", "int8"]
 _REMEDY = (
     f"[draft] and [teacher] each need a source ({', '.join(get_args(Source))}) and a model, and may have pooling "
-    f"({', '.join(get_args(Pooling))}), endpoint, licence, credit; before them may stand corpus, queries, qrels "
-    f"(files) and storage ({', '.join(get_args(Storage))}); every value is a string in quotes"
+    f"({', '.join(get_args(Pooling))}), endpoint, query_prompt, document_prompt, dimensions (a whole number), licence, "
+    f"credit; before them may stand corpus, queries, qrels (files) and storage ({', '.join(get_args(Storage))}); every "
+    "other value is a string in quotes"
 )
 
 
 class Model(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """One side of a pair, as pair.toml declares it."""
+    """One side of a pair, as pair.toml declares it.
+
+    The prompts stand in front of each query and each document as the model is given it. With `dimensions`, of each
+    vector only the first so many values are kept, made a unit vector again: for models trained to be cut so
+    (Matryoshka representation learning, Kusupati et al. 2022).
+    """
 
     source: Source
     model: Annotated[str, msgspec.Meta(min_length=1)]
     pooling: Pooling = "unknown"
     endpoint: str = ""
+    query_prompt: str = ""
+    document_prompt: str = ""
+    dimensions: Annotated[int, msgspec.Meta(ge=2)] | None = None
     licence: str = ""
     credit: str = ""
 
@@ -91,6 +100,12 @@ def read_config(folder: Path) -> PairConfig:
             raise PairError(f"{path}: {key} {name!r} is outside the pair's folder; copy it into the folder")
     if config.qrels and not config.queries:
         raise PairError(f"{path}: qrels {config.qrels!r} judge queries, and no queries are named; add queries")
+    for role, model in (("draft", config.draft), ("teacher", config.teacher)):
+        if model.query_prompt and not config.queries:
+            raise PairError(
+                f"{path}: {role}.query_prompt {model.query_prompt!r} is for queries, and no queries are named: each "
+                "text of the corpus is searched for and searched in; use document_prompt, or add queries"
+            )
     return config
 
 

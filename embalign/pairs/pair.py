@@ -28,7 +28,7 @@ from embalign.pairs.holdout import Holdout, Names, check_texts, groups_of, split
 from embalign.pairs.provenance import file_digest, read_provenance, vectors_path
 from embalign.pairs.queries import Judgements, Query
 from embalign.pairs.texts import OF_QUERIES, ROLES, Texts, parts_of, read_texts, text_digests
-from embalign.pairs.vectors import check_vectors_file, differs, read_vectors
+from embalign.pairs.vectors import check_is_as_asked, check_vectors_file, differs, read_vectors
 
 FitOn = Literal["queries", "documents", "query_document"]
 FIT_ON: tuple[FitOn, ...] = get_args(FitOn)
@@ -229,4 +229,6 @@ def _described(folder: Path) -> tuple[PairConfig, Texts, dict[str, Any]]:
         # Earlier versions recorded the digest of the raw bytes, including CRLF and byte order mark.
         if recorded not in (actual, file_digest(path)):
             raise PairError(differs(path, actual, recorded))
+    for part in parts_of(config):
+        check_is_as_asked(folder, config, part, provenance[part])
     return config, texts, provenance

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal, get_args
 
-from embalign.pairs.config import PairConfig
+from embalign.pairs.config import Model, PairConfig
 from embalign.pairs.corpus import Item, corpus_digest, read_corpus
 from embalign.pairs.queries import Judgements, Query, read_queries
 
@@ -62,3 +62,14 @@ def parts_of(config: PairConfig) -> tuple[str, ...]:
 def role_of(part: str) -> Role:
     """Return the side that a vectors file belongs to."""
     return "draft" if part.startswith("draft") else "teacher"
+
+
+def model_of(config: PairConfig, part: str) -> Model:
+    """Return the model that made a vectors file."""
+    return config.draft if role_of(part) == "draft" else config.teacher
+
+
+def prompt_of(config: PairConfig, part: str) -> str:
+    """Return what stands in front of each text of a vectors file as its model is given it."""
+    model = model_of(config, part)
+    return model.query_prompt if part.endswith(OF_QUERIES) else model.document_prompt

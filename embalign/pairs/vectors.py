@@ -1,7 +1,9 @@
 """The embeddings of one side of a pair: a safetensors file with a tensor `embeddings`, one row per text.
 
 Values are floats, or int8 with a tensor `scale`, float32 (n,): row i is then embeddings[i] * scale[i], half the bytes
-of float16. Header and digest are checked before the first cell, the values when they are loaded. Nothing is unpickled.
+of float16. A tensor `dimension_scale`, float32 (d,), is a further factor of each dimension, for models in which a few
+dimensions stand out. Header and digest are checked before the first cell, the values when they are loaded. Nothing is
+unpickled.
 """
 
 from collections.abc import Iterator, Mapping
@@ -10,19 +12,22 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 from safetensors import SafetensorError, safe_open
 from safetensors.numpy import save_file
 
 from embalign.errors import PairError
 from embalign.pairs import Vectors
-from embalign.pairs.config import Storage
+from embalign.pairs.config import PairConfig, Storage
 from embalign.pairs.provenance import PROVENANCE, TENSOR, file_digest, vectors_path
-from embalign.pairs.texts import OF_QUERIES
+from embalign.pairs.texts import OF_QUERIES, model_of, prompt_of
 
-SCALE = "scale"
+SCALE, DIMENSION_SCALE = "scale", "dimension_scale"
 INTEGERS = "I8"
 TYPES = ("F16", "F32", "F64", INTEGERS)
 LARGEST = 127  # of an int8 that has a negative
+LEAST_COSINE = 0.9999  # of an int8 row to the vector it was made from
+STANDS_OUT = 0.95  # a dimension whose largest value is above this quantile over dimensions
 UNIT_TOLERANCE = 0.01
 BLOCK = 8192  # rows that are changed at once
 
@@ -30,15 +35,35 @@ BLOCK = 8192  # rows that are changed at once
 def write_vectors(path: Path, vectors: Vectors, storage: Storage) -> None:
     """Write embeddings (n, d) of length 1 as float16, or as int8 rows with a scale each.
 
-    The cosine of an int8 row to the vector it was made from is 0.9999 or more where no dimension stands out. A row with
-    one that does has coarser steps: SmolLM2's come to 0.9998.
+    The steps of an int8 row are set by its largest value. Where a dimension stands out, as in language models, all
+    others would have few steps: if a row's cosine to the vector it was made from came below 0.9999, the twentieth of
+    the dimensions with the largest values have a scale of their own.
     """
     if storage == "float16":
         save_file({TENSOR: np.ascontiguousarray(vectors, np.float16)}, path)
         return
+    tensors = _integers(vectors)
+    if _lowest_cosine(tensors, vectors) < LEAST_COSINE:
+        largest = np.abs(vectors).max(axis=0)
+        factor = np.maximum(largest / np.quantile(largest, STANDS_OUT), 1).astype(np.float32)
+        tensors = _integers(vectors / factor) | {DIMENSION_SCALE: factor}
+    save_file(tensors, path)
+
+
+def _integers(vectors: Vectors) -> dict[str, NDArray[Any]]:
     scale = np.abs(vectors).max(axis=1).astype(np.float32) / LARGEST
-    integers = np.rint(vectors / scale[:, None]).astype(np.int8)
-    save_file({TENSOR: integers, SCALE: scale}, path)
+    return {TENSOR: np.rint(vectors / scale[:, None]).astype(np.int8), SCALE: scale}
+
+
+def _lowest_cosine(tensors: Mapping[str, NDArray[Any]], vectors: Vectors) -> float:
+    """Return the lowest cosine of rows of integers, whatever their scale, to the vectors they were made from."""
+    lowest = 1.0
+    for start in range(0, len(vectors), BLOCK):
+        rows = slice(start, start + BLOCK)
+        integers, exact = tensors[TENSOR][rows].astype(np.float64), vectors[rows].astype(np.float64)
+        lengths = np.linalg.norm(integers, axis=1) * np.linalg.norm(exact, axis=1)
+        lowest = min(lowest, float((np.einsum("nd,nd->n", integers, exact) / lengths).min()))
+    return lowest
 
 
 def check_vectors_file(folder: Path, role: str, count: int, provenance: Mapping[str, Any]) -> None:
@@ -48,10 +73,10 @@ def check_vectors_file(folder: Path, role: str, count: int, provenance: Mapping[
     """
     path = vectors_path(folder, role)
     with _opened(path) as file:
-        part = file.get_slice(TENSOR)
-        shape, kind = tuple(part.get_shape()), part.get_dtype()
-        scale = file.get_slice(SCALE) if SCALE in file.keys() else None  # noqa: SIM118, a file is no mapping
-        scaled = None if scale is None else (tuple(scale.get_shape()), scale.get_dtype())
+        file.get_slice(TENSOR)
+        about = {name: file.get_slice(name) for name in file.keys()}  # noqa: SIM118, a file is no mapping
+        found = {name: (tuple(part.get_shape()), part.get_dtype()) for name, part in about.items()}
+    shape, kind = found[TENSOR]
     recorded = provenance[role]
     if recorded["sha256"] != (actual := file_digest(path)):
         raise PairError(differs(path, actual, recorded["sha256"]))
@@ -60,17 +85,40 @@ def check_vectors_file(folder: Path, role: str, count: int, provenance: Mapping[
     if len(shape) != 2 or shape[0] != count:
         texts = "queries, which are" if role.endswith(OF_QUERIES) else "corpus, which has"
         raise PairError(f"{path}: shape {shape} does not match the {texts} {count} for this side")
-    if kind == INTEGERS and scaled != ((count,), "F32"):
-        found = "none" if scaled is None else f"{scaled[1]} of shape {scaled[0]}"
-        raise PairError(
-            f"{path}: int8 rows need a tensor {SCALE!r}, float32 of shape ({count},), and there is {found}; a vector "
-            f"is {TENSOR} * {SCALE}"
-        )
+    if kind == INTEGERS:
+        _check_scale(path, SCALE, found.get(SCALE), count)
+        if DIMENSION_SCALE in found:
+            _check_scale(path, DIMENSION_SCALE, found[DIMENSION_SCALE], shape[1])
     if shape[1] != recorded.get("dimension"):
         raise PairError(
             f"{path}: its vectors have dimension {shape[1]}, {PROVENANCE} records {recorded.get('dimension')}; correct "
             f"{role}.dimension there"
         )
+
+
+def _check_scale(path: Path, name: str, found: tuple[tuple[int, ...], str] | None, count: int) -> None:
+    if found != ((count,), "F32"):
+        there = "none" if found is None else f"{found[1]} of shape {found[0]}"
+        raise PairError(
+            f"{path}: int8 rows need a tensor {name!r}, float32 of shape ({count},), and there is {there}; a vector is "
+            f"{TENSOR} * {SCALE}, times {DIMENSION_SCALE} if there is one"
+        )
+
+
+def check_is_as_asked(folder: Path, config: PairConfig, part: str, recorded: Mapping[str, Any]) -> None:
+    """Raise PairError if a vectors file was made with another prompt or other dimensions than pair.toml now names.
+
+    Of vectors that were made elsewhere the prompt is known only if it is recorded.
+    """
+    model, prompt = model_of(config, part), prompt_of(config, part)
+    made_with = recorded.get("prompt", "" if "source" in recorded else prompt)
+    dimensions = recorded.get("dimensions") if model.dimensions is None else recorded.get("dimension")
+    for what, found, asked in (("prompt", made_with, prompt), ("dimensions", dimensions, model.dimensions)):
+        if found != asked:
+            raise PairError(
+                f"{vectors_path(folder, part)}: made with {what} {found!r}, pair.toml now names {asked!r} for it; "
+                "restore pair.toml, or rerun with --refresh to embed the pair again"
+            )
 
 
 def read_vectors(folder: Path, role: str, count: int, provenance: Mapping[str, Any]) -> Vectors:
@@ -80,12 +128,15 @@ def read_vectors(folder: Path, role: str, count: int, provenance: Mapping[str, A
     with _opened(path) as file:
         stored = file.get_tensor(TENSOR)
         scale = file.get_tensor(SCALE) if stored.dtype == np.int8 else None
+        factor = file.get_tensor(DIMENSION_SCALE) if DIMENSION_SCALE in file.keys() else None  # noqa: SIM118
     vectors: Vectors = stored if stored.dtype == np.float32 else np.empty(stored.shape, np.float32)
     for start in range(0, count, BLOCK):
         rows = slice(start, start + BLOCK)
         block = stored[rows].astype(np.float32)
         if scale is not None:
             block *= scale[rows, None]
+            if factor is not None:
+                block *= factor
         norms = np.linalg.norm(block, axis=1)
         bad = ~np.isfinite(norms) | (np.abs(norms - 1) > UNIT_TOLERANCE)
         if bad.any():

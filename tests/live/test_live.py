@@ -15,6 +15,7 @@ import sys
 import time
 from pathlib import Path
 
+import msgspec
 import numpy as np
 import pytest
 import requests
@@ -118,6 +119,19 @@ def test_the_shipped_vectors_come_out_again(source, smollm2, tmp_path):
     assert (vectors * smollm2.draft[rows]).sum(axis=1).min() > 0.999
 
 
+def test_prompts_and_dimensions_reach_a_real_model(source, served, proxy, tmp_path):
+    """A text after a prompt is that one text; a vector that is cut is the first values of the whole one."""
+    texts = ["a small river", "an instrument for measuring the speed of the wind"]
+    cut = open_source(msgspec.structs.replace(source.model, dimensions=64))
+    cache = VectorCache(tmp_path / "vectors.sqlite")
+    whole = fetch(source, preflight(source), [f"query: {text}" for text in texts], cache)
+    found = fetch(cut, preflight(cut).asked("query: "), texts, cache)
+    cache.close()
+    first = whole[:, :64] / np.linalg.norm(whole[:, :64], axis=1, keepdims=True)
+    assert found.shape == (2, 64)
+    assert (found * first).sum(axis=1).min() > 0.9999
+
+
 def test_what_cannot_be_verified_says_so(source):
     identity = preflight(source)
     assert identity.verified is False
@@ -187,6 +201,30 @@ def test_a_model_in_this_process_is_pinned_by_its_weights(little_model, tmp_path
     cache.close()
     assert vectors.shape == (20, 32)
     np.testing.assert_allclose(np.linalg.norm(vectors, axis=1), 1, atol=1e-5)
+
+
+@pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore::FutureWarning")
+def test_prompts_and_dimensions_reach_a_model_in_this_process(little_model):
+    texts = ["a river", "the wind"]
+    plain = open_source(Model("sentence-transformers", str(little_model)))
+    whole = check_vectors("it", plain.embed([f"find {text}" for text in texts]), texts)
+    cut = open_source(Model("sentence-transformers", str(little_model), dimensions=8))
+    assert preflight(cut).dimensions == 8
+    found = check_vectors("it", cut.embed(texts, "find "), texts, cut=8)
+    first = whole[:, :8] / np.linalg.norm(whole[:, :8], axis=1, keepdims=True)
+    np.testing.assert_allclose(found, first, atol=1e-5)
+
+
+@pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore::FutureWarning")
+def test_prompts_that_a_model_has_and_pair_toml_does_not_name_are_pointed_out(little_model):
+    assert open_source(Model("sentence-transformers", str(little_model))).advice() == ""
+    config = little_model / "config_sentence_transformers.json"
+    declared = {"query": "find: ", "document": "", "Clustering": "cluster: "}
+    config.write_text(json.dumps(json.loads(config.read_text()) | {"prompts": declared}))
+    source = open_source(Model("sentence-transformers", str(little_model)))
+    assert "has prompts of its own (query: 'find: ') and pair.toml names none" in source.advice()
+    named = Model("sentence-transformers", str(little_model), query_prompt="find: ")
+    assert open_source(named).advice() == ""
 
 
 def test_a_model_that_is_nowhere_is_named():

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -10,7 +11,7 @@ import pandas as pd
 from embalign.alignment.seeds import Stream, generator
 from embalign.alignment.training import apply_map, train_map
 from embalign.evaluation import scorecard
-from embalign.evaluation.deployment import Embedded, vectors_of
+from embalign.evaluation.deployment import Embedded, SearchTask, vectors_of
 from embalign.evaluation.measurement import Measurement
 from embalign.evaluation.similarity import cosines
 from embalign.experiments.fits import Share, fit_on_share, fitted_on, map_task, measure_share, rows_of, search_task_of
@@ -60,23 +61,37 @@ def measure_index_size(pair: Pair, cell: Cell) -> Measurement:
     joined in random order. `no_map` is the raw draft's own search in an index of that size, `teacher` the teacher's.
     """
     weights, _ = fit_on_share(pair, Share("random", 1.0), cell.seed, cell.training)
-    task, mapped = search_task_of(pair), map_task(pair, weights)
-    searched = {
-        "": vectors_of(cell["deployment"], mapped, task.teacher),
-        "no_map_": task.draft,
-        "teacher_": task.teacher,
+    task = search_task_of(pair)
+    of_map = _by_size(task, vectors_of(cell["deployment"], map_task(pair, weights), task.teacher), cell.seed)
+    unmapped = {
+        "no_map_": _unmapped_by_size(pair, "draft", cell.seed),
+        "teacher_": _unmapped_by_size(pair, "teacher", cell.seed),
     }
-    others = np.setdiff1d(np.arange(task.index_size), task.held_out)
-    order = np.concatenate([task.held_out, generator(cell.seed, Stream.INDEX_ORDER).permutation(others)])
-    rows = []
-    for size in index_sizes(len(task.held_out), task.index_size):
-        smaller = task.within(order[:size])
-        row: dict[str, float] = {"index_size": size}
-        for prefix, vectors in searched.items():
-            found = scorecard.search_task(smaller, Embedded(vectors.queries, vectors.index[order[:size]]))
-            row |= {f"{prefix}{name}": value for name, value in scorecard.metrics_of(found).items()}
-        rows.append(row)
+    rows = [
+        {"index_size": size, **found}
+        | {f"{side}{name}": value for side, sizes in unmapped.items() for name, value in sizes[size].items()}
+        for size, found in of_map.items()
+    ]
     return Measurement({}, tables={"sizes": pd.DataFrame(rows)})
+
+
+@functools.lru_cache(maxsize=8)
+def _unmapped_by_size(pair: Pair, side: str, seed: int) -> dict[int, dict[str, float]]:
+    """The same for every deployment: what one side's own vectors find."""
+    task = search_task_of(pair)
+    return _by_size(task, task.draft if side == "draft" else task.teacher, seed)
+
+
+def _by_size(task: SearchTask, vectors: Embedded, seed: int) -> dict[int, dict[str, float]]:
+    """Return the metrics of a search in each size of index."""
+    others = np.setdiff1d(np.arange(task.index_size), task.held_out)
+    order = np.concatenate([task.held_out, generator(seed, Stream.INDEX_ORDER).permutation(others)])
+    found = {}
+    for size in index_sizes(len(task.held_out), task.index_size):
+        rows = order[:size]
+        searched = scorecard.search_task(task.within(rows), Embedded(vectors.queries, vectors.index[rows]))
+        found[size] = scorecard.metrics_of(searched)
+    return found
 
 
 def index_sizes(smallest: int, largest: int) -> list[int]:
