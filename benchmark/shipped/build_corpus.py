@@ -24,7 +24,8 @@ sys.path.insert(0, str(ROOT))
 
 from embalign.pairs.holdout import held_out_labels
 
-GROUPS = {"qwen-sentence-align": 330, "smollm2-mpnet": 330}
+# The larger one's training pool is eight times the draft's 896 dimensions.
+GROUPS = {"qwen-sentence-align": 1050, "smollm2-mpnet": 330}
 SMALLEST, LARGEST = 8, 10
 STYLED_GROUPS = 36
 STYLES = {

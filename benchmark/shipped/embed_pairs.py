@@ -18,6 +18,7 @@ from __future__ import annotations
 
 import argparse
 import contextlib
+import importlib.metadata
 import json
 import os
 import sys
@@ -75,8 +76,12 @@ def embed_and_record(folder: Path) -> None:
     record = folder / "embeddings" / "provenance.json"
     provenance = json.loads(record.read_text(encoding="utf-8"))
     for part in parts_of(config):
-        known = WEIGHTS[weights_of(model_of(config, part))]
+        model = model_of(config, part)
+        known = WEIGHTS[weights_of(model)]
         provenance[part] |= {"model": known.title, "model_sha256": known.sha256, "model_file_from": known.source}
+        if model.source == "openai":  # its own build number says nothing
+            server = f"llama.cpp HTTP server from xllamacpp {importlib.metadata.version('xllamacpp')}"
+            provenance[part]["server"] = server
     record.write_text(json.dumps(provenance, indent=2) + "\n", encoding="ascii")
 
 
