@@ -20,7 +20,7 @@ PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
 # The pairs in the tables of README, of the results page, and of the page on the corpus with queries.
 SHOWN, PAIRS, REAL = (
     ("qwen-sentence-align", "debian-static-minilm"),
-    ("qwen-sentence-align", "smollm2-mpnet"),
+    ("qwen-sentence-align", "smollm2-mpnet", "debian-static-minilm"),
     ("debian-static-minilm",),
 )
 
@@ -80,7 +80,9 @@ def test_every_relative_link_and_image_leads_somewhere(page):
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
 def test_lines_fit_a_screen(page):
-    assert not [line for line in page.read_text(encoding="utf-8").splitlines() if len(line) > 120]
+    """All but the rows of tables, which Markdown cannot wrap."""
+    lines = page.read_text(encoding="utf-8").splitlines()
+    assert not [line for line in lines if len(line) > 120 and not line.startswith("| ")]
 
 
 def test_the_readme_is_read_in_one_go():
@@ -225,7 +227,8 @@ def test_every_cell_of_the_readmes_results_is_what_the_committed_reports_say(pla
 
 
 @pytest.mark.parametrize(
-    ("page", "pairs", "place"), [("results", PAIRS, 1), ("results", PAIRS, 2), ("real-corpus", REAL, 1)]
+    ("page", "pairs", "place"),
+    [("results", PAIRS, 1), ("results", PAIRS, 2), ("results", PAIRS, 3), ("real-corpus", REAL, 1)],
 )
 def test_the_results_pages_agree_with_the_committed_reports(page, pairs, place):
     expected = results(pairs[place - 1])
