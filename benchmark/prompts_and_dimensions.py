@@ -4,7 +4,7 @@
     python benchmark/shipped/weights.py embeddinggemma-300m      # 1.2 GB, once; Gemma Terms of Use
     python benchmark/prompts_and_dimensions.py [--documents 1000]
 
-The first documents of `debian-minilm-mpnet` and their queries are embedded through the suite's own source and cache,
+The first documents of `debian-static-minilm` and their queries are embedded through the suite's own source and cache,
 with the model's prompts, without any, and with the two prompts exchanged. Each query searches all these documents; its
 own is relevant. Fewer dimensions are the first so many of the same vectors, made unit vectors: what `dimensions` in
 pair.toml does, as a check on a few texts confirms. Printed for each setting: nDCG@10 and Recall@1, and the difference
@@ -36,7 +36,7 @@ from embalign.pairs import Vectors
 from embalign.pairs.config import Model, read_config
 from embalign.pairs.texts import read_texts
 
-CORPUS = ROOT / "benchmark" / "debian-minilm-mpnet"
+CORPUS = ROOT / "benchmark" / "debian-static-minilm"
 CACHE = Path(".embalign/embeddings.sqlite")
 QUERY, DOCUMENT = "task: search result | query: ", "title: none | text: "  # as the model's own files name them
 MODEL = Model("sentence-transformers", ".embalign/models/embeddinggemma-300m", "mean")

@@ -30,7 +30,7 @@ def pair(smollm2):
     """The first items of the shipped pair."""
     part = copy.copy(smollm2)
     vars(part).update({name: getattr(smollm2, name)[:SIZE] for name in ("items", "draft", "teacher")})
-    for name in ("labels", "holdout"):
+    for name in ("labels", "groups", "holdout", "_smaller"):
         vars(part).pop(name, None)
     return part
 
@@ -63,7 +63,7 @@ def with_labels(pair, labels):
     changed = copy.copy(pair)
     items = [msgspec.structs.replace(item, label=str(label)) for item, label in zip(pair.items, labels, strict=True)]
     vars(changed).update(items=tuple(items))
-    for name in ("labels", "holdout"):
+    for name in ("labels", "groups", "holdout", "_smaller"):
         vars(changed).pop(name, None)
     return changed
 
