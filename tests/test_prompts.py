@@ -37,10 +37,9 @@ class Folder:
         more = "".join(f"{name} = {json.dumps(value)}\n" for name, value in keys.items())
         named = 'queries = "queries.jsonl"\n' if queries else ""
         (self.path / "pair.toml").write_text(f"{named}[teacher]\n{side}[draft]\n{side}{more}")
-        label = {} if queries else {"label": "a"}
-        corpus = [{"id": name, "text": text} | label for name, text in DOCUMENTS.items()]
-        if not queries:
-            corpus = [item | {"label": "ab"[number % 2]} for number, item in enumerate(corpus)]
+        corpus = [{"id": name, "text": text, "label": "ab"[int(name) % 2]} for name, text in DOCUMENTS.items()]
+        if queries:
+            corpus = [{"id": item["id"], "text": item["text"]} for item in corpus]
         asked = [{"id": name, "text": text, "relevant": [name]} for name, text in QUERIES.items()]
         for name, items in (("corpus", corpus), ("queries", asked)):
             (self.path / f"{name}.jsonl").write_text("".join(json.dumps(item) + "\n" for item in items))

@@ -83,12 +83,17 @@ def select(rows: Iterable[Row]) -> list[Row]:
     return kept
 
 
+def parse_arguments(about: str | None, text: Path) -> argparse.Namespace:
+    """Return apt's folder `lists` and the file to write, `out`, as the command line has them."""
+    parser = argparse.ArgumentParser(description=about, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--lists", type=Path, required=True, help="the folder `lists` that apt-get update has filled")
+    parser.add_argument("--out", type=Path, default=text, help=f"default: {text.name} beside this script")
+    return parser.parse_args()
+
+
 def main() -> None:
     """Write the compressed text and print its digests."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--lists", type=Path, required=True, help="the folder `lists` that apt-get update has filled")
-    parser.add_argument("--out", type=Path, default=TEXT, help=f"default: {TEXT.name} beside this script")
-    arguments = parser.parse_args()
+    arguments = parse_arguments(__doc__, TEXT)
     rows = select(read_rows(arguments.lists))
     sources, sections = (len({row[name] for row in rows}) for name in ("source", "section"))
     print(f"{len(rows)} packages of {sources} source packages in {sections} sections")

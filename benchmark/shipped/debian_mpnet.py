@@ -16,30 +16,15 @@ from pathlib import Path
 
 from debian_pair import ROOT, SUBSET_DOCUMENTS, TEXT, TEXTS_LICENCE, choose, write_text
 from embed_pairs import embed_and_record
-from pair_text import Row, read_rows
+from pair_text import Row, local_model, pair_toml, read_rows
 from weights import MODELS
 
 FOLDER = ROOT / "benchmark" / "debian-minilm-mpnet"
 DOCUMENTS = 5_000
-PAIR_TOML = f"""\
-corpus = "corpus.jsonl"
-queries = "queries.jsonl"
-storage = "int8"
-
-[draft]
-source = "sentence-transformers"
-model = "{(MODELS / "all-MiniLM-L6-v2").as_posix()}"
-pooling = "mean"
-licence = "Apache-2.0"
-credit = "all-MiniLM-L6-v2, Sentence Transformers"
-
-[teacher]
-source = "sentence-transformers"
-model = "{(MODELS / "all-mpnet-base-v2").as_posix()}"
-pooling = "mean"
-licence = "Apache-2.0"
-credit = "all-mpnet-base-v2, Sentence Transformers"
-"""
+PAIR_TOML = pair_toml(
+    local_model(MODELS / "all-MiniLM-L6-v2", "all-MiniLM-L6-v2, Sentence Transformers"),
+    local_model(MODELS / "all-mpnet-base-v2", "all-mpnet-base-v2, Sentence Transformers"),
+)
 LICENCE = f"""\
 {TEXTS_LICENCE}
 The vectors were made by all-MiniLM-L6-v2 and all-mpnet-base-v2 (Apache License 2.0, Sentence Transformers).

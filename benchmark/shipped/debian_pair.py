@@ -34,7 +34,7 @@ ROOT = SCRIPTS.parents[1]
 sys.path[:0] = [str(ROOT), str(SCRIPTS)]
 
 import numpy as np
-from pair_text import COPYRIGHT, Row, read_rows, write_pair, write_whole
+from pair_text import COPYRIGHT, Row, local_model, pair_toml, read_rows, write_pair, write_whole
 from safetensors.numpy import load_file, save_file
 from static_minilm import DRAFT, TEACHER, draft_made_by, make_draft
 from weights import WEIGHTS, make
@@ -52,25 +52,10 @@ CACHE = Path(".embalign/embeddings.sqlite")  # the one that `pytest benchmark/` 
 SUBSET_DOCUMENTS = 12_000
 FILES = {"draft": "documents", "teacher": "documents", "draft_queries": "queries", "teacher_queries": "queries"}
 
-PAIR_TOML = f"""\
-corpus = "corpus.jsonl"
-queries = "queries.jsonl"
-storage = "int8"
-
-[draft]
-source = "sentence-transformers"
-model = "{DRAFT.as_posix()}"
-pooling = "mean"
-licence = "Apache-2.0"
-credit = "static encoder, distilled by model2vec from all-MiniLM-L6-v2"
-
-[teacher]
-source = "sentence-transformers"
-model = "{TEACHER.as_posix()}"
-pooling = "mean"
-licence = "Apache-2.0"
-credit = "all-MiniLM-L6-v2, Sentence Transformers"
-"""
+PAIR_TOML = pair_toml(
+    local_model(DRAFT, "static encoder, distilled by model2vec from all-MiniLM-L6-v2"),
+    local_model(TEACHER, "all-MiniLM-L6-v2, Sentence Transformers"),
+)
 TEXTS_LICENCE = f"""\
 The texts are descriptions of packages of Debian 12 (bookworm), main: short ones in queries.jsonl, long ones in
 corpus.jsonl, their line ends removed. They were written by the maintainers of the packages, and each falls under the

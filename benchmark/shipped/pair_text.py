@@ -24,6 +24,21 @@ licence and the copyright holders of a package are named
 """
 
 
+def pair_toml(draft: Mapping[str, str], teacher: Mapping[str, str]) -> str:
+    """Return the pair.toml of a pair with queries and int8 vectors, given the keys of each side."""
+    sides = (
+        f"[{role}]\n" + "".join(f'{key} = "{value}"\n' for key, value in side.items())
+        for role, side in (("draft", draft), ("teacher", teacher))
+    )
+    return "\n".join(['corpus = "corpus.jsonl"\nqueries = "queries.jsonl"\nstorage = "int8"\n', *sides])
+
+
+def local_model(folder: Path, credit: str) -> dict[str, str]:
+    """Return the keys of a side that sentence-transformers runs from a folder."""
+    about = {"source": "sentence-transformers", "model": folder.as_posix(), "pooling": "mean"}
+    return about | {"licence": "Apache-2.0", "credit": credit}
+
+
 def read_rows(path: Path) -> list[Row]:
     """Return the rows of a compressed file of JSON lines, in their order."""
     with lzma.open(path, "rt", encoding="utf-8", newline="\n") as file:

@@ -16,12 +16,11 @@ packages that share a short, a long or an English description the first by name.
 
 from __future__ import annotations
 
-import argparse
 import re
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 
-from debian_corpus import one_line, read_index
+from debian_corpus import one_line, parse_arguments, read_index
 from pair_text import Row, write_rows
 
 SUITE = "*_dists_trixie_main_"
@@ -68,10 +67,7 @@ def select(rows: Iterable[Row]) -> list[Row]:
 
 def main() -> None:
     """Write the compressed text and print its digests."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--lists", type=Path, required=True, help="the folder `lists` that apt-get update has filled")
-    parser.add_argument("--out", type=Path, default=TEXT, help=f"default: {TEXT.name} beside this script")
-    arguments = parser.parse_args()
+    arguments = parse_arguments(__doc__, TEXT)
     rows = select(read_rows(arguments.lists))
     print(f"{len(rows)} packages of {len({row['source'] for row in rows})} source packages")
     write_rows(arguments.out, rows)

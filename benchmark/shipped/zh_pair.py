@@ -14,31 +14,23 @@ import argparse
 from collections.abc import Iterable
 from pathlib import Path
 
-from pair_text import COPYRIGHT, ROOT, Row, read_rows, write_pair
+from pair_text import COPYRIGHT, ROOT, Row, pair_toml, read_rows, write_pair
 from zh_corpus import TEXT
 
 FOLDER = ROOT / "benchmark" / "zh-en"
-PAIR_TOML = """\
-corpus = "corpus.jsonl"
-queries = "queries.jsonl"
-storage = "int8"
-
-[draft]
-source = "openai"
-model = "qwen2.5-coder-0.5b-instruct-q4_k_m"
-pooling = "last"
-endpoint = "http://127.0.0.1:8080"
-licence = "Apache-2.0"
-credit = "Qwen2.5-Coder, Alibaba Cloud"
-
-[teacher]
-source = "openai"
-model = "qwen2.5-coder-1.5b-instruct-q4_k_m"
-pooling = "last"
-endpoint = "http://127.0.0.1:8081"
-licence = "Apache-2.0"
-credit = "Qwen2.5-Coder, Alibaba Cloud"
-"""
+PAIR_TOML = pair_toml(
+    *(
+        {
+            "source": "openai",
+            "model": f"qwen2.5-coder-{size}-instruct-q4_k_m",
+            "pooling": "last",
+            "endpoint": f"http://127.0.0.1:{port}",
+            "licence": "Apache-2.0",
+            "credit": "Qwen2.5-Coder, Alibaba Cloud",
+        }
+        for size, port in (("0.5b", 8080), ("1.5b", 8081))
+    )
+)
 LICENCE = f"""\
 The texts are descriptions of packages of Debian 13 (trixie), main: long ones in Chinese in corpus.jsonl, their line
 ends removed, and short ones in Chinese and in English in queries.jsonl. The English ones were written by the

@@ -82,10 +82,10 @@ def embed_pair(folder: Path, cache: VectorCache, *, refresh: bool = False, quiet
     provenance: dict[str, Any] = dict(digests)
     with _building(folder) as building:
         for part, found in vectors.items():
-            role, path = role_of(part), building / f"{part}.safetensors"
+            path = building / f"{part}.safetensors"
             write_vectors(path, normalize(found.astype(np.float64)), config.storage)
             provenance[part] = _record(
-                model_of(config, role), asked[part], found, texts.embedded(part), file_digest(path)
+                model_of(config, part), asked[part], found, texts.embedded(part), file_digest(path)
             )
         (building / PROVENANCE).write_text(json.dumps(provenance, indent=2) + "\n", encoding="ascii")
         check_vectors_are_own(folder, digests, replaceable)  # again: a fetch may take an hour

@@ -21,11 +21,11 @@ from embalign.lazy import lazy
 from embalign.pairs import Vectors
 
 if TYPE_CHECKING:
-    from embalign.evaluation.retrieval import Index
+    from embalign.evaluation.index import Index
     from embalign.pairs.pair import Pair
     from embalign.pairs.queries import Judgements
 else:
-    Index = lazy("embalign.evaluation.retrieval").Index  # torch
+    Index = lazy("embalign.evaluation.index").Index  # torch
 
 Side = Literal["mapped", "teacher"]
 MOST_BLOCKS = 100

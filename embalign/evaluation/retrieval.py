@@ -6,11 +6,9 @@ more than the number of items above it. A block holds the similarities of some q
 does not grow with queries times index.
 """
 
-import functools
 import itertools
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 import torch
@@ -18,6 +16,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from embalign.alignment.gemm import use_fast_gemm
+from embalign.evaluation.index import Index, unit
 from embalign.evaluation.relevance import Labels, Relevance, Rows
 from embalign.evaluation.ties import DEPTH, DISCOUNTS, TIED, Embeddings, Values, first_relevant, gain_at_depth
 
@@ -65,25 +64,6 @@ class Search:
     def largest_hub(self) -> float:
         """The largest share of queries that have one and the same row among their first ten (Radovanović 2010)."""
         return float(self.returned.max() / len(self.rank))
-
-
-class Index:
-    """Vectors (N, d) to search, of any length: checked and made unit vectors once, for any number of searches."""
-
-    def __init__(self, vectors: Embeddings) -> None:
-        self.vectors = np.asarray(vectors)
-        self._unit: dict[np.dtype[Any], Tensor] = {}
-
-    def unit(self, dtype: np.dtype[Any]) -> Tensor:
-        """Return the vectors as unit vectors of float32 or float64."""
-        if dtype not in self._unit:
-            self._unit[dtype] = _unit(self.vectors.astype(dtype, copy=False))
-        return self._unit[dtype]
-
-    @functools.cached_property
-    def is_finite(self) -> bool:
-        """Whether no value is NaN or infinite."""
-        return bool(np.isfinite(self.vectors).all())
 
 
 @dataclass(frozen=True)
@@ -172,7 +152,7 @@ def search(
     cut_offs = sorted({*FIRST, *ks})
     unit_index = held.unit(left.dtype)
     for rows in _blocks(len(left), size + PADDED * max(each.most for each in (relevant, mates) if each is not None)):
-        similarity = _unit(left[rows]) @ unit_index.T
+        similarity = unit(left[rows]) @ unit_index.T
         mate = _first_is_mate(similarity, mates, rows)
         if own is not None:
             asked = np.flatnonzero(own[rows] >= 0)
@@ -224,15 +204,6 @@ def _check_rows(relevant: Relevance, own: Rows | None, mates: Relevance | None, 
         raise ValueError(f"{queries} queries need an own row each, -1 for none, found {len(own)}")
     if own is not None and own.max() >= index:
         raise ValueError(f"own row {own.max()} is not in an index of {index} rows")
-
-
-def _unit(vectors: Embeddings) -> Tensor:
-    x: Tensor = torch.from_numpy(np.ascontiguousarray(vectors))
-    tiny = torch.finfo(x.dtype).tiny
-    # The squares of very long or short vectors would leave float32's range.
-    x = x / torch.linalg.vector_norm(x, ord=torch.inf, dim=1, keepdim=True).clamp_min(tiny)
-    x /= torch.linalg.vector_norm(x, dim=1, keepdim=True).clamp_min(tiny)
-    return x
 
 
 def _blocks(queries: int, width: int) -> Iterator[slice]:

@@ -1,0 +1,39 @@
+"""What is searched: vectors that are checked and made unit vectors once."""
+
+import functools
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from embalign.evaluation.ties import Embeddings
+
+
+class Index:
+    """Vectors (N, d) to search, of any length: checked and made unit vectors once, for any number of searches."""
+
+    def __init__(self, vectors: Embeddings) -> None:
+        self.vectors = np.asarray(vectors)
+        self._unit: dict[np.dtype[Any], Tensor] = {}
+
+    def unit(self, dtype: np.dtype[Any]) -> Tensor:
+        """Return the vectors as unit vectors of float32 or float64."""
+        if dtype not in self._unit:
+            self._unit[dtype] = unit(self.vectors.astype(dtype, copy=False))
+        return self._unit[dtype]
+
+    @functools.cached_property
+    def is_finite(self) -> bool:
+        """Whether no value is NaN or infinite."""
+        return bool(np.isfinite(self.vectors).all())
+
+
+def unit(vectors: Embeddings) -> Tensor:
+    """Return vectors (n, d) as unit vectors; zero vectors stay zero."""
+    x: Tensor = torch.from_numpy(np.ascontiguousarray(vectors))
+    tiny = torch.finfo(x.dtype).tiny
+    # The squares of very long or short vectors would leave float32's range.
+    x = x / torch.linalg.vector_norm(x, ord=torch.inf, dim=1, keepdim=True).clamp_min(tiny)
+    x /= torch.linalg.vector_norm(x, dim=1, keepdim=True).clamp_min(tiny)
+    return x
