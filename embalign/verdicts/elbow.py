@@ -1,50 +1,62 @@
-"""Is there an elbow in a data-ratio curve, and which ratio is enough?
+"""Is there an elbow in a data-ratio curve, which amount is enough, and what did the last doubling bring?
 
-0. Gain: with an origin, the value at 100 % is above it, by paired t. Not shown: `no_gain`, and nothing is recommended.
-1. Effect: a ratio whose value is below that of 100 %, by paired t, Holm over the ratios. None: `flat`. A ratio whose
-   value is above it, tested likewise: `declining`.
-2. Elbow, in log n: a straight line is rejected for a concave broken stick; the slope after the kink is at most half
-   the slope before, by its upper bound; and at least two ratios lie on each side of the whole interval of the kink.
-   Rejected and halved, but too near the end of the grid: `unidentifiable`. Else `gradual`.
-3. Recommended ratio: from 100 % downwards, a ratio stays in while the upper bound of value(1) - value(ratio) is at most
-   the margin (fixed-sequence non-inferiority); the first that fails ends the walk.
+The kind is the first of these that holds:
+
+- `no_gain`: with an origin, the value at 100 % is not shown to be above it, by paired t; nothing is recommended;
+- `flat`: no ratio is shown to differ from 100 %, by paired t, Holm over the ratios;
+- `declining`: a smaller ratio is shown to be above it, tested likewise;
+- `elbow`: a corner is shown (:mod:`embalign.verdicts.shape`) after which the slope over log n is at most half of what
+  it was, by its upper bound, with two ratios or more on each side of its whole interval;
+- `saturated`: the last doubling is shown to bring at most the margin;
+- `diminishing`: the curve is shown to be concave over log n, where it bends last;
+- `rising`: the last doubling is shown to bring more than nothing;
+- `unidentifiable`: none of it, or too few ratios or seeds to tell.
 
 Rows with a column `item` give standard errors over seeds and items (:mod:`embalign.verdicts.replicates`), rows without
 over seeds alone. `python benchmark/calibration/elbow.py` prints the error rates of all this in worlds of known truth.
 """
 
 import math
+import numbers
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
 import numpy as np
 import pandas as pd
-from scipy.special import stdtrit
 
-from embalign.verdicts.broken_stick import Kink, find_kink, straight_line_p_value
-from embalign.verdicts.replicates import Array, Replicates, replicates
-from embalign.verdicts.statistics import StudentT, holm
+from embalign.verdicts.enough import find_enough
+from embalign.verdicts.last_doubling import LastDoubling, judge_last_doubling
+from embalign.verdicts.replicates import ROUNDING, Array, Replicates, replicates
+from embalign.verdicts.shape import BESIDE, Shape, judge_shape
+from embalign.verdicts.statistics import StudentT, detectable, holm
 
-Kind = Literal["no_gain", "elbow", "gradual", "flat", "declining", "unidentifiable"]
+Kind = Literal["no_gain", "flat", "declining", "elbow", "saturated", "diminishing", "rising", "unidentifiable"]
 FEWEST_RATIOS, FEWEST_SEEDS = 5, 3
-LARGEST_SLOPE_RATIO = 0.5
-BESIDE = 2  # ratios that must lie on each side of the whole interval of an elbow
 MOST_SEEDS = 1000
+ROUNDING_ITEMS = 1e-6
 
 
 @dataclass(frozen=True)
 class ElbowVerdict:
     """The judgement of one curve.
 
-    `recommended_interval` holds the ratios that may be the smallest sufficient one: below it a ratio is shown to be
-    worse than the margin allows, from its upper end on every ratio is shown not to be. `loss` maps each ratio to the
-    paired difference value(1) - value(ratio). `minimum_detectable_effect` is the largest loss or gain that may pass
-    unseen: what the tests for an effect find with power 0.8 at the noisiest ratio. `seeds_needed` settles every ratio
-    that is neither shown to be within the margin nor outside, if the means stay as they are; None where no number up to
-    1000 does. `best_ratio` has the best mean, of a declining curve among the ratios shown to beat 100 %. `bend` is
-    where the slope changes most, given if a straight line is rejected, and `slope_ratio` the slope after over before.
-    `gain` is value(1) minus the origin, None without one; of kind `no_gain` nothing is recommended.
+    `recommended_ratio` is the smallest measured ratio shown to be enough: it and every larger one lose at most `margin`
+    against 100 %. `recommended_interval` is where the smallest ratio of all that is enough may lie, measured or not:
+    below, it is shown to lose more; its upper end, which is at most the recommended ratio, is shown to be enough where
+    the curve is concave between measured ratios. `recommended_items` is that upper end in training items, rounded up,
+    and `recommended_items_interval` the whole, for curves with `n_train`. `loss` maps each ratio to the paired difference
+    value(1) - value(ratio).
+
+    `minimum_detectable_effect` is the largest loss or gain that may pass unseen: what the tests for an effect find with
+    power 0.8 at the noisiest ratio. `seeds_needed` settles every ratio that is neither shown to be within the margin nor
+    outside, if the means stay as they are; None where no number up to 1000 does. `best_ratio` has the best mean, of a
+    declining curve among the ratios shown to beat 100 %.
+
+    `shape` says what describes a curve that is shown to be concave where it bends last, and `straight_line_p_value` how
+    likely so much of a bend is on a straight line. `bend` is then where the slope changes most, and `slope_ratio` the
+    slope after over before. `exponent` is b of the smooth law c - a n^-b, by its own interval. `gain` is value(1) minus
+    the origin, None without one.
     """
 
     kind: Kind
@@ -53,7 +65,9 @@ class ElbowVerdict:
     elbow_interval: tuple[float, float] | None
     recommended_ratio: float | None
     recommended_interval: tuple[float, float] | None
-    saturated: bool
+    recommended_items: int | None
+    recommended_items_interval: tuple[int, int] | None
+    last_doubling: LastDoubling
     margin: float
     minimum_detectable_effect: float
     seeds: int
@@ -61,10 +75,13 @@ class ElbowVerdict:
     seeds_needed: int | None
     best_ratio: float
     straight_line_p_value: float | None
+    shape: str | None
     bend: float | None
     bend_interval: tuple[float, float] | None
     slope_ratio: float | None
     slope_ratio_upper: float | None
+    exponent: float | None
+    exponent_interval: tuple[float, float] | None
     loss: dict[float, StudentT]
     gain: StudentT | None = None
 
@@ -84,52 +101,52 @@ def judge_elbow(
 
     `margin` is the absolute loss against 100 % that is acceptable, in the value's units, at least 0. With `n_train` the
     curve is judged over log n_train, else over log ratio. Values are paired by seed (and item). Raises ValueError for
-    repeated, missing or non-finite cells, fewer than two seeds or ratios, ratios outside (0, 1] or without 1, and
-    sample counts that do not rise with the ratio. Rows may come in any order.
+    repeated, missing or non-finite cells, fewer than two seeds or ratios, seeds that are copies of each other, ratios
+    outside (0, 1] or without 1, and sample counts that do not rise with the ratio. Rows may come in any order.
     """
     _check(curve, margin, alpha)
     sign = 1 if higher_is_better else -1
     measured = replicates(curve.assign(value=sign * curve["value"]), "ratio")
+    _refuse_copies(curve)
     gain = None if origin is None else _gain(curve, origin, sign)
     ratios = [float(ratio) for ratio in measured.settings]
     x = _log_size(curve, ratios)
 
     loss = {ratio: measured.contrast(measured.difference(1.0, ratio)) for ratio in ratios[:-1]}
-    recommended = smallest_sufficient(loss, margin, alpha)
-    shown_worse = [ratio for ratio in ratios[:-1] if loss[ratio].lower_bound(alpha) > margin]
-    lowest = min(ratio for ratio in ratios if ratio > max(shown_worse, default=0.0))
-
     beating = _significant({ratio: -found for ratio, found in loss.items()}, alpha)
-    kind, reason, p_value, kink = _shape(measured, loss, beating, x, alpha)
-    if no_gain := gain is not None and gain.lower_bound(alpha) <= 0:
-        kind, reason = "no_gain", "all of the data is not shown to be better than no training"
-    bend, bend_interval = _bend(kink, x, ratios)
+    worse = _significant(loss, alpha)
+    last = judge_last_doubling(measured, x, margin, alpha)
+    few = len(x) < FEWEST_RATIOS or measured.seeds < FEWEST_SEEDS
+    shape = None if few else judge_shape(measured, x, alpha)
+    if gain is not None and gain.lower_bound(alpha) <= 0:
+        kind: Kind = "no_gain"
+        reason = "all of the data is not shown to be better than no training"
+    elif shape is None:
+        kind = "unidentifiable"
+        reason = (
+            f"{len(x)} ratios and {measured.seeds} seeds; an elbow needs {FEWEST_RATIOS} and {FEWEST_SEEDS}"
+        )
+    else:
+        kind, reason = _kind(beating, worse, shape, last)
     return ElbowVerdict(
         kind=kind,
         reason=reason,
-        elbow=bend if kind == "elbow" else None,
-        elbow_interval=bend_interval if kind == "elbow" else None,
-        recommended_ratio=None if no_gain else recommended,
-        recommended_interval=None if no_gain else (min(lowest, recommended), recommended),
-        saturated=recommended < 1 and not no_gain,
-        margin=margin,
+        **_recommended(measured, x, ratios, curve, margin, alpha, kind),
+        last_doubling=last,
+        margin=float(margin),
         minimum_detectable_effect=max(found.minimum_detectable_effect(alpha / len(loss)) for found in loss.values()),
         seeds=measured.seeds,
         items=measured.items,
         seeds_needed=_seeds_needed(measured, loss, margin, alpha),
         best_ratio=max(beating or ratios, key=lambda ratio: measured.mean[ratios.index(ratio)]),
-        straight_line_p_value=p_value,
-        bend=bend,
-        bend_interval=bend_interval,
-        slope_ratio=kink.slope_ratio if kink else None,
-        slope_ratio_upper=kink.slope_ratio_upper if kink else None,
+        **_form(shape, x, ratios, kind),
         loss=loss,
         gain=gain,
     )
 
 
 def _check(curve: pd.DataFrame, margin: float, alpha: float) -> None:
-    if not (math.isfinite(margin) and margin >= 0):
+    if not (isinstance(margin, numbers.Real) and math.isfinite(margin) and margin >= 0):
         raise ValueError(f"margin must be a finite number of at least 0, found {margin!r}")
     if not 0 < alpha < 0.5:
         raise ValueError(f"alpha must lie between 0 and 0.5, found {alpha!r}")
@@ -156,59 +173,108 @@ def _gain(curve: pd.DataFrame, origin: float | Mapping[Any, float] | pd.DataFram
     return pair.contrast(pair.difference(1.0, 0.0))
 
 
-def smallest_sufficient(loss: dict[float, StudentT], margin: float, alpha: float = 0.05) -> float:
-    """Return the smallest ratio from which on every ratio is non-inferior to 100 %, 1.0 if none is.
-
-    `loss` maps ratios below 1 to value(1) - value(ratio). Each is tested at alpha from the top down until one fails: a
-    fixed sequence needs no correction (Maurer, Hothorn & Lehmacher 1995).
-    """
-    failed = max((ratio for ratio, found in loss.items() if found.upper_bound(alpha) > margin), default=0.0)
-    return min((ratio for ratio in loss if ratio > failed), default=1.0)
-
-
 def _significant(differences: dict[float, StudentT], alpha: float) -> list[float]:
     """The ratios whose difference is shown to be above 0, Holm over the ratios."""
     adjusted = holm([found.p_greater() for found in differences.values()])
     return [ratio for ratio, p in zip(differences, adjusted, strict=True) if p <= alpha]
 
 
-def _shape(
-    measured: Replicates, loss: dict[float, StudentT], beating: list[float], x: Array, alpha: float
-) -> tuple[Kind, str, float | None, Kink | None]:
-    """Kind and reason of a curve, the p-value of a straight line, and the kink where that is rejected."""
-    if len(x) < FEWEST_RATIOS or measured.seeds < FEWEST_SEEDS:
-        few = f"{len(x)} ratios and {measured.seeds} seeds"
-        return "unidentifiable", f"{few}; an elbow needs {FEWEST_RATIOS} and {FEWEST_SEEDS}", None, None
-    p_value = straight_line_p_value(measured, x)
-    kink = find_kink(measured, x, alpha) if p_value <= alpha else None
-    return *_kind(loss, beating, x, kink, alpha), p_value, kink
-
-
-def _bend(kink: Kink | None, x: Array, ratios: Sequence[float]) -> tuple[float | None, tuple[float, float] | None]:
-    """Where a kink lies as a ratio, with its interval."""
-    if kink is None:
-        return None, None
-    bend, *ends = np.exp(np.interp((kink.position, *(kink.interval or ())), x, np.log(ratios))).tolist()
-    return bend, (ends[0], ends[1]) if ends else None
-
-
-def _kind(
-    loss: dict[float, StudentT], beating: list[float], x: Array, kink: Kink | None, alpha: float
-) -> tuple[Kind, str]:
+def _kind(beating: list[float], worse: list[float], shape: Shape, last: LastDoubling) -> tuple[Kind, str]:
+    if not beating and not worse:
+        return "flat", "no ratio is shown to differ from 100 %"
     if beating:
         return "declining", "a smaller ratio beats 100 %"
-    if not _significant(loss, alpha):
-        return "flat", "no ratio is shown to be worse than 100 %"
-    if kink is None:
-        return "gradual", "no bend towards diminishing returns is shown"
-    if kink.interval is None:
-        return "gradual", "returns diminish, but no single break describes how"
-    if kink.slope_ratio_upper > LARGEST_SLOPE_RATIO:
-        return "gradual", "returns diminish, but are not shown to halve"
-    low, high = kink.interval
-    if (x < low).sum() < BESIDE or (x > high).sum() < BESIDE:
-        return "unidentifiable", f"the slope halves, but fewer than {BESIDE} ratios lie on one side of where it may"
-    return "elbow", "the slope halves, with ratios enough on either side to tell where"
+    if shape.corner:
+        return "elbow", "the slope halves at a corner, and no smooth law describes the curve"
+    if last.kind == "saturated":
+        return "saturated", f"the last doubling is shown to bring at most the margin; {_diminishing(shape)}"
+    if shape.kink is not None:
+        return "diminishing", _diminishing(shape)
+    if last.kind == "rising":
+        return "rising", f"the last doubling is shown to bring more; {_diminishing(shape)}"
+    return "unidentifiable", f"{_diminishing(shape)}, and what the last doubling brought is not settled"
+
+
+def _diminishing(shape: Shape) -> str:
+    """What is shown of how returns diminish."""
+    if shape.kink is None:
+        return "no bend towards diminishing returns is shown"
+    if shape.form == "corner":
+        if not shape.halved:
+            return "returns diminish at a corner, but are not shown to halve"
+        return f"returns halve at a corner, but fewer than {BESIDE} ratios lie on one side of where it may be"
+    return {
+        "smooth": "returns diminish smoothly, without a corner",
+        "either": "returns diminish, but a corner and a smooth law cannot be told apart",
+        "neither": "returns diminish, but neither one corner nor a smooth law describes how",
+    }[shape.form or "neither"]
+
+
+def _form(shape: Shape | None, x: Array, ratios: Sequence[float], kind: Kind) -> dict[str, Any]:
+    """The fields of a verdict that say how a curve bends."""
+    kink, law = (shape.kink, shape.law) if shape else (None, None)
+    bend, interval = None, None
+    if kink is not None:
+        bend = _ratio_at(kink.position, x, ratios)
+        interval = kink.interval and (_ratio_at(kink.interval[0], x, ratios), _ratio_at(kink.interval[1], x, ratios))
+    return {
+        "elbow": bend if kind == "elbow" else None,
+        "elbow_interval": interval if kind == "elbow" else None,
+        "straight_line_p_value": shape.bends.p_value if shape else None,
+        "shape": shape.form if shape else None,
+        "bend": bend,
+        "bend_interval": interval,
+        "slope_ratio": kink.slope_ratio if kink else None,
+        "slope_ratio_upper": kink.slope_ratio_upper if kink else None,
+        "exponent": law.exponent if law else None,
+        "exponent_interval": law.interval if law else None,
+    }
+
+
+def _recommended(
+    measured: Replicates,
+    x: Array,
+    ratios: Sequence[float],
+    curve: pd.DataFrame,
+    margin: float,
+    alpha: float,
+    kind: Kind,
+) -> dict[str, Any]:
+    """The fields of a verdict that say how much is enough; all None where training brings nothing."""
+    names = ("recommended_ratio", "recommended_interval", "recommended_items", "recommended_items_interval")
+    if kind == "no_gain":
+        return dict.fromkeys(names)
+    found = find_enough(measured, x, margin, alpha)
+    low, high = found.interval
+    interval = _ratio_at(low, x, ratios), _ratio_at(high, x, ratios)
+    items: tuple[int, int] | None = None
+    if "n_train" in curve.columns:
+        items = math.floor(math.exp(low) + ROUNDING_ITEMS), math.ceil(math.exp(high) - ROUNDING_ITEMS)
+    values = (ratios[found.setting], interval, items and items[1], items)
+    return dict(zip(names, values, strict=True))
+
+
+def _ratio_at(position: float, x: Array, ratios: Sequence[float]) -> float:
+    """The ratio at a position of log n; a measured one exactly."""
+    if len(at := np.flatnonzero(np.abs(x - position) < 1e-9)):
+        return ratios[at[0]]
+    return float(np.exp(np.interp(position, x, np.log(ratios))))
+
+
+def _refuse_copies(curve: pd.DataFrame) -> None:
+    """Raise ValueError for two seeds whose curves are the same but for a constant."""
+    keys = ["ratio", *(["item"] if "item" in curve.columns else [])]
+    wide = curve.pivot(index=keys, columns="seed", values="value")
+    values = wide.to_numpy(dtype=np.float64)
+    centred = values - values.mean(axis=0)
+    rounding = ROUNDING * np.abs(values).max()
+    for one in range(len(wide.columns)):
+        same = np.abs(centred[:, one + 1 :] - centred[:, [one]]).max(axis=0, initial=0.0) <= rounding
+        if same.any():
+            names = wide.columns[one], wide.columns[one + 1 + int(same.argmax())]
+            raise ValueError(
+                f"seeds {names[0]} and {names[1]} have the same curve: copies of one run say nothing of how it varies"
+            )
 
 
 def _log_size(curve: pd.DataFrame, ratios: list[float]) -> Array:
@@ -232,13 +298,13 @@ def _seeds_needed(
 ) -> int | None:
     """Seeds that settle every open ratio with that power, should the true losses be those measured."""
     seeds = np.arange(measured.seeds, MOST_SEEDS + 1)
-    quantiles = stdtrit(seeds - 1, 1 - alpha) + stdtrit(seeds - 1, power)
+    quantiles = detectable(seeds - 1.0, alpha, power)
     needed = measured.seeds
     for ratio, found in loss.items():
         if found.upper_bound(alpha) <= margin or found.lower_bound(alpha) > margin:
             continue
-        detectable = quantiles * measured.standard_error_with(measured.difference(1.0, ratio), seeds)
-        enough = seeds[detectable <= abs(margin - found.mean)]
+        effects = quantiles * measured.standard_error_with(measured.difference(1.0, ratio), seeds)
+        enough = seeds[effects <= abs(margin - found.mean)]
         if len(enough) == 0:
             return None
         needed = max(needed, int(enough[0]))

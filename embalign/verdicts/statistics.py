@@ -51,11 +51,18 @@ class StudentT:
         return replace(self, mean=-self.mean)
 
     def minimum_detectable_effect(self, alpha: float = 0.05, power: float = 0.8) -> float:
-        """Difference a one-sided test at alpha finds with that power, by the usual sum of two t quantiles."""
-        return (self._quantile(1 - alpha) + self._quantile(power)) * self.standard_error
+        """Difference that a one-sided test at alpha finds with that power, by the noncentral t distribution."""
+        return float(detectable(self.df, alpha, power)) * self.standard_error
 
     def _quantile(self, probability: float) -> float:
         return float(special.stdtrit(self.df, probability))
+
+
+def detectable(
+    df: float | np.ndarray[tuple[int], np.dtype[np.float64]], alpha: float, power: float
+) -> np.ndarray[tuple[int, ...], np.dtype[np.float64]]:
+    """Return the effect, in standard errors, that a one-sided t test at alpha finds with that power."""
+    return np.asarray(special.nctdtrinc(df, 1 - power, special.stdtrit(df, 1 - alpha)))
 
 
 def student_t(values: Sequence[float] | np.ndarray[tuple[int], np.dtype[np.float64]]) -> StudentT:
