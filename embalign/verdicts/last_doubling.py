@@ -1,4 +1,4 @@
-"""What did the last doubling of the data bring, and between what would one more bring?
+"""What did the last doubling of the data bring?
 
 The gain of the last doubling is value(n) - value(n / 2), in the metric's units, paired by seed (and item). Where half of
 the data was not measured it is interpolated in log n between its neighbours.
@@ -10,9 +10,7 @@ from typing import Literal
 
 import numpy as np
 
-from embalign.verdicts.bends import find_bends
 from embalign.verdicts.replicates import Array, Replicates
-from embalign.verdicts.statistics import StudentT
 
 DoublingKind = Literal["rising", "saturated", "not_settled"]
 TOLERANCE = 0.02  # of log n, within which a measured setting counts as half of the data: counts are whole numbers
