@@ -137,7 +137,9 @@ RISE_THEN_FLAT = World("flat to 5 %, rising to 30 %, then flat", pieces((0.01, 0
 STAIRCASE = World(
     "staircase: rises to 5 %, flat to 30 %, rises", pieces((0.01, 0), (0.05, 0.5), (0.3, 0.5), (1, 1)), normal
 )
-DIP = World("power law with a dip at 20 %", lambda u: power_law(0.5)(u) - 0.3 * np.exp(-(((u - 0.65) / 0.06) ** 2)), normal)
+DIP = World(
+    "power law with a dip at 20 %", lambda u: power_law(0.5)(u) - 0.3 * np.exp(-(((u - 0.65) / 0.06) ** 2)), normal
+)
 SHAPES = (EARLY, LATE, RISE_THEN_FLAT, STAIRCASE, DIP)
 # Slopes that nearly halve: what is called a corner must halve them.
 ALMOST = tuple(

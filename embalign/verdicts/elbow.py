@@ -3,7 +3,7 @@
 The kind is the first of these that holds:
 
 - `no_gain`: with an origin, the value at 100 % is not shown to be above it, by paired t; nothing is recommended;
-- `flat`: no ratio is shown to differ from 100 %, by paired t, Holm over the ratios;
+- `flat`: no ratio is shown to differ from 100 %, by paired t, Holm over the ratios, nor the last doubling to help;
 - `declining`: a smaller ratio is shown to be above it, tested likewise;
 - `elbow`: a corner is shown (:mod:`embalign.verdicts.shape`) after which the slope over log n is at most half of what
   it was, by its upper bound, with two ratios or more on each side of its whole interval;
@@ -27,6 +27,7 @@ import pandas as pd
 
 from embalign.verdicts.enough import find_enough
 from embalign.verdicts.last_doubling import LastDoubling, judge_last_doubling
+from embalign.verdicts.next_doubling import NextDoubling, bracket_next_doubling
 from embalign.verdicts.replicates import ROUNDING, Array, Replicates, replicates
 from embalign.verdicts.shape import BESIDE, Shape, judge_shape
 from embalign.verdicts.statistics import StudentT, detectable, holm
@@ -48,7 +49,8 @@ class ElbowVerdict:
     and `recommended_items_interval` the whole, for curves with `n_train`. `loss` maps each ratio to the paired difference
     value(1) - value(ratio).
 
-    `minimum_detectable_effect` is the largest loss or gain that may pass unseen: what the tests for an effect find with
+    `last_doubling` is what the last doubling of the data brought, and `next_doubling` between what one more is to be
+    expected to bring. `minimum_detectable_effect` is the largest loss or gain that may pass unseen: what the tests for an effect find with
     power 0.8 at the noisiest ratio. `seeds_needed` settles every ratio that is neither shown to be within the margin nor
     outside, if the means stay as they are; None where no number up to 1000 does. `best_ratio` has the best mean, of a
     declining curve among the ratios shown to beat 100 %.
@@ -68,6 +70,7 @@ class ElbowVerdict:
     recommended_items: int | None
     recommended_items_interval: tuple[int, int] | None
     last_doubling: LastDoubling
+    next_doubling: NextDoubling
     margin: float
     minimum_detectable_effect: float
     seeds: int
@@ -85,6 +88,12 @@ class ElbowVerdict:
     loss: dict[float, StudentT]
     gain: StudentT | None = None
 
+    @property
+    def open_ratios(self) -> list[float]:
+        """The measured ratios below the recommended one that are not shown to lose more than the margin, by 5 % tests."""
+        enough = self.recommended_ratio or 0.0
+        return [ratio for ratio, loss in self.loss.items() if ratio < enough and loss.lower_bound() <= self.margin]
+
 
 def judge_elbow(
     curve: pd.DataFrame,
@@ -93,11 +102,13 @@ def judge_elbow(
     alpha: float = 0.05,
     higher_is_better: bool = True,
     origin: float | Mapping[Any, float] | pd.DataFrame | None = None,
+    dimension: int | None = None,
 ) -> ElbowVerdict:
     """Return the verdict on `curve`, a frame with columns ratio, seed and value, and optionally n_train and item.
 
     `origin` is the value without any training: a number, one per seed, or a frame with columns seed and value and, if
-    the curve has items, optionally item.
+    the curve has items, optionally item. `dimension` is that of the draft's vectors: with it and `n_train`, nothing is
+    foreseen from few pairs a dimension.
 
     `margin` is the absolute loss against 100 % that is acceptable, in the value's units, at least 0. With `n_train` the
     curve is judged over log n_train, else over log ratio. Values are paired by seed (and item). Raises ValueError for
@@ -123,16 +134,20 @@ def judge_elbow(
         reason = "all of the data is not shown to be better than no training"
     elif shape is None:
         kind = "unidentifiable"
-        reason = (
-            f"{len(x)} ratios and {measured.seeds} seeds; an elbow needs {FEWEST_RATIOS} and {FEWEST_SEEDS}"
-        )
+        reason = f"{len(x)} ratios and {measured.seeds} seeds; an elbow needs {FEWEST_RATIOS} and {FEWEST_SEEDS}"
     else:
         kind, reason = _kind(beating, worse, shape, last)
+    per_dimension = math.exp(x[-1]) / dimension if dimension and "n_train" in curve.columns else None
+    if kind in ("no_gain", "declining"):
+        following = NextDoubling(None, reason)
+    else:
+        following = bracket_next_doubling(measured, x, alpha=alpha, per_dimension=per_dimension)
     return ElbowVerdict(
         kind=kind,
         reason=reason,
         **_recommended(measured, x, ratios, curve, margin, alpha, kind),
         last_doubling=last,
+        next_doubling=following,
         margin=float(margin),
         minimum_detectable_effect=max(found.minimum_detectable_effect(alpha / len(loss)) for found in loss.values()),
         seeds=measured.seeds,
@@ -180,7 +195,7 @@ def _significant(differences: dict[float, StudentT], alpha: float) -> list[float
 
 
 def _kind(beating: list[float], worse: list[float], shape: Shape, last: LastDoubling) -> tuple[Kind, str]:
-    if not beating and not worse:
+    if not beating and not worse and last.kind != "rising":
         return "flat", "no ratio is shown to differ from 100 %"
     if beating:
         return "declining", "a smaller ratio beats 100 %"

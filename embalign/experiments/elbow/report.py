@@ -1,6 +1,7 @@
 """Experiment 1's artifacts: CSVs, figures, verdict.json and report.md; the prose is in `report.md.j2`."""
 
 import dataclasses
+import functools
 import json
 import math
 from collections.abc import Mapping
@@ -13,13 +14,22 @@ from embalign.evaluation.deployment import DEPLOYMENTS, QUERY_ADAPTER
 from embalign.evaluation.results import Results
 from embalign.experiments.elbow import protocol
 from embalign.experiments.elbow.figures import draw, draw_trajectory
-from embalign.experiments.elbow.protocol import BESIDE, BUDGETS, MARGIN_SHARE, Comparison, Judged, Judgement, find_curve
+from embalign.experiments.elbow.protocol import (
+    BESIDE,
+    BUDGETS,
+    MARGIN_SHARE,
+    PRIMARY,
+    Comparison,
+    Judged,
+    Judgement,
+    find_curve,
+)
 from embalign.experiments.grid import rerun_command
-from embalign.experiments.tables import cells_of, failures, widen, write_by_label, write_csv
+from embalign.experiments.tables import cells_of, failures, mean_over_groups, widen, write_by_label, write_csv
 from embalign.experiments.templates import render, sentences
-from embalign.verdicts.elbow import MOST_SEEDS
 from embalign.verdicts.metrics import ALIGNMENT, HEADLINES, OF_JUDGEMENTS, PUBLISHED, RETRIEVAL, label
-from embalign.verdicts.statistics import StudentT, student_t
+from embalign.verdicts.statistics import StudentT
+from embalign.verdicts.use import compare
 
 SHOWN_POLICIES = ["random", "density", "coverage"]
 # What the report shows of each deployment, of the map of all data.
@@ -53,12 +63,10 @@ def write_report(results: Mapping[str, Results], about: Mapping[str, Any], folde
         protocol=protocol,
         budgets=BUDGETS,
         share=MARGIN_SHARE,
-        most_seeds=MOST_SEEDS,
         judgement=judgement,
         primary=primary,
         sizes=references.ok().frame[["queries", "index_size"]].max().dropna().astype(int).to_dict(),
         main=[found for found in judgement.curves if (found.policy, found.budget) == (policy, budget)],
-        beside=find_curve(judgement.curves, policy, "closed_form", metric),
         seconds=[found for name in BESIDE if (found := find_curve(judgement.curves, policy, budget, name))],
         claim=claim,
         failed=failures(results),
@@ -69,7 +77,8 @@ def write_report(results: Mapping[str, Results], about: Mapping[str, Any], folde
         curve=measured.where(budget=budget, policy=SHOWN_POLICIES).frame,
         whole=measured.where(ratio=1, policy=policy, budget=budget).frame,
         references=references.frame,
-        ridge_gap=_ridge_gap(measured.where(ratio=1, policy=protocol.PRIMARY["policy"]).frame),
+        spread=functools.partial(_spread, measured.where(budget=budget)),
+        ridge_gap=_ridge_gap(measured.where(ratio=1, policy=PRIMARY["policy"])),
         followed=followed,
         command=rerun_command("elbow", about),
     )
@@ -141,11 +150,17 @@ def _by_source(measured: Results | None, folder: Path) -> pd.DataFrame | None:
     return measured.ok().frame
 
 
-def _ridge_gap(whole: pd.DataFrame) -> StudentT | None:
-    """Trained maps minus ridge at all of the data, by seed; None where ridge was not measured beside them."""
-    by_budget = whole.set_index(["budget", "seed"])[protocol.PRIMARY["metric"]]
+def _spread(measured: Results, ratio: float, policy: str, metric: str) -> str:
+    """The mean of cells with half its 95 % interval, over seeds and label groups for metrics that are means of these."""
+    cells = measured.where(ratio=ratio, policy=policy)
+    return mean_over_groups(cells, metric)
+
+
+def _ridge_gap(whole: Results) -> StudentT | None:
+    """Trained maps minus ridge at all of the data, by seed and group; None where they were not measured side by side."""
+    by_budget = (whole.where(budget=PRIMARY["budget"]), whole.where(budget="closed_form"))
     try:
-        return student_t((by_budget["steps"] - by_budget["closed_form"]).to_numpy())
+        return compare(*by_budget, PRIMARY["metric"])
     except (KeyError, ValueError):
         return None
 
