@@ -1,9 +1,9 @@
 """Does a curve bend over x, and which way last? The largest of many contrasts, against its joint null.
 
-A curve that starts convex and ends concave, as an S, is nearly straight on the whole. So changes of slope are looked for
-in every run of consecutive points that ends at the last: the kink of the least-squares broken stick at each inner point
-of each run. Concave is shown where the largest t of them is larger than chance makes it: sup-t, the signed root of the
-sup-F of Andrews (1993), each contrast with its own standard error, its null from Monte Carlo.
+A curve that starts convex and ends concave, as an S, is nearly straight on the whole. So changes of slope are looked
+for in every run of consecutive points that ends at the last: the kink of the least-squares broken stick at each inner
+point of each run. Concave is shown where the largest t of them is larger than chance makes it: sup-t, the signed root
+of the sup-F of Andrews (1993), each contrast with its own standard error, its null from Monte Carlo.
 """
 
 import functools

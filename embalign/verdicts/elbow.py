@@ -46,14 +46,14 @@ class ElbowVerdict:
     against 100 %. `recommended_interval` is where the smallest ratio of all that is enough may lie, measured or not:
     below, it is shown to lose more; its upper end, which is at most the recommended ratio, is shown to be enough where
     the curve is concave between measured ratios. `recommended_items` is that upper end in training items, rounded up,
-    and `recommended_items_interval` the whole, for curves with `n_train`. `loss` maps each ratio to the paired difference
-    value(1) - value(ratio).
+    and `recommended_items_interval` the whole, for curves with `n_train`. `loss` maps each ratio to the paired
+    difference value(1) - value(ratio).
 
     `last_doubling` is what the last doubling of the data brought, and `next_doubling` between what one more is to be
-    expected to bring. `minimum_detectable_effect` is the largest loss or gain that may pass unseen: what the tests for an effect find with
-    power 0.8 at the noisiest ratio. `seeds_needed` settles every ratio that is neither shown to be within the margin nor
-    outside, if the means stay as they are; None where no number up to 1000 does. `best_ratio` has the best mean, of a
-    declining curve among the ratios shown to beat 100 %.
+    expected to bring. `minimum_detectable_effect` is the largest loss or gain that may pass unseen: what the tests for
+    an effect find with power 0.8 at the noisiest ratio. `seeds_needed` settles every ratio that is neither shown to be
+    within the margin nor outside, if the means stay as they are; None where no number up to 1000 does. `best_ratio` has
+    the best mean, of a declining curve among the ratios shown to beat 100 %.
 
     `shape` says what describes a curve that is shown to be concave where it bends last, and `straight_line_p_value` how
     likely so much of a bend is on a straight line. `bend` is then where the slope changes most, and `slope_ratio` the
@@ -90,7 +90,7 @@ class ElbowVerdict:
 
     @property
     def open_ratios(self) -> list[float]:
-        """The measured ratios below the recommended one that are not shown to lose more than the margin, by 5 % tests."""
+        """The measured ratios below the recommended one that are not shown to lose more than the margin, at 5 %."""
         enough = self.recommended_ratio or 0.0
         return [ratio for ratio, loss in self.loss.items() if ratio < enough and loss.lower_bound() <= self.margin]
 

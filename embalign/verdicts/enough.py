@@ -5,7 +5,8 @@ loss is at most the margin, until one fails. A fixed sequence needs no correctio
 
 Between measured amounts the loss is not known, but where the curve is concave over log n it lies below the chord of its
 neighbours, and above the chords on either side drawn out. So the amount at which the loss is the margin has an interval
-that hardly depends on which amounts were measured. Where a curve is shown to be convex there, its ends are measured ones.
+that hardly depends on which amounts were measured. Where a curve is shown to be convex there, its ends are measured
+ones.
 """
 
 from dataclasses import dataclass

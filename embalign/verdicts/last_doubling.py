@@ -1,7 +1,7 @@
 """What did the last doubling of the data bring?
 
-The gain of the last doubling is value(n) - value(n / 2), in the metric's units, paired by seed (and item). Where half of
-the data was not measured it is interpolated in log n between its neighbours.
+The gain of the last doubling is value(n) - value(n / 2), in the metric's units, paired by seed (and item). Where half
+of the data was not measured it is interpolated in log n between its neighbours.
 """
 
 import math

@@ -3,12 +3,13 @@
 From below: nothing, or what the last doubling may have cost where it is not shown to have brought anything. From above:
 where a smooth law describes the curve, what that law foresees, by its upper bound; where returns diminish otherwise,
 the last doubling again, times the share of the one before that it brought, for returns which diminish faster than any
-smooth law do so in a ratio that falls; where no bend is shown, the straight line in log n through the last three points.
-Each end moves out by as much as the same rule, applied to the data without their last doubling, misses what that brought.
+smooth law do so in a ratio that falls; where no bend is shown, the straight line in log n through the last three
+points. Each end moves out by as much as the same rule, applied to the data without their last doubling, misses what
+that brought.
 
 No bracket is given where the curve bends upwards last, where there are too few points, and where a quarter of the data
-is hardly more pairs than the draft has dimensions: a least-squares map errs most at n = d (Belkin et al., 2019), and for
-two doublings from there on each may bring more than the one before.
+is hardly more pairs than the draft has dimensions: a least-squares map errs most at n = d (Belkin et al., 2019), and
+for two doublings from there on each may bring more than the one before.
 """
 
 import math

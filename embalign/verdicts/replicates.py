@@ -7,9 +7,9 @@ Where values carry items as well, seeds and items are crossed random effects. Th
 (MS_seed + MS_item - MS_residual) / (S I) with Satterthwaite's degrees of freedom (Searle, Casella & McCulloch,
 *Variance Components*, 1992, section 5.6), so that an interval covers other test items as well as other seeds.
 
-Items of unequal weight, such as label groups of unequal size, vary unequally: then fewer of them carry the variance than
-there are. Its degrees of freedom are (sum v)^2 / sum v^2 of the items' variances v, estimated from the items' own squares
-and fourth powers, of which the latter are 3 v^2 on average (Satterthwaite, 1946; Bell & McCaffrey, 2002).
+Items of unequal weight, such as label groups of unequal size, vary unequally: then fewer of them carry the variance
+than there are. Its degrees of freedom are (sum v)^2 / sum v^2 of the items' variances v, estimated from the items' own
+squares and fourth powers, of which the latter are 3 v^2 on average (Satterthwaite, 1946; Bell & McCaffrey, 2002).
 """
 
 from collections.abc import Sequence

@@ -30,8 +30,8 @@ class Shape:
     """How a curve bends, given where its last bend is concave: its kink, the smooth law, and what describes it.
 
     `start` is the first setting of the run to the end that the kink is of: a convex start is left out. `law` is that of
-    the longest run which a smooth law describes, else of the whole. `halved`: the slope after the kink is shown to be at
-    most half the slope before it. `enclosed`: at least two settings lie on each side of the kink's interval.
+    the longest run which a smooth law describes, else of the whole. `halved`: the slope after the kink is shown to be
+    at most half the slope before it. `enclosed`: at least two settings lie on each side of the kink's interval.
     """
 
     bends: Bends

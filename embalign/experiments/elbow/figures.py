@@ -55,7 +55,7 @@ HEADROOM = 0.34  # of the height, above all that is drawn, for what is written
 
 
 def draw(measured: pd.DataFrame, references: pd.DataFrame, judged: list[Judged], path: Path) -> None:
-    """Draw the curves with bands over seeds of one training set, ridge dashed, and the levels that a map is held against.
+    """Draw the curves with bands over seeds, ridge dashed, and the levels that a map is held against.
 
     Each panel says what its own verdict for random selection is: the amount that is enough, shaded, and where a bend
     may lie, in brackets.

@@ -34,8 +34,8 @@ Answer = Literal["supported", "refuted", "not settled"]
 class Judged:
     """One curve's verdict, or the reason there is none, with the gain that its margin is a share of.
 
-    `pairs` is the number of training pairs at 100 %, `dimension` that of the draft's vectors (0: unknown), and `recommended` maps
-    further shares of the gain to the ratio recommended at them, none where there is no gain.
+    `pairs` is the number of training pairs at 100 %, `dimension` that of the draft's vectors (0: unknown), and
+    `recommended` maps further shares of the gain to the ratio recommended at them, none where there is no gain.
     """
 
     policy: str

@@ -37,6 +37,7 @@ SHOWN_COLUMNS = (
     *("ndcg_at_10", RETRIEVAL, "recall_at_10", "mrr"),
     *("mate_" + RETRIEVAL, *OF_JUDGEMENTS, "never_returned", "largest_hub"),
 )
+ABOUT_TEST_SET = ("queries", "index_size", "effective_groups")
 COLUMNS = ("pair", "policy", "budget", "ratio", "n_train", "seed", *PUBLISHED)
 
 
@@ -44,11 +45,11 @@ def write_report(results: Mapping[str, Results], about: Mapping[str, Any], folde
     """Write CSVs, figures, verdict.json and report.md into `folder`; return the answer, line by line."""
     _write_tables(results, folder)
     rows = cells_of(results, "data_ratio_vs_metrics", ("n_train", "n_over_d", *PUBLISHED))
-    references = cells_of(results, "references", ("reference", "queries", "index_size", *PUBLISHED))
+    references = cells_of(results, "references", ("reference", *ABOUT_TEST_SET, *PUBLISHED))
     measured = rows.ok()
     judgement = protocol.judge(measured, references.ok(), about["data"].get("rows"))
     primary = judgement.primary
-    policy, budget, metric = primary.policy, primary.budget, primary.metric
+    policy, budget = primary.policy, primary.budget
     claim = [] if judgement.fatal else protocol.compare_density(measured, references.ok(), budget)
     followed = _followed(results, folder)
     by_size = _by_size(results.get("index_size"), folder)
@@ -65,7 +66,7 @@ def write_report(results: Mapping[str, Results], about: Mapping[str, Any], folde
         share=MARGIN_SHARE,
         judgement=judgement,
         primary=primary,
-        sizes=references.ok().frame[["queries", "index_size"]].max().dropna().astype(int).to_dict(),
+        sizes=references.ok().frame[list(ABOUT_TEST_SET)].max().dropna().to_dict(),
         main=[found for found in judgement.curves if (found.policy, found.budget) == (policy, budget)],
         seconds=[found for name in BESIDE if (found := find_curve(judgement.curves, policy, budget, name))],
         claim=claim,
@@ -151,13 +152,12 @@ def _by_source(measured: Results | None, folder: Path) -> pd.DataFrame | None:
 
 
 def _spread(measured: Results, ratio: float, policy: str, metric: str) -> str:
-    """The mean of cells with half its 95 % interval, over seeds and label groups for metrics that are means of these."""
-    cells = measured.where(ratio=ratio, policy=policy)
-    return mean_over_groups(cells, metric)
+    """The mean of cells with half its 95 % interval."""
+    return mean_over_groups(measured.where(ratio=ratio, policy=policy), metric)
 
 
 def _ridge_gap(whole: Results) -> StudentT | None:
-    """Trained maps minus ridge at all of the data, by seed and group; None where they were not measured side by side."""
+    """Trained maps minus ridge at all of the data, by seed and group; None if they were not measured side by side."""
     by_budget = (whole.where(budget=PRIMARY["budget"]), whole.where(budget="closed_form"))
     try:
         return compare(*by_budget, PRIMARY["metric"])

@@ -14,9 +14,9 @@ from embalign.experiments.grid import rerun_command
 from embalign.experiments.spectral import protocol
 from embalign.experiments.spectral.figures import CURVES, draw_differences, draw_spectrum
 from embalign.experiments.spectral.protocol import BASELINE, MARGINS, PRIMARY_CONTROL, TREATMENT, Controls
-from embalign.experiments.tables import cells_of, failures, widen, write_by_label, write_csv
+from embalign.experiments.tables import cells_of, failures, mean_over_groups, widen, write_by_label, write_csv
 from embalign.experiments.templates import render, sentences
-from embalign.verdicts.contrasts import Contrast, by_setting, find, judge_contrasts, mean_of
+from embalign.verdicts.contrasts import Contrast, by_setting, find, judge_contrasts
 from embalign.verdicts.metrics import ALIGNMENT, BY_DEPLOYMENT, METRICS, PUBLISHED, RETRIEVAL
 from embalign.verdicts.sanity import suspect
 from embalign.verdicts.statistics import student_t
