@@ -321,7 +321,7 @@ def test_the_command_prints_what_the_map_is_worth_in_each_deployment(turned, tmp
     adapter = lines[2:4]
     assert adapter[0].startswith("query adapter: nDCG@10 0.9")
     assert "NOT shown to be better than no map" in adapter[0]
-    assert "certified for an index of 600 items: risk 5 %: " in adapter[1]
+    assert "certified for an index of 600 items: risk 10 %: " in adapter[1]
 
 
 def test_a_teacher_that_finds_nothing_is_named(tmp_path):

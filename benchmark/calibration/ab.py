@@ -87,7 +87,9 @@ def positive_control(first_seed: int) -> bool:
             [
                 {
                     "seed": seed,
-                    "value": measure_control(None, Cell("", "", "", (("arm", arm), ("draw", 0)), seed))["cosine_mean"],
+                    "value": measure_control(None, Cell("", "", "", (("arm", arm), ("draw", 0)), seed)).metrics[
+                        "cosine_mean"
+                    ],
                 }
                 for seed in range(first_seed, first_seed + 5)
             ]

@@ -202,11 +202,11 @@ def _kind(beating: list[float], worse: list[float], shape: Shape, last: LastDoub
     if shape.corner:
         return "elbow", "the slope halves at a corner, and no smooth law describes the curve"
     if last.kind == "saturated":
-        return "saturated", f"the last doubling is shown to bring at most the margin; {_diminishing(shape)}"
+        return "saturated", _diminishing(shape)
     if shape.kink is not None:
         return "diminishing", _diminishing(shape)
     if last.kind == "rising":
-        return "rising", f"the last doubling is shown to bring more; {_diminishing(shape)}"
+        return "rising", _diminishing(shape)
     return "unidentifiable", f"{_diminishing(shape)}, and what the last doubling brought is not settled"
 
 

@@ -21,7 +21,7 @@ import pandas as pd
 from numpy.typing import ArrayLike, NDArray
 from scipy.special import fdtrc, stdtrit
 
-from embalign.verdicts.statistics import StudentT
+from embalign.verdicts.statistics import StudentT, unequal_df
 
 Array = NDArray[np.float64]
 ROUNDING = 64 * np.finfo(np.float64).eps
@@ -72,7 +72,7 @@ class Replicates:
         squares = [np.einsum("...i,ij,...j->...", a, source, a).clip(min=0) for source in self.mean_squares]
         variance, df = squares[0] / self.seeds, np.full(np.shape(estimate), self.seeds - 1.0)
         if self.items:
-            variance, df = self._crossed(*squares, self._item_df(a))
+            variance, df = self._crossed(*squares, unequal_df(np.square(a @ self.of_item)))
         lengths = np.einsum("...i,...i->...", a, a)
         if added_variance > 0:
             extra = added_variance * lengths
@@ -139,16 +139,6 @@ class Replicates:
             chosen = by_item if of_item >= of_seed else by_seed
             return np.asarray(chosen / (self.seeds * self.items))
         return np.asarray((by_seed + by_item - residual) / (self.seeds * self.items))
-
-    def _item_df(self, weights: Array) -> Array:
-        """Degrees of freedom of the mean square over items, at most I - 1 and at least 1."""
-        count = self.items
-        own = np.square(weights @ self.of_item)
-        with np.errstate(invalid="ignore", divide="ignore"):
-            kurtosis = count * np.square(own).sum(axis=-1) / np.square(own.sum(axis=-1))
-            # Of equal normal items the mean of the sample kurtosis is 3 (I - 1) / (I + 1).
-            df = (count - 1) * 3 * (count - 1) / (count + 1) / kurtosis
-        return np.asarray(np.nan_to_num(df, nan=count - 1.0).clip(1.0, count - 1.0))
 
     def _crossed(self, by_seed: Array, by_item: Array, residual: Array, item_df: Array) -> tuple[Array, Array]:
         s, i = self.seeds, self.items

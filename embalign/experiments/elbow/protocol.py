@@ -52,18 +52,16 @@ class Judged:
     def unseen(self) -> tuple[float, float] | None:
         """The ratio whose difference to all of the data decides what is enough, and the least that is seen of it there.
 
-        That is the largest ratio not shown to be enough, or the noisiest where every one is; the difference is found
-        with power 0.8, after Holm over the ratios.
+        That is the largest ratio not shown to be enough; the difference is found with power 0.8, after Holm over the
+        ratios. None where every ratio is shown to be enough.
         """
         if (verdict := self.verdict) is None:
             return None
-        least = {
-            ratio: loss.minimum_detectable_effect(ALPHA / len(verdict.loss)) for ratio, loss in verdict.loss.items()
-        }
-        enough = 0.0 if verdict.recommended_ratio is None else verdict.recommended_ratio
-        smaller = [ratio for ratio in least if ratio < enough]
-        ratio = max(smaller) if smaller else max(least, key=lambda ratio: least[ratio])
-        return ratio, least[ratio]
+        enough = 1.0 if verdict.recommended_ratio is None else verdict.recommended_ratio
+        smaller = [ratio for ratio in verdict.loss if ratio < enough]
+        if not smaller:
+            return None
+        return max(smaller), verdict.loss[max(smaller)].minimum_detectable_effect(ALPHA / len(verdict.loss))
 
 
 @dataclass(frozen=True)
