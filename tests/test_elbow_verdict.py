@@ -85,6 +85,7 @@ def test_sample_counts_place_the_elbow_in_log_n():
     assert verdict.elbow == pytest.approx(TEN_RATIOS[5], rel=0.05)
 
 
+@pytest.mark.instrument
 def test_a_straight_curve_has_no_elbow_and_is_not_saturated():
     verdict = judge_elbow(curve(scaled_log(SIX_RATIOS)), margin=0.01)
     assert (verdict.kind, verdict.elbow, verdict.elbow_interval, verdict.bend) == ("rising", None, None, None)
@@ -257,6 +258,7 @@ def test_items_widen_what_seeds_alone_make_narrow():
 RISING = [0.2, 0.5, 0.7, 0.8, 0.85, 0.9]
 
 
+@pytest.mark.instrument
 @pytest.mark.parametrize(
     "origin",
     [0.95, dict.fromkeys(range(5), 0.95), pd.DataFrame({"seed": range(5), "value": 0.95})],
@@ -270,6 +272,7 @@ def test_a_curve_that_ends_below_its_origin_has_no_gain_and_nothing_is_recommend
     assert verdict.gain.mean == pytest.approx(-0.05, abs=0.03)
 
 
+@pytest.mark.instrument
 def test_a_shown_gain_changes_nothing_else():
     data = curve(RISING)
     with_origin, without = judge_elbow(data, margin=0.01, origin=0.1), judge_elbow(data, margin=0.01)
@@ -425,6 +428,7 @@ def test_a_slope_that_does_not_quite_halve_is_no_elbow(noise):
         assert kinds.count("elbow") <= at_most(0.05, 50)
 
 
+@pytest.mark.instrument
 def test_the_last_doubling_is_interpolated_where_half_of_the_data_was_not_measured():
     rows = stick(1.0, ratios=(0.01, 0.05, 0.1, 0.2, 0.4, 1.0))
     last = judge_elbow(rows, margin=0.01).last_doubling

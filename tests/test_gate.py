@@ -19,6 +19,7 @@ from embalign.evaluation.certificate import (
     first_accepts,
     intraclass_correlation,
     risk_bound,
+    risk_interval,
 )
 from embalign.evaluation.deployment import Embedded, SearchTask
 from embalign.evaluation.relevance import Relevance
@@ -142,6 +143,17 @@ def test_the_promise_is_kept_where_a_few_hot_topics_are_wholly_right_or_wrong(to
         blind += certify(scores, right, risk_target=0.1).threshold is not None
     assert stats.binomtest(broken, 200, 0.05, alternative="greater").pvalue > 0.01
     assert blind > 10
+
+
+def test_the_risk_of_checked_outputs_has_an_interval_over_groups():
+    """Of independent outputs it is Clopper-Pearson's; of groups wholly right or wrong that of as many groups."""
+    correct = np.arange(40) % 5 > 0
+    alone = risk_interval(correct, np.arange(40))
+    assert alone == pytest.approx(stats.binomtest(8, 40).proportion_ci(0.95, method="exact"), abs=0.02)
+    low, high = risk_interval(np.repeat(correct, 10), np.arange(40).repeat(10))
+    assert low == pytest.approx(alone[0], abs=0.03)
+    assert high == pytest.approx(alone[1], abs=0.03)
+    assert risk_interval(np.ones(30, dtype=bool), np.arange(30))[0] == 0
 
 
 def test_a_promise_is_not_checked_on_fewer_topics_than_folds():

@@ -117,6 +117,17 @@ def risk_bound(risk: Scores, effective: Scores, confidence: float) -> Scores:
     return np.where(effective - wrong > 0, bound, 1.0)
 
 
+def risk_interval(correct: Outcomes, groups: Labels, confidence: float = CONFIDENCE) -> tuple[float, float]:
+    """Return the two-sided Clopper-Pearson interval of the risk of outputs (n,), n >= 1, by their effective number."""
+    errors = 1.0 - correct
+    names = np.unique(np.asarray(groups), return_inverse=True)[1]
+    effective = len(errors) / float(design_effect(errors, names, confidence)[-1])
+    tail = (1 - confidence) / 2
+    risk, upper = np.array([errors.mean(), 1 - errors.mean()]), np.array([effective, effective])
+    high, low = risk_bound(risk, upper, 1 - tail)
+    return float(1 - low), float(high)
+
+
 def fewest_accepts(risk_target: float, confidence: float) -> float:
     """Return the number of independent accepts, all of them right, that certify: 58.4 for 5 % at 95 % confidence."""
     return math.log(1 - confidence) / math.log(1 - risk_target)

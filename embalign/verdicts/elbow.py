@@ -18,24 +18,25 @@ over seeds alone. `python benchmark/calibration/elbow.py` prints the error rates
 
 import math
 import numbers
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Literal
 
 import numpy as np
 import pandas as pd
 
+from embalign.verdicts.curve import Curve, gain_over, read_curve
 from embalign.verdicts.enough import find_enough
 from embalign.verdicts.last_doubling import LastDoubling, judge_last_doubling
 from embalign.verdicts.next_doubling import NextDoubling, bracket_next_doubling
-from embalign.verdicts.replicates import ROUNDING, Array, Replicates, replicates
+from embalign.verdicts.replicates import Replicates
 from embalign.verdicts.shape import BESIDE, Shape, judge_shape
 from embalign.verdicts.statistics import StudentT, detectable, holm
 
 Kind = Literal["no_gain", "flat", "declining", "elbow", "saturated", "diminishing", "rising", "unidentifiable"]
 FEWEST_RATIOS, FEWEST_SEEDS = 5, 3
 MOST_SEEDS = 1000
-ROUNDING_ITEMS = 1e-6
+ROUNDING = 1e-6  # of a number of items
 
 
 @dataclass(frozen=True)
@@ -117,35 +118,26 @@ def judge_elbow(
     """
     _check(curve, margin, alpha)
     sign = 1 if higher_is_better else -1
-    measured = replicates(curve.assign(value=sign * curve["value"]), "ratio")
-    _refuse_copies(curve)
-    gain = None if origin is None else _gain(curve, origin, sign)
-    ratios = [float(ratio) for ratio in measured.settings]
-    x = _log_size(curve, ratios)
-
-    loss = {ratio: measured.contrast(measured.difference(1.0, ratio)) for ratio in ratios[:-1]}
+    read = read_curve(curve, sign)
+    measured, loss = read.measured, read.losses()
+    gain = None if origin is None else gain_over(curve, origin, sign)
     beating = _significant({ratio: -found for ratio, found in loss.items()}, alpha)
-    worse = _significant(loss, alpha)
-    last = judge_last_doubling(measured, x, margin, alpha)
-    few = len(x) < FEWEST_RATIOS or measured.seeds < FEWEST_SEEDS
-    shape = None if few else judge_shape(measured, x, alpha)
+    last = judge_last_doubling(measured, read.x, margin, alpha)
+    few = len(read.x) < FEWEST_RATIOS or measured.seeds < FEWEST_SEEDS
+    shape = None if few else judge_shape(measured, read.x, alpha)
+    kind: Kind = "unidentifiable"
+    reason = f"{len(read.x)} ratios and {measured.seeds} seeds; an elbow needs {FEWEST_RATIOS} and {FEWEST_SEEDS}"
     if gain is not None and gain.lower_bound(alpha) <= 0:
-        kind: Kind = "no_gain"
-        reason = "all of the data is not shown to be better than no training"
-    elif shape is None:
-        kind = "unidentifiable"
-        reason = f"{len(x)} ratios and {measured.seeds} seeds; an elbow needs {FEWEST_RATIOS} and {FEWEST_SEEDS}"
-    else:
-        kind, reason = _kind(beating, worse, shape, last)
-    per_dimension = math.exp(x[-1]) / dimension if dimension and "n_train" in curve.columns else None
-    if kind in ("no_gain", "declining"):
-        following = NextDoubling(None, reason)
-    else:
-        following = bracket_next_doubling(measured, x, alpha=alpha, per_dimension=per_dimension)
+        kind, reason = "no_gain", "all of the data is not shown to be better than no training"
+    elif shape is not None:
+        kind, reason = _kind(beating, _significant(loss, alpha), shape, last)
+    following = NextDoubling(None, reason)
+    if kind not in ("no_gain", "declining"):
+        following = bracket_next_doubling(measured, read.x, alpha=alpha, per_dimension=_per_dimension(read, dimension))
     return ElbowVerdict(
         kind=kind,
         reason=reason,
-        **_recommended(measured, x, ratios, curve, margin, alpha, kind),
+        **_recommended(read, margin, alpha, kind),
         last_doubling=last,
         next_doubling=following,
         margin=float(margin),
@@ -153,8 +145,8 @@ def judge_elbow(
         seeds=measured.seeds,
         items=measured.items,
         seeds_needed=_seeds_needed(measured, loss, margin, alpha),
-        best_ratio=max(beating or ratios, key=lambda ratio: measured.mean[ratios.index(ratio)]),
-        **_form(shape, x, ratios, kind),
+        best_ratio=max(beating or read.ratios, key=lambda ratio: measured.mean[read.ratios.index(ratio)]),
+        **_form(shape, read, kind),
         loss=loss,
         gain=gain,
     )
@@ -167,25 +159,6 @@ def _check(curve: pd.DataFrame, margin: float, alpha: float) -> None:
         raise ValueError(f"alpha must lie between 0 and 0.5, found {alpha!r}")
     if missing := {"ratio", "seed", "value"} - set(curve.columns):
         raise ValueError(f"the curve lacks column(s) {', '.join(sorted(missing))}")
-
-
-def _gain(curve: pd.DataFrame, origin: float | Mapping[Any, float] | pd.DataFrame, sign: int) -> StudentT:
-    """Value at ratio 1 minus the origin, which stands beside it as a ratio of 0; raises ValueError if it does not."""
-    whole = curve.loc[curve["ratio"] == 1, [name for name in ("seed", "item", "value") if name in curve.columns]]
-    if isinstance(origin, pd.DataFrame):
-        keys = [name for name in ("seed", "item") if name in origin.columns and name in whole.columns]
-        if missing := {"seed", "value"} - set(origin.columns):
-            raise ValueError(f"the origin lacks column(s) {', '.join(sorted(missing))}")
-        start = whole.drop(columns="value").merge(origin[[*keys, "value"]], on=keys, how="left")
-    else:
-        values = whole["seed"].map(origin) if isinstance(origin, Mapping) else float(origin)
-        start = whole.assign(value=values)
-    if not np.isfinite(start["value"].to_numpy(dtype=np.float64)).all():
-        seed = start.loc[~np.isfinite(start["value"].astype(float)), "seed"].iloc[0]
-        raise ValueError(f"the origin has no finite value for seed {seed}")
-    beside = pd.concat([whole.assign(ratio=1.0), start.assign(ratio=0.0)], ignore_index=True)
-    pair = replicates(beside.assign(value=sign * beside["value"]), "ratio")
-    return pair.contrast(pair.difference(1.0, 0.0))
 
 
 def _significant(differences: dict[float, StudentT], alpha: float) -> list[float]:
@@ -225,13 +198,11 @@ def _diminishing(shape: Shape) -> str:
     }[shape.form or "neither"]
 
 
-def _form(shape: Shape | None, x: Array, ratios: Sequence[float], kind: Kind) -> dict[str, Any]:
+def _form(shape: Shape | None, curve: Curve, kind: Kind) -> dict[str, Any]:
     """The fields of a verdict that say how a curve bends."""
     kink, law = (shape.kink, shape.law) if shape else (None, None)
-    bend, interval = None, None
-    if kink is not None:
-        bend = _ratio_at(kink.position, x, ratios)
-        interval = kink.interval and (_ratio_at(kink.interval[0], x, ratios), _ratio_at(kink.interval[1], x, ratios))
+    bend = kink and curve.ratio_at(kink.position)
+    interval = kink and kink.interval and (curve.ratio_at(kink.interval[0]), curve.ratio_at(kink.interval[1]))
     return {
         "elbow": bend if kind == "elbow" else None,
         "elbow_interval": interval if kind == "elbow" else None,
@@ -246,66 +217,23 @@ def _form(shape: Shape | None, x: Array, ratios: Sequence[float], kind: Kind) ->
     }
 
 
-def _recommended(
-    measured: Replicates,
-    x: Array,
-    ratios: Sequence[float],
-    curve: pd.DataFrame,
-    margin: float,
-    alpha: float,
-    kind: Kind,
-) -> dict[str, Any]:
+def _recommended(curve: Curve, margin: float, alpha: float, kind: Kind) -> dict[str, Any]:
     """The fields of a verdict that say how much is enough; all None where training brings nothing."""
     names = ("recommended_ratio", "recommended_interval", "recommended_items", "recommended_items_interval")
     if kind == "no_gain":
         return dict.fromkeys(names)
-    found = find_enough(measured, x, margin, alpha)
+    found = find_enough(curve.measured, curve.x, margin, alpha)
     low, high = found.interval
-    interval = _ratio_at(low, x, ratios), _ratio_at(high, x, ratios)
     items: tuple[int, int] | None = None
-    if "n_train" in curve.columns:
-        items = math.floor(math.exp(low) + ROUNDING_ITEMS), math.ceil(math.exp(high) - ROUNDING_ITEMS)
-    values = (ratios[found.setting], interval, items and items[1], items)
+    if curve.counted:
+        items = math.floor(math.exp(low) + ROUNDING), math.ceil(math.exp(high) - ROUNDING)
+    values = (curve.ratios[found.setting], (curve.ratio_at(low), curve.ratio_at(high)), items and items[1], items)
     return dict(zip(names, values, strict=True))
 
 
-def _ratio_at(position: float, x: Array, ratios: Sequence[float]) -> float:
-    """The ratio at a position of log n; a measured one exactly."""
-    if len(at := np.flatnonzero(np.abs(x - position) < 1e-9)):
-        return ratios[at[0]]
-    return float(np.exp(np.interp(position, x, np.log(ratios))))
-
-
-def _refuse_copies(curve: pd.DataFrame) -> None:
-    """Raise ValueError for two seeds whose curves are the same but for a constant."""
-    keys = ["ratio", *(["item"] if "item" in curve.columns else [])]
-    wide = curve.pivot(index=keys, columns="seed", values="value")
-    values = wide.to_numpy(dtype=np.float64)
-    centred = values - values.mean(axis=0)
-    rounding = ROUNDING * np.abs(values).max()
-    for one in range(len(wide.columns)):
-        same = np.abs(centred[:, one + 1 :] - centred[:, [one]]).max(axis=0, initial=0.0) <= rounding
-        if same.any():
-            names = wide.columns[one], wide.columns[one + 1 + int(same.argmax())]
-            raise ValueError(
-                f"seeds {names[0]} and {names[1]} have the same curve: copies of one run say nothing of how it varies"
-            )
-
-
-def _log_size(curve: pd.DataFrame, ratios: list[float]) -> Array:
-    """Log of the sample count at each ratio, or of the ratio itself; raises ValueError where they disagree."""
-    if ratios[-1] != 1 or ratios[0] <= 0 or len(ratios) < 2:
-        raise ValueError(f"at least two ratios in (0, 1] are needed, 1 among them, found {ratios}")
-    if "n_train" not in curve.columns:
-        return np.log(ratios)
-    counts = curve.groupby("ratio")["n_train"].agg(["min", "max"])
-    differing = counts.index[counts["min"] != counts["max"]]
-    if len(differing):
-        raise ValueError(f"n_train differs between the rows of ratio {differing[0]:g}")
-    sizes = counts["min"].to_numpy(dtype=np.float64)
-    if sizes[0] <= 0 or (np.diff(sizes) <= 0).any():
-        raise ValueError(f"n_train must rise with the ratio, found {sizes.tolist()} for {ratios}")
-    return np.asarray(np.log(sizes))
+def _per_dimension(curve: Curve, dimension: int | None) -> float | None:
+    """Training items at 100 % for each dimension of the draft, None where either is not known."""
+    return math.exp(curve.x[-1]) / dimension if dimension and curve.counted else None
 
 
 def _seeds_needed(

@@ -72,7 +72,7 @@ class Replicates:
         squares = [np.einsum("...i,ij,...j->...", a, source, a).clip(min=0) for source in self.mean_squares]
         variance, df = squares[0] / self.seeds, np.full(np.shape(estimate), self.seeds - 1.0)
         if self.items:
-            variance, df = self._crossed(*squares, unequal_df(np.square(a @ self.of_item)))
+            variance, df = self._crossed(squares, unequal_df(np.square(a @ self.of_item)))
         lengths = np.einsum("...i,...i->...", a, a)
         if added_variance > 0:
             extra = added_variance * lengths
@@ -126,8 +126,8 @@ class Replicates:
     def subset(self, rows: slice) -> Self:
         """Return the replicates of some of the settings."""
         squares = tuple(source[rows, rows] for source in self.mean_squares)
-        own = {"settings": self.settings[rows], "mean": self.mean[rows], "of_item": self.of_item[rows]}
-        return replace(self, mean_squares=squares, **own)
+        of_item = self.of_item[rows]
+        return replace(self, settings=self.settings[rows], mean=self.mean[rows], mean_squares=squares, of_item=of_item)
 
     def _covariance(self, residual_maker: Array) -> Array:
         """The covariance (R, R) of the means; a source that the residuals show nothing of is left out."""
@@ -140,8 +140,8 @@ class Replicates:
             return np.asarray(chosen / (self.seeds * self.items))
         return np.asarray((by_seed + by_item - residual) / (self.seeds * self.items))
 
-    def _crossed(self, by_seed: Array, by_item: Array, residual: Array, item_df: Array) -> tuple[Array, Array]:
-        s, i = self.seeds, self.items
+    def _crossed(self, squares: Sequence[Array], item_df: Array) -> tuple[Array, Array]:
+        (by_seed, by_item, residual), s, i = squares, self.seeds, self.items
         total = by_seed + by_item - residual
         with np.errstate(invalid="ignore", divide="ignore"):
             df = total**2 / (by_seed**2 / (s - 1) + by_item**2 / item_df + residual**2 / ((s - 1) * (i - 1)))

@@ -59,7 +59,7 @@ class StudentT:
 
 
 def detectable(
-    df: float | np.ndarray[tuple[int], np.dtype[np.float64]], alpha: float, power: float
+    df: float | np.ndarray[tuple[int, ...], np.dtype[np.floating]], alpha: float, power: float
 ) -> np.ndarray[tuple[int, ...], np.dtype[np.float64]]:
     """Return the effect, in standard errors, that a one-sided t test at alpha finds with that power."""
     return np.asarray(special.nctdtrinc(df, 1 - power, special.stdtrit(df, 1 - alpha)))
