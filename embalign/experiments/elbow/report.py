@@ -120,18 +120,39 @@ def _followed(results: Mapping[str, Results], folder: Path) -> dict[str, Any] | 
 
 def _verdict(judgement: Judgement, claim: list[Comparison]) -> str:
     """Return verdict.json."""
+    primary = judgement.primary
     content = {
         "warnings": [dataclasses.asdict(suspicion) for suspicion in judgement.suspicions],
+        "pairs": primary.pairs,
+        "pairs_per_dimension": primary.pairs / primary.dimension if primary.dimension else None,
         "deployments": {
-            name: found.as_record() | {"better_from_ratio": judgement.better_from.get(name)}
+            name: found.as_record()
+            | {"better_from_ratio": judgement.better_from.get(name)}
+            | {budget: _amounts(judgement.in_use(name, budget)) for budget in BUDGETS}
             for name, found in judgement.uses.items()
         },
-        "primary": _machine_readable(judgement.primary),
+        "unseen": None if primary.unseen is None else dict(zip(("ratio", "difference"), primary.unseen, strict=True)),
+        "primary": _machine_readable(primary),
         "curves": [_machine_readable(curve) for curve in judgement.curves],
         "density_first": {name: protocol.claim_answer([c for c in claim if c.metric == name]) for name in HEADLINES},
         "density_minus_random": [dataclasses.asdict(comparison) for comparison in claim],
     }
     return json.dumps(_plain(content), indent=2, allow_nan=False) + "\n"
+
+
+def _amounts(found: Judged | None) -> dict[str, Any] | None:
+    """What is enough, what the last doubling brought and what describes the curve, by one recipe."""
+    if found is None or (verdict := found.verdict) is None:
+        return None
+    return {
+        "enough_pairs": None if verdict.recommended_ratio is None else round(found.pairs * verdict.recommended_ratio),
+        "enough_ratio": verdict.recommended_ratio,
+        "enough_interpolated_pairs": verdict.recommended_items_interval,
+        "last_doubling": dataclasses.asdict(verdict.last_doubling),
+        "next_doubling": dataclasses.asdict(verdict.next_doubling),
+        "kind": verdict.kind,
+        "shape": verdict.shape,
+    }
 
 
 def _by_size(measured: Results | None, folder: Path) -> pd.DataFrame | None:
