@@ -121,6 +121,18 @@ FAULTS = (
         "sample.std(ddof=1) / math.sqrt(len(sample))",
         "sample.std(ddof=1) / len(sample)",
     ),
+    Fault(
+        "judge: the gain is not counted from the origin",
+        "verdicts/curve.py",
+        "pair.contrast(pair.difference(1.0, 0.0))",
+        "pair.contrast([0.0, 1.0])",
+    ),
+    Fault(
+        "judge: the last doubling with its sign flipped",
+        "verdicts/last_doubling.py",
+        "return high - low, not",
+        "return low - high, not",
+    ),
     Fault("statistics: unpaired seeds accepted", "verdicts/ab.py", "if left != right:", "if False:"),
 )
 GATE = ["--profile", "gate", "--pair", "smollm2-mpnet", "--regression", "strict"]

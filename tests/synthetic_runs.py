@@ -215,7 +215,7 @@ def gate():
             index,
             GATE_INDEXES[index],
             target,
-            *((3, 48, 8.0) if has_threshold(before, target) else (0, 0, 0.0)),
+            *((3, 48, 8.0, 0.05, 0.3) if has_threshold(before, target) else (0, 0, 0.0, np.nan, np.nan)),
         )
         for (deployment, index), (_, before) in GATE_USES.items()
         for target in TARGETS
@@ -227,7 +227,11 @@ def gate():
     tables = {
         "choice": pd.DataFrame(scores.items(), columns=["deployment", "score"]),
         "check": pd.DataFrame(
-            checks, columns=["deployment", "index", "index_size", "target", "folds", "accepted", "wrong"]
+            checks,
+            columns=[
+                *("deployment", "index", "index_size", "target", "folds", "accepted", "wrong"),
+                *("risk_low", "risk_high"),
+            ],
         ),
         "outputs": pd.DataFrame(outputs),
     }

@@ -4,8 +4,11 @@ import re
 
 import pandas as pd
 import pytest
+from intervals import as_text
 from pair_folders import ROOT
+from real_curves import real_tables
 from texts import ab_tables, elbow_tables
+from texts_amounts import amounts_tables
 from texts_gates import gate_tables, regression_tables
 
 FOLDER = ROOT / "docs" / "calibration"
@@ -20,7 +23,15 @@ def ab_text(table):
 
 @pytest.mark.parametrize(
     ("name", "write"),
-    [("elbow", elbow_tables), ("ab", ab_text), ("gate", gate_tables), ("regression", regression_tables)],
+    [
+        ("elbow", elbow_tables),
+        ("amounts", amounts_tables),
+        ("intervals", as_text),
+        ("real", real_tables),
+        ("ab", ab_text),
+        ("gate", gate_tables),
+        ("regression", regression_tables),
+    ],
 )
 def test_a_calibrations_text_is_that_of_its_table(name, write):
     table = pd.read_csv(FOLDER / f"{name}.csv", keep_default_na=name != "ab")

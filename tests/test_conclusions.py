@@ -98,14 +98,15 @@ def concluded(runs, tmp_path, experiment, change):
 @pytest.mark.parametrize(
     ("curve", "words"),
     [
-        ({"kind": "gradual", "reason": "it bends"}, "no elbow: it bends. "),
+        ({"kind": "diminishing", "reason": "it bends"}, "no elbow: it bends. "),
+        ({"kind": "saturated", "reason": "no bend is shown"}, "no elbow: no bend is shown. "),
+        ({"kind": "rising", "reason": "no bend is shown"}, "no elbow: no bend is shown. "),
         ({"kind": "flat"}, "no elbow. No share of the data is shown to be better than the smallest. "),
         ({"kind": "declining"}, "no elbow. More data is shown to do harm. "),
-        ({"kind": "unidentifiable"}, "inconclusive: not enough ratios on one side of the bend. "),
-        ({"kind": "unidentifiable", "bend": None}, "inconclusive: too few ratios or seeds to look for a bend. "),
+        ({"kind": "unidentifiable", "reason": "too few seeds"}, "inconclusive: too few seeds. "),
         ({"kind": "no_gain"}, "no elbow, for all of the data is not shown to be better than no training.\n"),
         ({"kind": None}, "no verdict: the curve could not be judged.\n"),
-        ({"saturated": False}, ". No share below all of it is shown to be enough.\n"),
+        ({"recommended_ratio": 1.0}, ". No measured share below all of it is shown to be enough.\n"),
     ],
 )
 def test_each_kind_of_curve_is_said_in_words(runs, tmp_path, curve, words):

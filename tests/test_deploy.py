@@ -22,7 +22,7 @@ from embalign.evaluation.deployment import DEPLOYMENTS, task_of, vectors_of
 from embalign.evaluation.scorecard import map_task, metrics_of, search_task
 from embalign.pairs.pair import load_pair
 
-GROUPS, SIZE = 60, 10
+GROUPS, SIZE = 150, 4
 
 
 def clustered(nuisance, seed=0):
@@ -317,11 +317,11 @@ def test_the_command_prints_what_the_map_is_worth_in_each_deployment(turned, tmp
     assert main(["export", "--pair", str(turned.pair.folder), "--out", str(tmp_path)]) == 0
     lines = capsys.readouterr().out.splitlines()
     assert len(lines) == 8
-    assert lines[1] == "measured on 120 held-out queries of 12 label groups, index of the whole corpus"
+    assert lines[1] == "measured on 120 held-out queries of 30 label groups, index of the whole corpus"
     adapter = lines[2:4]
     assert adapter[0].startswith("query adapter: nDCG@10 0.9")
     assert "NOT shown to be better than no map" in adapter[0]
-    assert "certified for an index of 600 items: risk 5 %: " in adapter[1]
+    assert "certified for an index of 600 items: risk 10 %: " in adapter[1]
 
 
 def test_a_teacher_that_finds_nothing_is_named(tmp_path):

@@ -1,6 +1,7 @@
 """The elbow verdict on curves whose truth is known; `benchmark/calibration/elbow.py` is its long form."""
 
 import dataclasses
+import itertools
 
 import numpy as np
 import pandas as pd
@@ -9,10 +10,19 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.stats import binom
 from worlds import (
+    ALMOST,
     AT_MARGIN,
+    DIP,
+    EARLY,
     ELBOW_WORLDS,
+    GRIDS,
+    LATE,
     MARGIN,
+    NOISE,
+    POWER_LAWS,
+    RISE_THEN_FLAT,
     SIX_RATIOS,
+    STAIRCASE,
     STRAIGHT_WORLDS,
     TEN_RATIOS,
     World,
@@ -58,8 +68,10 @@ def test_an_elbow_is_found_where_it_is():
     assert high < 1.1 * low
     assert verdict.slope_ratio == pytest.approx(0, abs=0.05)
     assert verdict.recommended_ratio == 0.2
-    assert verdict.recommended_interval == (0.2, 0.2)
-    assert verdict.saturated
+    low, high = verdict.recommended_interval
+    assert 0.15 < low < high <= 0.2
+    assert verdict.shape == "corner"
+    assert verdict.last_doubling.kind == "saturated"
 
 
 def test_sample_counts_place_the_elbow_in_log_n():
@@ -73,15 +85,18 @@ def test_sample_counts_place_the_elbow_in_log_n():
     assert verdict.elbow == pytest.approx(TEN_RATIOS[5], rel=0.05)
 
 
+@pytest.mark.instrument
 def test_a_straight_curve_has_no_elbow_and_is_not_saturated():
     verdict = judge_elbow(curve(scaled_log(SIX_RATIOS)), margin=0.01)
-    assert (verdict.kind, verdict.elbow, verdict.elbow_interval, verdict.bend) == ("gradual", None, None, None)
-    assert (verdict.recommended_ratio, verdict.saturated) == (1.0, False)
+    assert (verdict.kind, verdict.elbow, verdict.elbow_interval, verdict.bend) == ("rising", None, None, None)
+    assert (verdict.recommended_ratio, verdict.last_doubling.kind) == (1.0, "rising")
+    assert verdict.last_doubling.value == pytest.approx(np.log(2) / np.log(100), abs=0.01)
 
 
-def test_a_bend_that_does_not_halve_the_slope_is_gradual():
+def test_a_corner_that_does_not_halve_the_slope_is_no_elbow():
     verdict = judge_elbow(stick(0.1, slope_ratio=0.7), margin=0.01)
-    assert verdict.kind == "gradual"
+    assert (verdict.kind, verdict.shape) == ("diminishing", "corner")
+    assert "are not shown to halve" in verdict.reason
     assert verdict.bend == pytest.approx(0.1, rel=0.1)
     assert verdict.slope_ratio_upper > 0.5
 
@@ -90,16 +105,40 @@ def test_a_bend_that_does_not_halve_the_slope_is_gradual():
 def test_an_elbow_near_the_end_of_six_ratios_cannot_be_identified(elbow):
     """Less than two ratios on one side: its bend may be seen, its place not, and nothing is guessed."""
     verdict = judge_elbow(stick(elbow, ratios=SIX_RATIOS), margin=0.01)
-    assert verdict.kind in ("unidentifiable", "gradual")
+    assert verdict.kind in ("saturated", "diminishing", "rising")
     assert verdict.elbow is None
 
 
-def test_a_smooth_curve_is_not_given_a_sharp_elbow():
-    """Where a broken stick does not fit, its misfit counts as error and the place is as vague as it is."""
-    smooth = judge_elbow(curve(1 - np.array(TEN_RATIOS) ** -0.5 / 10, noise=0.0005, ratios=TEN_RATIOS), margin=0.01)
-    sharp = judge_elbow(stick(0.1, noise=0.0005), margin=0.01)
-    assert smooth.straight_line_p_value < 0.01
-    assert smooth.kind != "elbow" or np.diff(np.log(smooth.elbow_interval)) > 5 * np.diff(np.log(sharp.elbow_interval))
+def test_a_smooth_curve_has_no_elbow_and_its_exponent_is_told():
+    verdict = judge_elbow(curve(1 - np.array(TEN_RATIOS) ** -0.5 / 10, noise=0.002, ratios=TEN_RATIOS), margin=0.01)
+    assert (verdict.kind, verdict.shape, verdict.elbow) == ("diminishing", "smooth", None)
+    assert verdict.straight_line_p_value < 0.01
+    assert verdict.exponent == pytest.approx(0.5, abs=0.05)
+    assert verdict.exponent_interval[0] < 0.5 < verdict.exponent_interval[1]
+
+
+def test_where_a_corner_and_a_smooth_law_cannot_be_told_apart_the_verdict_says_so():
+    law = POWER_LAWS[3]
+    verdict = judge_elbow(simulate(law, TEN_RATIOS, 5, np.random.default_rng(0)), margin=MARGIN)
+    assert (verdict.shape, verdict.elbow) == ("either", None)
+    assert "a corner and a smooth law cannot be told apart" in verdict.reason
+    assert verdict.exponent_interval[0] < 0.7 < verdict.exponent_interval[1]
+    assert verdict.bend_interval is not None
+
+
+def test_a_curve_flat_at_first_and_at_last_is_seen_to_bend():
+    """As a whole it is nearly straight: a convex start hides a concave end from a test of the whole."""
+    verdict = judge_elbow(simulate(RISE_THEN_FLAT, TEN_RATIOS, 5, np.random.default_rng(0)), margin=MARGIN)
+    assert verdict.kind == "elbow"
+    assert verdict.elbow == pytest.approx(0.3, rel=0.1)
+    assert verdict.last_doubling.kind == "saturated"
+
+
+def test_a_curve_that_rises_again_does_not_diminish():
+    verdict = judge_elbow(simulate(STAIRCASE, TEN_RATIOS, 5, np.random.default_rng(0)), margin=MARGIN)
+    assert (verdict.kind, verdict.last_doubling.kind, verdict.bend) == ("rising", "rising", None)
+    assert verdict.next_doubling.bracket is None
+    assert "bends upwards" in verdict.next_doubling.reason
 
 
 def test_a_flat_curve_is_flat_and_the_smallest_ratio_is_enough():
@@ -155,7 +194,7 @@ def test_seeds_needed_settle_what_is_open():
     world = World("near", lambda u: np.where(u < 1, 0.985, 1.0), normal)
     rng = np.random.default_rng(4)
     few = judge_elbow(simulate(world, TEN_RATIOS, 5, rng), margin=0.05)
-    assert few.recommended_interval[0] < few.recommended_interval[1]
+    assert few.open_ratios
     assert 5 < few.seeds_needed < 500
     many = judge_elbow(simulate(world, TEN_RATIOS, 2 * few.seeds_needed, rng), margin=0.05)
     assert many.recommended_ratio == 0.01
@@ -179,7 +218,8 @@ def test_order_seed_names_scale_and_origin_do_not_matter(random, scale, shift, w
     moved = data.iloc[rows].assign(value=data["value"] * scale + shift, seed=data["seed"].map(names))
     one, other = judge_elbow(data, margin=0.05), judge_elbow(moved, margin=0.05 * scale)
     assert (one.kind, one.recommended_ratio) == (other.kind, other.recommended_ratio)
-    assert one.recommended_interval == other.recommended_interval
+    assert one.recommended_interval == pytest.approx(other.recommended_interval)
+    assert one.last_doubling.kind == other.last_doubling.kind
     assert one.bend == pytest.approx(other.bend, rel=0.01)
     assert one.straight_line_p_value == pytest.approx(other.straight_line_p_value, abs=1e-3)
 
@@ -218,6 +258,7 @@ def test_items_widen_what_seeds_alone_make_narrow():
 RISING = [0.2, 0.5, 0.7, 0.8, 0.85, 0.9]
 
 
+@pytest.mark.instrument
 @pytest.mark.parametrize(
     "origin",
     [0.95, dict.fromkeys(range(5), 0.95), pd.DataFrame({"seed": range(5), "value": 0.95})],
@@ -226,11 +267,12 @@ RISING = [0.2, 0.5, 0.7, 0.8, 0.85, 0.9]
 def test_a_curve_that_ends_below_its_origin_has_no_gain_and_nothing_is_recommended(origin):
     verdict = judge_elbow(curve(RISING), margin=0.01, origin=origin)
     assert (verdict.kind, verdict.elbow, verdict.recommended_ratio) == ("no_gain", None, None)
-    assert verdict.recommended_interval is None
-    assert not verdict.saturated
+    assert verdict.recommended_interval is verdict.recommended_items is None
+    assert verdict.next_doubling.bracket is None
     assert verdict.gain.mean == pytest.approx(-0.05, abs=0.03)
 
 
+@pytest.mark.instrument
 def test_a_shown_gain_changes_nothing_else():
     data = curve(RISING)
     with_origin, without = judge_elbow(data, margin=0.01, origin=0.1), judge_elbow(data, margin=0.01)
@@ -297,6 +339,8 @@ def test_an_unusable_origin_is_refused(origin, message):
         (lambda d: d.drop(columns="seed"), "lacks column"),
         (lambda d: d.assign(n_train=5), "n_train must rise"),
         (lambda d: d.assign(n_train=range(len(d))), "n_train differs between the rows of ratio 0.01"),
+        (lambda d: d.assign(seed=[0, "one", 2, 3, 4] * 6), "every seed must be of one type"),
+        (lambda d: d.assign(value=d["value"].astype(object).where(d["seed"] > 0, None)), "nan|None|one type"),
     ],
 )
 def test_unusable_curves_are_refused(change, message):
@@ -304,8 +348,8 @@ def test_unusable_curves_are_refused(change, message):
         judge_elbow(change(curve([0.2, 0.5, 0.7, 0.9, 0.9, 0.9])), margin=0.01)
 
 
-@pytest.mark.parametrize("margin", [-0.1, float("nan"), float("inf")])
-def test_margins_must_be_finite_and_not_negative(margin):
+@pytest.mark.parametrize("margin", [-0.1, float("nan"), float("inf"), None, "0.1"])
+def test_margins_must_be_finite_numbers_and_not_negative(margin):
     with pytest.raises(ValueError, match="margin"):
         judge_elbow(curve([0.5] * 6), margin=margin)
 
@@ -337,5 +381,96 @@ def test_elbows_are_found_and_covered(world):
 @pytest.mark.parametrize("seeds", [3, 5, 10])
 def test_a_loss_exactly_at_the_margin_is_rarely_called_enough(seeds):
     rng = np.random.default_rng(0)
-    wrong = sum(judge_elbow(simulate(AT_MARGIN, SIX_RATIOS, seeds, rng), margin=MARGIN).saturated for _ in range(RUNS))
-    assert wrong <= at_most(0.05)
+    verdicts = [judge_elbow(simulate(AT_MARGIN, SIX_RATIOS, seeds, rng), margin=MARGIN) for _ in range(RUNS)]
+    assert sum(verdict.recommended_ratio < 1 for verdict in verdicts) <= at_most(0.05)
+
+
+@pytest.mark.parametrize("law", POWER_LAWS, ids=lambda world: world.name.replace(" ", "_"))
+def test_a_smooth_law_has_no_elbow_and_its_amount_does_not_follow_the_grid(law):
+    """The pairs that are enough are those of the law, whatever ratios were measured."""
+    rng = np.random.default_rng(0)
+    spans = {}
+    for name, ratios in GRIDS.items():
+        curves = [simulate(law, ratios, 5, rng) for _ in range(RUNS // 4)]
+        verdicts = [
+            judge_elbow(rows.assign(n_train=(10_000 * rows["ratio"]).round()), margin=MARGIN) for rows in curves
+        ]
+        assert sum(verdict.kind == "elbow" for verdict in verdicts) <= at_most(0.05, len(verdicts))
+        spans[name] = np.array([verdict.recommended_items_interval for verdict in verdicts])
+        assert np.median(spans[name][:, 1] / spans[name][:, 0]) <= 4
+    for one, other in itertools.combinations(spans.values(), 2):
+        overlap = (one[:, 0] <= other[:, 1]) & (other[:, 0] <= one[:, 1])
+        assert (~overlap).sum() <= at_most(0.10, len(overlap))
+
+
+@pytest.mark.parametrize("world", [EARLY, LATE, STAIRCASE, DIP], ids=["early", "late", "staircase", "dip"])
+def test_more_data_is_not_said_to_help_or_not_to_where_it_is_otherwise(world):
+    rng = np.random.default_rng(0)
+    brought = float(np.diff(world.curve(scaled_log([0.5, 1.0])))[0])
+    kinds = [judge_elbow(simulate(world, TEN_RATIOS, 5, rng), margin=MARGIN).last_doubling.kind for _ in range(100)]
+    wrong = "rising" if brought <= 0 else "saturated" if brought > MARGIN else None
+    assert kinds.count(wrong) <= at_most(0.05, 100)
+
+
+def test_rising_then_flat_is_saturated():
+    rng = np.random.default_rng(0)
+    verdicts = [judge_elbow(simulate(RISE_THEN_FLAT, TEN_RATIOS, 10, rng), margin=MARGIN) for _ in range(100)]
+    assert sum(verdict.last_doubling.kind == "saturated" for verdict in verdicts) >= 90
+    assert {verdict.kind for verdict in verdicts} <= {"elbow", "saturated", "declining"}
+    assert sum(verdict.kind == "declining" for verdict in verdicts) <= at_most(0.05, 100)
+
+
+@pytest.mark.parametrize("noise", [NOISE, NOISE / 10])
+def test_a_slope_that_does_not_quite_halve_is_no_elbow(noise):
+    rng = np.random.default_rng(0)
+    for world in ALMOST[:4]:
+        kinds = [judge_elbow(simulate(world, TEN_RATIOS, 10, rng, noise), margin=MARGIN).kind for _ in range(50)]
+        assert kinds.count("elbow") <= at_most(0.05, 50)
+
+
+@pytest.mark.instrument
+def test_the_last_doubling_is_interpolated_where_half_of_the_data_was_not_measured():
+    rows = stick(1.0, ratios=(0.01, 0.05, 0.1, 0.2, 0.4, 1.0))
+    last = judge_elbow(rows, margin=0.01).last_doubling
+    assert last.interpolated
+    assert last.value == pytest.approx(np.log(2) / np.log(100), abs=0.01)
+    assert not judge_elbow(stick(1.0), margin=0.01).last_doubling.interpolated
+    assert judge_elbow(rows[rows["ratio"] >= 0.4], margin=0.01).last_doubling.value == pytest.approx(last.value)
+
+
+def test_twice_the_data_is_foreseen_within_a_bracket():
+    rng = np.random.default_rng(0)
+    for law in (*POWER_LAWS[1:4], STRAIGHT_WORLDS[1]):
+        to_come = float(np.diff(law.curve(scaled_log([1.0, 2.0])))[0])
+        verdicts = [judge_elbow(simulate(law, TEN_RATIOS, 10, rng), margin=MARGIN) for _ in range(50)]
+        brackets = [verdict.next_doubling.bracket for verdict in verdicts if verdict.next_doubling.bracket]
+        assert sum(not low <= to_come <= high for low, high in brackets) <= at_most(0.10, len(brackets))
+        widths = [high - low for low, high in brackets]
+        assert np.median(widths) <= 1.3 * float(np.diff(law.curve(scaled_log([0.5, 1.0])))[0])
+
+
+def test_nothing_is_foreseen_from_few_pairs_a_dimension_nor_where_more_is_worse():
+    rows = stick(1.0)
+    counted = rows.assign(n_train=(1000 * rows["ratio"]).round())
+    assert judge_elbow(counted, margin=0.01, dimension=100).next_doubling.bracket is not None
+    refused = judge_elbow(counted, margin=0.01, dimension=250).next_doubling
+    assert refused.bracket is None
+    assert "4.0 pairs a dimension" in refused.reason
+    falling = judge_elbow(curve([0.2, 0.5, 0.7, 0.9, 0.9, 0.8]), margin=0.01).next_doubling
+    assert (falling.bracket, falling.reason) == (None, "a smaller ratio beats 100 %")
+    few = judge_elbow(rows[rows["ratio"] >= 0.3], margin=0.01).next_doubling
+    assert "4 ratios are too few" in few.reason
+
+
+@pytest.mark.parametrize("offset", [0.0, 0.1])
+def test_copies_of_one_run_are_refused(offset):
+    rows = curve([0.2, 0.5, 0.7, 0.9, 0.9, 0.8], seeds=1)
+    copies = [rows.assign(seed=seed, value=rows["value"] + offset * seed) for seed in range(4)]
+    with pytest.raises(ValueError, match="seeds 0 and 1 have the same curve"):
+        judge_elbow(pd.concat(copies, ignore_index=True), margin=0.01)
+
+
+def test_one_copied_seed_among_others_is_refused():
+    rows = curve([0.2, 0.5, 0.7, 0.9, 0.9, 0.8])
+    with pytest.raises(ValueError, match="seeds 3 and 9 have the same curve"):
+        judge_elbow(pd.concat([rows, rows[rows["seed"] == 3].assign(seed=9)]), margin=0.01)

@@ -165,14 +165,22 @@ def enough(curves, judged):
             continue
         words, ratio = judged[curve["metric"]], curve["recommended_ratio"]
         pairs = f"{round(ratio * curve['pairs'])} pairs ({percent(ratio)})"
-        low = curve["recommended_interval"][0]
-        short = pairs if curve["saturated"] else f"all {curve['pairs']} pairs, not saturated"
-        rows[f"enough for 95 % of the gain, {words}"] = (
-            short if low == ratio else (short, f"{short}; perhaps {percent(low)}")
+        low, high = curve["recommended_items_interval"]
+        short = pairs if ratio < 1 else f"all {curve['pairs']} pairs"
+        rows[f"enough for 95 % of the gain, {words}"] = (short, f"{short}; interpolated {low} to {high}")
+        last = curve["last_doubling"]
+        rows[f"last doubling, {words}"] = (
+            f"{last['kind'].replace('_', ' ')}, {last['value']:+.3f}",
+            f"{last['kind'].replace('_', ' ')}, {last['value']:+.3f} ({signed(last['interval'])})",
         )
         found = f"{percent(curve['elbow'])} ({span(curve['elbow_interval'])})" if curve["elbow"] else "none"
-        rows[f"elbow, {words}"] = found
+        rows[f"elbow, {words}"] = (found, f"{found}, {curve['kind'].replace('_', ' ')}")
     return rows
+
+
+def signed(interval):
+    """An interval with signs, as the tables have it."""
+    return f"{interval[0]:+.3f} to {interval[1]:+.3f}"
 
 
 def controlled(contrasts, metric):

@@ -72,7 +72,9 @@ def test_nothing_is_suspicious_about_a_shipped_pair(smollm2):
     judgement = judged(smollm2)
     assert judgement.suspicions == []
     assert set(judgement.uses) == {"query_adapter", "index_migration", "draft_only"}
-    assert lines(judgement)[0].startswith("Query adapter (mapped queries, teacher's index): the map is ")
+    assert lines(judgement)[0].startswith("Training pairs: ")
+    assert lines(judgement)[1].startswith("Query adapter (mapped queries, teacher's index): the map is ")
+    assert len(lines(judgement)) == 9
 
 
 @pytest.mark.parametrize(

@@ -30,8 +30,18 @@ from embalign.verdicts.ab import ABKind, ABVerdict, after_holm, judge_ab
 from embalign.verdicts.statistics import holm
 
 SETTINGS, MARGIN, ITEMS = 12, 1.0, 66
-# Noise of one seed's difference, and of one item's, in margins.
-NOISE = {"small": (0.3, 1.0), "large": (1.0, 3.0)}
+# Noise of one seed's difference, and of one item's, in margins; skewed noise is lognormal, of the same variance.
+NOISE = {"small": (0.3, 1.0), "large": (1.0, 3.0), "small, skewed": (0.3, 1.0)}
+SKEWED = 1.0  # standard deviation of the logarithm
+
+
+def noise_of(rng: np.random.Generator, noise: str, size: int) -> np.ndarray[tuple[int], np.dtype[np.float64]]:
+    """Draw noise of mean 0 and variance 1, normal or lognormal."""
+    normal = rng.standard_normal(size)
+    if not noise.endswith("skewed"):
+        return normal
+    mean, variance = np.exp(SKEWED**2 / 2), (np.exp(SKEWED**2) - 1) * np.exp(SKEWED**2)
+    return np.asarray((np.exp(SKEWED * normal) - mean) / np.sqrt(variance))
 
 
 def contrast(rng: np.random.Generator, seeds: int, items: int, noise: str, effect: float) -> ABVerdict:
@@ -39,9 +49,9 @@ def contrast(rng: np.random.Generator, seeds: int, items: int, noise: str, effec
     of_seed, of_item = NOISE[noise]
     seed, item = (axis.ravel() for axis in np.meshgrid(range(seeds), range(max(items, 1)), indexing="ij"))
     shared = rng.normal(0, 5, seeds)[seed] + rng.normal(0, 20, max(items, 1))[item]
-    difference = effect + of_seed * rng.standard_normal(seeds)[seed]
+    difference = effect + of_seed * noise_of(rng, noise, seeds)[seed]
     if items:
-        difference = difference + of_item * rng.standard_normal(items)[item] + of_item * rng.standard_normal(len(item))
+        difference += of_item * (noise_of(rng, noise, items)[item] + rng.standard_normal(len(item)))
     control = pd.DataFrame({"seed": seed, **({"item": item} if items else {}), "value": shared})
     return judge_ab(control.assign(value=shared + difference), control, margin=MARGIN)
 
@@ -77,7 +87,9 @@ def positive_control(first_seed: int) -> bool:
             [
                 {
                     "seed": seed,
-                    "value": measure_control(None, Cell("", "", "", (("arm", arm), ("draw", 0)), seed))["cosine_mean"],
+                    "value": measure_control(None, Cell("", "", "", (("arm", arm), ("draw", 0)), seed)).metrics[
+                        "cosine_mean"
+                    ],
                 }
                 for seed in range(first_seed, first_seed + 5)
             ]

@@ -19,6 +19,7 @@ import warnings
 from collections.abc import Callable
 from concurrent.futures import ProcessPoolExecutor
 from pathlib import Path
+from typing import get_args
 
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 ROOT = Path(__file__).resolve().parents[2]
@@ -28,13 +29,15 @@ import numpy as np
 import pandas as pd
 from texts import draw_elbow, elbow_tables, share
 from worlds import (
+    ALMOST,
     AT_MARGIN,
     DECLINE,
     ELBOW_WORLDS,
     MARGIN,
     PLATEAU,
+    POWER_LAWS,
+    SHAPES,
     SIX_RATIOS,
-    SMOOTH,
     STRAIGHT_WORLDS,
     TEN_RATIOS,
     World,
@@ -42,11 +45,17 @@ from worlds import (
     simulate_items,
 )
 
-from embalign.verdicts.elbow import judge_elbow
+from embalign.verdicts.elbow import Kind, judge_elbow
 from embalign.verdicts.replicates import from_array
 
-WORLDS = {world.name: world for world in (*STRAIGHT_WORLDS, SMOOTH, *ELBOW_WORLDS, DECLINE, PLATEAU, AT_MARGIN)}
+WITH_PEERS = (*STRAIGHT_WORLDS, POWER_LAWS[2], *ELBOW_WORLDS)
+WORLDS = {
+    world.name: world
+    for world in (*STRAIGHT_WORLDS, *POWER_LAWS, *ELBOW_WORLDS, *SHAPES, *ALMOST, DECLINE, PLATEAU, AT_MARGIN)
+}
 PROFILES = {"quick": (SIX_RATIOS, 5), "full": (TEN_RATIOS, 10)}
+
+KINDS = get_args(Kind)
 
 Outcome = dict[str, float]
 
@@ -54,11 +63,11 @@ Outcome = dict[str, float]
 def judge(world: World, ratios: tuple[float, ...], seeds: int, rng: np.random.Generator) -> Outcome:
     """Judge one curve: kind, and for elbow worlds whether the interval covers the truth."""
     verdict = judge_elbow(simulate(world, ratios, seeds, rng), margin=MARGIN)
-    found: Outcome = {
-        kind: verdict.kind == kind for kind in ("elbow", "gradual", "flat", "declining", "unidentifiable")
-    }
+    found: Outcome = {kind: verdict.kind == kind for kind in KINDS}
     found["line rejected"] = verdict.straight_line_p_value <= 0.05
-    found["recommends less"] = verdict.saturated
+    found["recommends less"] = verdict.recommended_ratio < 1
+    found["last rising"] = verdict.last_doubling.kind == "rising"
+    found["last saturated"] = verdict.last_doubling.kind == "saturated"
     if verdict.elbow_interval and world.elbow:
         low, high = verdict.elbow_interval
         found["covered"] = low <= world.elbow * (1 + 1e-9) and world.elbow * (1 - 1e-9) <= high
@@ -72,7 +81,7 @@ def judge_items(world: World, ratios: tuple[float, ...], seeds: int, rng: np.ran
     return {
         "elbow": verdict.kind == "elbow",
         "line rejected": verdict.straight_line_p_value <= 0.05,
-        "recommends less": verdict.saturated,
+        "recommends less": verdict.recommended_ratio < 1,
     }
 
 
@@ -152,12 +161,14 @@ def run(task: Task) -> dict[str, object]:
 
 def tasks(runs: int, slow_runs: int) -> list[Task]:
     """Return every method, world and grid to run."""
-    worlds = (*STRAIGHT_WORLDS, SMOOTH, *ELBOW_WORLDS)
     planned: list[Task] = []
     for profile, (ratios, seeds) in PROFILES.items():
-        for world in (*worlds, DECLINE, PLATEAU):
-            planned.append(("embalign", judge, world.name, profile, ratios, seeds, runs))
-        planned += [("kneed", kneed, world.name, profile, ratios, seeds, runs) for world in worlds]
+        planned += [
+            ("embalign", judge, world.name, profile, ratios, seeds, runs)
+            for world in WORLDS.values()
+            if world != AT_MARGIN
+        ]
+        planned += [("kneed", kneed, world.name, profile, ratios, seeds, runs) for world in WITH_PEERS]
         planned += [
             ("embalign, items", judge_items, world.name, profile, ratios, seeds, runs)
             for world in (STRAIGHT_WORLDS[1], AT_MARGIN)
@@ -167,7 +178,7 @@ def tasks(runs: int, slow_runs: int) -> list[Task]:
             for world in (DECLINE, PLATEAU, STRAIGHT_WORLDS[0])
         ]
     planned += [
-        ("piecewise-regression", piecewise, world.name, "full", *PROFILES["full"], slow_runs) for world in worlds
+        ("piecewise-regression", piecewise, world.name, "full", *PROFILES["full"], slow_runs) for world in WITH_PEERS
     ]
     planned += [("embalign", judge, AT_MARGIN.name, "margin", SIX_RATIOS, seeds, runs) for seeds in (3, 5, 10)]
     planned += [

@@ -12,7 +12,8 @@ map, so its risk is known exactly; calibration outputs are drawn
 - topics: as many whole label groups as there are, with replacement, certified with their groups (the gate's own way);
 - topics, blind: the same, certified as if they were independent outputs.
 
-The simulated pair has a known risk at every threshold and new label groups in each draw. Writes gate.md and gate.csv.
+The simulated pair has a known risk at every threshold and new label groups in each draw. In hot topics, a few topics
+have the highest scores and are wholly right or wholly wrong. Writes gate.md and gate.csv.
 """
 
 from __future__ import annotations
@@ -50,6 +51,9 @@ from embalign.pairs.pair import load_pair
 PAIRS = ("qwen-sentence-align", "smollm2-mpnet")
 WAYS = ("halves", "outputs", "topics", "topics, blind")
 GROUPS, SIZE, SLOPE, CORRELATION = 66, 10, 0.6, 0.3  # of the simulated pair
+
+# Topics of the highest scores, and the share of them that is wholly wrong; half of all other outputs are.
+HOT = tuple(itertools.product((8, 12, 15), (0.06, 0.12, 0.25)))
 
 Outputs = tuple[NDArray[np.float64], Outcomes, NDArray[np.int64]]
 Draw = Callable[[np.random.Generator], tuple[Outputs, Callable[[float], float]]]
@@ -103,10 +107,32 @@ def simulated(rng: np.random.Generator) -> tuple[Outputs, Callable[[float], floa
     return (scores, correct, groups), lambda threshold: SLOPE * (1 - threshold) / 2
 
 
-def run(world: str, outputs: Outputs | None, way: str, draws: int) -> list[dict[str, object]]:
+def hot_topics(topics: int, wrong: float) -> Draw:
+    """Return a function that draws outputs whose first `topics` are each wrong as a whole, with that probability."""
+
+    def draw(rng: np.random.Generator) -> tuple[Outputs, Callable[[float], float]]:
+        groups = np.repeat(np.arange(GROUPS), SIZE)
+        hot = groups < topics
+        scores = (rng.random(len(groups)) + hot) / 2
+        correct = np.where(hot, (rng.random(GROUPS) >= wrong)[groups], rng.random(len(groups)) >= 0.5)
+
+        def risk(threshold: float) -> float:
+            others = (GROUPS - topics) * max(0.0, 1 - 2 * threshold)
+            of_hot = topics * min(1.0, 2 - 2 * threshold)
+            return (of_hot * wrong + others * 0.5) / (of_hot + others)
+
+        return (scores, correct, groups), risk
+
+    return draw
+
+
+def run(world: str, outputs: Outputs | tuple[int, float] | None, way: str, draws: int) -> list[dict[str, object]]:
     """Certify over many draws; return one row a risk target."""
     rng = np.random.default_rng([6, *world.encode(), *way.encode()])
-    draw = simulated if outputs is None else drawn(outputs, way)
+    if outputs is None:
+        draw: Draw = simulated
+    else:
+        draw = hot_topics(*outputs) if len(outputs) == 2 else drawn(outputs, way)
     counts = {target: {"broken": 0, "certified": 0, "coverage": 0.0} for target in RISK_TARGETS}
     for _ in range(draws):
         (scores, correct, groups), risk = draw(rng)
@@ -135,6 +161,10 @@ def main() -> None:
     outputs = dict(zip(PAIRS, pool.map(held_out_outputs, PAIRS), strict=True))
     tasks = [(name, outputs[name], way, arguments.draws) for name, way in itertools.product(PAIRS, WAYS)]
     tasks += [("simulated", None, way, arguments.draws) for way in ("topics", "topics, blind")]
+    tasks += [
+        (f"{topics} hot topics, {100 * wrong:g} % wrong", (topics, wrong), way, arguments.draws)
+        for (topics, wrong), way in itertools.product(HOT, ("topics", "topics, blind"))
+    ]
     table = pd.DataFrame([row for rows in pool.map(run, *zip(*tasks, strict=True)) for row in rows])
     pool.shutdown()
     arguments.out.mkdir(parents=True, exist_ok=True)

@@ -100,7 +100,53 @@ ELBOW_WORLDS = tuple(
 AT_MARGIN = World("loss exactly at the margin", lambda u: np.where(u < 1, 1 - MARGIN, 1.0), normal)
 DECLINE = World("decline of 10 % after 20 %", lambda u: broken_stick(0.2)(u) - 0.1 * _after(0.2, u), normal)
 PLATEAU = World("plateau from 5 %", broken_stick(0.05), normal)
-SMOOTH = World("saturating power law", lambda u: (1 - (100**u) ** -0.5) / 0.9, normal)
+
+
+def power_law(exponent: float) -> Callable[[Array], Array]:
+    """Return c - a n^-exponent, from 0 at 1 % of the data to 1 at all of it."""
+    return lambda u: np.asarray((1 - (100**u) ** -exponent) / (1 - 100**-exponent))
+
+
+def sigmoid(middle: float, steepness: float) -> Callable[[Array], Array]:
+    """Return a logistic curve over log ratio, steepest at a ratio; `steepness` is its exponent in n."""
+
+    def logistic(u: Array) -> Array:
+        return np.asarray(1 / (1 + (100 ** (u - scaled_log(middle))) ** -steepness))
+
+    ends = logistic(np.array([0.0, 1.0]))
+    return lambda u: np.asarray((logistic(u) - ends[0]) / (ends[1] - ends[0]))
+
+
+def pieces(*points: tuple[float, float]) -> Callable[[Array], Array]:
+    """Return straight pieces over log ratio through points (ratio, value)."""
+    ratios, values = zip(*points, strict=True)
+    at = scaled_log(ratios)
+    return lambda u: np.interp(u, at, values)
+
+
+# Smooth laws of diminishing returns, and the grids of ratios that must not decide what is said of them.
+POWER_LAWS = tuple(World(f"power law, exponent {b:g}", power_law(b), normal) for b in (0.1, 0.3, 0.5, 0.7, 1.0))
+GRIDS = {
+    "ten ratios": TEN_RATIOS,
+    "six ratios": SIX_RATIOS,
+    "from 5 % on": (0.05, 0.10, 0.15, 0.20, 0.30, 0.50, 0.70, 1.00),
+    "halves": tuple(0.5**k for k in range(7, -1, -1)),
+}
+EARLY, LATE = (World(f"sigmoid, steepest at {100 * m:g} %", sigmoid(m, 1.5), normal) for m in (0.03, 0.30))
+RISE_THEN_FLAT = World("flat to 5 %, rising to 30 %, then flat", pieces((0.01, 0), (0.05, 0), (0.3, 1), (1, 1)), normal)
+STAIRCASE = World(
+    "staircase: rises to 5 %, flat to 30 %, rises", pieces((0.01, 0), (0.05, 0.5), (0.3, 0.5), (1, 1)), normal
+)
+DIP = World(
+    "power law with a dip at 20 %", lambda u: power_law(0.5)(u) - 0.3 * np.exp(-(((u - 0.65) / 0.06) ** 2)), normal
+)
+SHAPES = (EARLY, LATE, RISE_THEN_FLAT, STAIRCASE, DIP)
+# Slopes that nearly halve: what is called a corner must halve them.
+ALMOST = tuple(
+    World(f"slope falls to {share:g} at {100 * at:g} %", broken_stick(at, share), normal)
+    for share in (0.503, 0.51, 0.55)
+    for at in (0.05, 0.10, 0.20, 0.30)
+)
 
 
 def _after(ratio: float, u: Array) -> Array:

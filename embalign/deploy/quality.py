@@ -12,7 +12,7 @@ from embalign.evaluation.retrieval import Search
 from embalign.evaluation.scorecard import FIRST_HIT, label_values, map_task, score_deployment, search_task
 from embalign.pairs import Vectors
 from embalign.pairs.pair import Pair
-from embalign.verdicts.statistics import student_t
+from embalign.verdicts.statistics import group_t
 
 NDCG = "ndcg_at_10"
 SIDES = {
@@ -61,14 +61,14 @@ def uses_of(pair: Pair, weights: Vectors) -> dict[str, Use]:
 def over_no_map(found: Search, alternative: Search, task: SearchTask) -> Difference:
     """Return the difference in nDCG@10 to the raw draft's own search, with its one-sided lower bound."""
     values = label_values(found.ndcg - alternative.ndcg, task.groups)
-    bound = student_t(values).lower_bound(1 - CONFIDENCE) if len(values) > 1 else None
+    bound = group_t(values).lower_bound(1 - CONFIDENCE) if len(values) > 1 else None
     return Difference(float(values.mean()), bound, CONFIDENCE)
 
 
 def estimate(values: NDArray[np.floating]) -> Estimate:
     """Return the mean of values by label group (G,), with its 95 % interval over the groups."""
     wide = values.astype(np.float64)
-    return Estimate(float(wide.mean()), student_t(wide).interval() if len(wide) > 1 else None)
+    return Estimate(float(wide.mean()), group_t(wide).interval() if len(wide) > 1 else None)
 
 
 def _quality(found: Search, task: SearchTask) -> dict[str, Estimate]:

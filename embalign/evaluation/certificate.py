@@ -5,20 +5,29 @@ accepted, until one fails (fixed-sequence testing, Bauer 1991; Angelopoulos et a
 correction is needed for their number.
 
 Outputs of one label group succeed and fail together, so with `groups` Clopper-Pearson takes an effective number, as
-Korn and Graubard (1998) do: the accepted over their design effect. That is the larger of Kish's 1 + rho (m - 1), rho
-being the intraclass correlation of errors over all outputs and m the mean group size that an accepted output sees, and
-the linearised variance of the accepted outputs' risk over the binomial one. It is kept from falling along the sequence,
-and raised by the squared ratio of Student's to normal quantiles for the few groups it is known from. The promise then
-covers queries on other topics, not only queries like these. Where the sequence starts depends on the outcomes a little;
-how often the promise breaks all the same is measured.
+Korn and Graubard (1998) do: the accepted over their design effect. That is the largest of
+
+- Kish's 1 + rho (m - 1), rho being the intraclass correlation of errors over all outputs and m the mean group size that
+  an accepted output sees, and the linearised variance of the accepted outputs' risk over the binomial one, both raised
+  by the squared ratio of Student's to normal quantiles for the few groups they are known from;
+- Kish's with the correlation inside the accepted region, from how often an output of the same group is wrong beside a
+  wrong one, by its median-unbiased bound. Where no error is accepted it cannot be told, and is 1: then the accepted
+  count no more than their groups. A few topics that are wholly right or wrong would else pass for many outputs.
+
+The first is kept from falling along the sequence, which with groups starts where a third of the tolerated risk would
+pass, if there are outputs enough for that: with few groups nothing passes where no error at all is allowed. The promise
+then covers queries on other topics, not only queries like these. Where the sequence starts depends on the outcomes a
+little; how often the promise breaks all the same is measured.
 """
 
+import functools
 import math
 from dataclasses import dataclass
 
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
+from scipy.optimize import brentq
 from scipy.optimize.elementwise import find_root
 from scipy.special import betainc
 from scipy.stats import beta, norm, t
@@ -28,6 +37,8 @@ from embalign.evaluation.relevance import Labels
 
 CONFIDENCE = 0.95
 FOR_EVER = 1e9  # accepts
+FIRST_SHARE = 1 / 3  # of the tolerated risk, with which the first threshold tested would pass
+MEDIAN = 0.5
 
 
 @dataclass(frozen=True)
@@ -77,7 +88,10 @@ def certify(
         effect = design_effect(errors.astype(np.float64), names[order], confidence)[last]
     risks, effective = wrong / accepted, accepted / effect
     bound = risk_bound(risks, effective, confidence)
-    tested = np.maximum.accumulate(effective >= fewest_accepts(risk_target, confidence))
+    first = fewest_accepts(risk_target, confidence)
+    if groups is not None and effective[-1] >= (later := first_accepts(risk_target, confidence)):
+        first = later
+    tested = np.maximum.accumulate(effective >= first)
     none_failed = np.logical_and.accumulate(~tested | (bound <= risk_target))
     certified = np.flatnonzero(tested & none_failed)
     if len(certified) == 0:
@@ -103,9 +117,32 @@ def risk_bound(risk: Scores, effective: Scores, confidence: float) -> Scores:
     return np.where(effective - wrong > 0, bound, 1.0)
 
 
+def risk_interval(correct: Outcomes, groups: Labels, confidence: float = CONFIDENCE) -> tuple[float, float]:
+    """Return the two-sided Clopper-Pearson interval of the risk of outputs (n,), n >= 1, by their effective number."""
+    errors = 1.0 - correct
+    names = np.unique(np.asarray(groups), return_inverse=True)[1]
+    effective = len(errors) / float(design_effect(errors, names, confidence)[-1])
+    tail = (1 - confidence) / 2
+    risk, upper = np.array([errors.mean(), 1 - errors.mean()]), np.array([effective, effective])
+    high, low = risk_bound(risk, upper, 1 - tail)
+    return float(1 - low), float(high)
+
+
 def fewest_accepts(risk_target: float, confidence: float) -> float:
     """Return the number of independent accepts, all of them right, that certify: 58.4 for 5 % at 95 % confidence."""
     return math.log(1 - confidence) / math.log(1 - risk_target)
+
+
+@functools.cache
+def first_accepts(risk_target: float, confidence: float) -> float:
+    """Return the number of independent accepts that certify with a third of the risk: 127.4 for 5 % at 95 %."""
+
+    def excess(size: float) -> float:
+        wrong = FIRST_SHARE * risk_target * size
+        return float(betainc(wrong + 1, size - wrong, risk_target)) - confidence
+
+    low = fewest_accepts(risk_target, confidence)
+    return float(brentq(excess, low, 100 * low))
 
 
 def intraclass_correlation(values: Scores, groups: NDArray[np.int64]) -> float:
@@ -142,7 +179,26 @@ def design_effect(wrong: Scores, groups: NDArray[np.int64], confidence: float = 
     ratio = np.where(np.isfinite(ratio), ratio, 1.0)
     kish = 1 + intraclass_correlation(wrong, groups) * (mean_size - 1)
     few = (t.ppf(confidence, np.maximum(met - 1, 1)) / norm.ppf(confidence)) ** 2
-    return np.asarray(np.maximum.accumulate(np.maximum(kish, ratio)) * few)
+    inside = 1 + _correlation_inside(wrong, count, errors, risk) * (mean_size - 1)
+    return np.asarray(np.maximum(np.maximum.accumulate(np.maximum(kish, ratio)) * few, inside))
+
+
+def _correlation_inside(wrong: Scores, count: Scores, errors: Scores, risk: Scores) -> Scores:
+    """The correlation of errors among the first k outputs, 1 where none of them is wrong beside an output of its group.
+
+    `count` outputs of an output's own group came before it, `errors` of them wrong; `risk` is that of the first k.
+    """
+
+    def state(outputs: Scores, failed: Scores) -> tuple[Scores, Scores]:
+        told = (outputs >= 2) & (failed > 0)
+        return told.astype(np.float64), np.where(told, (failed - 1).clip(min=0) / np.maximum(outputs - 1, 1), 0.0)
+
+    now, before = state(count + 1.0, errors + wrong), state(count.astype(np.float64), errors)
+    groups, together = (np.cumsum(after - earlier) for after, earlier in zip(now, before, strict=True))
+    with np.errstate(invalid="ignore", divide="ignore"):
+        both = beta.ppf(MEDIAN, together + 1, np.maximum(groups - together, 1e-9))
+        rho = (both - risk) / (1 - risk)
+    return np.where((groups > 0) & (risk < 1), rho.clip(0, 1), 1.0)
 
 
 def _lacking(
@@ -159,5 +215,5 @@ def _lacking(
     at = np.flatnonzero((risks < risk_target) & (excess(np.full(len(risks), high), risks) > 0))
     if len(at) == 0:
         return None
-    needed = np.exp(find_root(excess, (np.full(len(at), low), np.full(len(at), high)), args=(risks[at],)).x)
-    return max(1, int(np.ceil(needed * effect[at] - accepted[at] - 1e-6).min()))
+    enough = np.exp(find_root(excess, (np.full(len(at), low), np.full(len(at), high)), args=(risks[at],)).x)
+    return max(1, int(np.ceil(enough * effect[at] - accepted[at] - 1e-6).min()))

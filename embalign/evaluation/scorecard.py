@@ -125,9 +125,10 @@ def label_values(values: NDArray[np.float64], labels: Labels) -> NDArray[np.floa
     """Return one value a label (G,), labels sorted, whose mean is the mean of `values` (n,) over items.
 
     The test set is drawn as whole label groups, so groups, not items, are what varies. NaN items are left out, and so
-    are labels that have no other. The spread over labels is what their choice adds to the mean: a label of n_g items
-    with mean m_g gives m + (n_g / mean n_g) (m_g - m), the linearised ratio estimator (Cochran, *Sampling Techniques*,
-    1977, 9A.1).
+    are labels that have no other. The spread over labels is what their choice adds to the mean: that of the jackknife's
+    pseudo-values. A label of n_g of the n items, with mean m_g, gives m + (n_g / mean n_g) (m_g - m) c_g, moved so that
+    their mean is m again. That is the linearised ratio estimator (Cochran, *Sampling Techniques*, 1977, 9A.1), and
+    c_g = (1 - 1 / G) / (1 - n_g / n) takes each group's pull on m out: a large group would hide its own deviation.
     """
     kept = ~np.isnan(values)
     if not kept.any():
@@ -135,7 +136,11 @@ def label_values(values: NDArray[np.float64], labels: Labels) -> NDArray[np.floa
     _, group = np.unique(np.asarray(labels)[kept], return_inverse=True)
     sizes = np.bincount(group)
     mean = values[kept].mean()
-    return np.asarray(mean + (np.bincount(group, weights=values[kept]) - sizes * mean) / sizes.mean())
+    if len(sizes) == 1:
+        return np.array([mean])
+    pull = (1 - sizes / sizes.sum()) / (1 - 1 / len(sizes))
+    deviations = (np.bincount(group, weights=values[kept]) - sizes * mean) / sizes.mean() / pull
+    return np.asarray(mean + deviations - deviations.mean())
 
 
 def by_label(labels: Labels, **values: NDArray[np.float64]) -> dict[str, ByLabel]:

@@ -1,5 +1,6 @@
 """CSV and Markdown tables: plain ASCII, numbers that round-trip."""
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -8,6 +9,7 @@ import numpy as np
 import pandas as pd
 
 from embalign.evaluation.results import STATUS, Results
+from embalign.verdicts.contrasts import mean_of
 from embalign.verdicts.statistics import student_t
 
 LABEL_STEP = 2.0**-13  # of values by label in .npz files: far below their spread, and small when compressed
@@ -77,6 +79,18 @@ def mean_with_interval(values: pd.Series, digits: int = 4) -> str:
     found = student_t(values.to_numpy())
     half = found.interval()[1] - found.mean
     return f"{found.mean:.{digits}f} ± {half:.{digits}f}" if round(half, digits) > 0 else f"{found.mean:.{digits}f}"
+
+
+def mean_over_groups(cells: Results, metric: str, digits: int = 4) -> str:
+    """Return "mean +- half-width" of the 95 % interval over seeds and, where a metric has values by them, label groups.
+
+    Empty where the cells lack the metric.
+    """
+    mean, found = cells.frame[metric].mean(), mean_of(cells, metric)
+    if math.isnan(mean):
+        return ""
+    half = found.interval()[1] - found.mean if found else 0.0
+    return f"{mean:.{digits}f}" + (f" ± {half:.{digits}f}" if round(half, digits) > 0 else "")
 
 
 def percent(ratio: float | None) -> str:

@@ -1,6 +1,7 @@
 """Does a treatment arm beat a control arm? Paired by seed (and item), with equivalence as a possible answer."""
 
 import math
+import numbers
 from dataclasses import dataclass
 from typing import Literal
 
@@ -52,13 +53,17 @@ def judge_ab(
     contrasts that the caller adjusts for, which the detectable effect takes into account. Raises ValueError for seeds
     or items that do not pair one to one, repeated or non-finite values, fewer than two seeds, a margin not above 0.
     """
-    if not (math.isfinite(margin) and margin > 0):
+    if not (isinstance(margin, numbers.Real) and math.isfinite(margin) and margin > 0):
         raise ValueError(f"margin must be a finite number above 0, found {margin!r}")
+    for name, frame in (("treatment", treatment), ("control", control)):
+        if missing := {"seed", "value"} - set(frame.columns):
+            raise ValueError(f"the {name} lacks column(s) {', '.join(sorted(missing))}")
     keys = ["seed", *(["item"] if "item" in treatment.columns else [])]
     for name in keys:
-        left, right = (sorted(set(frame[name])) if name in frame else None for frame in (treatment, control))
+        left, right = (set(frame[name]) if name in frame else None for frame in (treatment, control))
         if left != right:
-            raise ValueError(f"{name}s must pair one to one: treatment has {left}, control {right}")
+            shown = [None if found is None else sorted(found, key=str) for found in (left, right)]
+            raise ValueError(f"{name}s must pair one to one: treatment has {shown[0]}, control {shown[1]}")
     arms = pd.concat([treatment.assign(arm="treatment"), control.assign(arm="control")])
     measured = replicates(arms[["arm", *keys, "value"]], "arm")
     found = measured.contrast(measured.difference("treatment", "control"))

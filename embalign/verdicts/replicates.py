@@ -6,6 +6,10 @@ seed first: noise may differ between settings and correlate across them, and Stu
 Where values carry items as well, seeds and items are crossed random effects. The variance of the grand mean is then
 (MS_seed + MS_item - MS_residual) / (S I) with Satterthwaite's degrees of freedom (Searle, Casella & McCulloch,
 *Variance Components*, 1992, section 5.6), so that an interval covers other test items as well as other seeds.
+
+Items of unequal weight, such as label groups of unequal size, vary unequally: then fewer of them carry the variance
+than there are. Its degrees of freedom are (sum v)^2 / sum v^2 of the items' variances v, estimated from the items' own
+squares and fourth powers, of which the latter are 3 v^2 on average (Satterthwaite, 1946; Bell & McCaffrey, 2002).
 """
 
 from collections.abc import Sequence
@@ -15,8 +19,9 @@ from typing import Any, Self
 import numpy as np
 import pandas as pd
 from numpy.typing import ArrayLike, NDArray
+from scipy.special import fdtrc, stdtrit
 
-from embalign.verdicts.statistics import StudentT
+from embalign.verdicts.statistics import StudentT, unequal_df
 
 Array = NDArray[np.float64]
 ROUNDING = 64 * np.finfo(np.float64).eps
@@ -36,12 +41,17 @@ class Contrasts:
             t = self.estimate / self.standard_error
         return np.where(np.isnan(t), 0.0, t)
 
+    def quantile(self, probability: float) -> Array:
+        """Return that quantile of Student's t for each contrast."""
+        return np.asarray(stdtrit(self.df, probability))
+
 
 @dataclass(frozen=True)
 class Replicates:
     """Means of R settings over S seeds (and I items), with mean squares and products (R, R) of each source.
 
-    Without items, `mean_squares` holds the covariance over seeds alone and `items` is 0.
+    Without items, `mean_squares` holds the covariance over seeds alone and `items` is 0. `of_item` (R, I) is what each
+    item adds to the mean of each setting.
     """
 
     settings: tuple[Any, ...]
@@ -50,6 +60,7 @@ class Replicates:
     seeds: int
     items: int
     resolution: float
+    of_item: Array
 
     def contrasts(self, weights: ArrayLike, added_variance: float = 0.0, added_df: float = 1.0) -> Contrasts:
         """Return estimates, standard errors and degrees of freedom of contrasts; the rows of `weights` are (..., R).
@@ -61,7 +72,7 @@ class Replicates:
         squares = [np.einsum("...i,ij,...j->...", a, source, a).clip(min=0) for source in self.mean_squares]
         variance, df = squares[0] / self.seeds, np.full(np.shape(estimate), self.seeds - 1.0)
         if self.items:
-            variance, df = self._crossed(*squares)
+            variance, df = self._crossed(squares, unequal_df(np.square(a @ self.of_item)))
         lengths = np.einsum("...i,...i->...", a, a)
         if added_variance > 0:
             extra = added_variance * lengths
@@ -95,28 +106,50 @@ class Replicates:
         of_items = max(by_item - residual, 0.0) / self.seeds
         return np.asarray(np.sqrt(of_seeds / seeds + of_items / self.items + residual / (seeds * self.items)))
 
-    def covariance(self) -> Array:
-        """Return the estimated covariance (R, R) of the means."""
-        if not self.items:
-            return self.mean_squares[0] / self.seeds
-        by_seed, by_item, residual = self.mean_squares
-        return np.asarray((by_seed + by_item - residual) / (self.seeds * self.items))
+    def misfit_p_value(self, residual_maker: Array, squares: float) -> float:
+        """Return the p-value of squared residuals of the means that `residual_maker` (R, R) leaves of a model.
+
+        Their expectation and effective number come from the covariance of the means, as Box (1954) has it.
+        """
+        projected = residual_maker @ self._covariance(residual_maker)
+        expected = float(np.trace(projected))
+        if expected <= 0:
+            return 0.0 if squares > self.resolution**2 * len(residual_maker) else 1.0
+        effective = expected**2 / float(np.sum(projected * projected.T))
+        df = float(np.median(self.contrasts(residual_maker).df))
+        return float(fdtrc(effective, effective * df, squares / expected))
+
+    def expected_squares(self, residual_maker: Array) -> float:
+        """Return the squared residuals that noise alone leaves of a model that is true."""
+        return max(0.0, float(np.trace(residual_maker @ self._covariance(residual_maker))))
 
     def subset(self, rows: slice) -> Self:
         """Return the replicates of some of the settings."""
         squares = tuple(source[rows, rows] for source in self.mean_squares)
-        return replace(self, settings=self.settings[rows], mean=self.mean[rows], mean_squares=squares)
+        of_item = self.of_item[rows]
+        return replace(self, settings=self.settings[rows], mean=self.mean[rows], mean_squares=squares, of_item=of_item)
 
-    def _crossed(self, by_seed: Array, by_item: Array, residual: Array) -> tuple[Array, Array]:
-        s, i = self.seeds, self.items
+    def _covariance(self, residual_maker: Array) -> Array:
+        """The covariance (R, R) of the means; a source that the residuals show nothing of is left out."""
+        if not self.items:
+            return self.mean_squares[0] / self.seeds
+        by_seed, by_item, residual = self.mean_squares
+        of_seed, of_item, of_rest = (float(np.trace(residual_maker @ source)) for source in self.mean_squares)
+        if of_seed < of_rest or of_item < of_rest:
+            chosen = by_item if of_item >= of_seed else by_seed
+            return np.asarray(chosen / (self.seeds * self.items))
+        return np.asarray((by_seed + by_item - residual) / (self.seeds * self.items))
+
+    def _crossed(self, squares: Sequence[Array], item_df: Array) -> tuple[Array, Array]:
+        (by_seed, by_item, residual), s, i = squares, self.seeds, self.items
         total = by_seed + by_item - residual
         with np.errstate(invalid="ignore", divide="ignore"):
-            df = total**2 / (by_seed**2 / (s - 1) + by_item**2 / (i - 1) + residual**2 / ((s - 1) * (i - 1)))
+            df = total**2 / (by_seed**2 / (s - 1) + by_item**2 / item_df + residual**2 / ((s - 1) * (i - 1)))
         # A variance component estimated below zero is zero; the other source then carries the mean alone.
         no_seeds, no_items = by_seed < residual, by_item < residual
         cases = [no_seeds & no_items, no_seeds, no_items]
         total = np.select(cases, [np.maximum(by_seed, by_item), by_item, by_seed], total)
-        df = np.select(cases, [min(s, i) - 1.0, i - 1.0, s - 1.0], df)
+        df = np.select(cases, [np.minimum(s - 1.0, item_df), item_df, np.full_like(item_df, s - 1.0)], df)
         return total / (s * i), np.nan_to_num(df, nan=min(s, i) - 1.0).clip(min=1.0)
 
 
@@ -132,11 +165,15 @@ def replicates(frame: pd.DataFrame, setting: str) -> Replicates:
         raise ValueError(f"a row has no {', '.join(name for name in keys if frame[name].isna().any())}")
     if (repeated := frame.duplicated(keys)).any():
         raise ValueError(f"{_named(frame[repeated].iloc[0], keys)} has more than one value")
-    values = frame["value"].to_numpy(dtype=np.float64)
+    try:
+        values = frame["value"].to_numpy(dtype=np.float64)
+        levels = [np.unique(frame[name].to_numpy()) for name in keys]
+    except TypeError:
+        mixed = [name for name in (*keys, "value") if len({type(each) for each in frame[name]}) > 1]
+        raise ValueError(f"every {mixed[0] if mixed else 'value'} must be of one type, found several") from None
     if not np.isfinite(values).all():
         bad = frame[~np.isfinite(values)].iloc[0]
         raise ValueError(f"{_named(bad, keys)} has the value {bad['value']}; every value must be finite")
-    levels = [np.unique(frame[name].to_numpy()) for name in keys]
     cells = pd.Series(values, frame.set_index(keys).index).reindex(pd.MultiIndex.from_product(levels))
     if len(absent := cells.index[cells.isna()]):
         raise ValueError(f"{_named(dict(zip(keys, absent[0], strict=True)), keys)} has no value: verdicts are paired")
@@ -154,7 +191,9 @@ def from_array(values: Array, settings: Sequence[Any]) -> Replicates:
     if not items:
         centred = values - values.mean(axis=1, keepdims=True)
         squares = centred @ centred.T / (seeds - 1)
-        return Replicates(tuple(settings), values.mean(axis=1), (squares,), seeds, 0, resolution)
+        return Replicates(
+            tuple(settings), values.mean(axis=1), (squares,), seeds, 0, resolution, np.empty((len(values), 0))
+        )
     grand = values.mean(axis=(1, 2))
     by_seed, by_item = values.mean(axis=2), values.mean(axis=1)
     residual = (values - by_seed[:, :, None] - by_item[:, None, :] + grand[:, None, None]).reshape(len(values), -1)
@@ -164,7 +203,7 @@ def from_array(values: Array, settings: Sequence[Any]) -> Replicates:
         seeds * of_item @ of_item.T / (items - 1),
         residual @ residual.T / ((seeds - 1) * (items - 1)),
     )
-    return Replicates(tuple(settings), grand, mean_squares, seeds, items, resolution)
+    return Replicates(tuple(settings), grand, mean_squares, seeds, items, resolution, of_item)
 
 
 def _named(row: Any, keys: Sequence[str]) -> str:

@@ -109,7 +109,7 @@ def _of_levels(references: Mapping[str, Results]) -> Iterator[Suspicion]:
     groups = level(references.get(NO_MAP), "effective_groups")
     if groups < FEWEST_GROUPS:
         words = f"the held-out queries are of {groups:.1f} label groups (effective number; fewest: {FEWEST_GROUPS})"
-        yield Suspicion("groups", f"{words}: intervals do not cover other topics; use more labels.")
+        yield Suspicion("groups", f"{words}: no interval would cover other topics; use more labels.", fatal=True)
 
 
 def _of_maps(whole: Results, references: Mapping[str, Results]) -> Iterator[Suspicion]:

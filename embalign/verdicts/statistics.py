@@ -6,7 +6,7 @@ Intervals are Student's: a percentile bootstrap over 3 seeds has a true error of
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from typing import Self
+from typing import Any, Self
 
 import numpy as np
 
@@ -51,11 +51,18 @@ class StudentT:
         return replace(self, mean=-self.mean)
 
     def minimum_detectable_effect(self, alpha: float = 0.05, power: float = 0.8) -> float:
-        """Difference a one-sided test at alpha finds with that power, by the usual sum of two t quantiles."""
-        return (self._quantile(1 - alpha) + self._quantile(power)) * self.standard_error
+        """Difference that a one-sided test at alpha finds with that power, by the noncentral t distribution."""
+        return float(detectable(self.df, alpha, power)) * self.standard_error
 
     def _quantile(self, probability: float) -> float:
         return float(special.stdtrit(self.df, probability))
+
+
+def detectable(
+    df: float | np.ndarray[tuple[int, ...], np.dtype[np.floating]], alpha: float, power: float
+) -> np.ndarray[tuple[int, ...], np.dtype[np.float64]]:
+    """Return the effect, in standard errors, that a one-sided t test at alpha finds with that power."""
+    return np.asarray(special.nctdtrinc(df, 1 - power, special.stdtrit(df, 1 - alpha)))
 
 
 def student_t(values: Sequence[float] | np.ndarray[tuple[int], np.dtype[np.float64]]) -> StudentT:
@@ -66,6 +73,25 @@ def student_t(values: Sequence[float] | np.ndarray[tuple[int], np.dtype[np.float
     if not np.isfinite(sample).all():
         raise ValueError("the values hold NaN or infinity")
     return StudentT(float(sample.mean()), float(sample.std(ddof=1) / math.sqrt(len(sample))), len(sample) - 1)
+
+
+def group_t(values: np.ndarray[tuple[int], np.dtype[np.float64]]) -> StudentT:
+    """Return Student's statistics of values by group, of which few may carry most of the variance."""
+    plain = student_t(values)
+    return replace(plain, df=float(unequal_df(np.square(values - plain.mean))))
+
+
+def unequal_df(squares: np.ndarray[tuple[int, ...], np.dtype[np.float64]]) -> np.ndarray[Any, np.dtype[np.float64]]:
+    """Return the degrees of freedom of variances of n squared deviations each, (..., n): from 1 to n - 1.
+
+    Deviations of unequal variances v are worth (sum v)^2 / sum v^2 of equal ones (Satterthwaite 1946). Fourth powers
+    are 3 v^2 on average; of equal normal deviations the mean of the sample kurtosis is 3 (n - 1) / (n + 1).
+    """
+    count = squares.shape[-1]
+    with np.errstate(invalid="ignore", divide="ignore"):
+        kurtosis = count * np.square(squares).sum(axis=-1) / np.square(squares.sum(axis=-1))
+        df = (count - 1) * 3 * (count - 1) / (count + 1) / kurtosis
+    return np.asarray(np.nan_to_num(df, nan=count - 1.0).clip(1.0, count - 1.0))
 
 
 def holm(p_values: Sequence[float]) -> list[float]:

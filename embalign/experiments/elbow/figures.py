@@ -51,11 +51,11 @@ ALIGNED = {"mean_vector": "constant\nvector"}
 SEARCHED = {"draft": "no map", "teacher": "teacher"}
 TICKS = (0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1.0)
 CLEAR: dict[str, Any] = {"facecolor": "white", "edgecolor": "none", "pad": 1}
-HEADROOM = 0.28  # of the height, above all that is drawn, for what is written
+HEADROOM = 0.34  # of the height, above all that is drawn, for what is written
 
 
 def draw(measured: pd.DataFrame, references: pd.DataFrame, judged: list[Judged], path: Path) -> None:
-    """Draw the curves with 95 % t bands over seeds, ridge dashed, and the levels that a map is held against.
+    """Draw the curves with bands over seeds, ridge dashed, and the levels that a map is held against.
 
     Each panel says what its own verdict for random selection is: the amount that is enough, shaded, and where a bend
     may lie, in brackets.
@@ -140,19 +140,22 @@ def band(axis: Axes, by_seed: pd.DataFrame, color: str) -> None:
 def _mark(axis: Axes, found: Judged, verdict: ElbowVerdict) -> None:
     """Shade the amount that is enough, with its interval, bracket where a bend may lie, and say both on top."""
     lines = []
-    if verdict.recommended_interval is not None:
-        low, high = verdict.recommended_interval
+    if verdict.recommended_ratio is not None and verdict.recommended_interval is not None:
+        low, high = verdict.recommended_interval[0], verdict.recommended_ratio
         axis.axvspan(low * 0.93, high * 1.07, color="#BBBBBB", alpha=0.45, linewidth=0, zorder=0)
-        enough = f"enough: {found.pairs * high:.0f} pairs ({100 * high:g} %)"
-        lines.append(enough if verdict.saturated else "not saturated at 100 %")
+        enough = f"enough: {found.pairs * high:,.0f} pairs ({100 * high:g} %)"
+        lines.append(enough if high < 1 else "no smaller number is shown to be enough")
     else:
         lines.append("training brings no gain that is shown")
+    lines.append(f"last doubling: {verdict.last_doubling.value:+.3f}")
     if verdict.bend is not None and verdict.bend_interval is not None:
         start, end = verdict.bend_interval
         foot, top = axis.get_ylim()
-        height = top - 0.6 * HEADROOM * (top - foot)
+        height = top - 0.85 * HEADROOM * (top - foot)
         ends: dict[str, Any] = {"marker": "|", "markersize": 7, "color": "black", "linewidth": 1.0}
         axis.plot([start, max(end, start * 1.02)], [height, height], **ends)
-        words = {"elbow": "elbow", "unidentifiable": "bend, perhaps outside the grid"}
-        lines.append(f"bracket: {words.get(verdict.kind, 'bend, no elbow')}")
+        words = {"elbow": "elbow", "smooth": "bend of a smooth curve", "either": "bend, smooth or a corner"}
+        lines.append(
+            f"bracket: {words.get('elbow' if verdict.kind == 'elbow' else verdict.shape or '', 'bend, no elbow')}"
+        )
     note(axis, "\n".join(lines), (0.02, 0.985), xycoords="axes fraction", ha="left", va="top", bbox=CLEAR)

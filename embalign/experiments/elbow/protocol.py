@@ -8,7 +8,8 @@ from typing import Literal
 import pandas as pd
 
 from embalign.evaluation.results import Results
-from embalign.verdicts.elbow import ElbowVerdict, judge_elbow, smallest_sufficient
+from embalign.verdicts.elbow import ElbowVerdict, judge_elbow
+from embalign.verdicts.enough import smallest_sufficient
 from embalign.verdicts.metrics import ALIGNMENT, BY_DEPLOYMENT, HEADLINES, JUDGED, METRICS
 from embalign.verdicts.metrics import PRIMARY as PRIMARY_METRIC
 from embalign.verdicts.replicates import replicates
@@ -33,8 +34,8 @@ Answer = Literal["supported", "refuted", "not settled"]
 class Judged:
     """One curve's verdict, or the reason there is none, with the gain that its margin is a share of.
 
-    `pairs` is the number of training pairs at 100 %, and `recommended` maps further shares of the gain to the ratio
-    recommended at them, none where there is no gain.
+    `pairs` is the number of training pairs at 100 %, `dimension` that of the draft's vectors (0: unknown), and
+    `recommended` maps further shares of the gain to the ratio recommended at them, none where there is no gain.
     """
 
     policy: str
@@ -44,15 +45,23 @@ class Judged:
     verdict: ElbowVerdict | None
     reason: str = ""
     pairs: int = 0
+    dimension: int = 0
     recommended: dict[float, float] = field(default_factory=dict)
 
     @property
-    def all_smaller_worse(self) -> bool:
-        """Whether every ratio below the recommended one is shown to lose more than the margin."""
-        if (verdict := self.verdict) is None or verdict.recommended_ratio is None:
-            return False
-        smaller = [loss for ratio, loss in verdict.loss.items() if ratio < verdict.recommended_ratio]
-        return all(loss.lower_bound() > verdict.margin for loss in smaller)
+    def unseen(self) -> tuple[float, float] | None:
+        """The ratio whose difference to all of the data decides what is enough, and the least that is seen of it there.
+
+        That is the largest ratio not shown to be enough; the difference is found with power 0.8, after Holm over the
+        ratios. None where every ratio is shown to be enough.
+        """
+        if (verdict := self.verdict) is None:
+            return None
+        enough = 1.0 if verdict.recommended_ratio is None else verdict.recommended_ratio
+        smaller = [ratio for ratio in verdict.loss if ratio < enough]
+        if not smaller:
+            return None
+        return max(smaller), verdict.loss[max(smaller)].minimum_detectable_effect(ALPHA / len(verdict.loss))
 
 
 @dataclass(frozen=True)
@@ -97,6 +106,15 @@ class Judgement:
     def primary(self) -> Judged:
         """The curve of the headline."""
         return primary_of(self.curves)
+
+    @property
+    def beside(self) -> Judged | None:
+        """The same curve by ridge, which has no steps to run out of."""
+        return find_curve(self.curves, PRIMARY["policy"], "closed_form", PRIMARY["metric"])
+
+    def in_use(self, deployment: str, budget: str = PRIMARY["budget"]) -> Judged | None:
+        """Return the curve of random selection in a deployment, by default of the headline's recipe."""
+        return find_curve(self.curves, PRIMARY["policy"], budget, BY_DEPLOYMENT[deployment])
 
     def use_of(self, curve: Judged) -> Use | None:
         """Return the map in the deployment that a curve is of, None for a curve of no deployment or not judged."""
@@ -152,22 +170,32 @@ def judge_curves(measured: Results, references: Results) -> list[Judged]:
     judged = []
     for policy, budget in measured.frame.groupby(["policy", "budget"], sort=False).groups:
         curve = measured.where(policy=policy, budget=budget)
+        pairs, dimension = _pairs_and_dimension(curve.frame)
         for metric in JUDGED:
             try:
                 origin = origin_of(references, metric)
                 gain = float(curve.where(ratio=1).frame[metric].mean() - origin["value"].mean())
                 within = max(gain, 0.0)
                 verdict = judge_elbow(
-                    curve.long(metric, "ratio", "n_train"), margin=MARGIN_SHARE * within, origin=origin
+                    curve.long(metric, "ratio", "n_train"),
+                    margin=MARGIN_SHARE * within,
+                    origin=origin,
+                    dimension=dimension or None,
                 )
             except ValueError as error:
                 judged.append(Judged(policy, budget, metric, math.nan, None, str(error)))
                 continue
-            pairs = int(curve.frame["n_train"].max())
             shares = () if verdict.kind == "no_gain" else OTHER_SHARES
             recommended = {share: smallest_sufficient(verdict.loss, share * within) for share in shares}
-            judged.append(Judged(policy, budget, metric, gain, verdict, pairs=pairs, recommended=recommended))
+            judged.append(Judged(policy, budget, metric, gain, verdict, "", pairs, dimension, recommended))
     return judged
+
+
+def _pairs_and_dimension(curve: pd.DataFrame) -> tuple[int, int]:
+    """Number of training pairs at the largest ratio, and the dimension of the draft."""
+    largest = curve.loc[curve["n_train"].idxmax()]
+    dimension = round(largest["n_train"] / largest["n_over_d"]) if "n_over_d" in curve else 0
+    return int(largest["n_train"]), dimension
 
 
 def origin_of(references: Results, metric: str) -> pd.DataFrame:

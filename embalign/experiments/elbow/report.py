@@ -1,6 +1,7 @@
 """Experiment 1's artifacts: CSVs, figures, verdict.json and report.md; the prose is in `report.md.j2`."""
 
 import dataclasses
+import functools
 import json
 import math
 from collections.abc import Mapping
@@ -13,13 +14,22 @@ from embalign.evaluation.deployment import DEPLOYMENTS, QUERY_ADAPTER
 from embalign.evaluation.results import Results
 from embalign.experiments.elbow import protocol
 from embalign.experiments.elbow.figures import draw, draw_trajectory
-from embalign.experiments.elbow.protocol import BESIDE, BUDGETS, MARGIN_SHARE, Comparison, Judged, Judgement, find_curve
+from embalign.experiments.elbow.protocol import (
+    BESIDE,
+    BUDGETS,
+    MARGIN_SHARE,
+    PRIMARY,
+    Comparison,
+    Judged,
+    Judgement,
+    find_curve,
+)
 from embalign.experiments.grid import rerun_command
-from embalign.experiments.tables import cells_of, failures, widen, write_by_label, write_csv
+from embalign.experiments.tables import cells_of, failures, mean_over_groups, widen, write_by_label, write_csv
 from embalign.experiments.templates import render, sentences
-from embalign.verdicts.elbow import MOST_SEEDS
 from embalign.verdicts.metrics import ALIGNMENT, HEADLINES, OF_JUDGEMENTS, PUBLISHED, RETRIEVAL, label
-from embalign.verdicts.statistics import StudentT, student_t
+from embalign.verdicts.statistics import StudentT
+from embalign.verdicts.use import compare
 
 SHOWN_POLICIES = ["random", "density", "coverage"]
 # What the report shows of each deployment, of the map of all data.
@@ -27,6 +37,7 @@ SHOWN_COLUMNS = (
     *("ndcg_at_10", RETRIEVAL, "recall_at_10", "mrr"),
     *("mate_" + RETRIEVAL, *OF_JUDGEMENTS, "never_returned", "largest_hub"),
 )
+ABOUT_TEST_SET = ("queries", "index_size", "effective_groups")
 COLUMNS = ("pair", "policy", "budget", "ratio", "n_train", "seed", *PUBLISHED)
 
 
@@ -34,11 +45,11 @@ def write_report(results: Mapping[str, Results], about: Mapping[str, Any], folde
     """Write CSVs, figures, verdict.json and report.md into `folder`; return the answer, line by line."""
     _write_tables(results, folder)
     rows = cells_of(results, "data_ratio_vs_metrics", ("n_train", "n_over_d", *PUBLISHED))
-    references = cells_of(results, "references", ("reference", "queries", "index_size", *PUBLISHED))
+    references = cells_of(results, "references", ("reference", *ABOUT_TEST_SET, *PUBLISHED))
     measured = rows.ok()
     judgement = protocol.judge(measured, references.ok(), about["data"].get("rows"))
     primary = judgement.primary
-    policy, budget, metric = primary.policy, primary.budget, primary.metric
+    policy, budget = primary.policy, primary.budget
     claim = [] if judgement.fatal else protocol.compare_density(measured, references.ok(), budget)
     followed = _followed(results, folder)
     by_size = _by_size(results.get("index_size"), folder)
@@ -53,12 +64,10 @@ def write_report(results: Mapping[str, Results], about: Mapping[str, Any], folde
         protocol=protocol,
         budgets=BUDGETS,
         share=MARGIN_SHARE,
-        most_seeds=MOST_SEEDS,
         judgement=judgement,
         primary=primary,
-        sizes=references.ok().frame[["queries", "index_size"]].max().dropna().astype(int).to_dict(),
+        sizes=references.ok().frame[list(ABOUT_TEST_SET)].max().dropna().to_dict(),
         main=[found for found in judgement.curves if (found.policy, found.budget) == (policy, budget)],
-        beside=find_curve(judgement.curves, policy, "closed_form", metric),
         seconds=[found for name in BESIDE if (found := find_curve(judgement.curves, policy, budget, name))],
         claim=claim,
         failed=failures(results),
@@ -69,7 +78,8 @@ def write_report(results: Mapping[str, Results], about: Mapping[str, Any], folde
         curve=measured.where(budget=budget, policy=SHOWN_POLICIES).frame,
         whole=measured.where(ratio=1, policy=policy, budget=budget).frame,
         references=references.frame,
-        ridge_gap=_ridge_gap(measured.where(ratio=1, policy=protocol.PRIMARY["policy"]).frame),
+        spread=functools.partial(_spread, measured.where(budget=budget)),
+        ridge_gap=_ridge_gap(measured.where(ratio=1, policy=PRIMARY["policy"])),
         followed=followed,
         command=rerun_command("elbow", about),
     )
@@ -110,18 +120,39 @@ def _followed(results: Mapping[str, Results], folder: Path) -> dict[str, Any] | 
 
 def _verdict(judgement: Judgement, claim: list[Comparison]) -> str:
     """Return verdict.json."""
+    primary = judgement.primary
     content = {
         "warnings": [dataclasses.asdict(suspicion) for suspicion in judgement.suspicions],
+        "pairs": primary.pairs,
+        "pairs_per_dimension": primary.pairs / primary.dimension if primary.dimension else None,
         "deployments": {
-            name: found.as_record() | {"better_from_ratio": judgement.better_from.get(name)}
+            name: found.as_record()
+            | {"better_from_ratio": judgement.better_from.get(name)}
+            | {budget: _amounts(judgement.in_use(name, budget)) for budget in BUDGETS}
             for name, found in judgement.uses.items()
         },
-        "primary": _machine_readable(judgement.primary),
+        "unseen": None if primary.unseen is None else dict(zip(("ratio", "difference"), primary.unseen, strict=True)),
+        "primary": _machine_readable(primary),
         "curves": [_machine_readable(curve) for curve in judgement.curves],
         "density_first": {name: protocol.claim_answer([c for c in claim if c.metric == name]) for name in HEADLINES},
         "density_minus_random": [dataclasses.asdict(comparison) for comparison in claim],
     }
     return json.dumps(_plain(content), indent=2, allow_nan=False) + "\n"
+
+
+def _amounts(found: Judged | None) -> dict[str, Any] | None:
+    """What is enough, what the last doubling brought and what describes the curve, by one recipe."""
+    if found is None or (verdict := found.verdict) is None:
+        return None
+    return {
+        "enough_pairs": None if verdict.recommended_ratio is None else round(found.pairs * verdict.recommended_ratio),
+        "enough_ratio": verdict.recommended_ratio,
+        "enough_interpolated_pairs": verdict.recommended_items_interval,
+        "last_doubling": dataclasses.asdict(verdict.last_doubling),
+        "next_doubling": dataclasses.asdict(verdict.next_doubling),
+        "kind": verdict.kind,
+        "shape": verdict.shape,
+    }
 
 
 def _by_size(measured: Results | None, folder: Path) -> pd.DataFrame | None:
@@ -141,11 +172,16 @@ def _by_source(measured: Results | None, folder: Path) -> pd.DataFrame | None:
     return measured.ok().frame
 
 
-def _ridge_gap(whole: pd.DataFrame) -> StudentT | None:
-    """Trained maps minus ridge at all of the data, by seed; None where ridge was not measured beside them."""
-    by_budget = whole.set_index(["budget", "seed"])[protocol.PRIMARY["metric"]]
+def _spread(measured: Results, ratio: float, policy: str, metric: str) -> str:
+    """The mean of cells with half its 95 % interval."""
+    return mean_over_groups(measured.where(ratio=ratio, policy=policy), metric)
+
+
+def _ridge_gap(whole: Results) -> StudentT | None:
+    """Trained maps minus ridge at all of the data, by seed and group; None if they were not measured side by side."""
+    by_budget = (whole.where(budget=PRIMARY["budget"]), whole.where(budget="closed_form"))
     try:
-        return student_t((by_budget["steps"] - by_budget["closed_form"]).to_numpy())
+        return compare(*by_budget, PRIMARY["metric"])
     except (KeyError, ValueError):
         return None
 

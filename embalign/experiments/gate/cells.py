@@ -22,6 +22,7 @@ from embalign.deploy.thresholds import (
     train_pair_map,
 )
 from embalign.evaluation import cascade, gate, styles
+from embalign.evaluation.certificate import risk_interval
 from embalign.evaluation.deployment import DRAFT_ONLY, QUERY_ADAPTER, Embedded, SearchTask
 from embalign.evaluation.measurement import Measurement
 from embalign.evaluation.retrieval import Search
@@ -79,9 +80,10 @@ def measure_deployed_gate(pair: Pair, cell: Cell) -> Measurement:
             folds, accepted = 0, np.zeros(len(values), dtype=bool)
             if len(set(groups.tolist())) >= FOLDS:
                 folds, accepted = check_promise(values, of_use.correct, groups, target)
-            size, wrong = _task(pair, index).index_size, float((1 - of_use.correct)[accepted].sum())
-            checks.append((deployment, index, size, target, folds, int(accepted.sum()), wrong))
-    columns = ["deployment", "index", "index_size", "target", "folds", "accepted", "wrong"]
+            kept, size = of_use.correct[accepted], _task(pair, index).index_size
+            low, high = risk_interval(kept, groups[accepted]) if len(kept) else (np.nan, np.nan)
+            checks.append((deployment, index, size, target, folds, len(kept), float((1 - kept).sum()), low, high))
+    columns = ["deployment", "index", "index_size", "target", "folds", "accepted", "wrong", "risk_low", "risk_high"]
     tables = {
         "choice": pd.DataFrame(scores.items(), columns=["deployment", "score"]),
         "check": pd.DataFrame(checks, columns=columns),

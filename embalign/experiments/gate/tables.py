@@ -65,7 +65,7 @@ def certificates_of(exported: Results, scores: Mapping[str, str]) -> list[dict[s
     """
     own = exported.table("certificates").astype({"lacking": "Int64"}).rename(columns={"lacking": "lacking_accepts"})
     own = own[own["score"] == own["deployment"].map(dict(scores))]
-    check = exported.table("check")[[*USE, "target", "folds", "accepted", "wrong"]]
+    check = exported.table("check")[[*USE, "target", "folds", "accepted", "wrong", "risk_low", "risk_high"]]
     records = own.merge(check, on=[*USE, "target"]).to_dict("records")
     plain = [{str(name): None if pd.isna(value) else value for name, value in found.items()} for found in records]
     names = [*DEPLOYMENTS]

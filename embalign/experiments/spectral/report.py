@@ -14,9 +14,9 @@ from embalign.experiments.grid import rerun_command
 from embalign.experiments.spectral import protocol
 from embalign.experiments.spectral.figures import CURVES, draw_differences, draw_spectrum
 from embalign.experiments.spectral.protocol import BASELINE, MARGINS, PRIMARY_CONTROL, TREATMENT, Controls
-from embalign.experiments.tables import cells_of, failures, widen, write_by_label, write_csv
+from embalign.experiments.tables import cells_of, failures, mean_over_groups, widen, write_by_label, write_csv
 from embalign.experiments.templates import render, sentences
-from embalign.verdicts.contrasts import Contrast, by_setting, find, judge_contrasts, mean_of
+from embalign.verdicts.contrasts import Contrast, by_setting, find, judge_contrasts
 from embalign.verdicts.metrics import ALIGNMENT, BY_DEPLOYMENT, METRICS, PUBLISHED, RETRIEVAL
 from embalign.verdicts.sanity import suspect
 from embalign.verdicts.statistics import student_t
@@ -68,7 +68,7 @@ def write_report(results: Mapping[str, Results], about: Mapping[str, Any], folde
         failed=failures(results),
         has_spectra=has_spectra,
         measured=measured,
-        mean_of=_mean_of,
+        mean_of=mean_over_groups,
         uses=uses,
         hubs=_never_returned(measured),
         controls=controls,
@@ -123,15 +123,6 @@ def _never_returned(measured: Results) -> list[str]:
     shown += [(words, arm, QUERY_ADAPTER) for words, arm in (("teacher", "teacher"), ("raw draft", NO_MAP))]
     found = [(words, measured.where(arm=arm).frame, f"{use}_never_returned") for words, arm, use in shown]
     return [f"{words} {frame[column].mean():.2f}" for words, frame, column in found if len(frame)]
-
-
-def _mean_of(cells: Results, metric: str, digits: int = 3) -> str:
-    """The mean with half its 95 % interval over seeds and label groups; empty where an arm lacks the metric."""
-    mean, found = cells.frame[metric].mean(), mean_of(cells, metric)
-    if math.isnan(mean):
-        return ""
-    half = found.interval()[1] - found.mean if found else 0.0
-    return f"{mean:.{digits}f}" + (f" ± {half:.{digits}f}" if round(half, digits) > 0 else "")
 
 
 def _detectable(contrasts: Sequence[Contrast]) -> dict[str, float]:
