@@ -8,7 +8,10 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 from scipy import stats
 
+from embalign.evaluation.scorecard import label_values
 from embalign.verdicts.replicates import from_array, replicates
+from embalign.verdicts.sanity import FEWEST_GROUPS
+from embalign.verdicts.statistics import group_t, unequal_df
 
 pytestmark = pytest.mark.instrument
 
@@ -100,3 +103,33 @@ def test_unpaired_rows_are_refused_by_name(change, message):
     rows.columns = ["ratio", "seed", "item", "value"]
     with pytest.raises(ValueError, match=message):
         replicates(change(rows), "ratio")
+
+
+def test_few_items_that_carry_the_variance_are_few_degrees_of_freedom():
+    rng = np.random.default_rng(0)
+    assert np.mean([unequal_df(np.square(rng.standard_normal(60))) for _ in range(200)]) == pytest.approx(56, abs=4)
+    assert unequal_df(np.r_[np.ones(3), np.full(60, 1e-6)]) < 10
+    assert unequal_df(np.zeros(8)) == 7
+    uneven = np.geomspace(1, 1e-3, 40)
+    covered = 0
+    for _ in range(400):
+        values = crossed(rng, 4, 40, 0.0, 1.0, 0.1) * uneven
+        low, high = from_array(values, ["only"]).contrast([1.0]).interval()
+        covered += low <= 0 <= high
+    assert 0.93 < covered / 400 < 0.99
+
+
+@pytest.mark.parametrize("exponent", [1.0, 0.6])
+def test_intervals_hold_where_a_few_label_groups_are_large(exponent):
+    """What `benchmark/calibration/intervals.py` measures at length."""
+    rng = np.random.default_rng(1)
+    held = []
+    while len(held) < 300:
+        sizes = np.ceil(2 * (1 + rng.pareto(exponent, 66))).clip(max=300).astype(int)
+        if sizes.sum() ** 2 / (sizes**2).sum() < FEWEST_GROUPS:
+            continue
+        group = np.repeat(np.arange(66), sizes)
+        of_item = 0.3 * rng.standard_normal(66)[group] + 0.4 * rng.standard_normal(len(group))
+        low, high = group_t(label_values(of_item, group)).interval()
+        held.append(low <= 0 <= high)
+    assert 0.90 < np.mean(held) < 0.99
