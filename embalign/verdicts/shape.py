@@ -8,8 +8,6 @@ may describe a curve; then neither is shown.
 from dataclasses import dataclass
 from typing import Literal
 
-import numpy as np
-
 from embalign.verdicts import broken_stick, smooth_law
 from embalign.verdicts.bends import Bends, find_bends
 from embalign.verdicts.broken_stick import Kink, find_kink
@@ -29,9 +27,9 @@ Form = Literal["corner", "smooth", "either", "neither"]
 class Shape:
     """How a curve bends, given where its last bend is concave: its kink, the smooth law, and what describes it.
 
-    `start` is the first setting of the run to the end that the kink is of: a convex start is left out. `law` is that of
-    the longest run which a smooth law describes, else of the whole. `halved`: the slope after the kink is shown to be
-    at most half the slope before it. `enclosed`: at least two settings lie on each side of the kink's interval.
+    `start` is the first setting of the run to the end that the kink is of: what comes before is left out. `law` is that
+    of the longest run which a smooth law describes, else of the whole. `halved`: the slope after the kink is shown to
+    be at most half the slope before it. `enclosed`: at least two settings lie on each side of the kink's interval.
     """
 
     bends: Bends
@@ -79,12 +77,12 @@ def judge_shape(curve: Replicates, x: Array, alpha: float) -> Shape:
 
 
 def _last_kink(curve: Replicates, x: Array, alpha: float) -> tuple[int, Kink]:
-    """The kink of the longest run to the end that one describes, else of the whole; and where the run starts."""
-    whole = find_kink(curve, x, alpha)
-    if whole.fits:
-        return 0, whole
+    """The kink of the longest run to the end that one describes, else of the shortest; and where the run starts."""
+    found = 0, find_kink(curve, x, alpha)
     for start in range(1, len(x) - broken_stick.FEWEST_SETTINGS + 1):
+        if found[1].fits:
+            return found
         kink = find_kink(curve.subset(slice(start, None)), x[start:], alpha)
-        if kink.fits and np.isfinite(kink.slope_ratio) and kink.slope_ratio < 1:
-            return start, kink
-    return 0, whole
+        if kink.slope_ratio < 1:
+            found = start, kink
+    return found
