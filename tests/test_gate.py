@@ -146,14 +146,15 @@ def test_the_promise_is_kept_where_a_few_hot_topics_are_wholly_right_or_wrong(to
 
 
 def test_the_risk_of_checked_outputs_has_an_interval_over_groups():
-    """Of independent outputs it is Clopper-Pearson's; of groups wholly right or wrong that of as many groups."""
+    """It holds Clopper-Pearson's of independent outputs, and groups wholly right or wrong count as one output each."""
     correct = np.arange(40) % 5 > 0
-    alone = risk_interval(correct, np.arange(40))
-    assert alone == pytest.approx(stats.binomtest(8, 40).proportion_ci(0.95, method="exact"), abs=0.02)
-    low, high = risk_interval(np.repeat(correct, 10), np.arange(40).repeat(10))
-    assert low == pytest.approx(alone[0], abs=0.03)
-    assert high == pytest.approx(alone[1], abs=0.03)
-    assert risk_interval(np.ones(30, dtype=bool), np.arange(30))[0] == 0
+    low, high = risk_interval(correct, np.arange(40))
+    exact = stats.binomtest(8, 40).proportion_ci(0.95, method="exact")
+    assert 0 < low <= exact.low < 0.2 < exact.high <= high < 0.5
+    assert risk_interval(np.repeat(correct, 10), np.arange(40).repeat(10)) == pytest.approx((low, high))
+    none_wrong = risk_interval(np.ones(30, dtype=bool), np.arange(30))
+    assert none_wrong[0] == 0
+    assert none_wrong[1] >= stats.binomtest(0, 30).proportion_ci(0.95, method="exact").high
 
 
 def test_a_promise_is_not_checked_on_fewer_topics_than_folds():

@@ -118,7 +118,10 @@ def risk_bound(risk: Scores, effective: Scores, confidence: float) -> Scores:
 
 
 def risk_interval(correct: Outcomes, groups: Labels, confidence: float = CONFIDENCE) -> tuple[float, float]:
-    """Return the two-sided Clopper-Pearson interval of the risk of outputs (n,), n >= 1, by their effective number."""
+    """Return the two-sided Clopper-Pearson interval of the risk of outputs (n,), n >= 1.
+
+    By the effective number that certificates count, so it is rather too wide.
+    """
     errors = (1.0 - correct).astype(np.float64)
     names = np.unique(np.asarray(groups), return_inverse=True)[1]
     effective = len(errors) / float(design_effect(errors, names, confidence)[-1])
