@@ -174,7 +174,7 @@ def real_tables(table: pd.DataFrame) -> str:
         f"came in {held / max(told, 1):.2f}.",
         "```\npip install -c constraints.txt -e .\npython benchmark/calibration/real_curves.py\n```",
         "- Same kind: how often both halves are of one kind. Enough overlaps: how often the intervals of the number of "
-        "pairs that is enough, at 5 % of the gain, do.\n"
+        "pairs that is enough, at 5 % of the gain over the untrained map, do.\n"
         "- Halves differ: how often maps of all pairs of two halves differ at 5 % on the whole test set, by the error "
         "over seeds and label groups. The corpora are equally good, so 5 % would be right.\n"
         "- In the bracket: the last doubling of a half was kept back; how often the bracket foreseen without it holds "
