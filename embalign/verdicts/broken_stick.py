@@ -17,7 +17,6 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.optimize import brentq
 
 from embalign.verdicts.bends import find_bends, sticks
 from embalign.verdicts.replicates import Array, Replicates
@@ -79,19 +78,24 @@ def find_kink(curve: Replicates, x: Array, alpha: float) -> Kink:
 def _upper_slope_ratio(curve: Replicates, slopes: Array, misfit: tuple[float, float], alpha: float) -> float:
     """The largest slope ratio that is not excluded one-sided, -1 at least; infinite if 1 is not excluded."""
 
-    def above(ratio: Array | float) -> Array:
+    def above(ratio: Array) -> Array:
         difference = curve.contrasts(slopes[1] - np.multiply.outer(ratio, slopes[0]), *misfit)
         return np.asarray(difference.t() + difference.quantile(1 - alpha))
 
-    possible = np.flatnonzero(above(SLOPE_RATIOS) > 0)
-    if len(possible) == 0:
-        return float(SLOPE_RATIOS[0])
-    if (last := possible[-1]) == len(SLOPE_RATIOS) - 1:
-        return float(np.inf)
-    low, high = SLOPE_RATIOS[[last, last + 1]]
+    ratios = SLOPE_RATIOS
+    for _ in range(2):
+        possible = np.flatnonzero((over := above(ratios)) > 0)
+        if len(possible) == 0:
+            return float(ratios[0])
+        if (last := possible[-1]) == len(ratios) - 1:
+            return float(np.inf)
+        ends, ratios = over[[last, last + 1]], np.linspace(ratios[last], ratios[last + 1], len(ratios))
     # Without noise t jumps from one infinity to the other.
-    ends = above(np.array([low, high]))
-    return float(brentq(lambda ratio: float(above(ratio)), low, high)) if np.isfinite(ends).all() else float(high)
+    return (
+        float(ratios[0] + (ratios[-1] - ratios[0]) * ends[0] / (ends[0] - ends[1]))
+        if np.isfinite(ends).all()
+        else (float(ratios[-1]))
+    )
 
 
 def _with_edge_gaps(curve: Replicates, x: Array, interval: tuple[float, float], alpha: float) -> tuple[float, float]:

@@ -16,6 +16,7 @@ Rows with a column `item` give standard errors over seeds and items (:mod:`embal
 over seeds alone. `python benchmark/calibration/elbow.py` prints the error rates of all this in worlds of known truth.
 """
 
+import functools
 import math
 import numbers
 from collections.abc import Mapping
@@ -24,12 +25,13 @@ from typing import Any, Literal
 
 import numpy as np
 import pandas as pd
+from numpy.typing import NDArray
 
 from embalign.verdicts.curve import Curve, gain_over, read_curve
 from embalign.verdicts.enough import find_enough
 from embalign.verdicts.last_doubling import LastDoubling, judge_last_doubling
 from embalign.verdicts.next_doubling import NextDoubling, bracket_next_doubling
-from embalign.verdicts.replicates import Replicates
+from embalign.verdicts.replicates import Array, Replicates
 from embalign.verdicts.shape import BESIDE, Shape, judge_shape
 from embalign.verdicts.statistics import StudentT, detectable, holm
 
@@ -240,8 +242,7 @@ def _seeds_needed(
     measured: Replicates, loss: dict[float, StudentT], margin: float, alpha: float, power: float = 0.8
 ) -> int | None:
     """Seeds that settle every open ratio with that power, should the true losses be those measured."""
-    seeds = np.arange(measured.seeds, MOST_SEEDS + 1)
-    quantiles = detectable(seeds - 1.0, alpha, power)
+    seeds, quantiles = _quantiles(measured.seeds, alpha, power)
     needed = measured.seeds
     for ratio, found in loss.items():
         if found.upper_bound(alpha) <= margin or found.lower_bound(alpha) > margin:
@@ -252,3 +253,10 @@ def _seeds_needed(
             return None
         needed = max(needed, int(enough[0]))
     return needed
+
+
+@functools.lru_cache(maxsize=16)
+def _quantiles(fewest: int, alpha: float, power: float) -> tuple[NDArray[np.int64], Array]:
+    """Numbers of seeds, and the effect that each of them finds with that power, in standard errors."""
+    seeds = np.arange(fewest, MOST_SEEDS + 1)
+    return seeds, detectable(seeds - 1.0, alpha, power)
