@@ -391,7 +391,7 @@ def test_a_smooth_law_has_no_elbow_and_its_amount_does_not_follow_the_grid(law):
     rng = np.random.default_rng(0)
     spans = {}
     for name, ratios in GRIDS.items():
-        curves = [simulate(law, ratios, 5, rng) for _ in range(RUNS // 8)]
+        curves = [simulate(law, ratios, 10, rng) for _ in range(RUNS // 8)]
         verdicts = [
             judge_elbow(rows.assign(n_train=(10_000 * rows["ratio"]).round()), margin=MARGIN) for rows in curves
         ]
