@@ -22,7 +22,7 @@ sys.path.insert(0, str(ROOT))
 
 import numpy as np
 import pandas as pd
-from texts import ab_tables, share
+from texts import ab_tables, publish, share
 
 from embalign.experiments.grid import Cell
 from embalign.experiments.spectral.control import measure_control
@@ -118,11 +118,7 @@ def main() -> None:
     table = pd.DataFrame(list(pool.map(run, planned)))
     found = list(pool.map(positive_control, range(1000, 1000 + 5 * arguments.control_runs, 5)))
     pool.shutdown()
-    arguments.out.mkdir(parents=True, exist_ok=True)
-    table.to_csv(arguments.out / "ab.csv", index=False, float_format="%.6g", lineterminator="\n")
-    text = ab_tables(table, sum(found), len(found))
-    (arguments.out / "ab.md").write_text(text, encoding="utf-8")
-    print(text)
+    publish(table, ab_tables(table, sum(found), len(found)), arguments.out, "ab")
 
 
 if __name__ == "__main__":

@@ -28,7 +28,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 from scipy.optimize import brentq
-from texts import share
+from texts import publish, share
 from texts_amounts import amounts_tables
 from worlds import (
     EARLY,
@@ -120,11 +120,7 @@ def main() -> None:
         overlapping(spans, name, noise) if name in LAWS else np.nan
         for name, noise in zip(table["world"], table["noise"], strict=True)
     ]
-    arguments.out.mkdir(parents=True, exist_ok=True)
-    table.to_csv(arguments.out / "amounts.csv", index=False, float_format="%.6g", lineterminator="\n")
-    text = amounts_tables(table)
-    (arguments.out / "amounts.md").write_text(text, encoding="utf-8")
-    print(text)
+    publish(table, amounts_tables(table), arguments.out, "amounts")
 
 
 if __name__ == "__main__":

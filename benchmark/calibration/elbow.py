@@ -27,7 +27,7 @@ sys.path.insert(0, str(ROOT))
 
 import numpy as np
 import pandas as pd
-from texts import draw_elbow, elbow_tables, share
+from texts import draw_elbow, elbow_tables, publish, share
 from worlds import (
     ALMOST,
     AT_MARGIN,
@@ -209,12 +209,8 @@ def main() -> None:
         print(f"{count} of {len(planned)}: {line['method']}, {line['world']}, {line['profile']}", file=sys.stderr)
     pool.shutdown()
     table = pd.concat([pd.DataFrame(lines), kept], ignore_index=True)
-    arguments.out.mkdir(parents=True, exist_ok=True)
-    table.to_csv(arguments.out / "elbow.csv", index=False, float_format="%.6g", lineterminator="\n")
-    text = elbow_tables(table)
-    (arguments.out / "elbow.md").write_text(text, encoding="utf-8")
+    publish(table, elbow_tables(table), arguments.out, "elbow")
     draw_elbow(table, arguments.out / "elbow.png")
-    print(text)
 
 
 if __name__ == "__main__":

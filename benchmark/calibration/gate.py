@@ -35,7 +35,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 from scipy.stats import norm
-from texts import share
+from texts import publish, share
 from texts_gates import gate_tables
 
 from embalign.alignment.training import apply_map
@@ -167,11 +167,7 @@ def main() -> None:
     ]
     table = pd.DataFrame([row for rows in pool.map(run, *zip(*tasks, strict=True)) for row in rows])
     pool.shutdown()
-    arguments.out.mkdir(parents=True, exist_ok=True)
-    table.to_csv(arguments.out / "gate.csv", index=False, float_format="%.6g", lineterminator="\n")
-    text = gate_tables(table)
-    (arguments.out / "gate.md").write_text(text, encoding="utf-8")
-    print(text)
+    publish(table, gate_tables(table), arguments.out, "gate")
 
 
 if __name__ == "__main__":

@@ -28,7 +28,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 from scipy.special import stdtrit
-from texts import markdown, rate, share
+from texts import markdown, publish, rate, share
 
 from embalign.evaluation.scorecard import label_values
 from embalign.verdicts.replicates import from_array
@@ -116,11 +116,7 @@ def main() -> None:
     tasks = [(name, groups, arguments.runs) for name, groups in itertools.product(SIZES, GROUPS)]
     table = pd.DataFrame(list(pool.map(run, tasks)))
     pool.shutdown()
-    arguments.out.mkdir(parents=True, exist_ok=True)
-    table.to_csv(arguments.out / "intervals.csv", index=False, float_format="%.6g", lineterminator="\n")
-    text = as_text(table)
-    (arguments.out / "intervals.md").write_text(text, encoding="utf-8")
-    print(text)
+    publish(table, as_text(table), arguments.out, "intervals")
 
 
 if __name__ == "__main__":

@@ -26,7 +26,7 @@ sys.path.insert(0, str(ROOT))
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
-from texts import markdown
+from texts import markdown, publish
 
 from embalign.alignment.closed_form import fit_ridge
 from embalign.alignment.selection import draw_pool, head, selection_order
@@ -195,11 +195,7 @@ def main() -> None:
     with ProcessPoolExecutor(arguments.workers, multiprocessing.get_context("spawn")) as pool:
         found = list(pool.map(run, [(name, arguments.splits) for name in PAIRS]))
     table = pd.DataFrame([line for lines in found for line in lines])
-    arguments.out.mkdir(parents=True, exist_ok=True)
-    table.to_csv(arguments.out / "real.csv", index=False, float_format="%.6g", lineterminator="\n")
-    text = real_tables(table)
-    (arguments.out / "real.md").write_text(text, encoding="utf-8")
-    print(text)
+    publish(table, real_tables(table), arguments.out, "real")
 
 
 if __name__ == "__main__":

@@ -33,7 +33,7 @@ import numpy as np
 import pandas as pd
 from test_elbow import ELBOW
 from test_spectral import SPECTRAL
-from texts import share
+from texts import publish, share
 from texts_gates import draw_regression, regression_tables
 
 from embalign.alignment.config import DEFAULT, TrainingConfig
@@ -159,12 +159,8 @@ def main() -> None:
                 write_baseline(path, msgspec.structs.replace(read_baseline(path), repeatability=rounded))
     pool.shutdown()
     table = pd.DataFrame(rows)
-    arguments.out.mkdir(parents=True, exist_ok=True)
-    table.to_csv(arguments.out / "regression.csv", index=False, float_format="%.6g", lineterminator="\n")
+    publish(table, regression_tables(table), arguments.out, "regression")
     draw_regression(table, arguments.out / "regression.png")
-    text = regression_tables(table)
-    (arguments.out / "regression.md").write_text(text, encoding="utf-8")
-    print(text)
 
 
 if __name__ == "__main__":

@@ -34,6 +34,14 @@ def markdown(frame: pd.DataFrame) -> str:
     return str(frame.to_markdown(index=False, colalign=align, disable_numparse=True))
 
 
+def publish(table: pd.DataFrame, text: str, folder: Path, name: str) -> None:
+    """Write a table as CSV and its text as Markdown into `folder`, and print the text."""
+    folder.mkdir(parents=True, exist_ok=True)
+    table.to_csv(folder / f"{name}.csv", index=False, float_format="%.6g", lineterminator="\n")
+    (folder / f"{name}.md").write_text(text, encoding="utf-8")
+    print(text)
+
+
 def share(name: str, count: int, runs: int) -> dict[str, float]:
     """Return the share of runs in which something happened, with its 95 % Clopper-Pearson interval, as columns."""
     from scipy.stats import binomtest

@@ -10,7 +10,7 @@ import pandas as pd
 
 from embalign.evaluation.results import STATUS, Results
 from embalign.verdicts.contrasts import mean_of
-from embalign.verdicts.statistics import student_t
+from embalign.verdicts.statistics import StudentT, student_t
 
 LABEL_STEP = 2.0**-13  # of values by label in .npz files: far below their spread, and small when compressed
 
@@ -77,8 +77,7 @@ def mean_with_interval(values: pd.Series, digits: int = 4) -> str:
     if len(values) < 2:
         return f"{values.iloc[0]:.{digits}f}" if len(values) else ""
     found = student_t(values.to_numpy())
-    half = found.interval()[1] - found.mean
-    return f"{found.mean:.{digits}f} ± {half:.{digits}f}" if round(half, digits) > 0 else f"{found.mean:.{digits}f}"
+    return _plus_minus(found.mean, found, digits)
 
 
 def mean_over_groups(cells: Results, metric: str, digits: int = 4) -> str:
@@ -89,6 +88,10 @@ def mean_over_groups(cells: Results, metric: str, digits: int = 4) -> str:
     mean, found = cells.frame[metric].mean(), mean_of(cells, metric)
     if math.isnan(mean):
         return ""
+    return _plus_minus(mean, found, digits)
+
+
+def _plus_minus(mean: float, found: StudentT | None, digits: int) -> str:
     half = found.interval()[1] - found.mean if found else 0.0
     return f"{mean:.{digits}f}" + (f" ± {half:.{digits}f}" if round(half, digits) > 0 else "")
 

@@ -27,14 +27,14 @@ Form = Literal["corner", "smooth", "either", "neither"]
 class Shape:
     """How a curve bends, given where its last bend is concave: its kink, the smooth law, and what describes it.
 
-    `start` is the first setting of the run to the end that the kink is of: what comes before is left out. `law` is that
-    of the longest run which a smooth law describes, else of the whole. `halved`: the slope after the kink is shown to
-    be at most half the slope before it. `enclosed`: at least two settings lie on each side of the kink's interval.
+    `kink` is that of the longest run to the end that a stick describes, else of the shortest: what comes before is left
+    out. `law` is that of the longest run which a smooth law describes, else of the whole. `halved`: the slope after the
+    kink is shown to be at most half the slope before it. `enclosed`: at least two settings lie on each side of the
+    kink's interval.
     """
 
     bends: Bends
     form: Form | None = None
-    start: int = 0
     kink: Kink | None = None
     law: SmoothLaw | None = None
     halved: bool = False
@@ -68,7 +68,6 @@ def judge_shape(curve: Replicates, x: Array, alpha: float) -> Shape:
     return Shape(
         bends,
         forms[one_corner, bool(fitting)],
-        start,
         kink,
         (fitting or laws)[0],
         halved=kink.slope_ratio_upper <= LARGEST_SLOPE_RATIO,

@@ -48,8 +48,9 @@ def fit_smooth_law(curve: Replicates, x: Array, alpha: float) -> SmoothLaw:
         tangent = (_design(exponent + step, at, x[-1]) - _design(exponent - step, at, x[-1])) / (2 * step)
         return np.column_stack([_design(exponent, at, x[-1]), tangent @ level_and_rise])
 
-    inverse = np.linalg.pinv(jacobian(x))
-    maker = np.eye(len(x)) - jacobian(x) @ inverse
+    tangents = jacobian(x)
+    inverse = np.linalg.pinv(tangents)
+    maker = np.eye(len(x)) - tangents @ inverse
     around = curve.contrast(inverse[2])
     half = around.interval(1 - alpha)[1] - around.mean
     last, beyond = jacobian(np.array([x[-1], x[-1] + math.log(2)])) @ inverse

@@ -1,6 +1,7 @@
 """Experiment 2's artifacts: CSVs, figures, verdict.json and report.md; the prose is in `report.md.j2`."""
 
 import dataclasses
+import functools
 import json
 import math
 from collections.abc import Mapping, Sequence
@@ -68,7 +69,7 @@ def write_report(results: Mapping[str, Results], about: Mapping[str, Any], folde
         failed=failures(results),
         has_spectra=has_spectra,
         measured=measured,
-        mean_of=mean_over_groups,
+        mean_of=functools.partial(mean_over_groups, digits=3),
         uses=uses,
         hubs=_never_returned(measured),
         controls=controls,
