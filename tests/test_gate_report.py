@@ -13,7 +13,7 @@ from scipy import stats
 
 from embalign.deploy import MapWarning
 from embalign.deploy.map import export_map
-from embalign.deploy.thresholds import train_pair_map
+from embalign.deploy.recipe import fit_better
 from embalign.evaluation.deployment import DEPLOYMENTS
 from embalign.evaluation.results import collect
 from embalign.experiments.gate import cells as measure_gate
@@ -98,7 +98,7 @@ def nearest_is_right(queries, index, asked, held, own):
 def test_every_use_of_the_exported_map_is_counted_as_plain_sorting_does(small_pair):
     pair = load_pair(small_pair)
     measured = measure_gate.measure_deployed_gate(pair, Cell("gate", "t", pair.name, (("map", "exported"),), 0))
-    weights, test = train_pair_map(pair), pair.holdout.test
+    weights, test = fit_better(pair)[0], pair.holdout.test
     mapped, labels = pair.draft @ weights.T, pair.labels
     sides = {"query_adapter": (mapped, pair.teacher), "index_migration": (pair.teacher, mapped)}
     sides |= {"draft_only": (mapped, mapped)}

@@ -26,7 +26,7 @@ def run_baseline(pair_name, n, map_path, folder=None):
 
     from embalign.alignment.training import apply_map
     from embalign.deploy.map import load_map
-    from embalign.deploy.thresholds import train_pair_map
+    from embalign.deploy.recipe import fit_better
     from embalign.evaluation.deployment import task_of
     from embalign.experiments.grid import Experiment, Table, grid
     from embalign.lazy import lazy
@@ -41,13 +41,16 @@ def run_baseline(pair_name, n, map_path, folder=None):
     rows, task = pair.holdout.test[:n], task_of(pair)
     if not 2 <= n <= len(pair.holdout.test):
         raise ValueError(f"--n {n} is outside 2 to {len(pair.holdout.test)}, the held-out texts of {pair.name}")
-    weights = load_map(map_path, pair) if map_path else train_pair_map(pair)
-    which = map_path.name if map_path else "trained on the pair's training items, cosine loss, seed 0"
+    if map_path:
+        weights, which = load_map(map_path, pair), map_path.name
+    else:
+        weights, recipe = fit_better(pair)
+        which = f"fitted on the pair's training items as it is exported (recipe: {recipe.name}), seed 0"
     mapped, teacher = apply_map(weights, task.draft.queries[:n]), task.teacher.queries[:n]
     samples = measure_samples([pair.asking[i].id for i in rows], mapped, teacher)
     folder = folder or location / "reports" / "spectral"
     write_report(samples, mapped, teacher, pair=pair.name, which=which, folder=folder)
-    table = Table(NAME, lazy("embalign.deploy.thresholds").train_pair_map, quick=grid(n=[n]), seeds=1)
+    table = Table(NAME, lazy("embalign.deploy.recipe").fit_better, quick=grid(n=[n]), seeds=1)
     experiment = Experiment(NAME, write_report, tables=(table,))
     cells = experiment.cells(pair.name, "quick")
     run = Run(experiment, location, "none", cells, {}, ROOT, provenance.Checkout(ROOT))

@@ -40,7 +40,8 @@ from texts_gates import gate_tables
 
 from embalign.alignment.training import apply_map
 from embalign.deploy import RISK_TARGETS
-from embalign.deploy.thresholds import choose_scores, train_pair_map
+from embalign.deploy.recipe import fit_better
+from embalign.deploy.thresholds import choose_scores
 from embalign.evaluation import gate
 from embalign.evaluation.certificate import certify
 from embalign.evaluation.deployment import DRAFT_ONLY
@@ -65,7 +66,7 @@ def held_out_outputs(name: str) -> Outputs:
     In the deployment that certifies most, so that there are promises to break: draft only, the held-out items alone.
     """
     pair = load_pair(find_pair(name, ROOT))
-    weights, test = train_pair_map(pair), pair.holdout.test
+    weights, test = fit_better(pair)[0], pair.holdout.test
     mapped, labels = apply_map(weights, pair.draft[test]), pair.labels[test]
     found, correct = gate.leave_one_out(mapped, labels)
     scores = getattr(found, choose_scores(pair, weights)[DRAFT_ONLY])

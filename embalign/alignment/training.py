@@ -24,8 +24,6 @@ from embalign.pairs import Vectors
 if TYPE_CHECKING:
     from embalign.alignment.terms import Term
 
-INITIAL_SCALE = 0.01
-
 
 @dataclass(frozen=True)
 class TrainedMap:
@@ -37,12 +35,9 @@ class TrainedMap:
     checkpoints: dict[int, Vectors] = field(default_factory=dict)
 
 
-def initial_map(d_teacher: int, d_draft: int, seed: int) -> Vectors:
-    """Return the untrained map of a seed: uniform in +-0.01/sqrt(d_draft), a hundredth of `torch.nn.Linear`'s.
-
-    What the start puts outside the span of the training items stays there as noise; at this size steps outgrow it.
-    """
-    bound = INITIAL_SCALE / math.sqrt(d_draft)
+def initial_map(d_teacher: int, d_draft: int, seed: int, scale: float = DEFAULT.initial_scale) -> Vectors:
+    """Return the untrained map of a seed: uniform in +-scale/sqrt(d_draft), at scale 1 as torch.nn.Linear draws it."""
+    bound = scale / math.sqrt(d_draft)
     return generator(seed, Stream.INITIAL_MAP).uniform(-bound, bound, (d_teacher, d_draft)).astype(np.float32)
 
 
@@ -58,16 +53,16 @@ def train_map(
 ) -> TrainedMap:
     """Return the map trained on `draft` (n, d_draft) and unit-length `teacher` (n, d_teacher).
 
-    `seed` fixes the initial map and the batch order; `steps` overrides the config's. The result holds a copy of the map
-    after each number of steps in `checkpoints`. The gradient ratio is |weight * dL_term/dW| / |dL_cos/dW| on the first
-    batch after warm-up, 0 without a term. The learning rate rises linearly over the warm-up and falls to zero along a
-    half cosine. Raises TrainingDivergedError naming the step.
+    `seed` fixes the initial map and the batch order; `steps` is the config's fixed budget for these items if not given.
+    The result holds a copy of the map after each number of steps in `checkpoints`. The gradient ratio is
+    |weight * dL_term/dW| / |dL_cos/dW| on the first batch after warm-up, 0 without a term. The learning rate rises
+    linearly over the warm-up and falls to zero along a half cosine. Raises TrainingDivergedError naming the step.
     """
     use_fast_gemm()
-    steps = config.steps if steps is None else steps
+    steps = config.steps_for(len(draft)) if steps is None else steps
     x, t = torch.from_numpy(draft), torch.from_numpy(teacher)
     targets = term.loss.prepare(t) if term else None
-    weights = torch.from_numpy(initial_map(t.shape[1], x.shape[1], seed))
+    weights = torch.from_numpy(initial_map(t.shape[1], x.shape[1], seed, config.initial_scale))
     weights.grad = torch.zeros_like(weights)
     optimizer = torch.optim.AdamW([weights], lr=config.learning_rate, weight_decay=config.weight_decay, fused=True)
     batches = _batches(len(x), config.batch_size, seed)

@@ -57,7 +57,10 @@ class Use(msgspec.Struct, frozen=True):
 
 
 class Card(msgspec.Struct, frozen=True):
-    """The content of W.json."""
+    """The content of W.json.
+
+    `recipe` is how the map was fitted, and what the choice rests on: :class:`embalign.alignment.recipe.Recipe`.
+    """
 
     pair: str
     draft: dict[str, Any]
@@ -71,6 +74,7 @@ class Card(msgspec.Struct, frozen=True):
     deployments: dict[str, Use]
     pair_sha256: str
     sha256: str
+    recipe: dict[str, Any] = {}
 
     def to_disk(self, path: Path) -> None:
         """Write the card as plain JSON."""

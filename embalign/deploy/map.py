@@ -9,7 +9,8 @@ import numpy as np
 from embalign.alignment.config import DEFAULT
 from embalign.deploy.card import Card
 from embalign.deploy.quality import uses_of
-from embalign.deploy.thresholds import MOST_ASKED, train_pair_map
+from embalign.deploy.recipe import fit_better
+from embalign.deploy.thresholds import MOST_ASKED
 from embalign.errors import MapError, PairError
 from embalign.evaluation import agreement, mantel
 from embalign.pairs import Vectors
@@ -48,7 +49,7 @@ def export_map(folder: Path, out: Path, seed: int = 0) -> Path:
     for suspicion in suspect_vectors(facts, mantel.measure_pair(pair)):
         if suspicion.fatal:
             raise PairError(f"{pair.name}: {suspicion.words}")
-    weights = train_pair_map(pair, seed)
+    weights, recipe = fit_better(pair, seed)
     out.mkdir(parents=True, exist_ok=True)
     path = out / "W.npy"
     np.save(path, weights, allow_pickle=False)
@@ -64,6 +65,7 @@ def export_map(folder: Path, out: Path, seed: int = 0) -> Path:
         measured_on=f"{len(rows.test)} held-out queries of {groups} {of_groups}, index of the whole corpus",
         seed=seed,
         config=dataclasses.asdict(DEFAULT),
+        recipe=dataclasses.asdict(recipe),
         deployments=uses_of(pair, weights),
         pair_sha256=pair_digest(folder),
         sha256=file_digest(path),

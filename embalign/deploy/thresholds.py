@@ -8,8 +8,6 @@ import numpy as np
 from numpy.typing import NDArray
 from sklearn.model_selection import GroupKFold
 
-from embalign.alignment.config import DEFAULT, TrainingConfig
-from embalign.alignment.training import train_map
 from embalign.deploy import RISK_TARGETS
 from embalign.deploy.card import Threshold
 from embalign.errors import CorpusError
@@ -29,13 +27,6 @@ SCORES = {
 }
 FOLDS = 5
 MOST_ASKED = 10_000
-
-
-def train_pair_map(pair: Pair, seed: int = 0, config: TrainingConfig = DEFAULT) -> Vectors:
-    """Return the map (d_teacher, d_draft) trained with the cosine loss on every training item of the pair."""
-    fitted = pair.fitted_on()
-    rows = fitted.train
-    return train_map(fitted.draft[rows], fitted.teacher[rows], seed=seed, config=config).weights
 
 
 def search_deployment(deployment: str, task: SearchTask, mapped: Embedded) -> Search:

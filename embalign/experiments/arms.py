@@ -56,10 +56,11 @@ def train_arm(pair: Pair, arm: Arm, seed: int, config: TrainingConfig) -> tuple[
 def _ratio_of_one(pair: Pair, arm: Arm, seed: int, config: TrainingConfig) -> float:
     """Gradient ratio of an arm's term for each unit of weight, where the cosine loss alone has led after warm-up."""
     fitted, pool = fitted_on(pair), pool_of(pair, seed)
-    warmup = round(config.warmup_share * config.steps)
-    short = dataclasses.replace(config, steps=warmup + 1, warmup_share=warmup / (warmup + 1))  # and no step further
+    warmup = round(config.warmup_share * config.steps_for(len(pool)))
+    short = dataclasses.replace(config, warmup_share=warmup / (warmup + 1))
     term = arm.term(pair.teacher.shape[1], seed, NO_WEIGHT)
-    trained = train_map(fitted.draft[pool], fitted.teacher[pool], seed=seed, config=short, term=term)
+    chosen = fitted.draft[pool], fitted.teacher[pool]
+    trained = train_map(*chosen, seed=seed, config=short, term=term, steps=warmup + 1)  # and no step further
     ratio = trained.gradient_ratio / NO_WEIGHT
     if ratio < NO_RATIO:
         raise CellError(f"arm {arm.name} has no gradient on {arm.setting.scale} vectors: give its strength as lambda")

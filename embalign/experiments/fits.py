@@ -1,34 +1,43 @@
 """The maps that experiments measure, fitted on a share of a seed's pool or on all of it, and their scores.
 
 Expensive parts that cells share (pool, selection order, map of the whole pool) are remembered within a process. At
-ratio 1 every policy and both budgets are the same training, so this also keeps a grid from doing one thing six times.
+ratio 1 every policy is the same training, and so are budgets of as many steps: none is done twice.
 """
 
 import functools
 from dataclasses import dataclass
 
+import pandas as pd
+
 from embalign.alignment.closed_form import fit_ridge, mean_vector
 from embalign.alignment.config import TrainingConfig
 from embalign.alignment.selection import Rows, draw_pool, head, selection_order
-from embalign.alignment.training import train_map
+from embalign.alignment.training import apply_map, train_map
+from embalign.alignment.tuning import tune_steps
 from embalign.evaluation import scorecard
 from embalign.evaluation.deployment import Embedded, SearchTask, task_of
 from embalign.evaluation.measurement import Measurement
 from embalign.evaluation.retrieval import Search
+from embalign.evaluation.similarity import cosines
 from embalign.pairs import Vectors
 from embalign.pairs.pair import FitOn, Fitted, Pair
+
+CHECKPOINTS = 16  # along the training of fixed steps
 
 
 @dataclass(frozen=True)
 class Share:
-    """Which pairs of a seed's pool a map is fitted on, and for how long: policy, ratio in (0, 1], budget.
+    """Which pairs of a seed's pool a map is fitted on, and how: policy, ratio in (0, 1], budget.
+
+    Budgets: `tuned` is the number of steps that does best on label groups held out of the share; `steps` is the same
+    number for every share, `epochs` the same number of passes; `closed_form` is ridge, its penalty chosen like `tuned`.
 
     `fit_on` says of which texts: see :meth:`embalign.pairs.pair.Pair.fitted_on`.
     """
 
     policy: str
     ratio: float
-    budget: str = "steps"
+    budget: str = "tuned"
     fit_on: FitOn = "queries"
 
 
@@ -49,23 +58,38 @@ def rows_of(pair: Pair, share: Share, seed: int) -> Rows:
     return pool_of(pair, seed, share.fit_on)[head(_order(pair, share.policy, seed, share.fit_on), share.ratio)]
 
 
-def fit_on_share(pair: Pair, share: Share, seed: int, config: TrainingConfig) -> tuple[Vectors, dict[str, float]]:
-    """Return the map fitted on a share of a seed's pool, and what is to be said of the fit."""
+@dataclass(frozen=True)
+class Fit:
+    """A map, what is to be said of its fit, and, for fixed steps, the held-out mean cosine after some of them."""
+
+    weights: Vectors
+    facts: dict[str, float]
+    trajectory: tuple[tuple[int, float], ...] = ()
+
+
+def fit_on_share(pair: Pair, share: Share, seed: int, config: TrainingConfig) -> Fit:
+    """Return the map fitted on a share of a seed's pool."""
     pool, rows = pool_of(pair, seed, share.fit_on), rows_of(pair, share, seed)
-    facts: dict[str, float] = {"n_train": len(rows), "n_over_d": len(rows) / pair.draft.shape[1]}
     if len(rows) == len(pool):
-        weights, details = _fit_whole_pool(pair, share.budget, share.fit_on, seed, config)
+        found = _fit_whole_pool(pair, _steps(pair, _whole(share), seed, config), share.fit_on, seed, config)
     else:
-        weights, details = _fit(pair, rows, share, seed, config)
-    return weights, facts | details
+        found = _fit(pair, rows, _steps(pair, share, seed, config), share.fit_on, seed, config)
+    sizes: dict[str, float] = {"n_train": len(rows), "n_over_d": len(rows) / pair.draft.shape[1]}
+    follow = found.trajectory if share.budget == "steps" else ()
+    return Fit(found.weights, sizes | found.facts, follow)
 
 
 def measure_share(pair: Pair, share: Share, seed: int, config: TrainingConfig) -> Measurement:
-    """Return every metric of the map fitted on a share of a seed's pool."""
-    weights, facts = fit_on_share(pair, share, seed, config)
+    """Return every metric of the map fitted on a share of a seed's pool; of fixed steps, the table `trajectory` too."""
+    found = fit_on_share(pair, share, seed, config)
     if share.ratio < 1:
-        return score_map(pair, weights, seed) | Measurement(facts)
-    return _score_whole_pool(pair, share.budget, share.fit_on, seed, config) | Measurement(facts)
+        measured = score_map(pair, found.weights, seed)
+    else:
+        measured = _score_whole_pool(pair, _steps(pair, _whole(share), seed, config), share.fit_on, seed, config)
+    tables = {}
+    if found.trajectory:
+        tables["trajectory"] = pd.DataFrame(found.trajectory, columns=["step", "cosine_mean"])
+    return measured | Measurement(found.facts, tables=tables)
 
 
 def score_map(pair: Pair, weights: Vectors, seed: int) -> Measurement:
@@ -107,29 +131,53 @@ def _order(pair: Pair, policy: str, seed: int, fit_on: FitOn) -> Rows:
     return selection_order(policy, fitted_on(pair, fit_on).draft[pool_of(pair, seed, fit_on)], seed)
 
 
-@functools.lru_cache(maxsize=32)
-def _fit_whole_pool(
-    pair: Pair, budget: str, fit_on: FitOn, seed: int, config: TrainingConfig
-) -> tuple[Vectors, dict[str, float]]:
-    if budget == "epochs":
-        return _fit_whole_pool(pair, "steps", fit_on, seed, config)
-    return _fit(pair, pool_of(pair, seed, fit_on), Share("random", 1.0, budget, fit_on), seed, config)
+def _whole(share: Share) -> Share:
+    """The share that all shares of the whole pool are: its policy chooses nothing, its epochs are the fixed steps."""
+    return Share("random", 1.0, "steps" if share.budget == "epochs" else share.budget, share.fit_on)
 
 
-@functools.lru_cache(maxsize=32)
-def _score_whole_pool(pair: Pair, budget: str, fit_on: FitOn, seed: int, config: TrainingConfig) -> Measurement:
-    if budget == "epochs":
-        return _score_whole_pool(pair, "steps", fit_on, seed, config)
-    return score_map(pair, _fit_whole_pool(pair, budget, fit_on, seed, config)[0], seed)
-
-
-def _fit(pair: Pair, rows: Rows, share: Share, seed: int, config: TrainingConfig) -> tuple[Vectors, dict[str, float]]:
-    fitted = fitted_on(pair, share.fit_on)
-    draft, teacher = fitted.draft[rows], fitted.teacher[rows]
-    if share.budget == "closed_form":
-        ridge = fit_ridge(draft, teacher)
-        return ridge.weights, {"steps": 0, "ridge_penalty": ridge.penalty}
+@functools.lru_cache(maxsize=64)
+def _steps(pair: Pair, share: Share, seed: int, config: TrainingConfig) -> int:
+    """The number of steps that a budget gives; 0 for the closed form."""
     pool = len(pool_of(pair, seed, share.fit_on))
-    steps = config.steps_for_epochs(len(rows), pool) if share.budget == "epochs" else config.steps
-    trained = train_map(draft, teacher, seed=seed, config=config, steps=steps)
-    return trained.weights, {"steps": steps, "ridge_penalty": 0.0}
+    rows = rows_of(pair, share, seed)
+    match share.budget:
+        case "closed_form":
+            return 0
+        case "steps":
+            return config.steps_for(pool)
+        case "epochs":
+            return config.steps_for_epochs(len(rows), pool)
+        case "tuned":
+            fitted = fitted_on(pair, share.fit_on)
+            chosen = (fitted.draft[rows], fitted.teacher[rows], fitted.groups[rows])
+            return tune_steps(*chosen, seed=seed, most=config.steps_for(pool), config=config)
+    raise ValueError(f"budget {share.budget!r} is unknown: choose one of tuned, steps, epochs, closed_form")
+
+
+@functools.lru_cache(maxsize=32)
+def _fit_whole_pool(pair: Pair, steps: int, fit_on: FitOn, seed: int, config: TrainingConfig) -> Fit:
+    return _fit(pair, pool_of(pair, seed, fit_on), steps, fit_on, seed, config)
+
+
+@functools.lru_cache(maxsize=32)
+def _score_whole_pool(pair: Pair, steps: int, fit_on: FitOn, seed: int, config: TrainingConfig) -> Measurement:
+    return score_map(pair, _fit_whole_pool(pair, steps, fit_on, seed, config).weights, seed)
+
+
+def _fit(pair: Pair, rows: Rows, steps: int, fit_on: FitOn, seed: int, config: TrainingConfig) -> Fit:
+    fitted = fitted_on(pair, fit_on)
+    draft, teacher = fitted.draft[rows], fitted.teacher[rows]
+    if steps == 0:
+        ridge = fit_ridge(draft, teacher, fitted.groups[rows])
+        return Fit(ridge.weights, {"steps": 0, "ridge_penalty": ridge.penalty})
+    fixed = steps == config.steps_for(len(pool_of(pair, seed, fit_on))) >= CHECKPOINTS
+    at = [round(steps * (i + 1) / CHECKPOINTS) for i in range(CHECKPOINTS)] if fixed else []
+    trained = train_map(draft, teacher, seed=seed, config=config, steps=steps, checkpoints=at)
+    held_out = search_task_of(pair)
+    followed = [
+        (step, float(cosines(apply_map(weights, held_out.draft.queries), held_out.teacher.queries).mean()))
+        for step, weights in trained.checkpoints.items()
+    ]
+    facts = {"steps": steps, "draws_over_n": config.draws_over_n(steps, len(rows)), "ridge_penalty": 0.0}
+    return Fit(trained.weights, facts, tuple(followed))

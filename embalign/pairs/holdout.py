@@ -8,7 +8,7 @@ import dataclasses
 import hashlib
 import itertools
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Self
 
@@ -73,10 +73,14 @@ def held_out_labels(labels: Sequence[str], fraction: float = TEST_FRACTION) -> s
     The order depends only on the label, so adding or removing other groups moves few items across the split, and all
     pairs over one corpus share the test items.
     """
-    sizes = Counter(labels)
-    order = _hash_order(sizes)
+    return held_out_of(Counter(labels), fraction)
+
+
+def held_out_of(sizes: Mapping[str, int], fraction: float = TEST_FRACTION) -> set[str]:
+    """Return the same for the number of items of each label."""
+    order, items = _hash_order(sizes), sum(sizes.values())
     taken = itertools.accumulate((sizes[label] for label in order), initial=0)
-    return {label for label, before in zip(order, taken, strict=False) if before < fraction * len(labels)}
+    return {label for label, before in zip(order, taken, strict=False) if before < fraction * items}
 
 
 def check_labels(labels: Sequence[str], fraction: float = TEST_FRACTION) -> set[str]:
@@ -203,5 +207,5 @@ def _held_out_groups(texts: Texts, groups: Names) -> set[str]:
     return held_out
 
 
-def _hash_order(names: Counter[str]) -> list[str]:
+def _hash_order(names: Iterable[str]) -> list[str]:
     return sorted(names, key=lambda name: hashlib.sha256(name.encode()).digest())

@@ -36,10 +36,14 @@ FIT_ON: tuple[FitOn, ...] = get_args(FitOn)
 
 @dataclass(frozen=True, eq=False)
 class Fitted:
-    """The same texts by draft (n, d_draft) and teacher (n, d_teacher), and the rows that a map may be fitted on."""
+    """The same texts by draft (n, d_draft) and teacher (n, d_teacher), and the rows that a map may be fitted on.
+
+    `groups` (n,) names what belongs together, and is held out as a whole.
+    """
 
     draft: Vectors
     teacher: Vectors
+    groups: Names
     train: NDArray[np.int64]
 
 
@@ -134,14 +138,14 @@ class Pair:
         if self.judgements is None:
             if kind != "queries":
                 raise PairError(f"{self.name} has no queries of its own, so a map cannot be fitted on {kind}")
-            return Fitted(self.draft, self.teacher, self.holdout.train)
+            return Fitted(self.draft, self.teacher, self.groups, self.holdout.train)
         if kind == "queries":
-            return Fitted(self.query_draft, self.query_teacher, self.holdout.train)
+            return Fitted(self.query_draft, self.query_teacher, self.groups, self.holdout.train)
         if kind == "documents":
-            return Fitted(self.draft, self.teacher, self.holdout.train_documents)
+            return Fitted(self.draft, self.teacher, groups_of(self._texts)[1], self.holdout.train_documents)
         of_training = np.isin(self.judgements.queries, self.holdout.train)
         queries, documents = self.judgements.queries[of_training], self.judgements.documents[of_training]
-        return Fitted(self.query_draft[queries], self.teacher[documents], np.arange(len(queries)))
+        return Fitted(self.query_draft[queries], self.teacher[documents], self.groups[queries], np.arange(len(queries)))
 
     def with_vectors(self, *, draft: Vectors | None = None, teacher: Vectors | None = None) -> Pair:
         """Return a pair with the same items and other embeddings of them (n, d).

@@ -9,23 +9,19 @@ import numpy as np
 import pandas as pd
 
 from embalign.alignment.seeds import Stream, generator
-from embalign.alignment.training import apply_map, train_map
 from embalign.evaluation import scorecard
 from embalign.evaluation.deployment import Embedded, SearchTask, vectors_of
 from embalign.evaluation.measurement import Measurement
-from embalign.evaluation.similarity import cosines
-from embalign.experiments.fits import Share, fit_on_share, fitted_on, map_task, measure_share, rows_of, search_task_of
+from embalign.experiments.fits import Share, fit_on_share, map_task, measure_share, search_task_of
 from embalign.experiments.references import score_reference
 from embalign.pairs.pair import Pair
 
 if TYPE_CHECKING:
     from embalign.experiments.grid import Cell
 
-CHECKPOINTS = 16
-
 
 def measure_ratio(pair: Pair, cell: Cell) -> Measurement:
-    """Return the metrics of a map fitted on a share of the pool."""
+    """Return the metrics of a map fitted on a share of the pool; along fixed steps, the table `trajectory`."""
     share = Share(cell["policy"], cell["ratio"], cell["budget"])
     return measure_share(pair, share, cell.seed, cell.training)
 
@@ -39,28 +35,13 @@ def measure_fit_on(pair: Pair, cell: Cell) -> Measurement:
     return measure_share(pair, share, cell.seed, cell.training)
 
 
-def measure_trajectory(pair: Pair, cell: Cell) -> Measurement:
-    """Return the held-out mean cosine along the training of one map: the table `trajectory`, one row a checkpoint."""
-    rows = rows_of(pair, Share(cell["policy"], cell["ratio"]), cell.seed)
-    fitted, task = fitted_on(pair), search_task_of(pair)
-    at = [round(cell.training.steps * (i + 1) / CHECKPOINTS) for i in range(CHECKPOINTS)]
-    draft, teacher = fitted.draft[rows], fitted.teacher[rows]
-    trained = train_map(draft, teacher, seed=cell.seed, config=cell.training, checkpoints=at)
-    followed = [
-        (step, float(cosines(apply_map(weights, task.draft.queries), task.teacher.queries).mean()))
-        for step, weights in trained.checkpoints.items()
-    ]
-    table = pd.DataFrame(followed, columns=["step", "cosine_mean"])
-    return Measurement({"n_train": len(rows)}, tables={"trajectory": table})
-
-
 def measure_index_size(pair: Pair, cell: Cell) -> Measurement:
     """Return what a deployment finds in indexes of growing size: the table `sizes`, one row a size.
 
-    The map is fitted on all data with fixed steps. The smallest index holds the held-out items alone; the others are
+    The map is trained on all data, its steps tuned. The smallest index holds the held-out items alone; the others are
     joined in random order. `no_map` is the raw draft's own search in an index of that size, `teacher` the teacher's.
     """
-    weights, _ = fit_on_share(pair, Share("random", 1.0), cell.seed, cell.training)
+    weights = fit_on_share(pair, Share("random", 1.0), cell.seed, cell.training).weights
     task = search_task_of(pair)
     of_map = _by_size(task, vectors_of(cell["deployment"], map_task(pair, weights), task.teacher), cell.seed)
     unmapped = {

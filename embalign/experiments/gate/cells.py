@@ -13,14 +13,8 @@ from numpy.typing import NDArray
 from embalign.alignment.setting import Setting
 from embalign.alignment.training import apply_map
 from embalign.deploy import RISK_TARGETS
-from embalign.deploy.thresholds import (
-    FOLDS,
-    certify_targets,
-    check_promise,
-    choose_scores,
-    search_deployment,
-    train_pair_map,
-)
+from embalign.deploy.recipe import fit_better
+from embalign.deploy.thresholds import FOLDS, certify_targets, check_promise, choose_scores, search_deployment
 from embalign.evaluation import cascade, gate, styles
 from embalign.evaluation.certificate import risk_interval
 from embalign.evaluation.deployment import DRAFT_ONLY, QUERY_ADAPTER, Embedded, SearchTask
@@ -46,8 +40,8 @@ Found = dict[tuple[str, str], Search]
 
 
 def measure_ratio_gate(pair: Pair, cell: Cell) -> Measurement:
-    """Return accept curves and cascade of a map fitted on a random share of the pool with fixed steps."""
-    weights, _ = fit_on_share(pair, Share("random", cell["ratio"]), cell.seed, cell.training)
+    """Return accept curves and cascade of a map trained on a random share of the pool, its steps tuned."""
+    weights = fit_on_share(pair, Share("random", cell["ratio"]), cell.seed, cell.training).weights
     mapped = map_task(pair, weights)
     found = {use: _search(pair, mapped, *use) for use in STUDIED}
     return _accept_curves(pair, mapped, found) | _cascade(pair, found[QUERY_ADAPTER, WHOLE])
@@ -68,7 +62,7 @@ def measure_deployed_gate(pair: Pair, cell: Cell) -> Measurement:
 
     The check: thresholds certified on four fifths of the label groups, applied to the remaining fifth, five times.
     """
-    weights = train_pair_map(pair, cell.seed, cell.training)
+    weights, _ = fit_better(pair, cell.seed, cell.training)
     mapped = map_task(pair, weights)
     found = {use: _search(pair, mapped, *use) for use in USES}
     scores = choose_scores(pair, weights)

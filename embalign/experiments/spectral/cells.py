@@ -48,7 +48,7 @@ def measure_arm(pair: Pair, cell: Cell) -> Measurement:
         case "untrained":
             weights = untrained_map(pair, seed)
         case "ridge":
-            weights = fit_ridge(fitted.draft[pool], fitted.teacher[pool]).weights
+            weights = fit_ridge(fitted.draft[pool], fitted.teacher[pool], fitted.groups[pool]).weights
         case "procrustes":
             weights = fit_procrustes(fitted.draft[pool], fitted.teacher[pool])
         case _:
