@@ -12,9 +12,8 @@ from embalign.experiments.grid import Experiment, Table, grid
 
 QUICK_RATIOS = [0.01, 0.05, 0.10, 0.20, 0.50, 1.00]
 FULL_RATIOS = [0.01, 0.02, 0.05, 0.10, 0.15, 0.20, 0.30, 0.50, 0.70, 1.00]
-POLICIES = ["random", "density", "coverage"]
-MORE_POLICIES = ["sparse", "kcenter", "facility"]
-BUDGETS = ["steps", "epochs", "closed_form"]
+POLICIES = ["random", "density", "coverage", "sparse", "kcenter", "facility"]
+RECIPES = ["tuned", "steps", "closed_form"]
 
 ELBOW = Experiment(
     name="elbow",
@@ -25,14 +24,16 @@ ELBOW = Experiment(
             name="data_ratio_vs_metrics",
             measure=elbow.cells.measure_ratio,
             quick=[
-                *grid(policy=POLICIES, budget=["steps"], ratio=QUICK_RATIOS),
-                *grid(policy=["random"], budget=["epochs", "closed_form"], ratio=QUICK_RATIOS),
+                *grid(policy=["random"], budget=RECIPES, ratio=QUICK_RATIOS),
+                *grid(policy=["density"], budget=["closed_form"], ratio=QUICK_RATIOS),
             ],
             full=[
-                *grid(policy=POLICIES, budget=BUDGETS, ratio=FULL_RATIOS),
-                *grid(policy=MORE_POLICIES, budget=["steps"], ratio=FULL_RATIOS),
+                *grid(policy=POLICIES, budget=["tuned"], ratio=FULL_RATIOS),
+                *grid(policy=["random"], budget=["steps", "epochs"], ratio=FULL_RATIOS),
+                *grid(policy=["random", "density"], budget=["closed_form"], ratio=FULL_RATIOS),
             ],
             regression=[
+                *grid(policy=["random"], budget=["tuned"], ratio=[0.10]),
                 *grid(policy=["random"], budget=["steps"], ratio=[0.10, 1.00]),
                 *grid(policy=["density"], budget=["steps"], ratio=[0.10]),
                 *grid(policy=["random"], budget=["closed_form"], ratio=[0.10]),
@@ -43,15 +44,8 @@ ELBOW = Experiment(
             measure=elbow.cells.measure_fit_on,
             own_queries=True,
             quick=grid(
-                fit_on=["queries", "documents", "query_document"], budget=["steps", "closed_form"], ratio=[0.10, 1.00]
+                fit_on=["queries", "documents", "query_document"], budget=["tuned", "closed_form"], ratio=[0.10, 1.00]
             ),
-        ),
-        Table(
-            name="trajectory",
-            measure=elbow.cells.measure_trajectory,
-            seeds=3,
-            quick=grid(policy=["random"], ratio=QUICK_RATIOS),
-            full=grid(policy=["random"], ratio=FULL_RATIOS),
         ),
         Table(
             name="index_size",
@@ -70,20 +64,16 @@ ELBOW = Experiment(
 
 @pytest.mark.cells(ELBOW, "data_ratio_vs_metrics")
 def test_elbow(cell, embeddings, seed, measure):
-    """A map fitted on a share of the pool can be scored on the held-out label groups."""
-    assert math.isfinite(measure(cell, embeddings, seed).metrics["cosine_mean"])
+    """A map fitted on a share of the pool can be scored on the held-out label groups, and followed as it is trained."""
+    measured = measure(cell, embeddings, seed)
+    assert math.isfinite(measured.metrics["cosine_mean"])
+    assert (len(measured.tables.get("trajectory", [])) > 2) == (cell["budget"] == "steps")
 
 
 @pytest.mark.cells(ELBOW, "fit_on")
 def test_elbow_fit_on(cell, embeddings, seed, measure):
     """In a pair with queries of its own, a map can be fitted on queries, on documents, or from one to the other."""
     assert math.isfinite(measure(cell, embeddings, seed).metrics["cosine_mean"])
-
-
-@pytest.mark.cells(ELBOW, "trajectory")
-def test_elbow_trajectory(cell, embeddings, seed, measure):
-    """The held-out cosine can be followed from step to step."""
-    assert len(measure(cell, embeddings, seed).tables["trajectory"]) > 2
 
 
 @pytest.mark.cells(ELBOW, "index_size")

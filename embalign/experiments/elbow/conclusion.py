@@ -12,7 +12,8 @@ from embalign.verdicts.metrics import ALIGNMENT, HEADLINES, PRIMARY, RETRIEVAL, 
 CURVES = "data_ratio_vs_metrics.csv"
 # What the verdict is given by: metric and budget, for random selection.
 ANSWERS = {
-    **{label(metric): (metric, "steps") for metric in HEADLINES},
+    **{label(metric): (metric, "tuned") for metric in HEADLINES},
+    f"{label(PRIMARY)}, fixed steps on the same subsets": (PRIMARY, "steps"),
     f"{label(PRIMARY)}, ridge on the same subsets": (PRIMARY, "closed_form"),
     f"{label(ALIGNMENT)}, ridge on the same subsets": (ALIGNMENT, "closed_form"),
 }
@@ -25,7 +26,7 @@ def conclude(folder: Path, about: Mapping[str, Any], bind: Callable[..., str]) -
     """Return title, text and names with digits, from the raw data in `folder` and the run's provenance."""
     verdict = json.loads((folder / "verdict.json").read_text(encoding="utf-8"))
     with (folder / CURVES).open(encoding="utf-8", newline="") as file:
-        measured = [row for row in csv.DictReader(file) if row["budget"] == "steps"]
+        measured = [row for row in csv.DictReader(file) if row["budget"] == "tuned"]
     compared = any(row["policy"] == "density" for row in measured)
     shown = ("random", "difference") if compared else ("random",)
     text = render(

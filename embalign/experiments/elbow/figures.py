@@ -41,11 +41,13 @@ MORE_LINES: dict[str, dict[str, Any]] = {
     "facility": {"color": "black", "marker": "x", **THIN},
 }
 RIDGE: dict[str, Any] = {"color": GREY, "marker": "", "linestyle": (0, (7, 2)), "linewidth": 1.2}
-# Budget and metric of each panel: alignment by both budgets on the left, the map in use on the right.
+FIXED: dict[str, Any] = {"color": BLUE, "marker": "", "linestyle": (0, (1, 1.5)), "linewidth": 1.4}
+# Budget and metric of each panel: alignment by two budgets on the left, the map in use on the right.
 PANELS = (
-    (("steps", ALIGNMENT), ("steps", BY_DEPLOYMENT[QUERY_ADAPTER])),
-    (("epochs", ALIGNMENT), ("steps", BY_DEPLOYMENT[INDEX_MIGRATION])),
+    (("tuned", ALIGNMENT), ("tuned", BY_DEPLOYMENT[QUERY_ADAPTER])),
+    (("steps", ALIGNMENT), ("tuned", BY_DEPLOYMENT[INDEX_MIGRATION])),
 )
+OTHER_RECIPES = ("random, fixed steps", "ridge (random)", "density (ridge)")
 # Horizontal lines: what no map, or the teacher itself, would give.
 ALIGNED = {"mean_vector": "constant\nvector"}
 SEARCHED = {"draft": "no map", "teacher": "teacher"}
@@ -71,8 +73,9 @@ def draw(measured: pd.DataFrame, references: pd.DataFrame, judged: list[Judged],
         for axis in axes[1]:
             axis.set_xlabel("training pairs (share of all), log scale")
         handles, labels = axes[0, 0].get_legend_handles_labels()
-        order = [labels.index(name) for name in (*LINES, "ridge (random)", *MORE_LINES) if name in labels]
-        figure.legend([handles[i] for i in order], [labels[i] for i in order], loc="outside upper center", ncols=7)
+        order = [labels.index(name) for name in (*LINES, *OTHER_RECIPES, *MORE_LINES) if name in labels]
+        chosen = [handles[i] for i in order], [labels[i] for i in order]
+        figure.legend(*chosen, loc="outside upper center", ncols=5)
         save(figure, path)
 
 
@@ -88,7 +91,11 @@ def _panel(axis: Axes, measured: pd.DataFrame, panel: tuple[str, str], levels: p
         _curve(axis, by_seed(policy, budget), policy, style)
         if policy in LINES:
             band(axis, by_seed(policy, budget), style["color"])
+    if budget != "steps":
+        _curve(axis, by_seed("random", "steps"), "random, fixed steps", FIXED)
     _curve(axis, by_seed("random", "closed_form"), "ridge (random)", RIDGE)
+    if by_seed("density", budget).empty:
+        _curve(axis, by_seed("density", "closed_form"), "density (ridge)", RIDGE | {"color": ORANGE})
     heights = {
         words: float(levels.loc[reference, metric])
         for reference, words in (ALIGNED if metric == ALIGNMENT else SEARCHED).items()

@@ -18,13 +18,15 @@ from embalign.verdicts.statistics import StudentT, holm
 from embalign.verdicts.use import NO_MAP, Use, compare, judge_uses
 
 # The curve of the headline, and the metrics that are reported beside it.
-PRIMARY = {"policy": "random", "budget": "steps", "metric": PRIMARY_METRIC}
+PRIMARY = {"policy": "random", "budget": "tuned", "metric": PRIMARY_METRIC}
 BESIDE = (ALIGNMENT, *(metric for metric in BY_DEPLOYMENT.values() if metric != PRIMARY_METRIC))
 # A loss within 5 % of the gain from no training to all data does not matter; the report also says what 1 and 10 % give.
 MARGIN_SHARE = 0.05
 OTHER_SHARES = (0.01, 0.10)
 ALPHA = 0.05
-BUDGETS = {"steps": "fixed steps", "epochs": "fixed epochs", "closed_form": "ridge"}
+BUDGETS = {"tuned": "tuned steps", "steps": "fixed steps", "epochs": "fixed epochs", "closed_form": "ridge"}
+BESIDE_BUDGETS = ("steps", "closed_form")  # the recipes that the answer names beside the headline's
+FEWEST_DRAWS = 1.0  # of each item, that a training is judged from
 CLAIMED, AGAINST = "density", "random"
 
 Answer = Literal["supported", "refuted", "not settled"]
@@ -108,9 +110,10 @@ class Judgement:
         return primary_of(self.curves)
 
     @property
-    def beside(self) -> Judged | None:
-        """The same curve by ridge, which has no steps to run out of."""
-        return find_curve(self.curves, PRIMARY["policy"], "closed_form", PRIMARY["metric"])
+    def beside(self) -> dict[str, Judged]:
+        """The same curve by other recipes, as far as they were measured."""
+        found = {name: find_curve(self.curves, PRIMARY["policy"], name, PRIMARY["metric"]) for name in BESIDE_BUDGETS}
+        return {name: curve for name, curve in found.items() if curve is not None}
 
     def in_use(self, deployment: str, budget: str = PRIMARY["budget"]) -> Judged | None:
         """Return the curve of random selection in a deployment, by default of the headline's recipe."""
@@ -173,6 +176,7 @@ def judge_curves(measured: Results, references: Results) -> list[Judged]:
         pairs, dimension = _pairs_and_dimension(curve.frame)
         for metric in JUDGED:
             try:
+                _check_draws(curve.frame)
                 origin = origin_of(references, metric)
                 gain = float(curve.where(ratio=1).frame[metric].mean() - origin["value"].mean())
                 within = max(gain, 0.0)
@@ -189,6 +193,13 @@ def judge_curves(measured: Results, references: Results) -> list[Judged]:
             recommended = {share: smallest_sufficient(verdict.loss, share * within) for share in shares}
             judged.append(Judged(policy, budget, metric, gain, verdict, "", pairs, dimension, recommended))
     return judged
+
+
+def _check_draws(curve: pd.DataFrame) -> None:
+    """Raises ValueError for maps whose training has not seen all of its items."""
+    draws = curve.get("draws_over_n", pd.Series(dtype=float)).dropna()
+    if len(draws) and (least := float(draws.min())) < FEWEST_DRAWS:
+        raise ValueError(f"its training draws each item {least:.2g} times, so it has not seen all of the data")
 
 
 def _pairs_and_dimension(curve: pd.DataFrame) -> tuple[int, int]:
@@ -221,6 +232,15 @@ def primary_of(judged: list[Judged]) -> Judged:
     policy, budget, metric = PRIMARY.values()
     unmeasured = Judged(policy, budget, metric, math.nan, None, "none of its cells could be measured")
     return find_curve(judged, policy, budget, metric) or unmeasured
+
+
+def claim_budget(measured: Results) -> str | None:
+    """Return the recipe that density and random selection are compared by: the headline's, or else ridge.
+
+    None where they were not measured side by side.
+    """
+    with_density = set(measured.where(policy=CLAIMED).frame["budget"])
+    return next((budget for budget in (PRIMARY["budget"], *reversed(BUDGETS)) if budget in with_density), None)
 
 
 def compare_density(measured: Results, references: Results, budget: str) -> list[Comparison]:

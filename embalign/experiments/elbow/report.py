@@ -50,7 +50,10 @@ def write_report(results: Mapping[str, Results], about: Mapping[str, Any], folde
     judgement = protocol.judge(measured, references.ok(), about["data"].get("rows"))
     primary = judgement.primary
     policy, budget = primary.policy, primary.budget
-    claim = [] if judgement.fatal else protocol.compare_density(measured, references.ok(), budget)
+    claimed_by = protocol.claim_budget(measured)
+    claim = []
+    if claimed_by is not None and not judgement.fatal:
+        claim = protocol.compare_density(measured, references.ok(), claimed_by)
     followed = _followed(results, folder)
     by_size = _by_size(results.get("index_size"), folder)
     by_source = _by_source(results.get("fit_on"), folder)
@@ -70,6 +73,8 @@ def write_report(results: Mapping[str, Results], about: Mapping[str, Any], folde
         main=[found for found in judgement.curves if (found.policy, found.budget) == (policy, budget)],
         seconds=[found for name in BESIDE if (found := find_curve(judgement.curves, policy, budget, name))],
         claim=claim,
+        claimed_by=claimed_by,
+        recipes=_by_recipe(measured),
         failed=failures(results),
         columns=_columns(measured.frame),
         first_hit=RETRIEVAL,
@@ -105,12 +110,14 @@ def _write_tables(results: Mapping[str, Results], folder: Path) -> None:
 
 
 def _followed(results: Mapping[str, Results], folder: Path) -> dict[str, Any] | None:
-    """Write trajectory.csv and draw it; return means by step and what is lost by the last; None for no trajectory."""
-    measured = results.get("trajectory")
-    if measured is None or "trajectory" not in measured.tables:
+    """Write trajectory.csv and draw it; return means by step and what is lost by the last, or None."""
+    measured = results["data_ratio_vs_metrics"]
+    if "trajectory" not in measured.tables:
         return None
-    steps = widen(measured.frame, measured.tables["trajectory"], ["step"], {ALIGNMENT: "cosine_mean_step{:04d}"})
-    write_csv(steps, folder / "trajectory.csv", ("pair", "policy", "ratio", "n_train", "seed"))
+    measured = measured.where(policy=PRIMARY["policy"], budget="steps")
+    cells = measured.frame[["pair", "policy", "ratio", "n_train", "seed"]]
+    steps = widen(cells, measured.tables["trajectory"], ["step"], {ALIGNMENT: "cosine_mean_step{:04d}"})
+    write_csv(steps, folder / "trajectory.csv")
     followed = measured.table("trajectory")
     by_step = followed.pivot_table(index="ratio", columns="step", values=ALIGNMENT)
     draw_trajectory(by_step, folder / "trajectory.png")
@@ -170,6 +177,13 @@ def _by_source(measured: Results | None, folder: Path) -> pd.DataFrame | None:
         return None
     write_csv(measured.frame, folder / "fit_on.csv", ("pair", "fit_on", "budget", "ratio", "n_train", "seed"))
     return measured.ok().frame
+
+
+def _by_recipe(measured: Results) -> pd.DataFrame:
+    """Steps and the headline's metrics of randomly selected shares: a row a ratio, a column a value and recipe."""
+    random = measured.where(policy=PRIMARY["policy"]).frame
+    values = ["steps", "draws_over_n", *HEADLINES]
+    return random.pivot_table(index="ratio", columns="budget", values=[name for name in values if name in random])
 
 
 def _spread(measured: Results, ratio: float, policy: str, metric: str) -> str:
