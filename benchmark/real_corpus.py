@@ -36,6 +36,7 @@ from embalign.evaluation.retrieval import search
 from embalign.evaluation.similarity import cosines
 from embalign.pairs import Vectors
 from embalign.pairs.config import find_pair
+from embalign.pairs.holdout import Names
 from embalign.pairs.pair import Pair, load_pair
 
 TEST_QUERIES, SEED = 4_000, 0
@@ -75,13 +76,13 @@ BOUNDS = {100: 0.03, 1_000: 0.02, 5_000: 0.02, ALL: 0.02}  # of the query adapte
 class Task:
     """Queries and the index that they search by both models, what is relevant, and the pairs that a map is fitted on.
 
-    `fit` holds draft's and teacher's vectors of the training queries: (m, d_draft) and (m, d_teacher).
+    `fit` holds draft's and teacher's vectors of the training queries, (m, d_draft) and (m, d_teacher), and groups (m,).
     """
 
     draft: Embedded
     teacher: Embedded
     relevant: Relevance
-    fit: tuple[Vectors, Vectors]
+    fit: tuple[Vectors, Vectors, Names]
 
     def ndcg(self, queries: Vectors, index: Vectors) -> float:
         """Return the mean nDCG@10 over queries that have a relevant document."""
@@ -89,11 +90,11 @@ class Task:
 
     def rows(self, sizes: Sequence[int]) -> Iterator[Row]:
         """Yield what a ridge map of each number of pairs reaches; numbers above those there are, are all."""
-        draft, teacher = self.fit
+        draft, teacher, groups = self.fit
         order = np.random.default_rng(SEED).permutation(len(draft))
         for size in sizes:
             chosen = order[:size]
-            weights = fit_ridge(draft[chosen], teacher[chosen]).weights
+            weights = fit_ridge(draft[chosen], teacher[chosen], groups[chosen]).weights
             queries, index = (vectors @ weights.T for vectors in (self.draft.queries, self.draft.index))
             yield Row(
                 len(chosen),
@@ -117,14 +118,14 @@ def by_hash(pair: Pair) -> Task:
         Embedded(pair.query_draft[test], pair.draft),
         Embedded(pair.query_teacher[test], pair.teacher),
         judged(pair.judgements, test),
-        (pair.query_draft[others], pair.query_teacher[others]),
+        (pair.query_draft[others], pair.query_teacher[others], pair.groups[others]),
     )
 
 
 def by_suite(pair: Pair) -> Task:
     """Return the task of the suite's own split of a pair with queries."""
     task, training = task_of(pair), pair.fitted_on("queries")
-    fit = (training.draft[training.train], training.teacher[training.train])
+    fit = (training.draft[training.train], training.teacher[training.train], training.groups[training.train])
     return Task(task.draft, task.teacher, task.relevant, fit)
 
 

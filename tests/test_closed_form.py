@@ -1,13 +1,14 @@
-"""The reference maps against scikit-learn, the normal equations and fits without each item."""
+"""The reference maps against scikit-learn, the normal equations and penalties tried one by one."""
 
 import tracemalloc
 
 import numpy as np
 import pytest
-from sklearn.linear_model import RidgeCV
+from sklearn.linear_model import Ridge
 
 from embalign.alignment import closed_form
-from embalign.alignment.closed_form import PENALTIES, fit_procrustes, fit_ridge, mean_vector
+from embalign.alignment.closed_form import PENALTIES, fit_procrustes, fit_ridge, mean_vector, solve_ridge
+from embalign.alignment.inner import inner_split
 
 pytestmark = pytest.mark.instrument
 
@@ -38,16 +39,23 @@ def peak_bytes(function, *arguments):
         tracemalloc.stop()
 
 
-def fitted_without(draft, teacher, penalty):
-    """Summed squared error of each item under the map fitted to the others, by least squares on penalised rows."""
-    x, y = draft.astype(np.float64), teacher.astype(np.float64)
-    rows = np.sqrt(penalty) * np.eye(x.shape[1])
-    error = 0.0
-    for i in range(len(x)):
-        left = np.concatenate([np.delete(x, i, axis=0), rows])
-        right = np.concatenate([np.delete(y, i, axis=0), np.zeros((len(rows), y.shape[1]))])
-        error += ((x[i] @ np.linalg.lstsq(left, right)[0] - y[i]) ** 2).sum()
-    return error
+def alone(count):
+    """Names of so many groups, each of one item."""
+    return np.array([f"{i:05d}" for i in range(count)])
+
+
+def cosines_of_penalties(draft, teacher, groups):
+    """Mean cosine on the inner groups of the map of each penalty, by least squares on penalised rows."""
+    inner = inner_split(groups)
+    x, y = draft[inner.fit].astype(np.float64), teacher[inner.fit].astype(np.float64)
+    found = []
+    for penalty in PENALTIES:
+        rows = np.sqrt(penalty) * np.eye(x.shape[1])
+        left, right = np.concatenate([x, rows]), np.concatenate([y, np.zeros((len(rows), y.shape[1]))])
+        mapped = draft[inner.check].astype(np.float64) @ np.linalg.lstsq(left, right)[0]
+        lengths = np.maximum(np.linalg.norm(mapped, axis=1), 1e-150)
+        found.append(float(((mapped * teacher[inner.check]).sum(axis=1) / lengths).mean()))
+    return np.array(found)
 
 
 def degenerate_tasks():
@@ -86,14 +94,12 @@ def degenerate_tasks():
 
 
 @pytest.mark.parametrize(("name", "task"), degenerate_tasks().items(), ids=degenerate_tasks())
-def test_leave_one_out_errors_are_those_of_fits_without_each_item(monkeypatch, name, task):
-    found = []
-    choose = closed_form._best_penalty
-    monkeypatch.setattr(closed_form, "_best_penalty", lambda errors: found.append(errors) or choose(errors))
-    ridge = fit_ridge(*task)
-    expected = np.array([fitted_without(*task, penalty) for penalty in PENALTIES])
-    np.testing.assert_allclose(found, [expected], rtol=1e-8)
-    assert ridge.penalty == PENALTIES[np.flatnonzero(expected <= expected.min() * (1 + 1e-9))[0]]
+def test_the_penalty_is_that_of_the_highest_cosine_on_held_out_groups(name, task):
+    groups = alone(len(task[0]))
+    ridge = fit_ridge(*task, groups)
+    if len(groups) > 1:
+        cosines = cosines_of_penalties(*task, groups)
+        assert cosines[PENALTIES.index(ridge.penalty)] == pytest.approx(cosines.max(), abs=1e-7)
     x, y = (side.astype(np.float64) for side in task)
     exact = np.linalg.solve(x.T @ x + ridge.penalty * np.eye(x.shape[1]), x.T @ y).T
     np.testing.assert_allclose(ridge.weights, exact, rtol=1e-6, atol=1e-7)
@@ -102,28 +108,34 @@ def test_leave_one_out_errors_are_those_of_fits_without_each_item(monkeypatch, n
 @pytest.mark.parametrize(
     "shape", [(30, 60, 90), (60, 60, 20), (70, 60, 90), (300, 40, 60), (300, 60, 40), (9000, 24, 32)]
 )
-def test_ridge_is_that_of_scikit_learn(monkeypatch, shape):
-    task = linear_task(*shape)
-    whole = []
-    round_off = closed_form._weights
-    monkeypatch.setattr(
-        closed_form, "_weights", lambda left, right: whole.append(left @ right) or round_off(left, right)
-    )
-    ridge = fit_ridge(*task)
-    model = RidgeCV(alphas=PENALTIES, fit_intercept=False).fit(*(side.astype(np.float64) for side in task))
-    assert ridge.penalty == model.alpha_
-    np.testing.assert_allclose(whole[0].T, model.coef_, rtol=1e-9, atol=1e-9 * np.abs(model.coef_).max())
-    np.testing.assert_allclose(ridge.weights, model.coef_, rtol=1e-6, atol=1e-7)
+def test_ridge_is_that_of_scikit_learn(shape):
+    draft, teacher = (side.astype(np.float64) for side in linear_task(*shape))
+    for penalty in PENALTIES:
+        weights = solve_ridge(*linear_task(*shape), penalty)
+        exact = Ridge(alpha=penalty, fit_intercept=False, solver="svd").fit(draft, teacher).coef_
+        np.testing.assert_allclose(weights, exact, rtol=1e-5, atol=1e-6 * np.abs(exact).max())
 
 
 def test_a_penalty_within_the_range_is_chosen():
-    """So that the comparison with scikit-learn is not one of the range's ends."""
-    assert PENALTIES[0] < fit_ridge(*linear_task(300, 40, 60)).penalty < PENALTIES[-1]
+    """So that the comparison by cosine is not one of the range's ends."""
+    draft, teacher = linear_task(300, 40, 60)
+    assert PENALTIES[0] < fit_ridge(draft, teacher, alone(300)).penalty < PENALTIES[-1]
+
+
+def test_groups_that_share_noise_take_a_larger_penalty_than_single_items():
+    """What the items of a group share helps those left out of it one by one, and no other group."""
+    generator = np.random.default_rng(5)
+    groups = np.repeat(alone(60), 10)
+    centre = 2 * np.repeat(generator.standard_normal((60, 40)), 10, axis=0)
+    draft, target = centre + generator.standard_normal((600, 40)), generator.standard_normal((40, 60))
+    noise = np.repeat(generator.standard_normal((60, 60)), 10, axis=0)
+    task = unit(draft), unit(draft @ target / 40**0.5 + 3 * noise)
+    assert fit_ridge(*task, groups).penalty > fit_ridge(*task, alone(600)).penalty
 
 
 def test_ridge_equals_the_normal_equations(task):
     draft, teacher = (side.astype(np.float64) for side in task)
-    ridge = fit_ridge(*task)
+    ridge = fit_ridge(*task, alone(len(draft)))
     expected = np.linalg.solve(draft.T @ draft + ridge.penalty * np.eye(12), draft.T @ teacher).T
     np.testing.assert_allclose(ridge.weights, expected, atol=1e-5)
 
@@ -134,19 +146,29 @@ def test_ridge_refuses_nan(task, items, side):
     broken = [each[:items].copy() for each in task]
     broken[side][3, 2] = np.nan
     with pytest.raises(ValueError, match="NaN"):
-        fit_ridge(*broken)
+        fit_ridge(*broken, alone(items))
 
 
 def test_ridge_refuses_no_items(task):
     with pytest.raises(ValueError, match="at least one item"):
-        fit_ridge(*(side[:0] for side in task))
+        fit_ridge(*(side[:0] for side in task), alone(0))
 
 
-@pytest.mark.parametrize("fit", [fit_ridge, fit_procrustes])
-def test_memory_does_not_grow_with_the_items(fit):
+def test_memory_of_procrustes_does_not_grow_with_the_items():
     small, large = linear_task(10_000, 24, 32), linear_task(60_000, 24, 32)
-    fit(*small)
-    assert peak_bytes(fit, *large) < 1.1 * peak_bytes(fit, *small)
+    fit_procrustes(*small)
+    assert peak_bytes(fit_procrustes, *large) < 1.1 * peak_bytes(fit_procrustes, *small)
+
+
+def test_memory_of_ridge_grows_by_the_names_of_groups_alone():
+    """That is by less than a hundred bytes an item, whatever its dimensions."""
+
+    def peak(items):
+        task = *linear_task(items, 24, 32), np.resize(alone(50), items)
+        fit_ridge(*task)
+        return peak_bytes(fit_ridge, *task)
+
+    assert peak(60_000) < 1.1 * peak(10_000) + 100 * 50_000
 
 
 def test_memory_of_the_mean_vector_does_not_grow_with_the_items():

@@ -60,7 +60,7 @@ def test_every_column_is_that_of_plain_numpy_on_real_embeddings(small_pair):
     """Of a fitted map in each deployment, and of the raw draft's and the teacher's own search."""
     pair = load_pair(small_pair)
     train, test = pair.holdout.train, pair.holdout.test
-    weights = fit_ridge(pair.draft[train], pair.teacher[train]).weights
+    weights = fit_ridge(pair.draft[train], pair.teacher[train], pair.labels[train]).weights
     mapped, teacher = pair.draft @ weights.T, pair.teacher
     of_teacher = plainly(teacher[test], teacher, pair)
     found = score_map(pair, weights, seed=0)
@@ -147,7 +147,8 @@ def test_a_draft_that_is_a_rotation_of_the_teacher_is_near_the_ceiling_in_every_
     rotation = np.linalg.qr(generator.standard_normal((24, 24)))[0]
     pair = pair_of(teacher @ rotation, teacher, np.arange(300) // 5)
     train = pair.holdout.train
-    found, draft = score_by_hand(pair, fit_ridge(pair.draft[train], pair.teacher[train]).weights)
+    groups = pair.labels[train].astype(str)
+    found, draft = score_by_hand(pair, fit_ridge(pair.draft[train], pair.teacher[train], groups).weights)
     for deployment in DEPLOYMENTS:
         assert found[f"{deployment}_retention_ndcg_at_10"] >= 0.99
         assert found[f"{deployment}_mate_recall_at_1"] == 1

@@ -39,7 +39,7 @@ def test_training_recovers_a_linear_map(task):
 
 def test_checkpoints_are_the_map_on_its_way(task):
     config = TrainingConfig(steps=20)
-    trained = train_map(*task, seed=0, config=config, checkpoints=(5, 20))
+    trained = train_map(*task, seed=0, config=config, steps=20, checkpoints=(5, 20))
     assert sorted(trained.checkpoints) == [5, 20]
     assert trained.checkpoints[20].tobytes() == trained.weights.tobytes()
     assert mean_cosine(trained.checkpoints[5], *task) < mean_cosine(trained.weights, *task)
@@ -141,10 +141,30 @@ def test_divergence_is_reported_with_its_step(task):
 
 
 def test_epoch_budget_passes_over_a_subset_as_often_as_over_the_pool():
-    config = TrainingConfig(steps=400, batch_size=64)
+    config = TrainingConfig(steps=400, passes=5, batch_size=64)
     assert config.steps_for_epochs(2240, 2240) == 400
     assert config.steps_for_epochs(1120, 2240) == 200
     assert config.steps_for_epochs(3, 2240) == 1
+
+
+@pytest.mark.parametrize("pool", [1, 5120, 5121, 7219, 100_000])
+def test_fixed_steps_pass_the_pool_five_times_at_least(pool):
+    config = TrainingConfig(steps=400, passes=5, batch_size=64)
+    steps = config.steps_for(pool)
+    assert config.draws_over_n(steps, pool) >= 5
+    assert steps == 400 or config.draws_over_n(steps - 1, pool) < 5
+
+
+def test_a_start_sets_scale_and_learning_rate(task):
+    """The linear start is what torch.nn.Linear draws: uniform in +-1/sqrt(inputs)."""
+    linear = DEFAULT.started("linear")
+    assert (linear.initial_scale, linear.learning_rate) == (1.0, 1e-3)
+    assert DEFAULT.started("small") == DEFAULT
+    small, large = (initial_map(40, 25, 3, config.initial_scale) for config in (DEFAULT, linear))
+    np.testing.assert_allclose(100 * small, large, rtol=1e-5)
+    assert np.abs(large).max() == pytest.approx(1 / 5, rel=0.01)
+    with pytest.raises(ValueError, match="start 'large' is unknown: choose one of small, linear"):
+        DEFAULT.started("large")
 
 
 def test_fast_product_is_used_only_if_accurate():

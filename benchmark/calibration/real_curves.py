@@ -65,7 +65,9 @@ def half_curves(pair: Pair, task: SearchTask, rows: NDArray[np.int64]) -> tuple[
         order = selection_order("random", fitted.draft[pool], seed)
         subsets = [pool[head(order, ratio)] for ratio in RATIOS]
         maps = [initial_map(fitted.teacher.shape[1], fitted.draft.shape[1], seed)]
-        maps += [fit_ridge(fitted.draft[subset], fitted.teacher[subset]).weights for subset in subsets]
+        maps += [
+            fit_ridge(fitted.draft[subset], fitted.teacher[subset], fitted.groups[subset]).weights for subset in subsets
+        ]
         values.append([scores(task, weights) for weights in maps])
         counts = [len(subset) for subset in subsets]
     return np.moveaxis(np.array(values), (0, 1, 2), (2, 1, 0)), counts

@@ -45,9 +45,6 @@ def fit_ridge(draft: Vectors, teacher: Vectors, groups: Names) -> RidgeMap:
     """
     if len(draft) == 0:
         raise ValueError("a ridge map needs at least one item")
-    for side, vectors in (("draft", draft), ("teacher", teacher)):
-        if not np.isfinite(vectors).all():
-            raise ValueError(f"{side} vectors hold NaN or infinite values")
     penalty = choose_penalty(draft, teacher, groups)
     return RidgeMap(solve_ridge(draft, teacher, penalty), penalty)
 
@@ -75,6 +72,8 @@ def choose_penalty(draft: Vectors, teacher: Vectors, groups: Names) -> float:
             lengths = np.sqrt(np.maximum(_dots(shrunk @ squares, shrunk), np.finfo(np.float64).tiny))
             total[i] += (_dots(shrunk, along) / lengths).sum()
     means = total / len(inner.check)
+    if not np.isfinite(means).all():
+        raise ValueError("the vectors hold NaN or infinite values")
     return float(PENALTIES[int(np.flatnonzero(means >= means.max() - TIED)[0])])
 
 

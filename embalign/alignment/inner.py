@@ -8,7 +8,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from embalign.pairs.holdout import Names, Rows, held_out_of
+from embalign.pairs.holdout import Names, Rows, groups_within
 
 
 class Inner(NamedTuple):
@@ -19,18 +19,21 @@ class Inner(NamedTuple):
 
 
 def inner_split(groups: Names) -> Inner | None:
-    """Return a split of items (n,) that holds out a fifth, whole groups in the order of their names' SHA-256.
+    """Return a split of items (n,) that holds out at most a fifth: whole groups in the order of their names' SHA-256.
 
-    Items of a single group are split one by one, every fifth is held out. None for fewer than two items.
+    Where no group is as small as that it is the smallest one, and of a single group every fifth item. None for fewer
+    than two items.
 
-    >>> inner_split(np.array(["a", "a", "b", "b"]))
-    Inner(fit=array([0, 1]), check=array([2, 3]))
+    >>> inner_split(np.array(["a", "a", "b", "b", "b"]))
+    Inner(fit=array([2, 3, 4]), check=array([0, 1]))
     """
     if len(groups) < 2:
         return None
-    names, group, sizes = np.unique(groups, return_inverse=True, return_counts=True)
-    held_out = held_out_of(dict(zip(names.tolist(), sizes.tolist(), strict=True)))
-    checks = np.isin(names, sorted(held_out))[group]
-    if checks.all():
+    names, group, counts = np.unique(groups, return_inverse=True, return_counts=True)
+    if len(names) == 1:
         checks = np.arange(len(groups)) % 5 == 0
+    else:
+        sizes = dict(zip(names.tolist(), counts.tolist(), strict=True))
+        held_out = groups_within(sizes, len(groups) // 5) or {min(sizes, key=lambda name: sizes[name])}
+        checks = np.isin(names, sorted(held_out))[group]
     return Inner(np.flatnonzero(~checks), np.flatnonzero(checks))

@@ -55,16 +55,22 @@ class Holdout:
         if len(test) <= most:
             return self
         sizes = Counter(groups[test].tolist())
-        taken: set[str] = set()
-        size = 0
-        for group in _hash_order(sizes):
-            if size + sizes[group] <= most:
-                taken.add(group)
-                size += sizes[group]
+        taken = groups_within(sizes, most)
         if len(taken) >= min(FEWEST_GROUPS, len(sizes)):
             return dataclasses.replace(self, test=test[np.isin(groups[test], sorted(taken))])
         mixed = sorted(test.tolist(), key=lambda row: hashlib.sha256(texts[row].encode()).digest())
         return dataclasses.replace(self, test=np.sort(np.array(mixed[:most], np.int64)))
+
+
+def groups_within(sizes: Mapping[str, int], most: int) -> set[str]:
+    """Return whole groups of at most so many items together, taken in the order of their names' SHA-256."""
+    taken: set[str] = set()
+    items = 0
+    for group in _hash_order(sizes):
+        if items + sizes[group] <= most:
+            taken.add(group)
+            items += sizes[group]
+    return taken
 
 
 def held_out_labels(labels: Sequence[str], fraction: float = TEST_FRACTION) -> set[str]:
@@ -73,14 +79,10 @@ def held_out_labels(labels: Sequence[str], fraction: float = TEST_FRACTION) -> s
     The order depends only on the label, so adding or removing other groups moves few items across the split, and all
     pairs over one corpus share the test items.
     """
-    return held_out_of(Counter(labels), fraction)
-
-
-def held_out_of(sizes: Mapping[str, int], fraction: float = TEST_FRACTION) -> set[str]:
-    """Return the same for the number of items of each label."""
-    order, items = _hash_order(sizes), sum(sizes.values())
+    sizes = Counter(labels)
+    order = _hash_order(sizes)
     taken = itertools.accumulate((sizes[label] for label in order), initial=0)
-    return {label for label, before in zip(order, taken, strict=False) if before < fraction * items}
+    return {label for label, before in zip(order, taken, strict=False) if before < fraction * len(labels)}
 
 
 def check_labels(labels: Sequence[str], fraction: float = TEST_FRACTION) -> set[str]:

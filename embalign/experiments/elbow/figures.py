@@ -41,6 +41,7 @@ MORE_LINES: dict[str, dict[str, Any]] = {
     "facility": {"color": "black", "marker": "x", **THIN},
 }
 RIDGE: dict[str, Any] = {"color": GREY, "marker": "", "linestyle": (0, (7, 2)), "linewidth": 1.2}
+DENSITY_RIDGE = RIDGE | {"color": ORANGE, "marker": "s", "markersize": 3.5}
 FIXED: dict[str, Any] = {"color": BLUE, "marker": "", "linestyle": (0, (1, 1.5)), "linewidth": 1.4}
 # Budget and metric of each panel: alignment by two budgets on the left, the map in use on the right.
 PANELS = (
@@ -95,7 +96,7 @@ def _panel(axis: Axes, measured: pd.DataFrame, panel: tuple[str, str], levels: p
         _curve(axis, by_seed("random", "steps"), "random, fixed steps", FIXED)
     _curve(axis, by_seed("random", "closed_form"), "ridge (random)", RIDGE)
     if by_seed("density", budget).empty:
-        _curve(axis, by_seed("density", "closed_form"), "density (ridge)", RIDGE | {"color": ORANGE})
+        _curve(axis, by_seed("density", "closed_form"), "density (ridge)", DENSITY_RIDGE)
     heights = {
         words: float(levels.loc[reference, metric])
         for reference, words in (ALIGNED if metric == ALIGNMENT else SEARCHED).items()
