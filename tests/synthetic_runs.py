@@ -67,15 +67,22 @@ def elbow():
     of_label = generator.normal(0, 0.05, LABELS)
     heights = broken_stick(0.1)(scaled_log(np.array(RATIOS)))
     cells = []
-    for policy, budget in itertools.product(("random", "density"), ("steps", "epochs", "closed_form")):
+    for policy, budget in itertools.product(("random", "density"), ("tuned", "steps", "epochs", "closed_form")):
         for (ratio, height), seed in itertools.product(zip(RATIOS, heights, strict=True), range(SEEDS)):
             shift = -0.05 * (policy == "density") * (ratio < 1)
             values = 0.3 + 0.5 * height + shift + of_label + generator.normal(0, 0.01, LABELS)
             of_metric = {metric: values * (0.9 if metric == "recall_at_1" else 1.0) for metric in METRICS}
-            facts = {"n_train": round(2000 * ratio), "n_over_d": 2000 * ratio / 48}
+            facts = {
+                "n_train": round(2000 * ratio),
+                "n_over_d": 2000 * ratio / 48,
+                "steps": 400,
+                "draws_over_n": 12.8 / ratio,
+            }
+            along = pd.DataFrame({"step": [200, 400], "cosine_mean": [height / 2, height]})
             found = Measurement(
                 {metric: float(of_label.mean()) for metric, of_label in of_metric.items()} | facts,
                 {metric: of_metric[metric].astype(np.float32) for metric in BY_LABEL},
+                {"trajectory": along} if budget == "steps" else {},
             )
             cells.append(({"policy": policy, "budget": budget, "ratio": ratio}, seed, found))
     levels = {"mean_vector": 0.2, "untrained": 0.3, "chance": 0.1, "draft": 0.4, "teacher": 0.9}
@@ -84,16 +91,11 @@ def elbow():
         values = {metric: (level + of_label).astype(np.float32) for metric in BY_LABEL}
         metrics = dict.fromkeys(METRICS, float((level + of_label).mean()))
         references.append(({"reference": name}, seed, Measurement(metrics | (SANE if name == "draft" else {}), values)))
-    trajectory = []
-    for (ratio, height), seed in itertools.product(zip(RATIOS, heights, strict=True), range(3)):
-        steps = pd.DataFrame({"step": [200, 400], "cosine_mean": [height / 2, height]})
-        found = Measurement({"n_train": round(2000 * ratio)}, tables={"trajectory": steps})
-        trajectory.append(({"policy": "random", "ratio": ratio}, seed, found))
     sizes = pd.DataFrame({"index_size": [60, 300]}).assign(
         **{f"{prefix}{metric}": [0.6, 0.4] for prefix in ("", "no_map_", "teacher_") for metric in SEARCHED}
     )
     by_size = [({"deployment": name}, 0, Measurement({}, tables={"sizes": sizes})) for name in DEPLOYMENTS]
-    tables = {"data_ratio_vs_metrics": cells, "references": references, "trajectory": trajectory, "index_size": by_size}
+    tables = {"data_ratio_vs_metrics": cells, "references": references, "index_size": by_size}
     return {name: results(of_table) for name, of_table in tables.items()}
 
 

@@ -59,7 +59,7 @@ def judged(world, ratios, seeds, noise, rng, origin):
     gain = float(rows.loc[rows["ratio"] == 1, "value"].mean()) - origin
     start = pd.DataFrame({"seed": range(seeds), "value": origin + 0.001 * rng.standard_normal(seeds)})
     verdict = judge_elbow(rows, margin=MARGIN_SHARE * max(gain, 0.0), origin=start, dimension=100)
-    return Judged("random", "steps", PRIMARY, gain, verdict, "", PAIRS, 100)
+    return Judged("random", "tuned", PRIMARY, gain, verdict, "", PAIRS, 100)
 
 
 def answer(found):

@@ -216,9 +216,8 @@ SMALL = Experiment(
         Table(
             "data_ratio_vs_metrics",
             elbow.cells.measure_ratio,
-            quick=grid(policy=["random"], budget=["steps"], ratio=[0.5, 1.0]),
+            quick=grid(policy=["random"], budget=["tuned", "steps"], ratio=[0.5, 1.0]),
         ),
-        Table("trajectory", elbow.cells.measure_trajectory, quick=grid(policy=["random"], ratio=[1.0]), seeds=1),
         Table("references", elbow.cells.measure_reference, quick=grid(reference={references!r})),
     ),
 )
@@ -226,11 +225,6 @@ SMALL = Experiment(
 
 @pytest.mark.cells(SMALL, "data_ratio_vs_metrics")
 def test_ratio(cell, measure):
-    measure(cell)
-
-
-@pytest.mark.cells(SMALL, "trajectory")
-def test_trajectory(cell, measure):
     measure(cell)
 
 
@@ -268,7 +262,7 @@ def test_a_metric_is_added_in_two_files_and_is_in_the_csv_of_the_next_run(smollm
     run(command, cwd=tmp_path, PYTEST_DISABLE_PLUGIN_AUTOLOAD="1", PYTHONPATH=str(tmp_path))
     reports = tmp_path / "benchmark" / "tiny" / "reports" / "small"
     for name, cells in (
-        ("data_ratio_vs_metrics.csv", 4),
+        ("data_ratio_vs_metrics.csv", 8),
         ("references.csv", 4),
     ):  # of an untrained map and of the teacher
         with (reports / name).open(newline="", encoding="utf-8") as file:

@@ -13,6 +13,7 @@ from embalign.experiments.elbow.protocol import (
     MARGIN_SHARE,
     Judgement,
     claim_answer,
+    claim_budget,
     compare_density,
     judge_curves,
 )
@@ -34,7 +35,7 @@ def references(height=0.2):
     )
 
 
-def cells(advantage=0.0, elbow=0.2, budget="steps"):
+def cells(advantage=0.0, elbow=0.2, budget="tuned"):
     """Cells of random and density selection on a broken stick from 0.3 to 0.8; density is off by `advantage` below 1.
 
     Each is its settings and the values by label (20,) that every metric has; Spearman alone is no mean over them.
@@ -66,7 +67,7 @@ def results(measured):
     )
 
 
-def curve(judged, metric, budget="steps"):
+def curve(judged, metric, budget="tuned"):
     return next(f for f in judged if (f.policy, f.budget, f.metric) == ("random", budget, metric))
 
 
@@ -80,14 +81,14 @@ def recommendation(found):
 
 @pytest.mark.parametrize(("advantage", "expected"), [(0.05, "supported"), (-0.05, "refuted"), (0.0, "not settled")])
 def test_the_claim_is_answered_by_metric(advantage, expected):
-    comparisons = compare_density(results(cells(advantage)), references(), "steps")
+    comparisons = compare_density(results(cells(advantage)), references(), "tuned")
     assert {found.metric for found in comparisons} == {USE, ALIGNMENT}
     for metric in (USE, ALIGNMENT):
         assert claim_answer([found for found in comparisons if found.metric == metric]) == expected
 
 
 def test_gain_shares_are_counted_from_no_training_to_all_data():
-    comparisons = compare_density(results(cells(-0.06)), references(), "steps")
+    comparisons = compare_density(results(cells(-0.06)), references(), "tuned")
     found = next(c for c in comparisons if (c.metric, c.ratio) == ("cosine_mean", 0.5))
     assert found.share == pytest.approx(0.9, abs=0.02)
     assert found.difference.mean == pytest.approx(-0.1, abs=0.02)
@@ -98,7 +99,7 @@ def test_a_difference_at_a_few_ratios_settles_nothing():
         (settings, {**found, USE: np.full(LABELS, 0.1)} if few(settings, "density", 0.05) else found)
         for settings, found in cells()
     ]
-    own = [c for c in compare_density(results(measured), references(), "steps") if c.metric == USE]
+    own = [c for c in compare_density(results(measured), references(), "tuned") if c.metric == USE]
     assert [c.word for c in own].count("worse") == 3
     assert claim_answer(own) == "not settled"
 
@@ -137,9 +138,9 @@ def test_a_curve_that_is_not_settled_is_inconclusive_and_one_without_a_verdict_s
     open_ended = dataclasses.replace(found.verdict, kind="unidentifiable", reason="too few ratios lie before it")
     words = elbow_line(dataclasses.replace(found, verdict=open_ended))
     assert words.startswith("Elbow: inconclusive: too few ratios lie before it (")
-    assert words.endswith("(mean cosine, random selection, fixed steps).")
+    assert words.endswith("(mean cosine, random selection, tuned steps).")
     missing = dataclasses.replace(found, verdict=None, reason="fewer than 5 ratios")
-    where = "(mean cosine, random selection, fixed steps)"
+    where = "(mean cosine, random selection, tuned steps)"
     assert elbow_line(missing) == f"Elbow: no verdict {where}: fewer than 5 ratios."
     assert recommendation(missing) == "Recommended ratio: none."
 
@@ -166,12 +167,32 @@ def test_the_gain_in_mean_cosine_counts_from_the_better_of_constant_and_untraine
     assert curve(judged, USE).gain == pytest.approx(0.7, abs=0.03)
 
 
-def test_ridge_speaks_beside_the_curve_of_fixed_steps():
-    judged = judge_curves(results([*cells(elbow=1.0), *cells(budget="closed_form")]), references())
-    told = recipe(judged)
-    assert told.startswith("Recipe: that is with fixed steps")
-    assert "elbow at 40" in told
-    assert recipe(judge_curves(results(cells()), references())).endswith("Ridge was not measured beside it.")
+def test_other_recipes_speak_beside_the_curve_of_tuned_steps():
+    others = [*cells(budget="closed_form"), *cells(elbow=1.0, budget="steps")]
+    told = recipe(judge_curves(results([*cells(elbow=1.0), *others]), references()))
+    assert told.startswith("Recipe: that is with tuned steps, chosen by cosine inside each subset. With fixed steps: ")
+    assert "By ridge: elbow at 40" in told
+    alone = recipe(judge_curves(results(cells()), references()))
+    assert alone.endswith("No other recipe was measured beside it.")
+
+
+def test_there_is_no_verdict_where_training_has_not_seen_all_of_the_data():
+    def judged(draws):
+        measured = results(cells())
+        frame = measured.frame.assign(draws_over_n=draws * 0.1 / measured.frame["ratio"])
+        return curve(judge_curves(dataclasses.replace(measured, frame=frame), references()), USE)
+
+    assert judged(10).verdict is not None
+    few = judged(9)
+    assert few.verdict is None
+    assert few.reason == "its training draws each item 0.9 times, so it has not seen all of the data"
+
+
+def test_the_claim_is_judged_by_the_headlines_recipe_or_by_ridge():
+    random_alone = [(settings, found) for settings, found in cells() if settings["policy"] == "random"]
+    assert claim_budget(results(random_alone)) is None
+    assert claim_budget(results([*random_alone, *cells(budget="closed_form")])) == "closed_form"
+    assert claim_budget(results([*cells(), *cells(budget="closed_form")])) == "tuned"
 
 
 def recipe(judged):

@@ -82,10 +82,9 @@ def test_elbow_artifacts_hold_the_published_columns(finished):
     header = (folder / "data_ratio_vs_metrics.csv").read_text().splitlines()[0]
     assert header.startswith(ELBOW_COLUMNS)
     rows = pd.read_csv(folder / "data_ratio_vs_metrics.csv")
-    assert len(rows) == (3 + 2) * 6 * 2
-    assert rows.groupby("budget")["policy"].unique().map(len).to_dict() == {"steps": 3, "epochs": 1, "closed_form": 1}
-    assert {"random", "density", "coverage"} == set(rows["policy"])
-    assert {"steps", "epochs", "closed_form"} == set(rows["budget"])
+    assert len(rows) == (3 + 1) * 6 * 2
+    assert rows.groupby("budget")["policy"].unique().map(len).to_dict() == {"tuned": 1, "steps": 1, "closed_form": 2}
+    assert {"random", "density"} == set(rows["policy"])
     assert (rows["status"] == "ok").all()
     assert "report: benchmark/small/reports/elbow/report.md" in output
     names = {path.name for path in folder.iterdir()}
@@ -183,7 +182,7 @@ def test_parallel_shuffled_recomputation_gives_the_same_bytes(finished):
 
 
 @pytest.mark.parametrize(
-    ("selection", "missing"), [(["-k", "elbow and ratio0.10"], 76), (["-k", "elbow and seed00"], 44)]
+    ("selection", "missing"), [(["-k", "elbow and ratio0.10"], 56), (["-k", "elbow and seed00"], 32)]
 )
 def test_a_partial_selection_leaves_canonical_artifacts_alone(finished, selection, missing):
     root, _ = finished

@@ -105,7 +105,7 @@ def written(experiment, results, folder, **data):
 @pytest.mark.parametrize(
     ("experiment", "table", "failing", "words"),
     [
-        ("elbow", "trajectory", {}, "## Along training\n\nNot measured."),
+        ("elbow", "data_ratio_vs_metrics", {"budget": "steps"}, "## Along training\n\nNot measured."),
         ("elbow", "index_size", {"deployment": "query_adapter"}, "| 300 |  | 0.400 (0.400) |"),
         ("elbow", "references", {"reference": "draft"}, "index of the whole corpus"),
         ("elbow", "references", {}, "no verdict: no reference says what"),
@@ -131,7 +131,7 @@ def test_failed_cells_of_any_table_are_named_in_a_report_that_says_what_is_lacki
 @pytest.mark.parametrize(
     ("experiment", "tables"),
     [
-        ("elbow", ["references", "trajectory", "index_size"]),
+        ("elbow", ["references", "index_size"]),
         ("spectral", ["positive_control", "spectrum"]),
         ("gate", ["gate_ratio", "gate_arm"]),
     ],

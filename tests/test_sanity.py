@@ -39,7 +39,7 @@ def judged(pair):
     """What experiment 1 says of a pair, from its maps on half and on all of the data, and their references."""
     cells, references = [], []
     for seed, ratio in itertools.product(SEEDS, (0.5, 1.0)):
-        settings = {"policy": "random", "budget": "steps", "ratio": ratio, "seed": seed}
+        settings = {"policy": "random", "budget": "tuned", "ratio": ratio, "seed": seed}
         cells.append((settings, measure_share(pair, Share("random", ratio), seed, CONFIG)))
     for seed, name in itertools.product(SEEDS, REFERENCES):
         cell = Cell("elbow", "references", "any", (("reference", name),), seed, CONFIG)
