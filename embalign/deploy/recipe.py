@@ -5,6 +5,7 @@ recipes is better is asked of the same groups by what maps are judged by, nDCG@1
 higher cosine is not always the one that finds more. The better one is then fitted on all training items.
 """
 
+import math
 from dataclasses import dataclass
 
 import numpy as np
@@ -22,14 +23,16 @@ from embalign.pairs.holdout import Rows
 from embalign.pairs.pair import Pair
 
 TUNED, RIDGE = "tuned", "ridge"
+COSINE, NDCG = "cosine_mean", "ndcg_at_10"
 
 
 @dataclass(frozen=True)
 class Recipe:
     """The recipe that was taken, `tuned` or `ridge`, with the steps and the penalty of both.
 
-    `inner` is what the choice rests on: by recipe, mean cosine and nDCG@10 as a query adapter on the inner groups.
-    Where nothing can be held out it is empty, and `tuned` is taken.
+    `inner` is what the choice rests on: by recipe, mean cosine and nDCG@10 as a query adapter on the inner groups; the
+    cosine alone, which then decides, where nothing is known to be relevant to any of them. Where nothing can be held
+    out it is empty, and `tuned` is taken.
     """
 
     name: str
@@ -54,8 +57,7 @@ def fit_better(pair: Pair, seed: int = 0, config: TrainingConfig = DEFAULT) -> t
     if inner is None:
         return fit(TUNED, np.arange(len(rows))), Recipe(TUNED, steps, penalty, {})
     found = {name: _score(pair, fit(name, inner.fit), rows[inner.check]) for name in (TUNED, RIDGE)}
-    by = "ndcg_at_10" if all(np.isfinite(scores["ndcg_at_10"]) for scores in found.values()) else "cosine_mean"
-    better = max(found, key=lambda name: found[name][by])
+    better = max(found, key=lambda name: found[name].get(NDCG, found[name][COSINE]))
     return fit(better, np.arange(len(rows))), Recipe(better, steps, penalty, found)
 
 
@@ -66,6 +68,6 @@ def _score(pair: Pair, weights: Vectors, queries: Rows) -> dict[str, float]:
     mapped = map_task(weights, task)
     cosine = float(cosines(mapped.queries, task.teacher.queries).mean())
     if len(asked) == 0:
-        return {"cosine_mean": cosine, "ndcg_at_10": float("nan")}
-    found = search_task(task, vectors_of(QUERY_ADAPTER, mapped, task.teacher))
-    return {"cosine_mean": cosine, "ndcg_at_10": metrics_of(found)["ndcg_at_10"]}
+        return {COSINE: cosine}
+    ndcg = metrics_of(search_task(task, vectors_of(QUERY_ADAPTER, mapped, task.teacher)))[NDCG]
+    return {COSINE: cosine} if math.isnan(ndcg) else {COSINE: cosine, NDCG: ndcg}

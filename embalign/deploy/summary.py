@@ -1,20 +1,37 @@
 """An exported map in a few lines: for each deployment its quality, whether it beats no map, and its thresholds."""
 
 from pathlib import Path
+from typing import Any
 
 from embalign.deploy.card import Card, Use
 from embalign.deploy.quality import NDCG
+from embalign.deploy.recipe import COSINE
 from embalign.evaluation.deployment import DEPLOYMENTS
 
 
 def summarise(path: Path) -> str:
     """Return what W.json beside the map says, two lines a deployment. Raises MapError."""
     card = Card.from_disk(path.with_suffix(".json"))
-    lines = [f"measured on {card.measured_on}"]
+    lines = [*_recipe(card.recipe), f"measured on {card.measured_on}"]
     for name, deployment in DEPLOYMENTS.items():
         use = card.deployments[name]
         lines += [f"{deployment.label}: {_quality(use)}", f"  {_thresholds(use)}"]
     return "\n".join(lines)
+
+
+def _recipe(recipe: dict[str, Any]) -> list[str]:
+    """How the map was fitted and what the choice rests on; nothing for a card that does not say."""
+    if not recipe:
+        return []
+    words = {"tuned": f"trained for {recipe['steps']} steps", "ridge": f"ridge, penalty {recipe['penalty']:.3g}"}
+    taken = recipe["name"]
+    if not (inner := recipe["inner"]):
+        return [f"recipe: {words[taken]}; the training items are too few to compare it with ridge"]
+    (other,) = inner.keys() - {taken}
+    key, metric = (NDCG, "query adapter nDCG@10") if NDCG in inner[taken] else (COSINE, "mean cosine")
+    better, worse = (f"{inner[name][key]:.3f}" for name in (taken, other))
+    where = "on held-out groups of the training items"
+    return [f"recipe: {words[taken]}, {metric} {better} {where}; {words[other]} gives {worse}"]
 
 
 def _quality(use: Use) -> str:
