@@ -88,23 +88,34 @@ def judge_contrasts(
 
     A family is a treatment and a control: Holm's adjustment runs over its settings and metrics. Contrasts whose arms
     were not measured, or not on the same seeds, are left out. Those of a term whose gradient, over that of the cosine
-    loss, is below `inert_below` are inert.
+    loss, is below `inert_below` are inert: they are no tests of a family, and none of them is ever better or worse.
     """
     contrasts: list[Contrast] = []
     for family in dict.fromkeys((plan.treatment, plan.control) for plan in planned):
         plans = [plan for plan in planned if (plan.treatment, plan.control) == family]
-        tested = []
-        for plan in plans:
-            treated, against = _sides(measured, plan)
-            inert = any(_is_inert(side, inert_below) for side in (treated, against))
-            for metric, margin in margins.items():
-                verdict = compare_arms(treated, against, metric, margin, family=len(plans) * len(margins))
-                if verdict is not None:
-                    tested.append((plan, metric, verdict, inert))
-        adjusted = holm([verdict.p_value for _, _, verdict, _ in tested])
+        sides = {plan: _sides(measured, plan) for plan in plans}
+        inert = {plan for plan in plans if any(_is_inert(side, inert_below) for side in sides[plan])}
+        count = max(1, len(plans) - len(inert)) * len(margins)
+        judged = {
+            (plan, metric): compare_arms(*sides[plan], metric, margin, family=count)
+            for plan in plans
+            for metric, margin in margins.items()
+        }
+        found = {key: verdict for key, verdict in judged.items() if verdict is not None}
+        tested = {key: verdict.p_value for key, verdict in found.items() if key[0] not in inert}
+        adjusted = dict(zip(tested, holm(list(tested.values())), strict=True))
         contrasts += [
-            Contrast(*family, plan.convention, plan.strength, plan.init, metric, verdict, p, inert)
-            for (plan, metric, verdict, inert), p in zip(tested, adjusted, strict=True)
+            Contrast(
+                *family,
+                plan.convention,
+                plan.strength,
+                plan.init,
+                metric,
+                verdict,
+                p_holm=adjusted.get((plan, metric), 1.0),
+                inert=plan in inert,
+            )
+            for (plan, metric), verdict in found.items()
         ]
     return contrasts
 

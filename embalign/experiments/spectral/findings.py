@@ -13,6 +13,7 @@ from embalign.experiments.spectral.protocol import (
     CLAIMS,
     MARGINS,
     MEMO,
+    NAMES,
     PHASE,
     PRIMARY_CONTROL,
     SPECTRAL,
@@ -111,9 +112,13 @@ class Findings:
         return found
 
     @staticmethod
-    def words(contrasts: Iterable[Contrast]) -> dict[str, int]:
-        """Return how many contrasts have each verdict, in their order."""
-        return dict(Counter(c.words for c in contrasts))
+    def words(contrasts: Sequence[Contrast]) -> dict[str, int]:
+        """Return how many contrasts have each verdict, with the metrics that have one other than equivalence."""
+        counts: dict[str, int] = {}
+        for verdict, count in Counter(c.words for c in contrasts).items():
+            metrics = dict.fromkeys(NAMES[c.metric] for c in contrasts if c.words == verdict)
+            counts[verdict if verdict == "equivalent" else f"{verdict} ({', '.join(metrics)})"] = count
+        return counts
 
     def causes(self, contrasts: Iterable[Contrast]) -> dict[str, int]:
         """Return how many of a claim's contrasts have each cause, in their order."""

@@ -121,8 +121,9 @@ def judge_controls(rows: Results) -> Controls:
 def cause(contrasts: Sequence[Contrast], setting: TermSetting, metric: str, claim: Claim = SPECTRAL) -> Cause:
     """Return what the difference of a claim's arm to the baseline is attributed to.
 
-    It has the claim's cause only if it differs from both controls in the same direction; it is shared if one of these
-    has it too and the arm does not go beyond. Nothing follows from contrasts of inert terms.
+    It has the claim's cause only if the arm differs from each control in the same direction, and no control differs
+    from the baseline so. An effect that a control has too is shared, even where the arm goes beyond it: one lucky
+    contrast must not make it the claim's. Nothing follows from contrasts of inert terms.
     """
 
     def kind(treatment: str, control: str) -> str | None:
@@ -139,18 +140,14 @@ def cause(contrasts: Sequence[Contrast], setting: TermSetting, metric: str, clai
     if tested.kind == "inconclusive":
         return "not settled"
     effect = tested.kind
-    scrambled, *length = claim.controls(setting[0])
-    beyond_length = all(kind(claim.arm, control) == effect for control in length)
-    beyond_scrambled = kind(claim.arm, scrambled) == effect
-    if beyond_scrambled and beyond_length:
-        return claim.cause
-    if not beyond_length and kind(claim.length, BASELINE) == effect:
+    controls = claim.controls(setting[0])
+    if claim.length in controls and kind(claim.length, BASELINE) == effect:
         return claim.by_length
-    if not beyond_scrambled and kind(scrambled, BASELINE) == effect:
+    if kind(claim.scrambled, BASELINE) == effect:
         return "shared with scrambled"
-    return "not settled"
+    return claim.cause if all(kind(claim.arm, control) == effect for control in controls) else "not settled"
 
 
 def settings_of(contrasts: Sequence[Contrast], arm: str = TREATMENT) -> list[TermSetting]:
     """Return every convention, strength and start of an arm, in the order of the grid."""
-    return list(dict.fromkeys(c.setting for c in contrasts if c.treatment == arm))
+    return list(dict.fromkeys(c.setting for c in contrasts if (c.treatment, c.control) == (arm, BASELINE)))

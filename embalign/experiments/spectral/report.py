@@ -53,7 +53,8 @@ def write_report(results: Mapping[str, Results], about: Mapping[str, Any], folde
     found = findings(protocol.judge(measured), protocol.judge_controls(control), measured)
     draw_differences(found.contrasts, folder / "spectral_ab.png")
     has_spectra = _write_spectra(results.get("spectrum"), folder)
-    baseline, references = measured.where(arm=BASELINE), {name: measured.where(arm=name) for name in REFERENCES}
+    baseline = measured.where(arm=BASELINE).where(init=_first_start(measured))
+    references = {name: measured.where(arm=name) for name in REFERENCES}
     suspicions = suspect(baseline, references, about["data"].get("rows"))
     fatal = any(suspicion.fatal for suspicion in suspicions)
     uses = {} if fatal else judge_uses(baseline, references)[0]
@@ -79,7 +80,8 @@ def write_report(results: Mapping[str, Results], about: Mapping[str, Any], folde
         measured=measured,
         mean_of=functools.partial(mean_over_groups, digits=3),
         uses=uses,
-        hubs=_never_returned(measured),
+        hubs=_never_returned(measured, baseline),
+        first_start=_first_start(measured),
         of_control=control.ok().frame,
         items=max((contrast.verdict.items for contrast in found.contrasts), default=0),
         against_baseline=by_setting([c for c in found.contrasts if c.control == BASELINE]),
@@ -109,9 +111,15 @@ def _write_spectra(curves: Results | None, folder: Path) -> bool:
     return complete
 
 
-def _never_returned(measured: Results) -> list[str]:
+def _first_start(measured: Results) -> str:
+    """The start of the baseline that is held against no map: the first of the grid, which is the recipe's."""
+    return next(iter(measured.where(arm=BASELINE).frame["init"]), "none")
+
+
+def _never_returned(measured: Results, baseline: Results) -> list[str]:
     """The share of the index that no query finds: of the baseline in each deployment, of teacher and raw draft."""
-    shown = [(f"{use.label} of the baseline map", BASELINE, use.name) for use in DEPLOYMENTS.values()]
-    shown += [(words, arm, QUERY_ADAPTER) for words, arm in (("teacher", "teacher"), ("raw draft", NO_MAP))]
-    found = [(words, measured.where(arm=arm).frame, f"{use}_never_returned") for words, arm, use in shown]
+    shown = [(f"{use.label} of the baseline map", baseline.frame, use.name) for use in DEPLOYMENTS.values()]
+    others = (("teacher", "teacher"), ("raw draft", NO_MAP))
+    shown += [(words, measured.where(arm=arm).frame, QUERY_ADAPTER) for words, arm in others]
+    found = [(words, frame, f"{use}_never_returned") for words, frame, use in shown]
     return [f"{words} {frame[column].mean():.2f}" for words, frame, column in found if len(frame)]
