@@ -153,10 +153,16 @@ def test_what_was_not_measured_is_not_concluded(runs, tmp_path):
         (lambda v: spectral_effect(v, "worse", "spectral"), "At other settings it does harm, some of it spectral."),
         (lambda v: spectral_effect(v, "inconclusive", "not settled"), "not every comparison settles that."),
         (lambda v: spectral_effect(v, "equivalent", "no effect"), "At other settings it changes nothing either."),
-        (lambda v: no_evidence(v, "raw_gradient_ratio"), "not shown to help. At the memo's λ, every comparison with"),
+        (lambda v: no_evidence(v, "raw_gradient_ratio"), "not shown to help. At the memo's λ, every difference from"),
         (lambda v: no_evidence(v, "raw"), "not shown to help. At the memo's λ, no comparison is evidence."),
-        (lambda v: below(v, None), "At the memo's λ, every comparison with the baseline is equivalent. "),
-        (lambda v: below(v, "worse"), "though some differences are shown to be there, below the margin. "),
+        (
+            lambda v: below(v, None),
+            "At the memo's λ, every difference from the baseline lies within its margin. Inert terms",
+        ),
+        (
+            lambda v: below(v, "worse"),
+            "within its margin, though some are shown not to be zero. Inert terms are not counted. ",
+        ),
     ],
 )
 def test_each_answer_on_the_spectral_loss_is_said_in_words(runs, tmp_path, change, words):
