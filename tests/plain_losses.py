@@ -27,6 +27,7 @@ PLAIN = {
     "norm": lambda s, t: (s.norm(dim=-1) - t.norm(dim=-1)).square().mean(-1),
     "mse": lambda s, t: (s - t).square().mean((-2, -1)),
     "phase": plain_phase,
+    "shrink": lambda s, t: (s.norm(dim=-1) * t.norm(dim=-1)).mean(-1),
     "spectral": partial(plain_spectral, norm="backward"),
     "ortho": partial(plain_spectral, norm="ortho"),
     "unit": lambda s, t: plain_spectral(unit(s), unit(t), "backward"),

@@ -150,13 +150,35 @@ def test_what_was_not_measured_is_not_concluded(runs, tmp_path):
         (lambda v: v["controls"].update(positive=None), "**No verdict**: the positive control was not found."),
         (lambda v: v["controls"]["positive"].update(kind="equivalent"), "does not find a spectral effect"),
         (lambda v: spectral_effect(v, "better", "spectral"), "it helps, and the effect is spectral; see the table."),
-        (lambda v: spectral_effect(v, "worse", "spectral"), "Stronger, it does harm, some of it spectral."),
+        (lambda v: spectral_effect(v, "worse", "spectral"), "At other settings it does harm, some of it spectral."),
         (lambda v: spectral_effect(v, "inconclusive", "not settled"), "not every comparison settles that."),
-        (lambda v: spectral_effect(v, "equivalent", "no effect"), "Stronger, it changes nothing either."),
+        (lambda v: spectral_effect(v, "equivalent", "no effect"), "At other settings it changes nothing either."),
+        (lambda v: no_evidence(v, "raw_gradient_ratio"), "not shown to help. At the memo's λ, every difference from"),
+        (lambda v: no_evidence(v, "raw"), "not shown to help. At the memo's λ, no comparison is evidence."),
+        (
+            lambda v: below(v, None),
+            "At the memo's λ, every difference from the baseline lies within its margin. Inert terms",
+        ),
+        (
+            lambda v: below(v, "worse"),
+            "within its margin, though some are shown not to be zero. Inert terms are not counted. ",
+        ),
     ],
 )
 def test_each_answer_on_the_spectral_loss_is_said_in_words(runs, tmp_path, change, words):
     assert words in concluded(runs, tmp_path, "spectral", change)
+
+
+def no_evidence(verdict, convention):
+    """Make the terms of a convention inert, and wrong: nothing may be concluded from them."""
+    for contrast in verdict["contrasts"]:
+        if contrast["convention"] == convention:
+            contrast.update(inert=True, kind="inconclusive")
+
+
+def below(verdict, direction):
+    for contrast in verdict["contrasts"]:
+        contrast.update(below_margin=direction)
 
 
 def spectral_effect(verdict, kind, cause):

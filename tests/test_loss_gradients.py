@@ -13,7 +13,7 @@ from plain_losses import PLAIN
 from strategies import vector_pairs, vector_stacks
 
 from embalign.alignment import lengths
-from embalign.alignment.losses import cosine_loss, mse_loss, norm_loss, phase_loss, spectral_loss
+from embalign.alignment.losses import cosine_loss, mse_loss, norm_loss, phase_loss, shrink_loss, spectral_loss
 
 pytestmark = pytest.mark.instrument
 
@@ -23,6 +23,7 @@ PUBLIC = {
     "norm": norm_loss,
     "mse": mse_loss,
     "phase": phase_loss,
+    "shrink": shrink_loss,
     "spectral": spectral_loss,
     "ortho": partial(spectral_loss, norm="ortho"),
     "unit": partial(spectral_loss, convention="unit"),
@@ -98,7 +99,7 @@ def test_lengths_and_their_gradients_stay_in_the_number_range(scale):
     torch.testing.assert_close(z.grad, expected, rtol=1e-12, atol=0)
 
 
-@pytest.mark.parametrize("name", ["norm", "spectral", "mse", "phase"])
+@pytest.mark.parametrize("name", ["norm", "spectral", "mse", "phase", "shrink"])
 @pytest.mark.parametrize("scale", [1e-200, 1e-80, 1e80, 1e200])
 def test_gradients_of_losses_of_degree_two_grow_with_the_vectors(name, scale):
     """Of raw vectors no row is too short or too long to have one."""
@@ -124,7 +125,7 @@ def test_a_row_counts_as_zero_up_to_the_root_of_the_smallest_normal_number(dtype
     assert gradient[[0, 2]].abs().max() == 0
 
 
-@pytest.mark.parametrize("name", ["cosine", "norm", "spectral", "unit"])
+@pytest.mark.parametrize("name", ["cosine", "norm", "shrink", "spectral", "unit"])
 def test_a_zero_row_has_gradient_zero_and_leaves_the_others_theirs(name):
     s, t = torch.randn(2, 6, 9, dtype=torch.float64, generator=torch.Generator().manual_seed(1))
     one = torch.ones((), dtype=torch.float64)

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from strategies import vector_pairs
 
 from embalign.alignment import lengths, losses
-from embalign.alignment.losses import cosine_loss, mse_loss, norm_loss, phase_loss, spectral_loss
+from embalign.alignment.losses import cosine_loss, mse_loss, norm_loss, phase_loss, shrink_loss, spectral_loss
 
 pytestmark = pytest.mark.instrument
 
@@ -243,6 +243,36 @@ def test_phase_loss_sees_the_shift_that_the_spectral_loss_does_not(pair):
     torch.testing.assert_close(phase_loss(s, s), torch.zeros((), dtype=torch.float64), **rounding(s))
 
 
+@given(vector_pairs(), st.floats(0, 100))
+def test_shrink_loss_sees_lengths_alone_and_grows_with_each(pair, factor):
+    """Directions can be changed on either side, the teacher's against the map's too."""
+    s, t = pair
+    found = shrink_loss(s, t)
+    expected = np.mean(np.linalg.norm(s.numpy(), axis=1) * np.linalg.norm(t.numpy(), axis=1))
+    torch.testing.assert_close(found.item(), expected, **CLOSE)
+    for moved in (shrink_loss(t, s), shrink_loss(s.flip(1), t), shrink_loss(-s, t), shrink_loss(s, t.roll(1, dims=1))):
+        torch.testing.assert_close(moved, found, **CLOSE)
+    torch.testing.assert_close(shrink_loss(factor * s, t), factor * found, **CLOSE)
+
+
+@given(vector_pairs())
+def test_shrink_loss_pulls_each_row_towards_zero_as_hard_as_its_teacher_is_long(pair):
+    s, t = (side.sign() * (side.abs() + 1e-3) + 1e-6 for side in pair)
+    s.requires_grad_()
+    shrink_loss(s, t).backward()
+    expected = lengths.normalize(s.detach()) * t.norm(dim=1, keepdim=True) / len(s)
+    torch.testing.assert_close(s.grad, expected, **CLOSE)
+
+
+@given(vector_pairs())
+def test_phase_loss_is_bounded_by_the_lengths_that_shrink_loss_sees(pair):
+    """Phase <= 4/d * shrink: opposite phases in every bin, of vectors with one spectrum, reach it."""
+    s, t = pair
+    bound = 4 / s.shape[1] * shrink_loss(s, t)
+    assert phase_loss(s, t) <= bound * (1 + 1e-9) + 1e-12
+    torch.testing.assert_close(phase_loss(s, -s), 4 / s.shape[1] * shrink_loss(s, s), **rounding(s, s))
+
+
 @given(vector_pairs(), st.floats(0.01, 100))
 def test_cosine_loss_and_unit_vectors_do_not_see_lengths(pair, factor):
     s, t = pair
@@ -304,7 +334,7 @@ def test_convention_and_norm_are_given_by_name():
 
 
 @pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16])
-@pytest.mark.parametrize("loss", [cosine_loss, norm_loss, mse_loss, phase_loss, spectral_loss])
+@pytest.mark.parametrize("loss", [cosine_loss, norm_loss, mse_loss, phase_loss, shrink_loss, spectral_loss])
 def test_half_precision_is_computed_in_float32(loss, dtype):
     s, t = torch.tensor([[[1.0, 2.0, 3.0]], [[2.0, -4.0, 0.5]]], dtype=dtype).requires_grad_()
     value = loss(s, t)
@@ -335,7 +365,7 @@ def test_wrong_input_is_named(arguments, options, message):
         spectral_loss(*arguments, **options)
 
 
-@pytest.mark.parametrize("loss", [cosine_loss, norm_loss, mse_loss, phase_loss])
+@pytest.mark.parametrize("loss", [cosine_loss, norm_loss, mse_loss, phase_loss, shrink_loss])
 def test_every_loss_refuses_shapes_that_differ(loss):
     with pytest.raises(ValueError, match="one shape"):
         loss(torch.ones(2, 3), torch.ones(1, 3))

@@ -135,7 +135,10 @@ def test_spectral_artifacts_hold_the_published_columns(finished):
     folder = root / "benchmark" / "small" / "reports" / "spectral"
     rows = pd.read_csv(folder / "spectral_ab.csv")
     assert set(SPECTRAL_COLUMNS) <= set(rows.columns)
-    assert {"baseline", "spectral", "signed_permutation", "norm_only", "mse"} <= set(rows["arm"])
+    assert {"baseline", "spectral", "signed_permutation", "norm_only", "ridge"} <= set(rows["arm"])
+    trained = rows[rows["init"] != "none"]
+    assert set(trained["init"]) == {"small", "linear"}
+    assert (trained.groupby("init")["output_norm"].mean().diff().dropna().abs() > 0.1).all()
     memo = rows[(rows["arm"] == "spectral") & (rows["convention"] == "raw")]
     assert set(memo["lambda"]) == {0.001, 0.01, 0.05}
     names = {path.name for path in folder.iterdir()}

@@ -38,8 +38,7 @@ def test_training_recovers_a_linear_map(task):
 
 
 def test_checkpoints_are_the_map_on_its_way(task):
-    config = TrainingConfig(steps=20)
-    trained = train_map(*task, seed=0, config=config, steps=20, checkpoints=(5, 20))
+    trained = train_map(*task, seed=0, steps=20, checkpoints=(5, 20))
     assert sorted(trained.checkpoints) == [5, 20]
     assert trained.checkpoints[20].tobytes() == trained.weights.tobytes()
     assert mean_cosine(trained.checkpoints[5], *task) < mean_cosine(trained.weights, *task)
@@ -88,6 +87,8 @@ def definition(arm, scale):
         "norm_only": PLAIN["norm"],
         "mse": PLAIN["mse"],
         "phase": PLAIN["phase"],
+        "scrambled_phase": lambda z, t: PLAIN["phase"](z[:, order] * signs, t[:, order] * signs),
+        "shrink": PLAIN["shrink"],
     }[arm]
     unit = torch.nn.functional.normalize
     return (lambda z, t: loss(unit(z), unit(t))) if scale == "unit" else loss

@@ -24,8 +24,10 @@ import numpy as np
 import pandas as pd
 from texts import ab_tables, publish, share
 
+from embalign.evaluation.results import collect
 from embalign.experiments.grid import Cell
 from embalign.experiments.spectral.control import measure_control
+from embalign.experiments.spectral.protocol import judge_controls
 from embalign.verdicts.ab import ABKind, ABVerdict, after_holm, judge_ab
 from embalign.verdicts.statistics import holm
 
@@ -81,22 +83,13 @@ def run(task: tuple[int, int, str, int]) -> dict[str, object]:
 
 
 def positive_control(first_seed: int) -> bool:
-    """Whether the positive control is found by five seeds."""
-    values = {
-        arm: pd.DataFrame(
-            [
-                {
-                    "seed": seed,
-                    "value": measure_control(None, Cell("", "", "", (("arm", arm), ("draw", 0)), seed)).metrics[
-                        "cosine_mean"
-                    ],
-                }
-                for seed in range(first_seed, first_seed + 5)
-            ]
-        )
+    """Whether the positive control is found by five seeds, as a report judges it."""
+    cells = [
+        Cell("spectral", "positive_control", "any", (("arm", arm), ("draw", 0)), seed)
         for arm in ("spectral", "signed_permutation")
-    }
-    return judge_ab(values["spectral"], values["signed_permutation"], margin=0.002).kind == "better"
+        for seed in range(first_seed, first_seed + 5)
+    ]
+    return judge_controls(collect([(cell.identity(), measure_control(None, cell)) for cell in cells])).found
 
 
 def main() -> None:

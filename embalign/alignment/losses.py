@@ -124,6 +124,15 @@ def phase_loss(z_s: Tensor, z_t: Tensor) -> Tensor:
     return PHASE(z_s, z_t)
 
 
+def shrink_loss(z_s: Tensor, z_t: Tensor) -> Tensor:
+    """Return the mean product of the lengths, mean |z_s| |z_t|: with teachers of length 1, the output's mean length.
+
+    A bare penalty on length: its gradient has the direction of z_s and the length |z_t| / batch, whatever the angle. At
+    fixed phases ``phase_loss`` grows in proportion to |z_s| and |z_t| too, and phase_loss <= 4/d * shrink_loss.
+    """
+    return SHRINK(z_s, z_t)
+
+
 def spectral(norm: FFTNorm = "backward") -> Loss:
     """Return ``spectral_loss`` of vectors as they are. Raises ValueError for an unknown FFT norm."""
     if norm not in ("backward", "ortho"):
@@ -183,6 +192,13 @@ def _norm(z: Tensor, target_length: Tensor) -> tuple[Tensor, Tensor]:
     return error.square().mean(dim=(-2, -1)), u * (2 / z.shape[-2] * error)
 
 
+def _shrink(z: Tensor, target_length: Tensor) -> tuple[Tensor, Tensor]:
+    """dL/dz = |t| z / (|z| batch); `target_length` is (..., batch, 1)."""
+    z_length = length(z)
+    u = z * _capped(1 / z_length)
+    return (z_length * target_length).mean(dim=(-2, -1)), u * (target_length / z.shape[-2])
+
+
 def _mse(z: Tensor, target: Tensor) -> tuple[Tensor, Tensor]:
     """dL/dz = 2 (z - t) / (batch d)."""
     batch, d = z.shape[-2:]
@@ -223,3 +239,4 @@ COSINE = Loss(normalize, _cosine)
 NORM = Loss(length, _norm)
 MSE = Loss(lambda teacher: teacher, _mse)
 PHASE = Loss(lambda teacher: teacher, _phase)
+SHRINK = Loss(length, _shrink)

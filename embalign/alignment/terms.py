@@ -6,9 +6,12 @@
     norm_only           squared difference of the lengths
     mse                 mean squared difference: amplitude and phase
     phase               what MSE has beyond amplitude: MSE - L_amplitude with two-sided bin weights
+    scrambled_phase     the same on randomly permuted and sign-flipped dimensions
+    shrink              the output's length alone, with no length to aim at: the mean of |z_s| |z_t|
 
 A model's dimensions can be permuted and flipped without changing what it computes, so an effect that
-``signed_permutation`` has too is not spectral; one that ``norm_only`` has too is the norm's.
+``signed_permutation`` has too is not spectral; one that ``norm_only`` has too is the norm's. In the same way
+``scrambled_phase`` and ``shrink`` are the controls of ``phase``, which shortens the map's output.
 
 A term of one's own is a function that returns a :class:`~embalign.alignment.losses.Loss`: docs/own-loss-term.md.
 """
@@ -19,13 +22,16 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from embalign.alignment.losses import MSE, NORM, PHASE, Loss, at_scale, spectral
+from embalign.alignment.losses import MSE, NORM, PHASE, SHRINK, Loss, at_scale, spectral
 from embalign.alignment.seeds import Stream, generator
 from embalign.alignment.setting import FFTNorm, Scale, fft_norm
 
 Change = Callable[[Tensor], Tensor]
 
-ARMS = ("baseline", "spectral", "signed_permutation", "rotation", "norm_only", "mse", "phase")
+ARMS = (
+    *("baseline", "spectral", "signed_permutation", "rotation", "norm_only", "mse"),
+    *("phase", "scrambled_phase", "shrink"),
+)
 
 
 @dataclass(frozen=True)
@@ -79,13 +85,17 @@ def _named(arm: str, norm: FFTNorm, dimension: int, seed: int, draw: int) -> Los
             basis = rng.spawn(draw + 1)[-1].standard_normal((dimension, dimension))
             rotation = torch.linalg.qr(torch.from_numpy(basis)).Q.float()
             return _in_coordinates(spectral(norm), lambda z: z @ rotation.to(z), lambda g: g @ rotation.T.to(g))
-        case "signed_permutation":
+        case "shrink":
+            return SHRINK
+        case "signed_permutation" | "scrambled_phase":
             for _ in range(draw + 1):
                 order = torch.from_numpy(rng.permutation(dimension))
                 signs = torch.from_numpy(rng.choice([-1.0, 1.0], dimension)).float()
             back = torch.argsort(order)
             return _in_coordinates(
-                spectral(norm), lambda z: z[..., order] * signs.to(z), lambda g: (g * signs.to(g))[..., back]
+                spectral(norm) if arm == "signed_permutation" else PHASE,
+                lambda z: z[..., order] * signs.to(z),
+                lambda g: (g * signs.to(g))[..., back],
             )
     raise ValueError(f"arm {arm!r} is unknown: choose one of {', '.join(ARMS)}, or give a loss of your own")
 

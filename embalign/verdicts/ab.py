@@ -10,6 +10,7 @@ import pandas as pd
 from embalign.verdicts.replicates import replicates
 
 ABKind = Literal["better", "worse", "equivalent", "inconclusive"]
+Direction = Literal["better", "worse"]
 
 
 @dataclass(frozen=True)
@@ -36,6 +37,18 @@ def after_holm(verdict: ABVerdict, p_holm: float, alpha: float = 0.05) -> ABKind
     return verdict.kind
 
 
+def below_margin(
+    verdict: ABVerdict, p_holm: float, *, higher_is_better: bool = True, alpha: float = 0.05
+) -> Direction | None:
+    """Return the direction of a difference that is shown, after Holm, though it is `equivalent`; None for any other.
+
+    Such a difference is there and too small to matter: "better, below the margin".
+    """
+    if verdict.kind != "equivalent" or p_holm > alpha:
+        return None
+    return "better" if (verdict.difference > 0) == higher_is_better else "worse"
+
+
 def judge_ab(
     treatment: pd.DataFrame,
     control: pd.DataFrame,
@@ -48,10 +61,11 @@ def judge_ab(
     """Return the verdict on two frames with columns seed and value, and optionally item, paired on seed (and item).
 
     A difference within `margin` on both sides by two one-sided tests at alpha (TOST, Schuirmann 1987) is `equivalent`,
-    whether or not it differs from zero. Else a two-sided p-value at most alpha makes `better` or `worse`; anything else
-    is `inconclusive`. The standard error is over seeds, with items over seeds and items. `family` is the number of
-    contrasts that the caller adjusts for, which the detectable effect takes into account. Raises ValueError for seeds
-    or items that do not pair one to one, repeated or non-finite values, fewer than two seeds, a margin not above 0.
+    whether or not it differs from zero: :func:`below_margin` says whether it does. Else a two-sided p-value at most
+    alpha makes `better` or `worse`; anything else is `inconclusive`. The standard error is over seeds, with items over
+    seeds and items. `family` is the number of contrasts that the caller adjusts for, which the detectable effect takes
+    into account. Raises ValueError for seeds or items that do not pair one to one, repeated or non-finite values, fewer
+    than two seeds, a margin not above 0.
     """
     if not (isinstance(margin, numbers.Real) and math.isfinite(margin) and margin > 0):
         raise ValueError(f"margin must be a finite number above 0, found {margin!r}")

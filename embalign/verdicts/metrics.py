@@ -90,6 +90,7 @@ METRICS = {
         Metric("spec_cosine", "spec. cosine"),
         Metric("spectral_excess", "excess", 5),
         Metric("gradient_ratio", "gradient ratio", 5),
+        Metric("output_norm", "output norm", 3),
         *_spreads("", "draft only, held-out items alone, styled queries"),
         *_spreads("query_adapter_", "query adapter, index of the whole corpus, styled queries"),
     )

@@ -33,7 +33,8 @@ def measure_arm(pair: Pair, cell: Cell) -> Measurement:
 
     ``weight`` is what the added term was multiplied with: lambda itself, or, where the strength is a gradient ratio,
     the factor that gives its gradient that share of the cosine loss's. Spectral metrics are those of the mapped
-    held-out queries: the raw draft and chance, which lie in another space than the teacher, have none.
+    held-out queries: the raw draft and chance, which lie in another space than the teacher, have none. Nor have they an
+    ``output_norm``, the mean length of the mapped queries, where the teacher's have 1.
     """
     name, seed = cell["arm"], cell.seed
     teacher = search_task_of(pair).teacher.queries
@@ -53,10 +54,11 @@ def measure_arm(pair: Pair, cell: Cell) -> Measurement:
             weights = fit_procrustes(fitted.draft[pool], fitted.teacher[pool])
         case _:
             arm = Arm(name, Setting.named(cell["convention"], cell["lambda"]), cell["draw"])
-            trained, weight = train_arm(pair, arm, seed, cell.training)
+            trained, weight = train_arm(pair, arm, seed, cell.training.started(cell["init"]))
             weights = trained.weights
             details = {"gradient_ratio": trained.gradient_ratio, "weight": weight}
     mapped = map_task(pair, weights)
+    details["output_norm"] = float(np.linalg.norm(mapped.queries.astype(np.float64), axis=1).mean())
     return score_mapped(pair, mapped, seed) | Measurement(spectrum.score(mapped.queries, teacher) | details)
 
 
@@ -76,7 +78,7 @@ def measure_spectrum(pair: Pair, cell: Cell) -> Measurement:
     if curve == "teacher":
         return _curve(_bands(teacher))
     arm = Arm(curve, Setting.named(cell["convention"], cell["lambda"]))
-    trained, _ = train_arm(pair, arm, cell.seed, cell.training)
+    trained, _ = train_arm(pair, arm, cell.seed, cell.training.started(cell["init"]))
     mapped = apply_map(trained.weights, task.draft.queries)
     by_item = {"cosine": cosines(mapped, teacher), "spec_cosine": spectrum.spec_cosines(mapped, teacher)}
     groups = np.array_split(np.argsort(by_item["cosine"], kind="stable"), GROUPS)

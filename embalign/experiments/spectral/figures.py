@@ -1,5 +1,6 @@
 """spectral_ab.png and spectrum.png: what each arm changes, and what the spectra look like."""
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +15,7 @@ from embalign.evaluation.results import Results
 from embalign.evaluation.spectrum import rayleigh_law
 from embalign.experiments.spectral.protocol import MARGINS, NAMES
 from embalign.experiments.style import ARMS, BLUE, ORANGE, SKY, draw_difference, draw_margin, figure_style, note, save
-from embalign.verdicts.contrasts import Contrast
+from embalign.verdicts.contrasts import Contrast, TermSetting
 from embalign.verdicts.metrics import ALIGNMENT, PRIMARY, RETRIEVAL, label
 
 # What each panel measures, and in which deployment.
@@ -27,36 +28,49 @@ TITLES = {
 CURVES = ("teacher", "permuted_low", "permuted_high", "baseline", "spectral")
 OFF_SCALE = 6.0  # margins: a larger difference is written at the edge
 ROW = 0.5  # inches
+HEADING = 0.75  # rows, from the heading of a start to its first setting
 STEP = 0.22  # rows between the arms of one setting: as much as a line of small type needs
 
 
-def draw_differences(contrasts: list[Contrast], path: Path) -> None:
-    """Draw the arms' paired differences to the baseline, setting by setting, the equivalence band shaded."""
+def draw_differences(contrasts: Sequence[Contrast], path: Path) -> None:
+    """Draw the arms' paired differences to the baseline, start by start and setting by setting.
+
+    The equivalence band is shaded; settings whose terms are inert are called so.
+    """
     shown = [found for found in contrasts if found.control == "baseline" and found.treatment in ARMS]
-    settings = list(dict.fromkeys((found.convention, found.strength) for found in shown))
+    rows, headings = _rows(list(dict.fromkeys(found.setting for found in shown)))
+    inert = {found.setting for found in shown if found.inert}
     arms = [arm for arm in ARMS if any(found.treatment == arm for found in shown)]
     with figure_style():
         figure, axes = pyplot.subplots(
-            1, len(MARGINS), figsize=(8.3, 1.6 + ROW * len(settings)), sharey=True, layout="constrained"
+            1,
+            len(MARGINS),
+            figsize=(8.3, 1.6 + ROW * (len(rows) + HEADING * len(headings))),
+            sharey=True,
+            layout="constrained",
         )
         for axis, (metric, margin) in zip(axes, MARGINS.items(), strict=True):
             draw_margin(axis, margin)
             of_metric = [found for found in shown if found.metric == metric]
             limit = _limit(of_metric, margin)
             for found in of_metric:
-                row = settings.index((found.convention, found.strength))
+                row = rows[found.setting]
                 place = STEP * (arms.index(found.treatment) - (len(arms) - 1) / 2)
                 if abs(found.verdict.difference) <= OFF_SCALE * margin:
                     draw_difference(axis, found, row + place)
                 else:
                     _write(axis, found, row + place, limit)
-            for row in range(1, len(settings)):
+            for row in rows.values():
                 axis.axhline(row - 0.5, color="#E4E4E4", linewidth=0.8)
             axis.xaxis.set_major_locator(MaxNLocator(4))
-            words = f"arm minus baseline\n(shaded: ±{margin:g}, equivalent)"
-            axis.set(title=TITLES.get(metric, NAMES[metric]), xlabel=words, xlim=(-limit, limit))
-        axes[0].set_yticks(range(len(settings)), [Setting.named(*setting).label for setting in settings], fontsize=8)
-        axes[0].set_ylim(max(1, len(settings)) - 0.5, -0.5)
+            below = f"arm minus baseline\n(shaded: ±{margin:g}, equivalent)"
+            axis.set(title=TITLES.get(metric, NAMES[metric]), xlabel=below, xlim=(-limit, limit))
+        words = [Setting.named(*setting[:2]).label + "\n(inert)" * (setting in inert) for setting in rows]
+        axes[0].set_yticks(list(rows.values()), words, fontsize=8)
+        for name, row in headings.items():
+            beside = {"xycoords": ("axes fraction", "data"), "va": "center", "ha": "right"}
+            note(axes[0], f"{name} start", (0.0, row), (-6, 0), fontsize=8.5, fontweight="bold", **beside)
+        axes[0].set_ylim(max(rows.values(), default=0) + 0.5, -0.5 - HEADING * (len(headings) > 0))
         handles = [Line2D([], [], linestyle="", label=arm.replace("_", " "), **ARMS[arm]) for arm in arms]
         figure.legend(handles=handles, loc="outside upper center", ncols=len(arms))
         save(figure, path)
@@ -98,6 +112,20 @@ def draw_spectrum(measured: Results, path: Path) -> None:
         right.set(xlabel="cosine to teacher (tenths of the test items)", ylabel="spectral cosine")
         right.legend(loc="upper left")
         save(figure, path)
+
+
+def _rows(settings: list[TermSetting]) -> tuple[dict[TermSetting, float], dict[str, float]]:
+    """The height of each setting, start by start, and of each start's heading above its first."""
+    rows: dict[TermSetting, float] = {}
+    headings: dict[str, float] = {}
+    place = 0.0
+    for setting in sorted(settings, key=lambda setting: list(dict.fromkeys(s[2] for s in settings)).index(setting[2])):
+        if setting[2] and setting[2] not in headings:
+            place += HEADING * (len(headings) > 0)
+            headings[setting[2]] = place - HEADING
+        rows[setting] = place
+        place += 1
+    return rows, headings
 
 
 def _write(axis: Axes, found: Contrast, row: float, limit: float) -> None:
