@@ -11,7 +11,7 @@ from typing import Any
 import pandas as pd
 
 from embalign.evaluation.deployment import DEPLOYMENTS, QUERY_ADAPTER
-from embalign.evaluation.results import Results
+from embalign.evaluation.results import STATUS, Results
 from embalign.experiments.elbow import protocol
 from embalign.experiments.elbow.figures import draw, draw_trajectory
 from embalign.experiments.elbow.protocol import (
@@ -115,7 +115,7 @@ def _followed(results: Mapping[str, Results], folder: Path) -> dict[str, Any] | 
     if "trajectory" not in measured.tables:
         return None
     measured = measured.where(policy=PRIMARY["policy"], budget="steps")
-    cells = measured.frame[["pair", "policy", "ratio", "n_train", "seed"]]
+    cells = measured.frame[["pair", "policy", "ratio", "n_train", "seed", STATUS]]
     steps = widen(cells, measured.tables["trajectory"], ["step"], {ALIGNMENT: "cosine_mean_step{:04d}"})
     write_csv(steps, folder / "trajectory.csv")
     followed = measured.table("trajectory")
