@@ -95,7 +95,7 @@ def _panel(axis: Axes, measured: pd.DataFrame, panel: tuple[str, str], levels: p
     if budget != "steps":
         _curve(axis, by_seed("random", "steps"), "random, fixed steps", FIXED)
     _curve(axis, by_seed("random", "closed_form"), "ridge (random)", RIDGE)
-    if by_seed("density", budget).empty:
+    if set(measured.loc[measured["policy"] == "density", "budget"]) == {"closed_form"}:
         _curve(axis, by_seed("density", "closed_form"), "density (ridge)", DENSITY_RIDGE)
     heights = {
         words: float(levels.loc[reference, metric])
