@@ -31,9 +31,10 @@ PAIRS = {
     "debian-static-minilm": "static encoder → all-MiniLM-L6-v2",
 }
 LINES = {
-    (QUERY_ADAPTER, "steps"): ("query adapter", {"color": BLUE, "marker": "o", "linestyle": "-"}),
+    (QUERY_ADAPTER, "tuned"): ("query adapter", {"color": BLUE, "marker": "o", "linestyle": "-"}),
+    (QUERY_ADAPTER, "steps"): ("query adapter, fixed steps", {"color": BLUE, "marker": "", "linestyle": (0, (1, 1.5))}),
     (QUERY_ADAPTER, "closed_form"): ("query adapter, ridge", {"color": BLUE, "marker": "", "linestyle": (0, (7, 2))}),
-    (INDEX_MIGRATION, "steps"): ("index migration", {"color": GREEN, "marker": "^", "linestyle": (0, (2, 1))}),
+    (INDEX_MIGRATION, "tuned"): ("index migration", {"color": GREEN, "marker": "^", "linestyle": (0, (2, 1))}),
 }
 
 
@@ -48,7 +49,7 @@ def draw_pair(axis: Axes, pair: str, models: str) -> None:
         chosen = measured[(measured["policy"] == "random") & (measured["budget"] == budget)]
         by_seed = chosen.pivot(index="seed", columns="n_train", values=BY_DEPLOYMENT[deployment])
         axis.plot(by_seed.columns, by_seed.mean(), label=name, markeredgecolor="white", markeredgewidth=0.6, **look)
-        if budget == "steps":
+        if budget == "tuned":
             band(axis, by_seed, str(look["color"]))
     heights = {"no map": float(levels["draft"]), "teacher": float(levels["teacher"])}
     for height in heights.values():
@@ -77,7 +78,7 @@ def main() -> None:
         for axis, (pair, models) in zip(axes, PAIRS.items(), strict=True):
             draw_pair(axis, pair, models)
         axes[0].set_ylabel("nDCG@10, index of the whole corpus")
-        figure.legend(*axes[0].get_legend_handles_labels(), loc="outside upper center", ncols=3)
+        figure.legend(*axes[0].get_legend_handles_labels(), loc="outside upper center", ncols=4)
         save(figure, out)
 
 

@@ -28,7 +28,7 @@ def test_training_speed(benchmark, loop, d_draft, d_teacher, weight):
     from embalign.alignment.training import train_map
 
     draft, teacher = unit((2560, d_draft), 0), unit((2560, d_teacher), 1)
-    config = TrainingConfig(steps=40, batch_size=256)
+    config = TrainingConfig(steps=40, passes=0, batch_size=256)
 
     def suite():
         term = make_term("spectral", weight, dimension=d_teacher) if weight else None

@@ -100,14 +100,26 @@ FAULTS = (
     Fault(
         "pairing: the pool does not follow the seed",
         "experiments/fits.py",
-        "draw_pool(pair.holdout.train, seed)",
-        "draw_pool(pair.holdout.train, 0)",
+        "draw_pool(fitted_on(pair, fit_on).train, seed)",
+        "draw_pool(fitted_on(pair, fit_on).train, 0)",
     ),
     Fault(
         "leak: the map is trained on the test items",
         "experiments/fits.py",
-        "draw_pool(pair.holdout.train, seed)",
+        "draw_pool(fitted_on(pair, fit_on).train, seed)",
         "draw_pool(pair.holdout.test, seed)",
+    ),
+    Fault(
+        "tuning: lengths are compared on the items they are trained on",
+        "alignment/tuning.py",
+        "    inner = inner_split(groups)\n",
+        "    inner = (split := inner_split(groups)) and split._replace(check=split.fit)\n",
+    ),
+    Fault(
+        "ridge: the penalty is chosen on the items it is fitted on",
+        "alignment/closed_form.py",
+        "_blocks(draft, teacher, inner.check):",
+        "_blocks(draft, teacher, inner.fit):",
     ),
     Fault(
         "training: learning rate ten times too high",
