@@ -150,6 +150,10 @@ def test_what_was_not_measured_is_not_concluded(runs, tmp_path):
         (lambda v: v["controls"].update(positive=None), "**No verdict**: the positive control was not found."),
         (lambda v: v["controls"]["positive"].update(kind="equivalent"), "does not find a spectral effect"),
         (lambda v: spectral_effect(v, "better", "spectral"), "it helps, and the effect is spectral; see the table."),
+        (
+            lambda v: spectral_effect(v, "better", "shared with scrambled"),
+            "it is better than the baseline in places, and no gain counts as spectral; see the table. ",
+        ),
         (lambda v: spectral_effect(v, "worse", "spectral"), "At other settings it does harm, some of it spectral."),
         (lambda v: spectral_effect(v, "inconclusive", "not settled"), "not every comparison settles that."),
         (lambda v: spectral_effect(v, "equivalent", "no effect"), "At other settings it changes nothing either."),

@@ -101,7 +101,10 @@ def test_an_effect_is_put_down_to_what_caused_it(effects, expected):
 
 def test_a_planted_norm_effect_is_not_reported_as_a_gain_of_the_spectrum():
     measured = results({"spectral": 0.02, "signed_permutation": 0.02, "norm_only": 0.02})
-    assert answer(measured, control()).startswith("The spectral loss is not shown to help.")
+    text = answer(measured, control())
+    assert text.startswith("No gain of the spectral loss counts as spectral. It is better than the baseline in 2 of 3 ")
+    assert "comparisons: 2 shared with the norm penalty." in text
+    assert "helps" not in text
     assert find(judge(measured), "spectral", "baseline", RAW, "cosine_mean").kind == "better"
 
 

@@ -35,6 +35,7 @@ def conclude(folder: Path, about: Mapping[str, Any], bind: Callable[..., str]) -
         fatal=any(warning["fatal"] for warning in verdict["warnings"]),
         has=lambda target: (folder / target).exists(),
         inert=any(c["inert"] for c in contrasts),
+        better=any(c["kind"] == "better" for c in evidence),
         helps=any(c["kind"] == "better" and c["put_down_to"] == "spectral" for c in contrasts),
         memo=_memo(memo),
         others=_others([c for c in evidence if c["convention"] != MEMO]),

@@ -89,9 +89,19 @@ class Findings:
         return self._primary(self.tested(PHASE))
 
     @property
+    def evidence(self) -> list[Contrast]:
+        """Comparisons of the loss with the baseline, at any setting, but for inert ones."""
+        return [c for c in self.tested() if not c.inert]
+
+    @property
+    def better(self) -> list[Contrast]:
+        """Those in which the loss is better, whatever that is put down to."""
+        return [c for c in self.evidence if c.kind == "better"]
+
+    @property
     def gains(self) -> list[Contrast]:
         """Where the loss helps, and the effect is spectral."""
-        return [c for c in self.tested() if c.kind == "better" and self.cause[c] == SPECTRAL.cause]
+        return [c for c in self.better if self.cause[c] == SPECTRAL.cause]
 
     @property
     def phase_gains(self) -> list[Contrast]:
