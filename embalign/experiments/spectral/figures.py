@@ -13,7 +13,7 @@ from matplotlib.ticker import MaxNLocator
 from embalign.alignment.setting import Setting
 from embalign.evaluation.results import Results
 from embalign.evaluation.spectrum import rayleigh_law
-from embalign.experiments.spectral.protocol import MARGINS, NAMES
+from embalign.experiments.spectral.protocol import MARGINS, NAMES, TREATMENT
 from embalign.experiments.style import ARMS, BLUE, ORANGE, SKY, draw_difference, draw_margin, figure_style, note, save
 from embalign.verdicts.contrasts import Contrast, TermSetting
 from embalign.verdicts.metrics import ALIGNMENT, PRIMARY, RETRIEVAL, label
@@ -35,11 +35,11 @@ STEP = 0.22  # rows between the arms of one setting: as much as a line of small 
 def draw_differences(contrasts: Sequence[Contrast], path: Path) -> None:
     """Draw the arms' paired differences to the baseline, start by start and setting by setting.
 
-    The equivalence band is shaded; settings whose terms are inert are called so.
+    The equivalence band is shaded; settings at which the spectral term is inert are called so.
     """
     shown = [found for found in contrasts if found.control == "baseline" and found.treatment in ARMS]
     rows, headings = _rows(list(dict.fromkeys(found.setting for found in shown)))
-    inert = {found.setting for found in shown if found.inert}
+    inert = {found.setting for found in shown if found.inert and found.treatment == TREATMENT}
     arms = [arm for arm in ARMS if any(found.treatment == arm for found in shown)]
     with figure_style():
         figure, axes = pyplot.subplots(
