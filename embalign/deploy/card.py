@@ -59,7 +59,7 @@ class Use(msgspec.Struct, frozen=True):
 class Card(msgspec.Struct, frozen=True):
     """The content of W.json.
 
-    `recipe` is how the map was fitted, and what the choice rests on: :class:`embalign.alignment.recipe.Recipe`.
+    `recipe` is how the map was fitted, and what the choice rests on: :class:`embalign.deploy.recipe.Recipe`.
     """
 
     pair: str
