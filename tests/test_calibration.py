@@ -7,7 +7,8 @@ import pytest
 from intervals import as_text
 from pair_folders import ROOT
 from real_curves import real_tables
-from texts import ab_tables, elbow_tables
+from texts import elbow_tables
+from texts_ab import ab_tables
 from texts_amounts import amounts_tables
 from texts_gates import gate_tables, regression_tables
 

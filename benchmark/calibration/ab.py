@@ -22,7 +22,8 @@ sys.path.insert(0, str(ROOT))
 
 import numpy as np
 import pandas as pd
-from texts import ab_tables, publish, share
+from texts import publish, share
+from texts_ab import ab_tables
 
 from embalign.evaluation.results import collect
 from embalign.experiments.grid import Cell

@@ -15,15 +15,16 @@ from embalign.alignment.config import DEFAULT, TrainingConfig
 from embalign.alignment.inner import inner_split
 from embalign.alignment.training import train_map
 from embalign.alignment.tuning import tune_steps
+from embalign.deploy.quality import NDCG
 from embalign.evaluation.deployment import QUERY_ADAPTER, asked_by, vectors_of
 from embalign.evaluation.scorecard import map_task, metrics_of, search_task
 from embalign.evaluation.similarity import cosines
 from embalign.pairs import Vectors
 from embalign.pairs.holdout import Rows
 from embalign.pairs.pair import Pair
+from embalign.verdicts.metrics import ALIGNMENT
 
 TUNED, RIDGE = "tuned", "ridge"
-COSINE, NDCG = "cosine_mean", "ndcg_at_10"
 
 
 @dataclass(frozen=True)
@@ -43,7 +44,8 @@ class Recipe:
 
 def fit_better(pair: Pair, seed: int = 0, config: TrainingConfig = DEFAULT) -> tuple[Vectors, Recipe]:
     """Return the map (d_teacher, d_draft) fitted on every training item by the better recipe, and which that is."""
-    fitted, rows = pair.fitted_on(), pair.fitted_on().train
+    fitted = pair.fitted_on()
+    rows = fitted.train
     draft, teacher, groups = fitted.draft[rows], fitted.teacher[rows], fitted.groups[rows]
     steps = tune_steps(draft, teacher, groups, seed=seed, most=config.steps_for(len(rows)), config=config)
     penalty = choose_penalty(draft, teacher, groups)
@@ -57,7 +59,7 @@ def fit_better(pair: Pair, seed: int = 0, config: TrainingConfig = DEFAULT) -> t
     if inner is None:
         return fit(TUNED, np.arange(len(rows))), Recipe(TUNED, steps, penalty, {})
     found = {name: _score(pair, fit(name, inner.fit), rows[inner.check]) for name in (TUNED, RIDGE)}
-    better = max(found, key=lambda name: found[name].get(NDCG, found[name][COSINE]))
+    better = max(found, key=lambda name: found[name].get(NDCG, found[name][ALIGNMENT]))
     return fit(better, np.arange(len(rows))), Recipe(better, steps, penalty, found)
 
 
@@ -68,6 +70,6 @@ def _score(pair: Pair, weights: Vectors, queries: Rows) -> dict[str, float]:
     mapped = map_task(weights, task)
     cosine = float(cosines(mapped.queries, task.teacher.queries).mean())
     if len(asked) == 0:
-        return {COSINE: cosine}
+        return {ALIGNMENT: cosine}
     ndcg = metrics_of(search_task(task, vectors_of(QUERY_ADAPTER, mapped, task.teacher)))[NDCG]
-    return {COSINE: cosine} if math.isnan(ndcg) else {COSINE: cosine, NDCG: ndcg}
+    return {ALIGNMENT: cosine} if math.isnan(ndcg) else {ALIGNMENT: cosine, NDCG: ndcg}

@@ -5,8 +5,9 @@ from typing import Any
 
 from embalign.deploy.card import Card, Use
 from embalign.deploy.quality import NDCG
-from embalign.deploy.recipe import COSINE
+from embalign.deploy.recipe import RIDGE, TUNED
 from embalign.evaluation.deployment import DEPLOYMENTS
+from embalign.verdicts.metrics import ALIGNMENT, label
 
 
 def summarise(path: Path) -> str:
@@ -23,12 +24,12 @@ def _recipe(recipe: dict[str, Any]) -> list[str]:
     """How the map was fitted and what the choice rests on; nothing for a card that does not say."""
     if not recipe:
         return []
-    words = {"tuned": f"trained for {recipe['steps']} steps", "ridge": f"ridge, penalty {recipe['penalty']:.3g}"}
+    words = {TUNED: f"trained for {recipe['steps']} steps", RIDGE: f"ridge, penalty {recipe['penalty']:.3g}"}
     taken = recipe["name"]
     if not (inner := recipe["inner"]):
         return [f"recipe: {words[taken]}; the training items are too few to compare it with ridge"]
     (other,) = inner.keys() - {taken}
-    key, metric = (NDCG, "query adapter nDCG@10") if NDCG in inner[taken] else (COSINE, "mean cosine")
+    key, metric = (NDCG, "query adapter nDCG@10") if NDCG in inner[taken] else (ALIGNMENT, label(ALIGNMENT))
     better, worse = (f"{inner[name][key]:.3f}" for name in (taken, other))
     where = "on held-out groups of the training items"
     return [f"recipe: {words[taken]}, {metric} {better} {where}; {words[other]} gives {worse}"]

@@ -73,10 +73,10 @@ def fit_on_share(pair: Pair, share: Share, seed: int, config: TrainingConfig) ->
     if len(rows) == len(pool):
         found = _fit_whole_pool(pair, _steps(pair, _whole(share), seed, config), share.fit_on, seed, config)
     else:
-        found = _fit(pair, rows, _steps(pair, share, seed, config), share.fit_on, seed, config)
+        steps, follow = _steps(pair, share, seed, config), share.budget == "steps"
+        found = _fit(pair, rows, steps, share.fit_on, seed, config, follow)
     sizes: dict[str, float] = {"n_train": len(rows), "n_over_d": len(rows) / pair.draft.shape[1]}
-    follow = found.trajectory if share.budget == "steps" else ()
-    return Fit(found.weights, sizes | found.facts, follow)
+    return Fit(found.weights, sizes | found.facts, found.trajectory if share.budget == "steps" else ())
 
 
 def measure_share(pair: Pair, share: Share, seed: int, config: TrainingConfig) -> Measurement:
@@ -85,7 +85,7 @@ def measure_share(pair: Pair, share: Share, seed: int, config: TrainingConfig) -
     if share.ratio < 1:
         measured = score_map(pair, found.weights, seed)
     else:
-        measured = _score_whole_pool(pair, _steps(pair, _whole(share), seed, config), share.fit_on, seed, config)
+        measured = _score_whole_pool(pair, int(found.facts["steps"]), share.fit_on, seed, config)
     tables = {}
     if found.trajectory:
         tables["trajectory"] = pd.DataFrame(found.trajectory, columns=["step", "cosine_mean"])
@@ -157,7 +157,8 @@ def _steps(pair: Pair, share: Share, seed: int, config: TrainingConfig) -> int:
 
 @functools.lru_cache(maxsize=32)
 def _fit_whole_pool(pair: Pair, steps: int, fit_on: FitOn, seed: int, config: TrainingConfig) -> Fit:
-    return _fit(pair, pool_of(pair, seed, fit_on), steps, fit_on, seed, config)
+    pool = pool_of(pair, seed, fit_on)
+    return _fit(pair, pool, steps, fit_on, seed, config, follow=steps == config.steps_for(len(pool)))
 
 
 @functools.lru_cache(maxsize=32)
@@ -165,14 +166,14 @@ def _score_whole_pool(pair: Pair, steps: int, fit_on: FitOn, seed: int, config: 
     return score_map(pair, _fit_whole_pool(pair, steps, fit_on, seed, config).weights, seed)
 
 
-def _fit(pair: Pair, rows: Rows, steps: int, fit_on: FitOn, seed: int, config: TrainingConfig) -> Fit:
+def _fit(pair: Pair, rows: Rows, steps: int, fit_on: FitOn, seed: int, config: TrainingConfig, follow: bool) -> Fit:
     fitted = fitted_on(pair, fit_on)
     draft, teacher = fitted.draft[rows], fitted.teacher[rows]
     if steps == 0:
         ridge = fit_ridge(draft, teacher, fitted.groups[rows])
         return Fit(ridge.weights, {"steps": 0, "ridge_penalty": ridge.penalty})
-    fixed = steps == config.steps_for(len(pool_of(pair, seed, fit_on))) >= CHECKPOINTS
-    at = [round(steps * (i + 1) / CHECKPOINTS) for i in range(CHECKPOINTS)] if fixed else []
+    many = follow and steps >= CHECKPOINTS
+    at = [round(steps * (i + 1) / CHECKPOINTS) for i in range(CHECKPOINTS)] if many else []
     trained = train_map(draft, teacher, seed=seed, config=config, steps=steps, checkpoints=at)
     held_out = search_task_of(pair)
     followed = [

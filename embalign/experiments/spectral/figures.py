@@ -119,12 +119,14 @@ def _rows(settings: list[TermSetting]) -> tuple[dict[TermSetting, float], dict[s
     rows: dict[TermSetting, float] = {}
     headings: dict[str, float] = {}
     place = 0.0
-    for setting in sorted(settings, key=lambda setting: list(dict.fromkeys(s[2] for s in settings)).index(setting[2])):
-        if setting[2] and setting[2] not in headings:
+    for start in dict.fromkeys(init for *_, init in settings):
+        if start:
             place += HEADING * (len(headings) > 0)
-            headings[setting[2]] = place - HEADING
-        rows[setting] = place
-        place += 1
+            headings[start] = place - HEADING
+        for setting in settings:
+            if setting[2] == start:
+                rows[setting] = place
+                place += 1
     return rows, headings
 
 

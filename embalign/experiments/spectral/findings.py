@@ -95,7 +95,7 @@ class Findings:
 
     @property
     def better(self) -> list[Contrast]:
-        """Those in which the loss is better, whatever that is put down to."""
+        """Those in which the loss is better, whatever the cause."""
         return [c for c in self.evidence if c.kind == "better"]
 
     @property
