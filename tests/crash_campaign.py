@@ -1,10 +1,15 @@
-"""Kill running sweeps at random moments and check that nothing acknowledged is lost.
+"""Kill running sweeps and reports at random moments; check that nothing acknowledged is lost and no artifact is torn.
 
-    python tests/crash_campaign.py --kills 2000      # the long form; the tests run 200
+    python tests/crash_campaign.py --kills 4000      # the long form; the tests run 200
 
-Each sweep is a pytest run with two workers. After a SIGKILL of its whole process group the store must pass SQLite's
-integrity check and hold every row that the run had reported as passed; when a sweep comes to its end its CSV must be
-byte-identical to that of a run nobody disturbed. Then the store is deleted and the next sweep starts from nothing.
+Each sweep is a pytest run with two workers. When one has come to its end, its report is drawn anew from the store,
+three times, by runs that are killed too. A kill is SIGKILL to the run's whole process group: at its start, after some
+number of cases, while the report is drawn, or while files are moved into place. Then is judged (`crash_judge.py`):
+
+- The store passes SQLite's integrity check and holds every row that was reported as passed.
+- Each artifact is whole: every byte of it is of one run. Each run's artifacts are its own, megabytes of them.
+- The artifacts are those of one run, or else provenance.json, which is moved first, does not match them.
+- A run that comes to its end leaves the CSV of a run that nobody disturbed, and no artifact but its own.
 """
 
 import argparse
@@ -15,117 +20,161 @@ import random
 import re
 import shutil
 import signal
-import sqlite3
 import subprocess
 import sys
 import tempfile
 import threading
 import time
+from collections import Counter
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 import light
+from crash_judge import check_artifacts, check_complete, reports, stored_names
 
-from embalign.evaluation.measurement import Measurement
+from embalign.pairs.provenance import PROVENANCE
 
 PASSED = re.compile(r"\[(\S+)\] PASSED")
+REDRAWS = 3
+DRAWING_SECONDS, MOVING_SECONDS = 0.3, 0.03  # in which a kill is aimed at the drawing and at the moves
 
 
 def run_campaign(base, pair_folder, kills, seed, lanes=4):
-    """Kill `kills` sweeps in `lanes` roots at a time; return counts. Raises AssertionError on any loss."""
-    reference = base / "reference"
-    light.build_root(reference, pair_folder)
-    subprocess.run(light.command("-q"), cwd=reference, env=light.environment(), check=True, capture_output=True)
-    expected = _csv(reference).read_bytes()
-    totals = {"kills": 0, "acknowledged": 0, "completed": 0}
-    lock = threading.Lock()
+    """Kill `kills` runs in `lanes` roots at a time; return counts. Raises AssertionError on any loss."""
+    totals = Counter(kills=0, in_reports=0, mixed=0, acknowledged=0, completed=0)
+    failed = threading.Event()
 
-    def lane(number):
-        root = base / f"lane{number}"
-        light.build_root(root, pair_folder)
-        rng = random.Random(seed * 1000 + number)
-        acknowledged = set()
-        while True:
-            with lock:
-                if totals["kills"] >= kills:
-                    return
-            killed, passed = _sweep(root, rng)
-            acknowledged |= passed
-            stored = _stored_names(root)
-            assert acknowledged <= stored, f"lost: {sorted(acknowledged - stored)[:5]}"
-            with lock:
-                totals["kills"] += killed
-                totals["acknowledged"] += len(passed)
-            if not killed:
-                assert _csv(root).read_bytes() == expected, "the resumed CSV differs from an undisturbed run's"
-                with lock:
-                    totals["completed"] += 1
-                shutil.rmtree(root / ".embalign")
-                acknowledged = set()
+    def work(number):
+        lane = new_lane(base / f"lane{number}", pair_folder, random.Random(seed * 1000 + number))
+        lane.run_to_end()
+        lane.forget()
+        while totals["kills"] < kills and not failed.is_set():
+            before = Counter(lane.counts)
+            if lane.sweep():
+                for _ in range(REDRAWS):
+                    lane.redraw()
+                lane.forget()
+            totals.update(lane.counts - before)
+
+    def guarded(number):
+        try:
+            work(number)
+        except BaseException:
+            failed.set()
+            raise
 
     with ThreadPoolExecutor(lanes) as pool:
-        list(pool.map(lane, range(lanes)))
-    return totals
+        list(pool.map(guarded, range(lanes)))
+    return dict(totals)
 
 
-def _sweep(root, rng):
-    """Run a sweep and kill it: one time in five at some moment of its start, else after some number of cases.
+def new_lane(root, pair_folder, rng, package=light.ROOT):
+    """Lay out a root; its runs import embalign from the folder `package`."""
+    light.build_root(root, pair_folder)
+    return Lane(root, rng, light.environment(PYTHONPATH=os.pathsep.join([str(package), str(light.ROOT / "tests")])))
 
-    Returns whether it was killed before its end, and the cases it had reported as passed.
-    """
-    process = subprocess.Popen(
-        light.command("-v", "--workers", "2"),
-        cwd=root,
-        env=light.environment(),
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        text=True,
-        start_new_session=True,
-    )
-    kill = functools.partial(_kill_group, process.pid)
-    after, lines = (None if rng.random() < 0.2 else rng.randint(1, light.CELLS * 5 // 4)), []
-    timer = threading.Timer(rng.uniform(0, 3), kill) if after is None else None
-    if timer is not None:
-        timer.start()
-    passed = set()
-    with process:
-        for line in process.stdout:
-            lines.append(line)
-            if found := PASSED.search(line):
-                passed.add(found[1])
-                if len(passed) == after:
-                    time.sleep(rng.uniform(0, 0.1))
-                    kill()
-    if timer is not None:
-        timer.cancel()
-    killed = process.returncode == -signal.SIGKILL
-    assert killed or process.returncode == 0, "".join(lines)
-    return killed, passed
+
+class Lane:
+    """Runs in one root, one after the other. Each writes artifacts of a version of its own."""
+
+    def __init__(self, root, rng, environment):
+        self.root, self.rng, self.environment = root, rng, environment
+        self.counts = Counter()
+        self.version, self.published = 0, set()  # of the run at hand; of the artifacts before it
+        self.acknowledged = set()
+
+    def run_to_end(self):
+        """Let the first run come to its end: its CSV is what later ones are compared with."""
+        with self.start("-q") as process:
+            words = process.stdout.read()
+        assert process.returncode == 0, words
+        self.expected, self.published = (reports(self.root) / "light.csv").read_bytes(), {self.version}
+
+    def sweep(self):
+        """Kill a sweep, one time in five at some moment of its start, else after some cases; return if it ended."""
+        after = None if self.rng.random() < 0.2 else self.rng.randint(1, light.CELLS * 5 // 4)
+        process = self.start("-v", "--workers", "2")
+        kill = functools.partial(_kill_group, process.pid)
+        timer = threading.Timer(self.rng.uniform(0, 3), kill) if after is None else None
+        if timer is not None:
+            timer.start()
+        passed, lines = set(), []
+        with process:
+            for line in process.stdout:
+                lines.append(line)
+                if found := PASSED.search(line):
+                    passed.add(found[1])
+                    if len(passed) == after:
+                        time.sleep(self.rng.uniform(0, 0.1))
+                        kill()
+        if timer is not None:
+            timer.cancel()
+        self.acknowledged |= passed
+        self.counts["acknowledged"] += len(passed)
+        return self.judge(process, "".join(lines))
+
+    def redraw(self):
+        """Kill a run that only draws its report: while it is drawn, or once provenance.json was replaced."""
+        old, moving = self.state_of_first(), self.rng.random() < 0.7
+        with self.start("-q", "--results", "only-cache") as process:
+            while process.poll() is None and not (self.state_of_first() != old if moving else self.drawing()):
+                time.sleep(0.001)
+            time.sleep(self.rng.uniform(0, MOVING_SECONDS if moving else DRAWING_SECONDS))
+            _kill_group(process.pid)
+            words = process.stdout.read()
+        self.counts["in_reports"] += process.returncode == -signal.SIGKILL
+        self.judge(process, words)
+
+    def state_of_first(self):
+        """What changes as soon as the first file is replaced, however that is done."""
+        found = (reports(self.root) / PROVENANCE).stat()
+        return found.st_ino, found.st_size, found.st_mtime_ns
+
+    def drawing(self):
+        """Whether a report is being drawn."""
+        return any(reports(self.root).parent.glob(".building-*"))
+
+    def start(self, *options):
+        """Start a run that writes the next version."""
+        self.version += 1
+        return subprocess.Popen(
+            light.command(*options),
+            cwd=self.root,
+            env=self.environment | {"LIGHT_VERSION": str(self.version)},
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+            start_new_session=True,
+        )
+
+    def judge(self, process, words):
+        """Check the root after a run, and count; return whether the run came to its end."""
+        killed = process.returncode == -signal.SIGKILL
+        assert killed or process.returncode == 0, words
+        stored = stored_names(self.root)
+        assert self.acknowledged <= stored, f"lost: {sorted(self.acknowledged - stored)[:5]}"
+        if killed:
+            mixed, self.published = check_artifacts(self.root, self.published, self.version)
+            self.counts.update(kills=1, mixed=mixed)
+        else:
+            check_complete(self.root, self.expected, self.version)
+            self.published = {self.version}
+            self.counts["completed"] += 1
+        for left in reports(self.root).parent.glob(".building-*"):  # swept by age: thousands of kills would fill a disk
+            shutil.rmtree(left, ignore_errors=True)
+        return not killed
+
+    def forget(self):
+        """Delete the store: the next sweep starts from nothing."""
+        shutil.rmtree(self.root / ".embalign")
+        self.acknowledged = set()
 
 
 def _kill_group(pid):
     with contextlib.suppress(ProcessLookupError):
         os.killpg(pid, signal.SIGKILL)
-
-
-def _stored_names(root):
-    path = root / ".embalign" / "results.sqlite"
-    if not path.exists():
-        return set()
-    with contextlib.closing(sqlite3.connect(path)) as connection:
-        assert connection.execute("PRAGMA integrity_check").fetchone() == ("ok",)
-        try:
-            rows = connection.execute("SELECT content FROM measurements").fetchall()
-        except sqlite3.OperationalError:  # killed before the table was made
-            return set()
-    metrics = [Measurement.from_bytes(content).metrics for (content,) in rows]
-    return {f"{found['of_setting']}-seed{found['of_seed']:02d}" for found in metrics}
-
-
-def _csv(root):
-    return root / "benchmark" / "small" / "reports" / "light" / "light.csv"
 
 
 def main():
@@ -136,7 +185,7 @@ def main():
     from embalign.pairs.pair import load_pair
 
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--kills", type=int, default=2000)
+    parser.add_argument("--kills", type=int, default=4000)
     parser.add_argument("--seed", type=int, default=0)
     arguments = parser.parse_args()
     with tempfile.TemporaryDirectory() as folder:

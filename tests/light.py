@@ -2,6 +2,7 @@
 
 import hashlib
 import os
+import random
 import signal
 import subprocess
 import sys
@@ -14,6 +15,7 @@ from embalign.evaluation.measurement import Measurement
 
 ROOT = Path(__file__).resolve().parents[1]
 CELLS = 60
+LARGE, LARGE_BYTES = ("a.bin", "m.bin", "s.bin", "z.bin"), 4 * 2**20  # artifacts that are not written in an instant
 
 EXPERIMENT_FILE = """
 import pytest
@@ -87,7 +89,20 @@ def write_report(results, about, folder):
 
     write_csv(results["light"].frame, folder / "light.csv")
     (folder / "report.md").write_text(f"{len(results['light'].frame)} cells\n")
+    if version := os.environ.get("LIGHT_VERSION"):
+        for name in versioned_names(int(version)):
+            (folder / name).write_bytes(large_content(name, int(version)))
     return f"{len(results['light'].frame)} cells measured"
+
+
+def versioned_names(version):
+    """The large artifacts of a version; one of them every other version has not."""
+    return LARGE if version % 2 else LARGE[:-1]
+
+
+def large_content(name, version):
+    """The bytes of an artifact in one version: the version's number, then eight megabytes that no other one has."""
+    return version.to_bytes(8, "big") + random.Random(f"{name} {version}").randbytes(LARGE_BYTES)
 
 
 def build_root(root, pair_folder, cells=CELLS):

@@ -1,5 +1,7 @@
 """Runs that are killed, interrupted, cut short or resumed never lose a row and never lie about being complete."""
 
+import random
+import shutil
 import signal
 import subprocess
 import time
@@ -7,7 +9,7 @@ import time
 import hypothesis.strategies as st
 import light
 import pytest
-from crash_campaign import run_campaign
+from crash_campaign import new_lane, run_campaign
 from hypothesis import HealthCheck, settings
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule, run_state_machine_as_test
 from pair_folders import write_pair
@@ -23,8 +25,28 @@ def test_two_hundred_kills_lose_no_acknowledged_row(tmp_path, light_pair):
     """SIGKILL at random moments with several workers; `crash_campaign.py` is the long form."""
     totals = run_campaign(tmp_path, light_pair, kills=200, seed=1)
     assert totals["kills"] >= 200
+    assert totals["in_reports"] > 30
+    assert totals["mixed"] > 5
     assert totals["acknowledged"] > 1000
     assert totals["completed"] > 10
+
+
+def kill_drawings(lane, kills):
+    while lane.counts["kills"] < kills:
+        lane.redraw()
+
+
+def test_a_replace_that_is_not_atomic_is_noticed_within_fifty_kills(tmp_path, light_pair):
+    """What the campaign is worth: the fault is planted in a copy of the package."""
+    shutil.copytree(light.ROOT / "embalign", tmp_path / "embalign", ignore=shutil.ignore_patterns("__pycache__"))
+    durable = tmp_path / "embalign" / "durable.py"
+    atomic = "os.replace(path, target / path.name)"
+    assert durable.read_text().count(atomic) == 1
+    durable.write_text(durable.read_text().replace(atomic, "__import__('shutil').copyfile(path, target / path.name)"))
+    lane = new_lane(tmp_path / "root", light_pair, random.Random(2), package=tmp_path)
+    lane.run_to_end()
+    with pytest.raises(AssertionError, match="is torn"):
+        kill_drawings(lane, 50)
 
 
 @pytest.mark.parametrize(

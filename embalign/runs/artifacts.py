@@ -7,13 +7,13 @@ old or the new file and never half of one.
 import json
 import shutil
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from pathlib import Path
 from typing import Any
 
 from embalign.durable import move_all, own_folder
 from embalign.lazy import lazy
-from embalign.pairs.provenance import file_digest
+from embalign.pairs.provenance import PROVENANCE, file_digest
 from embalign.pairs.texts import ROLES
 from embalign.runs import provenance
 from embalign.runs.run import Run
@@ -46,8 +46,11 @@ def publish(run: Run) -> list[str]:
             with (Path(building) / "report.md").open("a", encoding="utf-8") as report:
                 report.write(f"\nNote: {unverified}.\n")
         about["artifacts"] = {path.name: file_digest(path) for path in sorted(Path(building).iterdir())}
-        (Path(building) / "provenance.json").write_text(json.dumps(about, indent=2) + "\n")
-        move_all(Path(building), canonical)
+        (Path(building) / PROVENANCE).write_text(json.dumps(about, indent=2) + "\n", encoding="utf-8")
+        for path in _outdated(canonical, about["artifacts"]):
+            path.unlink()
+        # The record first: what a kill leaves between two moves does not match it, and nothing is there without one.
+        move_all(Path(building), canonical, first=PROVENANCE)
     partial = _partial_folder(run)
     stale = partial.exists()
     shutil.rmtree(partial, ignore_errors=True)
@@ -69,11 +72,24 @@ def _headlines(name: str, answer: list[str]) -> list[str]:
 def report_folder(run: Run) -> Path:
     """Return where the artifacts of a complete run belong: a quick one never replaces those of a full one."""
     base, name = run.reports_base(), run.experiment.name
-    try:
-        there = json.loads((base / name / "provenance.json").read_text(encoding="utf-8"))["profile"]
-    except (OSError, ValueError, KeyError, TypeError):
-        there = run.profile
+    there = _record(base / name).get("profile", run.profile)
     return base / "quick" / name if (run.profile, there) == ("quick", "full") else base / name
+
+
+def _outdated(canonical: Path, artifacts: Collection[str]) -> list[Path]:
+    """Return the files that an earlier run recorded as its own and that are not among these artifacts."""
+    recorded = _record(canonical).get("artifacts")
+    names = set(recorded if isinstance(recorded, dict) else ()).difference(artifacts)
+    return [canonical / name for name in sorted(names) if Path(name).name == name and (canonical / name).is_file()]
+
+
+def _record(folder: Path) -> dict[str, Any]:
+    """Return the record of the artifacts in a folder, an empty one where none can be read."""
+    try:
+        record = json.loads((folder / PROVENANCE).read_text(encoding="utf-8"))
+    except (OSError, ValueError, RecursionError):
+        return {}
+    return record if isinstance(record, dict) else {}
 
 
 def _publish_part(run: Run) -> list[str]:
