@@ -2,9 +2,9 @@
 
     python tests/crash_campaign.py --kills 4000      # the long form; the tests run 200
 
-Each sweep is a pytest run with two workers. When one has come to its end, its report is drawn anew from the store,
-three times, by runs that are killed too. A kill is SIGKILL to the run's whole process group: at its start, after some
-number of cases, while the report is drawn, or while files are moved into place. Then is judged (`crash_judge.py`):
+Each sweep is a pytest run with two workers. When one has come to its end, its report is drawn anew from the store by a
+run that is killed too. A kill is SIGKILL to the run's whole process group: at its start, after some number of cases,
+while the report is drawn, or while files are moved into place. Then is judged (`crash_judge.py`):
 
 - The store passes SQLite's integrity check and holds every row that was reported as passed.
 - Each artifact is whole: every byte of it is of one run. Each run's artifacts are its own, megabytes of them.
@@ -37,7 +37,6 @@ from crash_judge import check_artifacts, check_complete, reports, stored_names
 from embalign.pairs.provenance import PROVENANCE
 
 PASSED = re.compile(r"\[(\S+)\] PASSED")
-REDRAWS = 3
 DRAWING_SECONDS, MOVING_SECONDS = 0.3, 0.03  # in which a kill is aimed at the drawing and at the moves
 
 
@@ -53,8 +52,7 @@ def run_campaign(base, pair_folder, kills, seed, lanes=4):
         while totals["kills"] < kills and not failed.is_set():
             before = Counter(lane.counts)
             if lane.sweep():
-                for _ in range(REDRAWS):
-                    lane.redraw()
+                lane.redraw()
                 lane.forget()
             totals.update(lane.counts - before)
 

@@ -15,7 +15,7 @@ from embalign.evaluation.measurement import Measurement
 
 ROOT = Path(__file__).resolve().parents[1]
 CELLS = 60
-LARGE, LARGE_BYTES = ("a.bin", "m.bin", "s.bin", "z.bin"), 4 * 2**20  # artifacts that are not written in an instant
+LARGE, LARGE_BYTES = ("a.bin", "m.bin", "s.bin", "z.bin"), 2 * 2**20  # artifacts that are not written in an instant
 
 EXPERIMENT_FILE = """
 import pytest
@@ -101,7 +101,7 @@ def versioned_names(version):
 
 
 def large_content(name, version):
-    """The bytes of an artifact in one version: the version's number, then eight megabytes that no other one has."""
+    """The bytes of an artifact in one version: the version's number, then two megabytes that no other one has."""
     return version.to_bytes(8, "big") + random.Random(f"{name} {version}").randbytes(LARGE_BYTES)
 
 
