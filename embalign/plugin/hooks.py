@@ -18,6 +18,7 @@ import pytest
 from embalign.errors import EmbalignError, StoreError
 from embalign.experiments.grid import Cell, Table
 from embalign.lazy import lazy
+from embalign.pairs.ignored import ignored
 from embalign.plugin.fixtures import OUTCOME, declared
 from embalign.plugin.regression_results import report_verdicts
 from embalign.regression import check
@@ -48,6 +49,7 @@ class Hooks:
         if is_worker(self.config):
             return
         self.running = session
+        self.name_ignored()
         if threading.current_thread() is threading.main_thread():
             signal.signal(signal.SIGTERM, self.terminate)
         # Before the cases are collected and, under xdist, before its processes start: each needs whole pairs.
@@ -58,6 +60,15 @@ class Hooks:
                     self.runner.check()
             except KeyboardInterrupt:
                 pytest.exit(f"interrupted {self.how_to_resume()}", returncode=128 + signal.SIGINT)
+
+    def name_ignored(self) -> None:
+        """Write a line for each chosen pair in whose folder there is more than data."""
+        reporter = self.config.pluginmanager.get_plugin("terminalreporter")
+        if reporter is None or not self.config.getoption("pair"):
+            return
+        for folder in self.runner.folders().values():
+            if not self.config.invocation_params.dir.is_relative_to(folder) and (line := ignored(folder)):
+                reporter.write_line(line)
 
     def terminate(self, signum: int, frame: object) -> None:
         """End the session from a signal handler."""
