@@ -255,7 +255,7 @@ def test_cells_that_cannot_be_measured_fail_alone_and_are_reported(pytester, smo
     ("options", "message"),
     [
         (["--pair", "smal"], "*no pair 'smal'*did you mean 'small'*"),
-        (["--seeds", "1"], "*'1' is not a whole number of at least 2*"),
+        (["--seeds", "1"], "*'1' is not a whole number from 2 to 1000*"),
         (["--seeds", "many"], "*'many' is not a whole number*"),
         (["--profile", "fast"], "*invalid choice: 'fast'*"),
         (["--results", "never"], "*invalid choice: 'never'*"),

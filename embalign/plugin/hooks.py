@@ -15,6 +15,7 @@ from typing import Any, cast
 
 import pytest
 
+from embalign.durable import refuse_links
 from embalign.errors import EmbalignError, StoreError
 from embalign.experiments.grid import Cell, Table
 from embalign.lazy import lazy
@@ -102,6 +103,7 @@ class Hooks:
         self.runner.selected = {cell.experiment for _, cell in selected}
         if not is_worker(self.config) and selected:
             with usage_errors():
+                refuse_links(self.config.rootpath, self.runner.store.path)
                 if not self.config.getoption("pair"):  # those were checked before anything was collected
                     self.runner.check()
                 self.check_purpose({cell for _, cell in selected})
