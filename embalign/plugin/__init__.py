@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from embalign.errors import EmbalignError
 from embalign.lazy import lazy
 from embalign.pairs.config import has_queries
 from embalign.plugin import fixtures
@@ -64,8 +65,10 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
     runner = metafunc.config.stash[RUNNER]
     runner.experiments[experiment.name] = experiment
     options = runner.options
-    with usage_errors():
+    try:
         pairs = {name: has_queries(folder) for name, folder in runner.folders().items()}
+    except EmbalignError as error:  # kept until collection ends: raised here, pytest would show a traceback
+        runner.unusable, pairs = str(error), {}
     cells = [
         cell
         for pair, own_queries in pairs.items()

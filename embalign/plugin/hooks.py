@@ -91,6 +91,8 @@ class Hooks:
 
     def pytest_collection_finish(self, session: pytest.Session) -> None:
         """Refuse unusable pairs before the first case and hand missing cells to the executor."""
+        if self.runner.unusable and not is_worker(self.config):
+            raise pytest.UsageError(self.runner.unusable)
         if self.config.option.collectonly or not self.runner.experiments:
             return
         selected: list[tuple[Table, Cell]] = []
@@ -167,16 +169,23 @@ class Hooks:
     @pytest.hookimpl(optionalhook=True)
     def pytest_testnodedown(self, node: Any) -> None:
         """Take the declared experiments from an xdist worker."""
-        if content := getattr(node, "workeroutput", {}).get("embalign_experiments"):
+        output = getattr(node, "workeroutput", {})
+        if content := output.get("embalign_experiments"):
             self.runner.experiments.update(pickle.loads(content))
+        self.runner.unusable = output.get("embalign_unusable", "") or self.runner.unusable
 
     @pytest.hookimpl(tryfirst=True)  # before the JUnit file is written: verdicts belong into it
     def pytest_sessionfinish(self, session: pytest.Session, exitstatus: int) -> None:
         """Stop what is under way; then judge, update baselines, draw reports and promote, as the run was asked to."""
         self.runner.stop()
         if is_worker(self.config):
-            experiments = pickle.dumps(self.runner.experiments)
-            self.config.workeroutput["embalign_experiments"] = experiments  # type: ignore[attr-defined]  # set by xdist
+            output: dict[str, Any] = {"embalign_experiments": pickle.dumps(self.runner.experiments)}
+            output["embalign_unusable"] = self.runner.unusable
+            self.config.workeroutput.update(output)  # type: ignore[attr-defined]  # set by xdist
+            return
+        if self.runner.unusable and exitstatus != pytest.ExitCode.USAGE_ERROR:  # one of xdist's processes has found it
+            self.messages.append(self.runner.unusable)
+            session.exitstatus = pytest.ExitCode.USAGE_ERROR
             return
         if self.by_user and exitstatus == pytest.ExitCode.INTERRUPTED and self.expected:
             self.messages.append(f"interrupted {self.how_to_resume()}")

@@ -102,8 +102,9 @@ def key(cell: Cell) -> str:
 
 def update_baseline(run: Run, commit: str) -> list[str]:
     """Write the baseline of a run that was made from `commit`; return old and new means, line by line."""
-    path, values = path_of(run), checked_values(run)
+    path = path_of(run)
     refuse_links(run.root, path, path.parent / _building(path))
+    values = checked_values(run)
     try:
         old: Baseline | None = _decode(path)
     except BaselineError:
