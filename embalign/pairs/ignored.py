@@ -10,13 +10,13 @@ from collections.abc import Iterator
 from pathlib import Path
 
 DEEPEST, MOST_ENTRIES = 3, 2000  # of the folders below, and of all that is looked at: a repository may be huge
-SHOWN = 8
+SHOWN = 20
 _SETTINGS = (
     *("pytest.ini", ".pytest.ini", "pytest.toml", ".pytest.toml", "tox.ini", "setup.cfg", "pyproject.toml"),
     *("pyvenv.cfg", "conftest.py", "setup.py", "sitecustomize.py", "usercustomize.py"),
 )
-_CODE = re.compile(r".*\.(py|pyw|pyc|pyd|so|pth)", re.IGNORECASE)
-_TEST_LIKE = re.compile(r"test_.*\.py|.*_test\.py|.*\.pth", re.IGNORECASE)
+_CODE = re.compile(r".*\.(py|pyw|pyc|pyd|so|pth)", re.IGNORECASE | re.DOTALL)
+_TEST_LIKE = re.compile(r"test_.*\.py|.*_test\.py|.*\.pth", re.IGNORECASE | re.DOTALL)
 
 
 def ignored(folder: Path) -> str:
