@@ -102,7 +102,7 @@ def refuse_links(
     """
     for path in paths:
         inside = path.relative_to(base)
-        there = os.path.join(os.path.realpath(base), inside)
+        there = os.path.normpath(os.path.join(os.path.realpath(base), inside))
         if os.path.normcase(os.path.realpath(path)) != os.path.normcase(there):
             steps = [base.joinpath(*inside.parts[:count]) for count in range(1, len(inside.parts) + 1)]
             link = next((step for step in steps if step.is_symlink()), path)

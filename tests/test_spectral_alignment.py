@@ -27,6 +27,7 @@ def run_baseline(pair_name, n, map_path, folder=None):
     from embalign.alignment.training import apply_map
     from embalign.deploy.map import load_map
     from embalign.deploy.recipe import fit_better
+    from embalign.durable import refuse_links
     from embalign.evaluation.deployment import task_of
     from embalign.experiments.grid import Experiment, Table, grid
     from embalign.lazy import lazy
@@ -48,7 +49,9 @@ def run_baseline(pair_name, n, map_path, folder=None):
         which = f"fitted on the pair's training items as it is exported (recipe: {recipe.name}), seed 0"
     mapped, teacher = apply_map(weights, task.draft.queries[:n]), task.teacher.queries[:n]
     samples = measure_samples([pair.asking[i].id for i in rows], mapped, teacher)
-    folder = folder or location / "reports" / "spectral"
+    if folder is None:
+        folder = location / "reports" / "spectral"
+        refuse_links(location, folder, *folder.glob("*"))
     write_report(samples, mapped, teacher, pair=pair.name, which=which, folder=folder)
     table = Table(NAME, lazy("embalign.deploy.recipe").fit_better, quick=grid(n=[n]), seeds=1)
     experiment = Experiment(NAME, write_report, tables=(table,))
