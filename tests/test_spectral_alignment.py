@@ -69,7 +69,7 @@ def main(arguments=None):
     """Command line of the baseline."""
     from spectral_baseline import NAME, summarize
 
-    from embalign.errors import CorpusError, MapError, PairError
+    from embalign.errors import EmbalignError
 
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--n", type=int, default=10, help="number of held-out items (default: %(default)s)")
@@ -78,7 +78,7 @@ def main(arguments=None):
     options = parser.parse_args(arguments)
     try:
         samples, folder = run_baseline(options.pair, options.n, options.map)
-    except (PairError, CorpusError, MapError, ValueError) as error:
+    except (EmbalignError, ValueError) as error:
         parser.exit(2, f"error: {error}\n")
     for name, value in summarize(samples).items():
         print(f"{name}: {value:.8g}")
