@@ -11,11 +11,12 @@ import msgspec
 import mutations
 import numpy as np
 import pytest
-from pair_folders import ROOT
+from pair_folders import ROOT, write_pair
 
-from embalign.errors import ConclusionError
+from embalign.errors import ConclusionError, PairError
 from embalign.experiments.grid import MOST_SEEDS, rerun_command
 from embalign.lazy import lazy
+from embalign.pairs.pair import check_pair
 from embalign.research.conclusion import MACHINE_READABLE, TEXT, read_conclusion, rerun_words, verify
 from embalign.research.promote import promote, reverify, same_artifact
 
@@ -203,6 +204,17 @@ def test_a_repository_of_ones_own_promotes_models_without_a_name(tmp_path, exper
     text = read_conclusion(folder).text
     assert f"on the draft model of {PAIR} to the teacher model of {PAIR}" in text
     assert f"[The pair](../../../benchmark/{PAIR}/pair.toml)" in text
+
+
+@pytest.mark.parametrize("model", [5, ["a"], {"name": "a"}, True])
+def test_a_models_name_that_is_no_text_is_refused_before_a_run(tmp_path, smollm2, model):
+    folder = write_pair(tmp_path / "pair", smollm2, 60)
+    path = folder / "embeddings" / "provenance.json"
+    provenance = json.loads(path.read_text())
+    provenance["draft"]["model"] = model
+    path.write_text(json.dumps(provenance))
+    with pytest.raises(PairError, match=r"provenance\.json: Expected `str \| null`, got .*`\$\.draft\.model`"):
+        check_pair(folder)
 
 
 def test_partial_runs_and_the_gates_small_grid_are_not_promoted(tmp_path, small_pair):
