@@ -13,7 +13,7 @@ from embalign.errors import EmbalignError
 from embalign.lazy import lazy
 from embalign.pairs.config import has_queries
 from embalign.plugin import fixtures
-from embalign.plugin.data_only import hide_conftests, hide_conftests_above, is_conclusions, pair_around, refuse_data
+from embalign.plugin.data_only import hide_conftests, hide_conftests_above, in_pair, is_conclusions, refuse_data
 from embalign.plugin.fixtures import RUNNER, declared
 from embalign.plugin.hooks import Hooks, is_worker, usage_errors
 from embalign.plugin.options import add_options, read_options
@@ -79,13 +79,13 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
 
 def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool | None:
     """Leave pair folders alone: nothing in them is run, neither a conftest.py nor a test."""
-    return True if pair_around(collection_path, config.invocation_params.dir) else None
+    return True if in_pair(collection_path, config) else None
 
 
 @pytest.hookimpl(tryfirst=True)
 def pytest_collect_directory(path: Path, parent: pytest.Collector) -> pytest.Collector | None:
-    """Collect folders of conclusions without their conftest.py or __init__.py."""
-    if not is_conclusions(path, parent.config):
+    """Collect folders that hold data without their conftest.py or __init__.py."""
+    if not is_conclusions(path, parent.config) and not in_pair(path, parent.config):
         return None
     hide_conftests_above(parent.config, path)
     return pytest.Dir.from_parent(parent, path=path)
@@ -95,8 +95,13 @@ def pytest_collect_directory(path: Path, parent: pytest.Collector) -> pytest.Col
 def pytest_collect_file(
     file_path: Path, parent: pytest.Collector
 ) -> Generator[None, list[pytest.Collector], list[pytest.Collector]]:
-    """Collect every conclusion under docs/research/: its checks are test cases. Nothing else of there is run."""
+    """Collect every conclusion under docs/research/: its checks are test cases. Nothing else of there is run.
+
+    A file of a pair comes here if pytest was led to it by something else than a path.
+    """
     found = yield
+    if in_pair(file_path, parent.config):
+        return []
     if not is_conclusions(file_path, parent.config):
         return found
     conclusion = collect_conclusion(file_path, parent.config.rootpath / "docs" / "research", parent)

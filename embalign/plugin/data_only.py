@@ -66,6 +66,12 @@ def pair_around(path: Path, start: Path) -> Path | None:
     return None
 
 
+def in_pair(path: Path, config: pytest.Config) -> bool:
+    """Return whether a path is a pair's folder or lies in one, by its name or by where it leads."""
+    spellings = (path, Path(os.path.realpath(path)))
+    return any(pair_around(spelled, config.invocation_params.dir) for spelled in spellings)
+
+
 def is_conclusions(path: Path, config: pytest.Config) -> bool:
     """Return whether a path is docs/research/ or lies in it, by its name or by where it leads."""
     return any(_research_around(spelled, config) for spelled in (path, Path(os.path.realpath(path))))
