@@ -104,6 +104,27 @@ def test_a_pair_named_by_the_environment_is_data_too(hostile):
     assert "4 tests collected" in done.stdout, done.stdout + done.stderr
 
 
+@pytest.mark.parametrize("option", ["--pair {clone}/data/small", "--pair small --reports-dir {clone}/reports"])
+def test_settings_around_what_an_option_names_are_not_used(hostile, tmp_path, option):
+    """A pair in a clone of a stranger's repository, and reports that are written into one."""
+    clone = hostile.arm(tmp_path)
+    shutil.copytree(hostile.folder / "seed" / "small", clone / "data" / "small")
+    (clone / "reports").mkdir()
+    done = hostile.run(*option.format(clone=clone).split(), "benchmark", "--co", "-q")
+    assert "4 tests collected" in done.stdout, done.stdout + done.stderr
+
+
+def test_a_root_without_settings_does_not_take_those_of_a_pair(hostile):
+    settings = hostile.root / "pytest.ini"
+    text = settings.read_text()
+    settings.unlink()
+    try:
+        done = hostile.run("benchmark", "--pair", "{pair}", "--co", "-q")
+    finally:
+        settings.write_text(text)
+    assert "4 tests collected" in done.stdout, done.stdout + done.stderr
+
+
 @pytest.mark.parametrize("pair", ["{pair}", "testing"])
 def test_a_plugin_that_only_a_conftest_names_still_comes_before_the_pair(hostile, pair):
     """So it is in xdist's processes, which load no plugin that the settings name with -p."""

@@ -1,7 +1,8 @@
 """The pytest side of the suite. It carries cells from the grid to the runs and holds no science.
 
 pytest finds it by its entry point, `-p embalign.plugin` or a conftest.py's `pytest_plugins`, and loads it once. Nothing
-heavy is imported before a case runs or a report is drawn.
+heavy is imported before a case runs or a report is drawn. It has no assert to rewrite, and pytest must not warn of that
+where it is started again: PYTEST_DONT_REWRITE.
 """
 
 from collections.abc import Generator
