@@ -22,7 +22,11 @@ def test_in_a_pair():
     2
     '''
 """
-PYTHON = ("conftest.py", "test_evil.py", "evil_test.py", "__init__.py", "sitecustomize.py", "usercustomize.py")
+# The last is a name that the light experiment imports: it must not be found by a `pythonpath` of the pair.
+PYTHON = (
+    *("conftest.py", "test_evil.py", "evil_test.py", "__init__.py", "sitecustomize.py", "usercustomize.py"),
+    "light.py",
+)
 SETTINGS = {
     "pytest.ini": "[pytest]\naddopts = --no-such-option\npythonpath = .\n",
     "pyproject.toml": "[tool.pytest.ini_options]\naddopts = '--no-such-option'\n",
@@ -52,8 +56,8 @@ class Hostile:
         (folder / "evil.pth").write_text(f"import pathlib; pathlib.Path({str(self.marker)!r}).touch()\n")
         return folder
 
-    def run(self, *words, plugin="-p", **environment):
-        """Run pytest in the root, with the plugin found by its entry point or by -p; return the process."""
+    def run(self, *words, plugin="-p", at=None, **environment):
+        """Run pytest in the root or elsewhere, with the plugin found by its entry point or by -p; return the process."""
         words = [word.format(pair=self.elsewhere, folder=self.folder) for word in words]
         environment = light.environment(LIGHT_SECONDS="0", **environment)
         if plugin == "entry point":
@@ -61,7 +65,9 @@ class Hostile:
                 environment.pop(name)
         found = {"entry point": [], "-p": ["-p", "embalign.plugin"], "conftest.py": []}[plugin]
         command = [sys.executable, "-m", "pytest", *found, *words, "--seeds", "2", "-p", "no:cacheprovider"]
-        done = subprocess.run(command, cwd=self.root, env=environment, capture_output=True, text=True, check=False)
+        done = subprocess.run(
+            command, cwd=at or self.root, env=environment, capture_output=True, text=True, check=False
+        )
         assert not self.marker.exists(), done.stdout + done.stderr
         assert "Traceback" not in done.stdout + done.stderr
         return done
@@ -219,6 +225,14 @@ def test_settings_among_the_conclusions_are_refused(hostile, research, place):
     done = hostile.run("docs/research/2026-01-02-any", "-q")
     assert done.returncode == pytest.ExitCode.USAGE_ERROR
     assert f"{path}: pytest takes this for its settings, and conclusions are data; remove it" in done.stderr
+
+
+def test_a_checkout_in_a_folder_of_that_name_is_none_of_them(hostile, tmp_path):
+    root = tmp_path / "docs" / "research" / "checkout"
+    shutil.copytree(hostile.root / "benchmark", root / "benchmark", ignore=shutil.ignore_patterns("testing", "linked"))
+    (root / "pytest.ini").write_text("[pytest]\n")
+    done = hostile.run("benchmark", "--pair", "small", "--co", "-q", at=root)
+    assert "4 tests collected" in done.stdout, done.stdout + done.stderr
 
 
 def test_shipped_pairs_hold_data_alone():

@@ -50,12 +50,11 @@ def refuse_data(config: pytest.Config, words: Sequence[str]) -> None:
                     f"pytest benchmark/ --pair={shlex.quote(name)}"
                 )
     for origin in (config.inipath, config.rootpath):
-        for folder in () if origin is None else (origin, *origin.parents):
-            if folder.parts[-2:] == ("docs", "research"):
-                raise pytest.UsageError(
-                    f"{origin}: pytest takes this for its settings, and conclusions are data; remove it, or name "
-                    "pytest's settings (-c pytest.ini)"
-                )
+        if origin is not None and _among_conclusions(origin, config.invocation_params.dir):
+            raise pytest.UsageError(
+                f"{origin}: pytest takes this for its settings, and conclusions are data; remove it, or name pytest's "
+                "settings (-c pytest.ini)"
+            )
 
 
 def pair_around(path: Path, start: Path) -> Path | None:
@@ -75,6 +74,14 @@ def in_pair(path: Path, config: pytest.Config) -> bool:
 def is_conclusions(path: Path, config: pytest.Config) -> bool:
     """Return whether a path is docs/research/ or lies in it, by its name or by where it leads."""
     return any(_research_around(spelled, config) for spelled in (path, Path(os.path.realpath(path))))
+
+
+def _among_conclusions(origin: Path, start: Path) -> bool:
+    """Return whether settings lie among conclusions, whose root they hide; a checkout may lie in such a folder too."""
+    for folder in (origin, *origin.parents):
+        if folder.parts[-2:] == ("docs", "research"):
+            return not start.is_relative_to(folder) or any(folder.glob("*/conclusion.toml"))
+    return False
 
 
 def _research_around(path: Path, config: pytest.Config) -> Path | None:
