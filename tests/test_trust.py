@@ -57,7 +57,7 @@ class Hostile:
         return folder
 
     def run(self, *words, plugin="-p", at=None, **environment):
-        """Run pytest in the root or elsewhere, with the plugin found by its entry point or by -p; return the process."""
+        """Run pytest in the root or elsewhere, with the plugin by its entry point or by -p; return the process."""
         words = [word.format(pair=self.elsewhere, folder=self.folder) for word in words]
         environment = light.environment(LIGHT_SECONDS="0", **environment)
         if plugin == "entry point":
