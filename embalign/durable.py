@@ -9,7 +9,7 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 
-from embalign.errors import EmbalignError
+from embalign.errors import EmbalignError, LinkError
 
 BUSY_SECONDS = 60
 
@@ -54,6 +54,7 @@ class Database:
                 self._connection = None
 
     def _connect(self) -> sqlite3.Connection:
+        refuse_links(self.path.parent.parent, self.path, error=self.error)
         own_folder(self.path.parent)
         connection = sqlite3.connect(self.path, timeout=BUSY_SECONDS, check_same_thread=False)
         try:
@@ -87,9 +88,25 @@ def _switch_to_wal(connection: sqlite3.Connection) -> None:
 def own_folder(path: Path) -> None:
     """Create a folder for the suite's own files and have git ignore it, so that it never makes a user's tree dirty."""
     path.mkdir(parents=True, exist_ok=True)
-    ignore = path / ".gitignore"
-    if not ignore.exists():
-        ignore.write_text("*\n", encoding="ascii")
+    # Mode x: never through a link, not even one that leads nowhere.
+    with contextlib.suppress(FileExistsError), (path / ".gitignore").open("x", encoding="ascii") as file:
+        file.write("*\n")
+
+
+def refuse_links(
+    base: Path, *paths: Path, remedy: str = "remove the link", error: type[EmbalignError] = LinkError
+) -> None:
+    """Raise `error` for a path that is a symbolic link, or lies behind one, below `base`; `base` may be one itself.
+
+    What is about to be written or deleted below a folder that came from elsewhere is checked so.
+    """
+    for path in paths:
+        inside = path.relative_to(base)
+        there = os.path.normpath(os.path.join(os.path.realpath(base), inside))
+        if os.path.normcase(os.path.realpath(path)) != os.path.normcase(there):
+            steps = [base.joinpath(*inside.parts[:count]) for count in range(1, len(inside.parts) + 1)]
+            link = next((step for step in steps if step.is_symlink()), path)
+            raise error(f"{link} is a symbolic link, and nothing is written or deleted through one; {remedy}")
 
 
 def move_all(source: Path, target: Path, first: str | None = None) -> None:

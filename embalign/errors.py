@@ -79,6 +79,10 @@ class MapError(EmbalignError, ValueError):
     """A map file that cannot be used; the message names the file and the remedy."""
 
 
+class LinkError(EmbalignError, RuntimeError):
+    """A symbolic link where something is to be written or deleted; the message names it and the remedy."""
+
+
 class BaselineError(EmbalignError, RuntimeError):
     """A baseline that cannot be read or must not be updated; the message names the remedy."""
 

@@ -213,7 +213,7 @@ def unused_tcp_port():
     [
         (["--dask", "tcp://127.0.0.1:1"], "no scheduler answers there"),
         (["--dask", "nonsense://x"], "--dask nonsense://x: "),
-        (["--workers", "0"], "'0' is not a whole number of at least 1"),
+        (["--workers", "0"], "'0' is not a whole number from 1 to 1000"),
         (["--workers", "2", "--dask", "tcp://127.0.0.1:1"], "exclude each other"),
         (["--workers", "2", "-n", "2"], "leave it out with --workers"),
     ],

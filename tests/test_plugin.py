@@ -1,5 +1,6 @@
 """The suite as its users meet it: an inner pytest on a small pair of real embeddings."""
 
+import argparse
 import contextlib
 import hashlib
 import json
@@ -19,6 +20,7 @@ from embalign.evaluation.deployment import DEPLOYMENTS
 from embalign.evaluation.measurement import Measurement
 from embalign.experiments.tables import LABEL_STEP
 from embalign.pairs.provenance import file_digest
+from embalign.plugin.options import OPTIONS
 
 ELBOW_COLUMNS = (
     "pair,policy,budget,ratio,n_train,seed,cosine_mean,cosine_p05,cosine_p50,cosine_p95,skill,spearman,recall_at_1,"
@@ -255,7 +257,8 @@ def test_cells_that_cannot_be_measured_fail_alone_and_are_reported(pytester, smo
     ("options", "message"),
     [
         (["--pair", "smal"], "*no pair 'smal'*did you mean 'small'*"),
-        (["--seeds", "1"], "*'1' is not a whole number of at least 2*"),
+        (["--seeds", "1"], "*'1' is not a whole number from 2 to 1000*"),
+        (["--seeds", "1" + "0" * 20], "*'100000000000000000000' is not a whole number from 2 to 1000*"),
         (["--seeds", "many"], "*'many' is not a whole number*"),
         (["--profile", "fast"], "*invalid choice: 'fast'*"),
         (["--results", "never"], "*invalid choice: 'never'*"),
@@ -266,6 +269,27 @@ def test_wrong_options_are_usage_errors(suite, pytester, options, message):
     assert result.ret == pytest.ExitCode.USAGE_ERROR
     result.stderr.fnmatch_lines([message])
     result.stderr.no_fnmatch_line("*Traceback*")
+
+
+@pytest.mark.parametrize(
+    ("option", "value", "shown"),
+    [
+        ("--seeds", "1001", "'1001' is not a whole number from 2 to 1000"),
+        ("--seeds", "9" * 10_000, f"'{'9' * 40}...' is not"),
+        ("--seeds", "1e2", "'1e2' is not"),
+        ("--seeds", "\u00b3", "'\u00b3' is not"),
+        ("--workers", "1001", "'1001' is not a whole number from 1 to 1000"),
+        ("--workers", "-1", "'-1' is not"),
+        ("--workers", "00", "'00' is not"),
+    ],
+)
+def test_numbers_of_options_have_bounds(option, value, shown):
+    with pytest.raises(argparse.ArgumentTypeError, match=re.escape(shown)):
+        OPTIONS[option]["type"](value)
+
+
+def test_numbers_within_their_bounds_are_taken():
+    assert [OPTIONS["--seeds"]["type"](text) for text in ("2", "1000", "0" * 50 + "7")] == [2, 1000, 7]
 
 
 def test_an_unusable_pair_is_refused_before_the_first_case(suite, pytester):

@@ -7,15 +7,18 @@ import subprocess
 import sys
 
 import light
+import msgspec
 import mutations
 import numpy as np
 import pytest
-from pair_folders import ROOT
+from pair_folders import ROOT, write_pair
 
-from embalign.errors import ConclusionError
+from embalign.errors import ConclusionError, PairError
+from embalign.experiments.grid import MOST_SEEDS, rerun_command
 from embalign.lazy import lazy
-from embalign.research.conclusion import MACHINE_READABLE, TEXT, read_conclusion, verify
-from embalign.research.promote import promote, same_artifact
+from embalign.pairs.pair import check_pair
+from embalign.research.conclusion import MACHINE_READABLE, TEXT, read_conclusion, rerun_words, verify
+from embalign.research.promote import promote, reverify, same_artifact
 
 MUTATIONS = 16  # of each kind
 PAIR = "smollm2-mpnet"
@@ -203,6 +206,17 @@ def test_a_repository_of_ones_own_promotes_models_without_a_name(tmp_path, exper
     assert f"[The pair](../../../benchmark/{PAIR}/pair.toml)" in text
 
 
+@pytest.mark.parametrize("model", [5, ["a"], {"name": "a"}, True])
+def test_a_models_name_that_is_no_text_is_refused_before_a_run(tmp_path, smollm2, model):
+    folder = write_pair(tmp_path / "pair", smollm2, 60)
+    path = folder / "embeddings" / "provenance.json"
+    provenance = json.loads(path.read_text())
+    provenance["draft"]["model"] = model
+    path.write_text(json.dumps(provenance))
+    with pytest.raises(PairError, match=r"provenance\.json: Expected `str \| null`, got .*`\$\.draft\.model`"):
+        check_pair(folder)
+
+
 def test_partial_runs_and_the_gates_small_grid_are_not_promoted(tmp_path, small_pair):
     root = tmp_path / "checkout"
     light.build_root(root, small_pair)
@@ -219,6 +233,80 @@ def test_partial_runs_and_the_gates_small_grid_are_not_promoted(tmp_path, small_
     assert small.returncode == pytest.ExitCode.USAGE_ERROR
     assert "too small for a conclusion" in small.stderr
     assert not (root / "docs").exists()
+
+
+EVIL = ("-p evil", "--basetemp=/", "-c evil.ini", "--rootdir=/", "-o addopts=-pevil", "evil.py", "--dask tcp://evil:1")
+
+
+@pytest.mark.parametrize("words", EVIL)
+def test_a_command_that_is_not_made_of_the_fields_is_refused_before_anything_runs(root, promoted, words):
+    """Text and conclusion.toml agree on it; the run would leave a marker."""
+    folder, marker = promoted["elbow"], root / "was-run"
+    (root / "evil.py").write_text(f"import pathlib\n\npathlib.Path({str(marker)!r}).touch()\n")
+    with mutations.undone(folder):
+        command = read_conclusion(folder).about.command
+        for name in (TEXT, MACHINE_READABLE):
+            text = (folder / name).read_text(encoding="utf-8")
+            (folder / name).write_text(text.replace(command, f"{command} {words}"), encoding="utf-8")
+        with pytest.raises(
+            ConclusionError, match=f"command: .*; by experiment, pair, profile and seeds it is '{command}'"
+        ):
+            reverify(read_conclusion(folder), root)
+    (root / "evil.py").unlink()
+    assert not marker.exists()
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"experiment": "elbow or evil"}, "experiment: "),
+        ({"experiment": "not"}, "experiment: "),
+        ({"experiment": "-p"}, "experiment: "),
+        ({"profile": "full -p evil"}, "profile: "),
+        ({"pair": "smollm2-mpnet --rootdir=/"}, "pair: "),
+        ({"pair": "..", "data": "benchmark/.."}, "pair: "),
+        ({"seeds": [0, 1, 2, 10**20]}, "seeds: "),
+        ({"seeds": [0]}, "seeds: "),
+        ({"seeds": list(range(MOST_SEEDS + 1))}, "seeds: .*[.]{3}, as no run can have it"),
+    ],
+)
+def test_no_field_of_a_conclusion_can_mean_anything_else_on_a_command_line(root, promoted, change, message):
+    """Even if the command agrees with it."""
+    about = msgspec.structs.replace(read_conclusion(promoted["elbow"]).about, **change)
+    run = {"pair": about.pair, "folder": about.data, "profile": about.profile, "seeds": about.seeds}
+    about = msgspec.structs.replace(about, command=rerun_command(about.experiment, run))
+    with pytest.raises(ConclusionError, match=message):
+        rerun_words(about)
+
+
+def test_the_static_checks_come_before_a_conclusion_is_measured_again(root, promoted):
+    folder = promoted["elbow"]
+    with mutations.undone(folder):
+        (folder / "references.csv").write_text("changed")
+        with pytest.raises(ConclusionError, match=r"references\.csv: its SHA-256 is"):
+            reverify(read_conclusion(folder), root)
+
+
+def test_the_command_built_from_a_conclusion_collects_its_grid(promoted):
+    about = read_conclusion(promoted["elbow"]).about
+    command = [sys.executable, "-m", "pytest", *rerun_words(about), "--co", "-q"]
+    done = subprocess.run(command, cwd=ROOT, env=light.environment(), capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stdout + done.stderr
+    collected = [line for line in done.stdout.splitlines() if "::" in line]
+    assert len(collected) > 100
+    assert all(line.startswith("benchmark/test_elbow.py::") for line in collected)
+    assert len({line.rpartition("-")[2] for line in collected}) == len(about.seeds)
+
+
+@pytest.mark.parametrize("target", ["/etc/hostname", "nowhere"])
+def test_a_link_in_a_conclusion_is_refused(root, promoted, target):
+    folder = promoted["elbow"]
+    (folder / "extra.csv").symlink_to(target)
+    try:
+        with pytest.raises(ConclusionError, match=r"extra\.csv: not a file of its own"):
+            verify(folder, root)
+    finally:
+        (folder / "extra.csv").unlink()
 
 
 def test_measured_again_a_figure_or_array_in_another_format_is_the_same_and_of_other_data_is_not(tmp_path):

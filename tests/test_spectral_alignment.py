@@ -27,6 +27,7 @@ def run_baseline(pair_name, n, map_path, folder=None):
     from embalign.alignment.training import apply_map
     from embalign.deploy.map import load_map
     from embalign.deploy.recipe import fit_better
+    from embalign.durable import refuse_links
     from embalign.evaluation.deployment import task_of
     from embalign.experiments.grid import Experiment, Table, grid
     from embalign.lazy import lazy
@@ -48,7 +49,9 @@ def run_baseline(pair_name, n, map_path, folder=None):
         which = f"fitted on the pair's training items as it is exported (recipe: {recipe.name}), seed 0"
     mapped, teacher = apply_map(weights, task.draft.queries[:n]), task.teacher.queries[:n]
     samples = measure_samples([pair.asking[i].id for i in rows], mapped, teacher)
-    folder = folder or location / "reports" / "spectral"
+    if folder is None:
+        folder = location / "reports" / "spectral"
+        refuse_links(location, folder, *folder.glob("*"))
     write_report(samples, mapped, teacher, pair=pair.name, which=which, folder=folder)
     table = Table(NAME, lazy("embalign.deploy.recipe").fit_better, quick=grid(n=[n]), seeds=1)
     experiment = Experiment(NAME, write_report, tables=(table,))
@@ -66,7 +69,7 @@ def main(arguments=None):
     """Command line of the baseline."""
     from spectral_baseline import NAME, summarize
 
-    from embalign.errors import CorpusError, MapError, PairError
+    from embalign.errors import EmbalignError
 
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--n", type=int, default=10, help="number of held-out items (default: %(default)s)")
@@ -75,7 +78,7 @@ def main(arguments=None):
     options = parser.parse_args(arguments)
     try:
         samples, folder = run_baseline(options.pair, options.n, options.map)
-    except (PairError, CorpusError, MapError, ValueError) as error:
+    except (EmbalignError, ValueError) as error:
         parser.exit(2, f"error: {error}\n")
     for name, value in summarize(samples).items():
         print(f"{name}: {value:.8g}")

@@ -17,7 +17,7 @@ from typing import Any
 
 import numpy as np
 
-from embalign.durable import move_all
+from embalign.durable import move_all, refuse_links
 from embalign.embeddings.cache import VectorCache, vector_key
 from embalign.embeddings.http import without_credentials
 from embalign.embeddings.local import LocalSource
@@ -147,6 +147,7 @@ def batches(texts: Sequence[str]) -> Iterator[list[str]]:
 def _building(folder: Path) -> Iterator[Path]:
     """Yield a temporary folder inside embeddings/ for files that are moved into place when they are complete."""
     target = folder / "embeddings"
+    refuse_links(folder, target)
     try:
         target.mkdir(exist_ok=True)
         _sweep(target)

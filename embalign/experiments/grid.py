@@ -19,6 +19,7 @@ Settings = dict[str, Value]
 # How many held-out queries may ask in each profile: one that is for a first look, and one that is for conclusions.
 MOST_QUERIES = {"quick": 600, "full": 10_000, "regression": 10_000}
 PROFILES = tuple(MOST_QUERIES)
+FEWEST_SEEDS, MOST_SEEDS = 2, 1000  # a verdict compares seeds; beyond a thousand an interval hardly narrows
 ALIASES = {"gate": "regression"}  # of a profile's name, from before the output-level gate had the word for itself
 
 threadpool_limits = lazy("threadpoolctl").threadpool_limits

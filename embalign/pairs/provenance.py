@@ -25,7 +25,14 @@ PROVENANCE = "provenance.json"
 UNKNOWN = "unknown"
 TENSOR = "embeddings"
 _REMEDY = "correct it, or move it and the vectors away and rerun to embed the pair"
-_SIDE = msgspec.defstruct("Side", [("sha256", str), ("dimension", int | msgspec.UnsetType, msgspec.UNSET)])
+_SIDE = msgspec.defstruct(
+    "Side",
+    [
+        ("sha256", str),
+        ("dimension", int | msgspec.UnsetType, msgspec.UNSET),
+        ("model", str | None | msgspec.UnsetType, msgspec.UNSET),
+    ],
+)
 
 
 def vectors_path(folder: Path, part: str) -> Path:

@@ -15,9 +15,11 @@ from typing import Any, cast
 
 import pytest
 
+from embalign.durable import refuse_links
 from embalign.errors import EmbalignError, StoreError
 from embalign.experiments.grid import Cell, Table
 from embalign.lazy import lazy
+from embalign.pairs.ignored import ignored
 from embalign.plugin.fixtures import OUTCOME, declared
 from embalign.plugin.regression_results import report_verdicts
 from embalign.regression import check
@@ -48,6 +50,7 @@ class Hooks:
         if is_worker(self.config):
             return
         self.running = session
+        self.name_ignored()
         if threading.current_thread() is threading.main_thread():
             signal.signal(signal.SIGTERM, self.terminate)
         # Before the cases are collected and, under xdist, before its processes start: each needs whole pairs.
@@ -58,6 +61,15 @@ class Hooks:
                     self.runner.check()
             except KeyboardInterrupt:
                 pytest.exit(f"interrupted {self.how_to_resume()}", returncode=128 + signal.SIGINT)
+
+    def name_ignored(self) -> None:
+        """Write a line for each chosen pair in whose folder there is more than data."""
+        reporter = self.config.pluginmanager.get_plugin("terminalreporter")
+        if reporter is None or not self.config.getoption("pair"):
+            return
+        for folder in self.runner.folders().values():
+            if not self.config.invocation_params.dir.is_relative_to(folder) and (line := ignored(folder)):
+                reporter.write_line(line)
 
     def terminate(self, signum: int, frame: object) -> None:
         """End the session from a signal handler."""
@@ -79,6 +91,8 @@ class Hooks:
 
     def pytest_collection_finish(self, session: pytest.Session) -> None:
         """Refuse unusable pairs before the first case and hand missing cells to the executor."""
+        if self.runner.unusable and not is_worker(self.config):
+            raise pytest.UsageError(self.runner.unusable)
         if self.config.option.collectonly or not self.runner.experiments:
             return
         selected: list[tuple[Table, Cell]] = []
@@ -91,6 +105,7 @@ class Hooks:
         self.runner.selected = {cell.experiment for _, cell in selected}
         if not is_worker(self.config) and selected:
             with usage_errors():
+                refuse_links(self.config.rootpath, self.runner.store.path)
                 if not self.config.getoption("pair"):  # those were checked before anything was collected
                     self.runner.check()
                 self.check_purpose({cell for _, cell in selected})
@@ -154,16 +169,23 @@ class Hooks:
     @pytest.hookimpl(optionalhook=True)
     def pytest_testnodedown(self, node: Any) -> None:
         """Take the declared experiments from an xdist worker."""
-        if content := getattr(node, "workeroutput", {}).get("embalign_experiments"):
+        output = getattr(node, "workeroutput", {})
+        if content := output.get("embalign_experiments"):
             self.runner.experiments.update(pickle.loads(content))
+        self.runner.unusable = output.get("embalign_unusable", "") or self.runner.unusable
 
     @pytest.hookimpl(tryfirst=True)  # before the JUnit file is written: verdicts belong into it
     def pytest_sessionfinish(self, session: pytest.Session, exitstatus: int) -> None:
         """Stop what is under way; then judge, update baselines, draw reports and promote, as the run was asked to."""
         self.runner.stop()
         if is_worker(self.config):
-            experiments = pickle.dumps(self.runner.experiments)
-            self.config.workeroutput["embalign_experiments"] = experiments  # type: ignore[attr-defined]  # set by xdist
+            output: dict[str, Any] = {"embalign_experiments": pickle.dumps(self.runner.experiments)}
+            output["embalign_unusable"] = self.runner.unusable
+            self.config.workeroutput.update(output)  # type: ignore[attr-defined]  # set by xdist
+            return
+        if self.runner.unusable and exitstatus != pytest.ExitCode.USAGE_ERROR:  # one of xdist's processes has found it
+            self.messages.append(self.runner.unusable)
+            session.exitstatus = pytest.ExitCode.USAGE_ERROR
             return
         if self.by_user and exitstatus == pytest.ExitCode.INTERRUPTED and self.expected:
             self.messages.append(f"interrupted {self.how_to_resume()}")

@@ -8,34 +8,38 @@ from typing import Any
 
 import pytest
 
-from embalign.experiments.grid import ALIASES, PROFILES
+from embalign.experiments.grid import ALIASES, FEWEST_SEEDS, MOST_SEEDS, PROFILES
 from embalign.lazy import lazy
 from embalign.runs.runner import RESULTS, Options
 
+MOST_WORKERS = 1000  # processes on one machine
+SHOWN = 40  # characters of a refused value
 DEFAULT_PAIR = "qwen-sentence-align"
 AS_CHOSEN = ("seeds", "results", "reports_dir", "refresh", "regression", "update_baseline", "promote")
 
 cpu_count = lazy("joblib").cpu_count  # knows processor affinity and the limits of containers
 
 
-def _at_least(smallest: int) -> Callable[[str], int]:
+def _between(smallest: int, largest: int) -> Callable[[str], int]:
     def parse(text: str) -> int:
-        if not text.isdecimal() or int(text) < smallest:
-            raise argparse.ArgumentTypeError(f"{text!r} is not a whole number of at least {smallest}")
+        # By its length first: int() refuses thousands of digits with an error of its own.
+        if not text.isdecimal() or len(text.lstrip("0")) > len(str(largest)) or not smallest <= int(text) <= largest:
+            shown = text if len(text) <= SHOWN else f"{text[:SHOWN]}..."
+            raise argparse.ArgumentTypeError(f"{shown!r} is not a whole number from {smallest} to {largest}")
         return int(text)
 
     return parse
 
 
 def _workers(text: str) -> int:
-    return int(cpu_count()) if text == "auto" else _at_least(1)(text)
+    return int(cpu_count()) if text == "auto" else _between(1, MOST_WORKERS)(text)
 
 
 FLAG = {"action": "store_true"}
 OPTIONS: dict[str, dict[str, Any]] = {
     "--pair": {"action": "append", "metavar": "NAME"},
     "--profile": {"choices": (*PROFILES, *ALIASES), "default": "quick"},
-    "--seeds": {"type": _at_least(2), "metavar": "N"},
+    "--seeds": {"type": _between(FEWEST_SEEDS, MOST_SEEDS), "metavar": "N"},
     "--refresh": FLAG,
     "--reports-dir": {"type": Path, "metavar": "DIR"},
     "--results": {"choices": RESULTS, "default": "only-missing"},
@@ -51,13 +55,14 @@ HELP = {
     f"(default: {DEFAULT_PAIR})",
     "--profile": "quick: six ratios, five seeds; full: more ratios and ten seeds; regression (or gate): the small grid "
     "of the regression check, seven seeds, no reports (default: %(default)s)",
-    "--seeds": "number of seeds, at least 2 (default: by profile)",
+    "--seeds": f"number of seeds, from {FEWEST_SEEDS} to {MOST_SEEDS} (default: by profile)",
     "--refresh": "embed the chosen pairs again with the models in their pair.toml; vectors of models whose weights a "
     "server pins by digest are taken from the cache (default: embed only pairs that have no embeddings)",
     "--reports-dir": "write artifacts under DIR/<pair>/<experiment>/ (default: the pair's own reports/ folder)",
     "--results": "only-missing: reuse cells stored by earlier runs; always: measure every cell again; only-cache: "
     "measure nothing and rebuild artifacts from stored cells (default: %(default)s)",
-    "--workers": "measure in this many processes; auto: one per processor (default: in pytest's own process)",
+    "--workers": f"measure in this many processes, at most {MOST_WORKERS}; auto: one per processor (default: in "
+    "pytest's own process)",
     "--dask": "measure on an existing Dask cluster, for instance tcp://host:8786",
     "--regression": "compare the run with the committed baselines, one test result per metric; strict fails on "
     "regressed, missing or incomparable (default: %(default)s)",

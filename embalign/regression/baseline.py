@@ -9,7 +9,7 @@ from pathlib import Path
 
 import msgspec
 
-from embalign.durable import move_all
+from embalign.durable import move_all, refuse_links
 from embalign.errors import BaselineError
 from embalign.evaluation.measurement import Measurement
 from embalign.experiments.grid import ALIASES, Cell
@@ -102,7 +102,9 @@ def key(cell: Cell) -> str:
 
 def update_baseline(run: Run, commit: str) -> list[str]:
     """Write the baseline of a run that was made from `commit`; return old and new means, line by line."""
-    path, values = path_of(run), checked_values(run)
+    path = path_of(run)
+    refuse_links(run.root, path, path.parent / _building(path))
+    values = checked_values(run)
     try:
         old: Baseline | None = _decode(path)
     except BaselineError:
@@ -122,12 +124,16 @@ def update_baseline(run: Run, commit: str) -> list[str]:
 
 def write_baseline(path: Path, content: Baseline) -> None:
     """Write a baseline durably and in one step."""
-    building = path.parent / f".building-{path.stem}"
+    building = path.parent / _building(path)
     building.mkdir(parents=True, exist_ok=True)
     text = json.dumps(msgspec.to_builtins(content), indent=1) + "\n"
     (building / path.name).write_text(text, encoding="ascii")
     move_all(building, path.parent)
     building.rmdir()
+
+
+def _building(path: Path) -> str:
+    return f".building-{path.stem}"
 
 
 def _old_to_new(old: Values, new: Values) -> list[str]:

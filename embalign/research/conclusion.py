@@ -5,6 +5,7 @@ figures, data source, the SHA-256 of every file, and a claim for every number of
 the files, the pair and each other, without torch.
 """
 
+import keyword
 import re
 import tomllib
 from collections.abc import Callable, Mapping
@@ -15,7 +16,7 @@ from typing import Annotated, Any
 import msgspec
 
 from embalign.errors import ClaimError, ConclusionError, PairError
-from embalign.experiments.grid import rerun_command
+from embalign.experiments.grid import FEWEST_SEEDS, MOST_SEEDS, PROFILES, rerun_command
 from embalign.pairs.pair import pair_digest
 from embalign.pairs.provenance import file_digest, line_ends_hint
 from embalign.pairs.texts import ROLES
@@ -28,6 +29,7 @@ IMAGE = re.compile(r"!\[[^\]]*\]\(([^)]*)\)")
 FIGURE = re.compile(rf"^{IMAGE.pattern}$", re.MULTILINE)
 LINK = re.compile(r"\]\(([^)#]+)\)")
 REFERENCE = re.compile(r"^ {0,3}\[[^\]]+\]:.*$", re.MULTILINE)
+LONGEST_SHOWN = 200  # characters of a value that is refused
 CUT_OFF = re.compile(r"[A-Za-z]+@\d+")
 Files = Annotated[list[str], msgspec.Meta(min_length=1)]
 
@@ -106,6 +108,7 @@ def check_provenance(found: Conclusion, root: Path) -> None:
         artifacts = dict(provenance["artifacts"])
     except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
         raise ConclusionError(f"{path}: not a run's provenance ({error!r})") from None
+    rerun_words(about)
     for name, value in of_the_run.items():
         if (said := getattr(about, name)) != value:
             raise ConclusionError(f"{name}: conclusion.toml says {said!r}, provenance.json {value!r}")
@@ -132,9 +135,39 @@ def check_provenance(found: Conclusion, root: Path) -> None:
         raise ConclusionError(f"data: {about.data} has SHA-256 {digest}, conclusion.toml says {about.pair_sha256}")
 
 
+def rerun_words(about: About) -> list[str]:
+    """Return the words after `pytest` that measure a conclusion's grid again, made of its checked fields alone.
+
+    Raises ConclusionError for a field that could mean anything else on a command line, and for a command that is not
+    the one made of the fields.
+    """
+    fit = {
+        "experiment": about.experiment.isidentifier() and not keyword.iskeyword(about.experiment),
+        "pair": about.pair == Path(about.data).name and about.pair not in ("", ".."),
+        "profile": about.profile in PROFILES,
+        "seeds": FEWEST_SEEDS <= len(about.seeds) <= MOST_SEEDS and about.seeds == list(range(len(about.seeds))),
+    }
+    for name, fits in fit.items():
+        if not fits:
+            raise ConclusionError(f"{name}: conclusion.toml says {_short(getattr(about, name))}, as no run can have it")
+    run = {"pair": about.pair, "folder": about.data, "profile": about.profile, "seeds": about.seeds}
+    if about.command != (command := rerun_command(about.experiment, run)):
+        said = f"conclusion.toml says {_short(about.command)}"
+        raise ConclusionError(f"command: {said}; by experiment, pair, profile and seeds it is {command!r}")
+    grid = [f"--pair={about.data}", f"--profile={about.profile}", f"--seeds={len(about.seeds)}", "--results=always"]
+    return ["benchmark/", "-k", about.experiment, *grid]
+
+
+def _short(value: object) -> str:
+    text = repr(value)
+    return text if len(text) <= LONGEST_SHOWN else f"{text[:LONGEST_SHOWN]}..."
+
+
 def check_files(found: Conclusion) -> None:
     """Raise ConclusionError unless the folder holds exactly the files that conclusion.toml digests, unchanged."""
     digests: Mapping[str, str] = found.about.sha256
+    if links := sorted(path.name for path in found.folder.iterdir() if not path.is_file() or path.is_symlink()):
+        raise ConclusionError(f"{links[0]}: not a file of its own; a conclusion holds its files itself")
     present = {path.name for path in found.folder.iterdir()} - {TEXT, MACHINE_READABLE}
     if missing := sorted(set(digests) - present):
         raise ConclusionError(f"{missing[0]}: named in conclusion.toml, but not there")

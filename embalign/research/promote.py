@@ -15,12 +15,22 @@ from typing import Any, cast
 import msgspec
 import numpy as np
 
-from embalign.durable import move_all
+from embalign.durable import move_all, refuse_links
 from embalign.errors import ClaimError, ConclusionError
 from embalign.lazy import lazy
 from embalign.pairs.provenance import file_digest
 from embalign.research.claims import Binder, read_raw
-from embalign.research.conclusion import MACHINE_READABLE, TEXT, About, Conclusion, names_of, recorded, verify
+from embalign.research.conclusion import (
+    CHECKS,
+    MACHINE_READABLE,
+    TEXT,
+    About,
+    Conclusion,
+    names_of,
+    recorded,
+    rerun_words,
+    verify,
+)
 from embalign.research.numbers import reads_as_number
 from embalign.runs.artifacts import report_folder
 from embalign.runs.provenance import commit, id_if_clean, machine
@@ -37,6 +47,7 @@ Conclude = Callable[[Path, Mapping[str, Any], Callable[..., str]], tuple[str, st
 
 def check_promotable(run: Run) -> None:
     """Raise ConclusionError if it is certain before the first cell that a run cannot be promoted."""
+    refuse_links(run.root, run.root / "docs" / "research")
     if not run.folder.is_relative_to(run.root.resolve()):
         raise ConclusionError(
             f"--promote: the pair {run.pair} lies outside the repository, so its conclusion could not be verified; "
@@ -80,6 +91,7 @@ def promote(source: Path, root: Path, conclude: Conclude) -> Path:
         )
     date = datetime.date.today().isoformat()
     target = root / "docs" / "research" / f"{date}-{provenance['experiment']}-{provenance['pair']}"
+    refuse_links(root, target)
     target.parent.mkdir(parents=True, exist_ok=True)
     # Built beside its place, so that links in its text lead where they will lead from there.
     with tempfile.TemporaryDirectory(dir=target.parent, prefix=f"{target.name}.") as name:
@@ -133,26 +145,36 @@ def write_conclusion(folder: Path, provenance: Mapping[str, Any], date: str, con
 def reverify(found: Conclusion, root: Path) -> str:
     """Measure a conclusion's grid again with its recorded seeds and compare; return in words how it compared.
 
-    On the recorded type of machine tables and verdicts must be equal to the byte, arrays to 2^-13, figures to the eye:
-    the last two may have been written in another format. Elsewhere numbers must agree within 1e-3. Raises
-    ConclusionError.
+    Its static checks come first, and the command is built from what they have checked. On the
+    recorded type of machine tables and verdicts must be equal to the byte, arrays to 2^-13, figures to the eye: the
+    last two may have been written in another format. Elsewhere numbers must agree within 1e-3. Raises ConclusionError.
     """
+    for check in CHECKS.values():
+        check(found, root)
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
-        words = found.about.command.split()[1:]
-        command = [sys.executable, "-m", "pytest", *words, f"--reports-dir={name}", "--workers", "auto", "-q"]
+        words = [*rerun_words(found.about), f"--reports-dir={name}", "--workers=auto", "-q"]
+        command = [sys.executable, "-m", "pytest", "-p", "embalign.plugin", *words]
         done = subprocess.run(command, cwd=root, capture_output=True, text=True, check=False)
         fresh = folder / found.about.pair / found.about.experiment
         if done.returncode != 0 or not (fresh / "provenance.json").is_file():
             raise ConclusionError(f"the run did not finish: {done.stdout[-500:]}{done.stderr[-500:]}")
-        before = read_raw(found.folder / "provenance.json")
-        same = all(before["machine"][key] == machine()[key] for key in ("processor", "architecture"))
+        before = read_raw(found.folder / "provenance.json").get("machine")
+        known = before if isinstance(before, dict) else {}
+        same = all(known.get(key) == machine()[key] for key in ("processor", "architecture"))
         for file in (*found.about.raw, *found.about.figures):
-            if same and not same_artifact(found.folder / file, fresh / file):
+            if same and not _is_same(found.folder / file, fresh / file):
                 raise ConclusionError(f"{file}: measured again on the same type of machine, it is not the same")
             if not same and file.endswith(".csv"):
                 _close(found.folder / file, fresh / file)
     return "equal" if same else f"another type of machine: numbers within {TOLERANCE:g}"
+
+
+def _is_same(before: Path, after: Path) -> bool:
+    try:
+        return same_artifact(before, after)
+    except Exception as error:  # whatever a promoted file does to NumPy or Pillow
+        raise ConclusionError(f"{before.name}: cannot be compared ({type(error).__name__}: {error})") from None
 
 
 def same_artifact(before: Path, after: Path) -> bool:

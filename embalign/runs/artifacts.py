@@ -11,7 +11,7 @@ from collections.abc import Collection, Mapping
 from pathlib import Path
 from typing import Any
 
-from embalign.durable import move_all, own_folder
+from embalign.durable import move_all, own_folder, refuse_links
 from embalign.lazy import lazy
 from embalign.pairs.provenance import PROVENANCE, file_digest
 from embalign.pairs.texts import ROLES
@@ -26,8 +26,10 @@ MISSING_SHOWN = 8
 def publish(run: Run) -> list[str]:
     """Write the artifacts of a run and return what to tell the user.
 
-    Whether the run covers the grid is decided by the cells with an outcome against the declared grid alone.
+    Whether the run covers the grid is decided by the cells with an outcome against the declared grid alone. Raises
+    LinkError where that would be through a symbolic link.
     """
+    _refuse_links(run)
     if run.missing:
         return _publish_part(run)
     name, canonical = f"{run.experiment.name} on {run.pair}", report_folder(run)
@@ -108,6 +110,12 @@ def _publish_part(run: Run) -> list[str]:
         f"  rows so far: {_shown(partial, run.root)}; artifacts in {_shown(report_folder(run), run.root)} are "
         "unchanged",
     ]
+
+
+def _refuse_links(run: Run) -> None:
+    partial = _partial_folder(run)
+    paths = (report_folder(run), partial, *(partial.iterdir() if partial.is_dir() else ()))
+    refuse_links(run.reports_dir or run.folder, *paths, remedy="remove the link, or name a folder with --reports-dir")
 
 
 def _partial_folder(run: Run) -> Path:

@@ -46,7 +46,8 @@ class Options:
 class Runner:
     """State of a session. `outcomes` holds what it has measured, tried in vain, or read from the store.
 
-    `experiments` are those collected, `selected` the names of those of which a case is to run. `pair` gives a pair by
+    `experiments` are those collected, `selected` the names of those of which a case is to run; `unusable` is why no
+    case can, if the pairs are at fault. `pair` gives a pair by
     its name, loaded on first use.
     """
 
@@ -57,6 +58,7 @@ class Runner:
         self.experiments: dict[str, Experiment] = {}
         self.outcomes: dict[Cell, Outcome] = {}
         self.selected: set[str] = set()
+        self.unusable = ""
         self._folders: dict[str, Path] = {}
         self.pair: Callable[[str], Pair] = functools.cache(lambda name: load_pair(self.folders()[name]))
         self._digest: Callable[[str], str] = functools.cache(lambda name: pair_digest(self.folders()[name]))
