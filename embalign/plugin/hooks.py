@@ -16,6 +16,7 @@ from typing import Any, cast
 import pytest
 
 from embalign.errors import EmbalignError, StoreError
+from embalign.escaping import visible
 from embalign.experiments.grid import Cell, Table
 from embalign.lazy import lazy
 from embalign.plugin.fixtures import OUTCOME, declared
@@ -202,7 +203,7 @@ class Hooks:
         if self.messages:
             terminalreporter.section("embalign")
             for message in self.messages:
-                terminalreporter.line(message)
+                terminalreporter.line(visible(message))
 
 
 @contextlib.contextmanager

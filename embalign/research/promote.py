@@ -23,7 +23,8 @@ from embalign.research.claims import Binder, read_raw
 from embalign.research.conclusion import MACHINE_READABLE, TEXT, About, Conclusion, names_of, recorded, verify
 from embalign.research.numbers import reads_as_number
 from embalign.runs.artifacts import report_folder
-from embalign.runs.provenance import commit, id_if_clean, machine
+from embalign.runs.checkout import commit, id_if_clean, why_not_clean
+from embalign.runs.provenance import machine
 from embalign.runs.run import Run
 
 image = lazy("PIL.Image")
@@ -74,10 +75,9 @@ def promote(source: Path, root: Path, conclude: Conclude) -> Path:
     `conclude` writes title, text and names from the copied files.
     """
     provenance = read_raw(source / "provenance.json")
-    if id_if_clean(commit(root)) is None or id_if_clean(provenance["commit"]) is None:
-        raise ConclusionError(
-            "not promoted: the tree differs from its commit (or git is missing); commit, then run again"
-        )
+    for state in (commit(root), provenance["commit"]):
+        if id_if_clean(state) is None:
+            raise ConclusionError(f"not promoted: {why_not_clean(state)}")
     date = datetime.date.today().isoformat()
     target = root / "docs" / "research" / f"{date}-{provenance['experiment']}-{provenance['pair']}"
     target.parent.mkdir(parents=True, exist_ok=True)

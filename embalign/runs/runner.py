@@ -14,8 +14,8 @@ from embalign.lazy import Reference, lazy
 from embalign.pairs.config import find_pair, has_queries, read_config
 from embalign.pairs.pair import Pair, check_pair, load_pair, pair_digest
 from embalign.pairs.provenance import is_embedded
+from embalign.runs.checkout import Checkout
 from embalign.runs.executor import DaskExecutor, LocalExecutor
-from embalign.runs.provenance import Checkout
 from embalign.runs.run import Run
 from embalign.runs.store import Store, cell_key
 
