@@ -46,8 +46,8 @@ def markdown(text: object) -> str:
     words = re.sub(r"([\\`*\[\]<>|~$&])|(?<![^\W_])(_)|(_)(?![^\W_])", r"\\\g<0>", visible(str(text)).strip())
     words = re.sub(r"(?<!\w)([@#])(?=\w)", r"\1<!-- -->", words)  # would notify a person, or link to an issue
     words = re.sub(r"(?i)\b(https?:|ftp:|www\.)(?=\S)", r"\1<!-- -->", words)  # would become a link
-    # Marks at the start of a line: headings, lists, quotations, rules, and what makes a heading of the line above.
-    return re.sub(r"^(\d+)([.)])|^([-+=#:]+)(?!<)", lambda m: rf"{m[1]}\{m[2]}" if m[1] else rf"\{m[3]}", words)
+    # Marks at the start of a line: lists, headings, rules, and what makes a heading of the line above.
+    return re.sub(r"^(\d*)([-+=]+|#+|(?<=\d)[.)])(?=\s|$)", r"\1\\\2", words)
 
 
 def shell(words: Iterable[str]) -> str:
@@ -70,14 +70,13 @@ def workflow_command(kind: str, message: str, **properties: str) -> str:
 def csv_cell(value: object) -> object:
     """Return a cell for CSV: text that a spreadsheet would run as a formula gets an apostrophe; numbers never change.
 
-    Spreadsheets skip spaces in front, and read full-width signs as the usual ones.
+    Spreadsheets skip spaces in front, and read full-width signs as the usual ones. Halves of characters, which stand
+    for the bytes of a file's name that are not in the locale's encoding, are written as escapes.
     """
-    return f"'{value}" if isinstance(value, str) and value.lstrip(" \u3000\xa0").startswith(FORMULA) else value
-
-
-def drawn(text: object) -> str:
-    """Return text for a figure, in which a dollar sign would start a formula."""
-    return visible(str(text)).replace("$", r"\$")
+    if not isinstance(value, str):
+        return value
+    text = value.encode("utf-8", "backslashreplace").decode()
+    return f"'{text}" if text.lstrip(" \u3000\xa0").startswith(FORMULA) else text
 
 
 def _escape(character: str) -> str:
@@ -91,9 +90,13 @@ def _quoted(word: str) -> str:
     if visible(word) == word:
         return shlex.quote(word)
     inside = word.replace("\\", r"\\").replace("'", r"\'")
-    # A byte that is not UTF-8, which Python holds as half a character, is a byte for the shell again.
-    parts = (f"\\x{ord(c) - 0xDC00:02x}" if "\udc80" <= c <= "\udcff" else c for c in inside)
-    return f"$'{visible(''.join(parts))}'"
+    return f"$'{''.join(_as_bytes(c) if unicodedata.category(c) in UNSEEN else c for c in inside)}'"
+
+
+def _as_bytes(character: str) -> str:
+    """The escape of a character in a shell, whose locale may not have it; half a character is a byte of a name."""
+    content = character.encode("utf-8", "surrogateescape" if "\udc80" <= character <= "\udcff" else "surrogatepass")
+    return SHORT.get(character) or "".join(f"\\x{byte:02x}" for byte in content)
 
 
 def _percent(text: str, special: str) -> str:

@@ -141,7 +141,7 @@ def reverify(found: Conclusion, root: Path) -> str:
         folder = Path(name)
         words = found.about.command.split()[1:]
         command = [sys.executable, "-m", "pytest", *words, f"--reports-dir={name}", "--workers", "auto", "-q"]
-        done = subprocess.run(command, cwd=root, capture_output=True, text=True, check=False)
+        done = subprocess.run(command, cwd=root, capture_output=True, encoding="utf-8", errors="replace", check=False)
         fresh = folder / found.about.pair / found.about.experiment
         if done.returncode != 0 or not (fresh / "provenance.json").is_file():
             raise ConclusionError(f"the run did not finish: {done.stdout[-500:]}{done.stderr[-500:]}")
