@@ -162,7 +162,9 @@ def same_artifact(before: Path, after: Path) -> bool:
             names = set(old.files) == set(new.files)
             return names and all(np.allclose(old[k], new[k], rtol=0, atol=2.0**-13, equal_nan=True) for k in old.files)
     if before.suffix == ".png":
-        left, right = (np.asarray(image.open(path).convert("RGB"), dtype=np.float32) for path in (before, after))
+        left, right = (
+            np.asarray(image.open(path, formats=["PNG"]).convert("RGB"), dtype=np.float32) for path in (before, after)
+        )
         return left.shape == right.shape and float(np.abs(left - right).mean()) <= PICTURE_TOLERANCE
     return file_digest(before) == file_digest(after)
 
