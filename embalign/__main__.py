@@ -1,11 +1,13 @@
 """The command `embalign`: what can be done without a run of experiments."""
 
 import argparse
+import io
 import sys
 from collections.abc import Sequence
 from pathlib import Path
 
 from embalign.errors import EmbalignError
+from embalign.escaping import visible
 from embalign.lazy import lazy
 from embalign.pairs.config import find_pair
 
@@ -15,13 +17,15 @@ summarise = lazy("embalign.deploy.summary").summarise
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run a command and return its exit code; a user's mistake is one line on stderr."""
+    if isinstance(sys.stdout, io.TextIOWrapper):  # a terminal may not have every character of a path
+        sys.stdout.reconfigure(errors="backslashreplace")
     options = _parser().parse_args(arguments)
     try:
         path = export_map(find_pair(options.pair, Path.cwd()), options.out, options.seed)
-        print(f"{path} and {path.with_suffix('.json').name} written")
+        print(f"{visible(str(path))} and {path.with_suffix('.json').name} written")
         print(summarise(path))
     except (EmbalignError, OSError) as error:
-        print(f"error: {error}", file=sys.stderr)
+        print(f"error: {visible(str(error))}", file=sys.stderr)
         return getattr(error, "exit_code", 1)
     return 0
 

@@ -3,11 +3,17 @@
 Each message quotes the input that caused it and names the remedy, so a user reads it without a traceback.
 """
 
+from embalign.escaping import visible
+
 
 class EmbalignError(Exception):
     """An error with a cause and a remedy; `exit_code` is that of a run that it ends (4: pytest's usage error)."""
 
     exit_code = 4
+
+    def __str__(self) -> str:
+        """Return the message on one line, whatever the input that it quotes holds."""
+        return visible(super().__str__())
 
 
 class CellError(EmbalignError):

@@ -15,6 +15,7 @@ from strategies import searches, tied_retrieval
 from embalign.evaluation import gate, retrieval
 from embalign.evaluation.relevance import Relevance
 from embalign.evaluation.retrieval import leave_one_out, search, search_metrics
+from embalign.evaluation.ties import same_first
 
 pytestmark = pytest.mark.instrument
 
@@ -195,7 +196,7 @@ def tied_case(seed):
     return Case(queries, index, relevant, own, Relevance.by_label(own, np.arange(70)))
 
 
-def assert_same(left, right, atol=0.0, places=slice(None), leave_out=("nearest",)):
+def assert_same(left, right, atol=0.0, places=slice(None), leave_out=("nearest", "tied")):
     """Every field of two searches is equal, the second's index rows in the order of `places`."""
     for name in {field.name for field in fields(left)} - {*leave_out}:
         one, other = getattr(left, name), getattr(right, name)
@@ -247,9 +248,22 @@ def test_order_of_rows_changes_nothing(seed, dtype):
     plain, correct = gate.leave_one_out(index, labels)
     moved, moved_correct = gate.leave_one_out(index[order], labels[order])
     np.testing.assert_allclose(correct[order], moved_correct, rtol=0, atol=1e-12)
+    other, moved_other = (gate.leave_one_out(index[rows] ** 3, labels[rows])[0] for rows in (slice(None), order))
+    agree = [same_first((a.nearest, a.tied), (b.nearest, b.tied)) for a, b in ((plain, other), (moved, moved_other))]
+    np.testing.assert_allclose(agree[0][order], agree[1], rtol=0, atol=1e-12)
     scores = (np.round(found.margin, 5) for found in (plain, moved))
     areas = [gate.augrc(score, right) for score, right in zip(scores, (correct, moved_correct), strict=True)]
     assert areas[0] == pytest.approx(areas[1], abs=1e-12)
+
+
+def test_two_searches_agree_as_often_as_random_ties_do():
+    """Rows 0 to 2 are tied for the first query in one search, 1 to 3 in the other; the second has one row in each."""
+    index = np.array([[1.0, 0], [1, 0], [1, 0], [0, 1]])
+    other = np.array([[0.0, 1], [1, 0], [1, 0], [1, 0]])
+    relevant = Relevance.by_label(["a", "b"], ["a", "a", "a", "b"])
+    one, two = (search(np.array([[1.0, 0], [0, 1]]), vectors, relevant) for vectors in (index, other))
+    assert same_first((one.nearest, one.tied), (two.nearest, two.tied)).tolist() == [pytest.approx(2 / 9), 0.0]
+    assert same_first((one.nearest, one.tied), (one.nearest, one.tied)).tolist() == [pytest.approx(1 / 3), 1.0]
 
 
 def test_order_of_queries_changes_nothing_but_their_order():

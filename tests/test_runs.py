@@ -24,8 +24,8 @@ from embalign.evaluation.measurement import Measurement
 from embalign.experiments.grid import Cell, Experiment, Table, grid, rerun_command
 from embalign.lazy import Reference, lazy
 from embalign.pairs.pair import load_pair
-from embalign.runs import provenance
 from embalign.runs.artifacts import report_folder
+from embalign.runs.checkout import Checkout
 from embalign.runs.run import Run
 from embalign.runs.source import source_digest, source_files
 from embalign.runs.store import Store, cell_key
@@ -245,13 +245,6 @@ def test_the_command_and_its_former_place_do_the_same(command, tmp_path):
     assert re.fullmatch(r"error: no pair 'nowhere'.*\n", done.stderr)
 
 
-def test_provenance_without_git_says_so(tmp_path, monkeypatch):
-    monkeypatch.setenv("GIT_CEILING_DIRECTORIES", str(tmp_path.parent))
-    assert provenance.commit(tmp_path) == {"id": None, "dirty": None}
-    monkeypatch.setenv("PATH", "")
-    assert provenance.commit(tmp_path) == {"id": None, "dirty": None}
-
-
 @pytest.mark.parametrize(("folder", "named"), [("benchmark/small", "small"), ("elsewhere/small", "elsewhere/small")])
 def test_the_command_to_run_again_finds_the_pair(folder, named):
     about = {"pair": "small", "folder": folder, "profile": "full", "seeds": [0, 1, 2]}
@@ -280,7 +273,7 @@ def test_a_quick_run_never_replaces_a_full_report(tmp_path, profile, there, plac
         cells=[],
         outcomes={},
         root=tmp_path,
-        checkout=provenance.Checkout(tmp_path),
+        checkout=Checkout(tmp_path),
         reports_dir=tmp_path,
     )
     assert report_folder(run) == tmp_path / "small" / place

@@ -35,6 +35,7 @@ def run_baseline(pair_name, n, map_path, folder=None):
     from embalign.pairs.pair import load_pair
     from embalign.pairs.provenance import file_digest
     from embalign.runs import provenance
+    from embalign.runs.checkout import Checkout
     from embalign.runs.run import Run
 
     location = find_pair(pair_name, ROOT)
@@ -56,7 +57,7 @@ def run_baseline(pair_name, n, map_path, folder=None):
     table = Table(NAME, lazy("embalign.deploy.recipe").fit_better, quick=grid(n=[n]), seeds=1)
     experiment = Experiment(NAME, write_report, tables=(table,))
     cells = experiment.cells(pair.name, "quick")
-    run = Run(experiment, location, "none", cells, {}, ROOT, provenance.Checkout(ROOT))
+    run = Run(experiment, location, "none", cells, {}, ROOT, Checkout(ROOT))
     about = provenance.describe(run)
     artifacts = {f"{NAME}{end}": file_digest(folder / f"{NAME}{end}") for end in sorted(ENDS)}
     about |= {"command": f"python tests/test_spectral_alignment.py --n {n} --pair {pair.name}"}

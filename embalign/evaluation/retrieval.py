@@ -8,7 +8,7 @@ does not grow with queries times index.
 
 import itertools
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 import torch
@@ -18,7 +18,7 @@ from torch import Tensor
 from embalign.alignment.gemm import use_fast_gemm
 from embalign.evaluation.index import Index, unit
 from embalign.evaluation.relevance import Labels, Relevance, Rows
-from embalign.evaluation.ties import DEPTH, DISCOUNTS, TIED, Embeddings, Values, first_relevant, gain_at_depth
+from embalign.evaluation.ties import DEPTH, DISCOUNTS, TIED, Bits, Embeddings, Values, first_relevant, gain_at_depth
 
 BLOCK = 2**24  # similarities that are held at once
 PADDED = 10  # similarities that take the memory of one padded relevant row
@@ -34,8 +34,9 @@ class Search:
     of the relevant rows among them, TREC's Recall@k. `reciprocal_rank` and `rank` are those of the first relevant row,
     and `reciprocal_rank_at_10` is 0 for one below the tenth. `ndcg` is nDCG@10 over all relevant rows with linear gains
     (Järvelin & Kekäläinen 2002); `mate` is the probability that the first row is one of the query's mates. `nearest` is
-    a row of the highest similarity `top1`, and `margin` what it has above the second. `returned` (N,) counts the
-    queries that have a row among their first ten.
+    a row of the highest similarity `top1`, and `margin` what it has above the second; `tied` holds, as bits, the rows
+    that share the first place, for queries with several. `returned` (N,) counts the queries that have a row among their
+    first ten.
     """
 
     hits: dict[int, Values]
@@ -49,6 +50,7 @@ class Search:
     top1: Values
     margin: Values
     returned: Values
+    tied: dict[int, Bits] = field(default_factory=dict)
 
     @property
     def correct(self) -> Values:
@@ -148,7 +150,7 @@ def search(
     _check_rows(relevant, own, mates, len(left), size)
     use_fast_gemm()
     parts = []
-    returned = np.zeros(size)
+    returned, tied = np.zeros(size), dict[int, Bits]()
     cut_offs = sorted({*FIRST, *ks})
     unit_index = held.unit(left.dtype)
     for rows in _blocks(len(left), size + PADDED * max(each.most for each in (relevant, mates) if each is not None)):
@@ -158,7 +160,7 @@ def search(
             asked = np.flatnonzero(own[rows] >= 0)
             similarity[asked, own[rows][asked]] = -torch.inf
         recall = _found(similarity, relevant, rows, found_at, own)
-        parts.append((*_search_block(similarity, relevant, rows, cut_offs, own, returned), mate, recall))
+        parts.append((*_search_block(similarity, relevant, rows, cut_offs, own, (returned, tied)), mate, recall))
     hits, reciprocal, rank, ndcg, nearest, top1, margin, mate, recall = (
         np.concatenate(part) for part in zip(*parts, strict=True)
     )
@@ -178,6 +180,7 @@ def search(
         top1,
         margin,
         returned,
+        tied,
     )
 
 
@@ -255,9 +258,15 @@ def _found(similarity: Tensor, relevant: Relevance, rows: slice, cut_offs: Seque
 
 
 def _search_block(
-    similarity: Tensor, relevant: Relevance, rows: slice, ks: Sequence[int], own: Rows | None, returned: Values
+    similarity: Tensor,
+    relevant: Relevance,
+    rows: slice,
+    ks: Sequence[int],
+    own: Rows | None,
+    counted: tuple[Values, dict[int, Bits]],
 ) -> tuple[Values, Values, Values, Values, Rows, Values, Values]:
-    """Hits (queries, ks), reciprocal and plain rank, nDCG, nearest row, top-1 and margin; adds to `returned`."""
+    """Hits (queries, ks), reciprocal and plain rank, nDCG, nearest row, top-1 and margin; adds to what is `counted`."""
+    returned, tied = counted
     places, there, gains = relevant.padded(rows)
     if own is not None:
         there = there & (places != own[rows][:, None])
@@ -282,4 +291,6 @@ def _search_block(
         margin = np.where(top[:, 0] - second > _tie(similarity), top[:, 0].astype(np.float64) - second, 0.0)
     reciprocal, rank, ndcg = (np.where(asked, value, np.nan) for value in (reciprocal, rank, ndcg))
     hits = np.where(asked[:, None], hits, np.nan)
+    for q in np.flatnonzero(np.isfinite(second) & (second >= top[:, 0] - _tie(similarity))):
+        tied[rows.start + int(q)] = np.packbits(scores[q] >= top[q, 0] - _tie(similarity))
     return hits, reciprocal, rank, ndcg, first[:, 0], top[:, 0].astype(np.float64), margin

@@ -13,6 +13,8 @@ DISCOUNTS = 1 / np.log2(np.arange(2, DEPTH + 2))
 CUMULATED = np.append(0.0, np.cumsum(DISCOUNTS))
 
 Values = NDArray[np.float64]
+Bits = NDArray[np.uint8]
+Firsts = tuple[Rows, dict[int, Bits]]  # nearest rows (Q,), and of queries with several all of them, as bits
 Embeddings = NDArray[np.floating]
 
 
@@ -32,6 +34,17 @@ def first_relevant(
         reciprocal[q] = (-np.diff(none) / (above[q] + 1 + np.arange(len(left)))).sum()
         hits[q] = [1 - none[np.clip(k - above[q], 0, len(left))] for k in ks]
     return hits, reciprocal
+
+
+def same_first(one: Firsts, other: Firsts) -> Values:
+    """Return the probability that each query's first row is the same in two searches (Q,), ties taken at random."""
+    same: Values = (one[0] == other[0]).astype(np.float64)
+    for q in one[1].keys() | other[1].keys():
+        left, right = (
+            set(np.flatnonzero(np.unpackbits(tied[q]))) if q in tied else {nearest[q]} for nearest, tied in (one, other)
+        )
+        same[q] = len(left & right) / (len(left) * len(right))
+    return same
 
 
 def gain_at_depth(

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from embalign.alignment.config import DEFAULT, TrainingConfig
+from embalign.escaping import shell
 from embalign.lazy import Reference, lazy, reference
 
 if TYPE_CHECKING:
@@ -172,6 +173,7 @@ def rerun_command(experiment: str, about: Mapping[str, Any]) -> str:
     """Return the command that measures the same grid again; a pair outside benchmark/ is named by its folder."""
     usual = f"benchmark/{about['pair']}"
     pair = about["pair"] if about.get("folder", usual) == usual else about["folder"]
-    profile = "" if about["profile"] == "quick" else f" --profile {about['profile']}"
-    grid = f"--pair {pair}{profile} --seeds {len(about['seeds'])}"
-    return f"pytest benchmark/ -k {experiment} {grid} --results always"
+    named = [f"--pair={pair}"] if pair.startswith("-") else ["--pair", pair]
+    profile = [] if about["profile"] == "quick" else ["--profile", about["profile"]]
+    seeds = ["--seeds", str(len(about["seeds"])), "--results", "always"]
+    return shell(["pytest", "benchmark/", "-k", experiment, *named, *profile, *seeds])

@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
+from embalign.escaping import csv_cell
 from embalign.evaluation.results import STATUS, Results
 from embalign.verdicts.contrasts import mean_of
 from embalign.verdicts.statistics import StudentT, student_t
@@ -24,7 +25,7 @@ def write_csv(frame: pd.DataFrame, path: Path, first: Sequence[str] = ()) -> Non
     last = [STATUS] if STATUS in frame.columns else []
     ordered = frame[[*(name for name in first if name in frame.columns), *rest, *last]]
     text = ordered.select_dtypes(include=["object", "str"]).columns
-    safe = ordered.assign(**{name: ordered[name].map(_defuse) for name in text})
+    safe = ordered.assign(**{name: ordered[name].map(csv_cell) for name in text})
     safe.to_csv(path, index=False, lineterminator="\n")
 
 
@@ -108,7 +109,3 @@ def span(interval: tuple[float, float] | None) -> str:
 
 def _short(value: object) -> str:
     return f"{value:g}" if isinstance(value, float) else str(value)
-
-
-def _defuse(value: object) -> object:
-    return "'" + value if isinstance(value, str) and value[:1] in "=+-@\t\r" and value else value

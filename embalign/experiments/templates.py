@@ -7,6 +7,7 @@ from typing import Any
 import jinja2
 
 from embalign.alignment.selection import SAMPLE, SAMPLE_ERROR
+from embalign.escaping import markdown
 from embalign.evaluation.deployment import DEPLOYMENTS
 from embalign.evaluation.similarity import EXACT_UP_TO, SAMPLED_PAIRS
 from embalign.experiments.tables import mean_with_interval, percent, span
@@ -68,6 +69,7 @@ def _environment() -> jinja2.Environment:
         keep_trailing_newline=True,
     )
     environment.filters |= {
+        "text": markdown,  # what the package does not say itself
         "percent": percent,
         "span": span,
         "label": label,

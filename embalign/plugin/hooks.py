@@ -17,6 +17,7 @@ import pytest
 
 from embalign.durable import refuse_links
 from embalign.errors import EmbalignError, StoreError
+from embalign.escaping import visible
 from embalign.experiments.grid import Cell, Table
 from embalign.lazy import lazy
 from embalign.pairs.ignored import ignored
@@ -224,7 +225,7 @@ class Hooks:
         if self.messages:
             terminalreporter.section("embalign")
             for message in self.messages:
-                terminalreporter.line(message)
+                terminalreporter.line(visible(message))
 
 
 @contextlib.contextmanager

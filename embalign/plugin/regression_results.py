@@ -6,6 +6,7 @@ from typing import Literal
 
 import pytest
 
+from embalign.escaping import visible, workflow_command
 from embalign.regression.check import judge
 from embalign.regression.words import explain, summary
 from embalign.runs.runner import Runner
@@ -23,18 +24,21 @@ def report_verdicts(session: pytest.Session, runner: Runner, *, strict: bool) ->
     verdicts = _verdicts(runner)
     several = len({pair for pair, _, _ in verdicts}) > 1
     for pair, experiment, verdict in verdicts:
-        words = explain(pair, experiment, verdict)
+        words = visible(explain(pair, experiment, verdict))
         failed = strict and verdict.kind in FAILURES
-        name = f"{experiment}-{verdict.metric}".replace("_", "-") + (f"-{pair}" if several else "")
+        name = f"{experiment}-{verdict.metric}".replace("_", "-") + (f"-{visible(pair)}" if several else "")
         _log_result(session.config, f"regression[{name}]", words if failed else None)
         messages.append(words)
         if failed:
             session.testsfailed += 1
             session.exitstatus = pytest.ExitCode.TESTS_FAILED
-            annotations.append(f"::error title=regression[{name}]::{words}")
+            annotations.append(workflow_command("error", words, title=f"regression[{name}]"))
     if path := os.environ.get("GITHUB_STEP_SUMMARY"):
-        with Path(path).open("a", encoding="utf-8") as file:
-            file.write(summary(verdicts))
+        try:
+            with Path(path).open("a", encoding="utf-8") as file:
+                file.write(summary(verdicts))
+        except OSError as error:
+            messages.append(f"no summary of the job was written: GITHUB_STEP_SUMMARY={path}: {error.strerror}")
     return messages + (annotations if os.environ.get("GITHUB_ACTIONS") == "true" else [])
 
 

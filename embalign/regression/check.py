@@ -8,7 +8,7 @@ from embalign.errors import BaselineError
 from embalign.evaluation.measurement import Measurement
 from embalign.experiments.grid import Cell
 from embalign.regression import baseline as committed
-from embalign.runs.provenance import id_if_clean
+from embalign.runs.checkout import id_if_clean, why_not_clean
 from embalign.runs.run import Run
 from embalign.verdicts.metrics import SMALLEST_EFFECTS
 from embalign.verdicts.regression import FEWEST_SEEDS, RegressionVerdict, judge_regression
@@ -114,7 +114,7 @@ def require_clean(state: Mapping[str, Any]) -> str:
     """Return the commit of a checkout's state. Raises BaselineError if the tree is not that commit."""
     commit = id_if_clean(state)
     if commit is None:
-        raise BaselineError("the tree differs from its commit (or git is missing); commit first, then rerun")
+        raise BaselineError(why_not_clean(state))
     return commit
 
 

@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 
+from embalign.escaping import markdown
 from embalign.verdicts.regression import RegressionVerdict
 
 REMEDIES = {
@@ -35,6 +36,8 @@ def summary(verdicts: Sequence[tuple[str, str, RegressionVerdict]]) -> str:
         low, high = found.interval
         numbers = f"{found.effect:+.5f} | {low:+.5f} to {high:+.5f} | {found.limit:g}"
         shown = " |  | " if found.detail else numbers
-        lines.append(f"| {experiment} | {pair} | {found.metric} | {found.kind} | {shown} |")
-    notes = [f"{experiment} on {pair}: {found.detail}" for pair, experiment, found in verdicts if found.detail]
+        lines.append(f"| {experiment} | {markdown(pair)} | {found.metric} | {found.kind} | {shown} |")
+    notes = [
+        markdown(f"{experiment} on {pair}: {found.detail}") for pair, experiment, found in verdicts if found.detail
+    ]
     return "\n".join([*lines, "", *dict.fromkeys(notes)]) + "\n"

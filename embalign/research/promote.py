@@ -33,7 +33,8 @@ from embalign.research.conclusion import (
 )
 from embalign.research.numbers import reads_as_number
 from embalign.runs.artifacts import report_folder
-from embalign.runs.provenance import commit, id_if_clean, machine
+from embalign.runs.checkout import commit, id_if_clean, why_not_clean
+from embalign.runs.provenance import machine
 from embalign.runs.run import Run
 
 image = lazy("PIL.Image")
@@ -85,10 +86,9 @@ def promote(source: Path, root: Path, conclude: Conclude) -> Path:
     `conclude` writes title, text and names from the copied files.
     """
     provenance = read_raw(source / "provenance.json")
-    if id_if_clean(commit(root)) is None or id_if_clean(provenance["commit"]) is None:
-        raise ConclusionError(
-            "not promoted: the tree differs from its commit (or git is missing); commit, then run again"
-        )
+    for state in (commit(root), provenance["commit"]):
+        if id_if_clean(state) is None:
+            raise ConclusionError(f"not promoted: {why_not_clean(state)}")
     date = datetime.date.today().isoformat()
     target = root / "docs" / "research" / f"{date}-{provenance['experiment']}-{provenance['pair']}"
     refuse_links(root, target)
@@ -155,7 +155,7 @@ def reverify(found: Conclusion, root: Path) -> str:
         folder = Path(name)
         words = [*rerun_words(found.about), f"--reports-dir={name}", "--workers=auto", "-q"]
         command = [sys.executable, "-m", "pytest", "-p", "embalign.plugin", *words]
-        done = subprocess.run(command, cwd=root, capture_output=True, text=True, check=False)
+        done = subprocess.run(command, cwd=root, capture_output=True, encoding="utf-8", errors="replace", check=False)
         fresh = folder / found.about.pair / found.about.experiment
         if done.returncode != 0 or not (fresh / "provenance.json").is_file():
             raise ConclusionError(f"the run did not finish: {done.stdout[-500:]}{done.stderr[-500:]}")
@@ -184,7 +184,9 @@ def same_artifact(before: Path, after: Path) -> bool:
             names = set(old.files) == set(new.files)
             return names and all(np.allclose(old[k], new[k], rtol=0, atol=2.0**-13, equal_nan=True) for k in old.files)
     if before.suffix == ".png":
-        left, right = (np.asarray(image.open(path).convert("RGB"), dtype=np.float32) for path in (before, after))
+        left, right = (
+            np.asarray(image.open(path, formats=["PNG"]).convert("RGB"), dtype=np.float32) for path in (before, after)
+        )
         return left.shape == right.shape and float(np.abs(left - right).mean()) <= PICTURE_TOLERANCE
     return file_digest(before) == file_digest(after)
 

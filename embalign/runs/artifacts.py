@@ -4,23 +4,29 @@ Files are built in a hidden folder next to their place and moved in one by one w
 old or the new file and never half of one.
 """
 
+import contextlib
 import json
 import shutil
 import tempfile
+import time
 from collections.abc import Collection, Mapping
 from pathlib import Path
 from typing import Any
 
 from embalign.durable import move_all, own_folder, refuse_links
+from embalign.escaping import markdown, visible
 from embalign.lazy import lazy
 from embalign.pairs.provenance import PROVENANCE, file_digest
 from embalign.pairs.texts import ROLES
 from embalign.runs import provenance
+from embalign.runs.drawing import import_matplotlib
 from embalign.runs.run import Run
 
 write_csv = lazy("embalign.experiments.tables").write_csv
 
 MISSING_SHOWN = 8
+BUILDING = ".building-"
+SWEPT_SECONDS = 3600
 
 
 def publish(run: Run) -> list[str]:
@@ -41,12 +47,14 @@ def publish(run: Run) -> list[str]:
     if aside:
         own_folder(canonical.parent)
     canonical.mkdir(parents=True, exist_ok=True)
-    unverified = _unverified(about["data"])
-    with tempfile.TemporaryDirectory(dir=base, prefix=".building-") as building:
+    _sweep(base)
+    notes = [*_unverified(about["data"]), *_without_commit(about["commit"])]
+    import_matplotlib(run.root / ".embalign" / "matplotlib")
+    with tempfile.TemporaryDirectory(dir=base, prefix=BUILDING) as building:
         headline = run.experiment.report(run.results(), about, Path(building))
-        if unverified:
+        if notes:
             with (Path(building) / "report.md").open("a", encoding="utf-8") as report:
-                report.write(f"\nNote: {unverified}.\n")
+                report.writelines(f"\nNote: {markdown(note)}.\n" for note in notes)
         about["artifacts"] = {path.name: file_digest(path) for path in sorted(Path(building).iterdir())}
         (Path(building) / PROVENANCE).write_text(json.dumps(about, indent=2) + "\n", encoding="utf-8")
         for path in _outdated(canonical, about["artifacts"]):
@@ -61,7 +69,7 @@ def publish(run: Run) -> list[str]:
         *_headlines(name, headline.split("\n")),
         f"  {len(run.cells)} cells, report: {_shown(canonical / 'report.md', run.root)}{failed}",
         *([f"  the full report in {_shown(base / run.experiment.name, run.root)} is unchanged"] if aside else []),
-        *([f"  {unverified}"] if unverified else []),
+        *(f"  {note}" for note in (*_unverified(about["data"]), *_without_commit(run.state))),
         *([f"  removed the rows of an earlier partial run from {_shown(partial, run.root)}"] if stale else []),
     ]
 
@@ -97,11 +105,18 @@ def _record(folder: Path) -> dict[str, Any]:
 def _publish_part(run: Run) -> list[str]:
     partial = _partial_folder(run)
     own_folder(partial.parent)
-    partial.mkdir(exist_ok=True)
-    for name, results in run.results().items():
-        if len(results.frame):
-            write_csv(results.frame, partial / f"{name}.csv")
-    (partial / "missing.txt").write_text("".join(f"{cell.table} {cell.id}\n" for cell in run.missing))
+    _sweep(partial.parent)
+    with tempfile.TemporaryDirectory(dir=partial.parent, prefix=BUILDING) as name:
+        building = Path(name) / partial.name
+        building.mkdir()
+        for table, results in run.results().items():
+            if len(results.frame):
+                write_csv(results.frame, building / f"{table}.csv")
+        missing = "".join(f"{visible(f'{cell.table} {cell.id}')}\n" for cell in run.missing)
+        (building / "missing.txt").write_text(missing, encoding="utf-8")
+        # Removed before the new one takes its place: a kill in between leaves no rows, never those of two runs.
+        shutil.rmtree(partial, ignore_errors=True)
+        building.rename(partial)
     shown = ", ".join(cell.id for cell in run.missing[:MISSING_SHOWN])
     more = ", ..." if len(run.missing) > MISSING_SHOWN else ""
     return [
@@ -122,11 +137,23 @@ def _partial_folder(run: Run) -> Path:
     return run.reports_base() / ".partial" / run.experiment.name
 
 
-def _unverified(data: Mapping[str, Any]) -> str:
+def _sweep(folder: Path) -> None:
+    """Remove what killed runs were building; one that is still drawn is younger than that."""
+    for left in folder.glob(f"{BUILDING}*"):
+        with contextlib.suppress(OSError):
+            if not left.is_symlink() and time.time() - left.stat().st_mtime > SWEPT_SECONDS:
+                shutil.rmtree(left, ignore_errors=True)
+
+
+def _unverified(data: Mapping[str, Any]) -> list[str]:
     roles = [role for role in ROLES if (data.get(role) or {}).get("verified") is False]
     if not roles:
-        return ""
-    return f"embeddings of {' and '.join(roles)} come from an unverified server: no digest pins the model's weights"
+        return []
+    return [f"embeddings of {' and '.join(roles)} come from an unverified server: no digest pins the model's weights"]
+
+
+def _without_commit(state: Mapping[str, Any]) -> list[str]:
+    return [] if state["id"] is not None else [f"no commit is recorded: {state['reason']}"]
 
 
 def _shown(path: Path, root: Path) -> str:

@@ -4,19 +4,18 @@ import dataclasses
 import importlib.metadata
 import os
 import platform
-import shlex
-import subprocess
+import re
 import sys
-from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from embalign.escaping import shell
 from embalign.evaluation.mantel import measure_pair
 from embalign.pairs.pair import Pair, load_pair
 from embalign.pairs.provenance import read_provenance
 from embalign.pairs.texts import ROLES
 from embalign.runs.run import Run
-from embalign.runs.source import source_digest, source_files
+from embalign.runs.source import source_digest
 from embalign.runs.store import library_versions
 
 
@@ -27,7 +26,7 @@ def describe(run: Run) -> dict[str, Any]:
         "experiment": run.experiment.name,
         "pair": run.pair,
         "folder": _relative(str(run.folder), run.root),
-        "command": shlex.join(["pytest", *(_relative(word, run.root) for word in run.arguments)]),
+        "command": shell(["pytest", *(_relative(word, run.root) for word in run.arguments)]),
         "config": dataclasses.asdict(run.experiment.training),
         "data": {
             "pair_sha256": run.data_digest,
@@ -37,7 +36,7 @@ def describe(run: Run) -> dict[str, Any]:
             "split": _split(pair, max(cell.queries for cell in run.cells)),
         },
         "source_sha256": {table: source_digest(found.module) for table, found in run.experiment.measures().items()},
-        "commit": dict(run.state),
+        "commit": {key: _without_folders(value) for key, value in run.state.items()},
         "python": platform.python_version(),
         "versions": library_versions() | {"embalign": importlib.metadata.version("embalign")},
         "machine": machine(),
@@ -59,66 +58,6 @@ def _split(pair: Pair, most: int) -> dict[str, Any]:
     }
 
 
-class Checkout:
-    """The checkout that a run is made from, watched from the first cell to the last."""
-
-    def __init__(self, root: Path) -> None:
-        self._root = root
-        self._began: Mapping[str, str | bool | None] | None = None
-
-    def begin(self) -> Mapping[str, str | bool | None]:
-        """Note the state that the first cell will be measured from, and return it."""
-        if self._began is None:
-            self._began = commit(self._root)
-        return self._began
-
-    def state(self, modules: Collection[str]) -> dict[str, str | bool | None]:
-        """Return the commit, and as `dirty` whether the tree has differed from it since the run began, or does now.
-
-        The files behind `modules`, which measured, are compared with the commit byte by byte.
-        """
-        began = self.begin()
-        now = commit(self._root, sorted({path for module in modules for path in source_files(module)}))
-        if now["id"] is None:
-            return now
-        return now | {"dirty": began["dirty"] is not False or began["id"] != now["id"] or now["dirty"]}
-
-
-def commit(root: Path, sources: Sequence[Path] = ()) -> dict[str, str | bool | None]:
-    """Return the checkout's commit and whether anything but what runs write differs from it; None without git.
-
-    Of `sources`, those in the checkout are compared byte by byte: git can be told not to look at a file.
-    """
-    written = ("benchmark/*/reports/**", "benchmark/baselines/**", "docs/research/**", "**/__pycache__/**")
-    flags = ("--porcelain", "--untracked-files=all", "--ignore-submodules=none")
-    status = _git(root, "status", *flags, "--", ".", *(f":(exclude,glob){path}" for path in written))
-    head = _git(root, "rev-parse", "HEAD")
-    if status is None or head is None:
-        return {"id": None, "dirty": None}
-    names = [str(path.relative_to(root)) for path in sources if path.is_relative_to(root)]
-    return {"id": head, "dirty": bool(status) or not _are_committed(root, names)}
-
-
-def id_if_clean(state: Mapping[str, Any]) -> str | None:
-    """Return the commit of a checkout's state if the tree is that commit, else None."""
-    return str(state["id"]) if state["id"] is not None and state["dirty"] is False else None
-
-
-def _are_committed(root: Path, names: Sequence[str]) -> bool:
-    if not names:
-        return True
-    held = _git(root, "rev-parse", *(f"HEAD:./{name}" for name in names))
-    return held is not None and held == _git(root, "hash-object", "--", *names)
-
-
-def _git(root: Path, *words: str) -> str | None:
-    try:
-        done = subprocess.run(["git", *words], cwd=root, capture_output=True, text=True, check=True, timeout=20)
-    except (OSError, subprocess.SubprocessError):
-        return None
-    return done.stdout.strip()
-
-
 def machine() -> dict[str, str | int | None]:
     """Return processor, architecture, system and core count: what a last digit may depend on."""
     return {
@@ -135,6 +74,11 @@ def _processor() -> str:
             if line.startswith("model name"):
                 return line.partition(":")[2].strip()
     return platform.processor()
+
+
+def _without_folders(value: str | bool | None) -> str | bool | None:
+    """A value in which absolute paths are cut down to their last name."""
+    return re.sub(r"(?<![\w.:/])(?:[A-Za-z]:)?/[^\s'\"]*/", ".../", value) if isinstance(value, str) else value
 
 
 def _relative(argument: str, root: Path) -> str:

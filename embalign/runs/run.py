@@ -15,7 +15,7 @@ from embalign.pairs.pair import pair_digest
 
 if TYPE_CHECKING:
     from embalign.evaluation.results import Results
-    from embalign.runs.provenance import Checkout
+    from embalign.runs.checkout import Checkout
 
 collect = lazy("embalign.evaluation.results").collect
 

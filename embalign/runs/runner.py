@@ -14,8 +14,9 @@ from embalign.lazy import Reference, lazy
 from embalign.pairs.config import find_pair, has_queries, read_config
 from embalign.pairs.pair import Pair, check_pair, load_pair, pair_digest
 from embalign.pairs.provenance import is_embedded
-from embalign.runs.executor import DaskExecutor, LocalExecutor
-from embalign.runs.provenance import Checkout
+from embalign.runs.checkout import Checkout
+from embalign.runs.cluster import DaskExecutor
+from embalign.runs.executor import LocalExecutor
 from embalign.runs.run import Run
 from embalign.runs.store import Store, cell_key
 
@@ -101,13 +102,13 @@ class Runner:
 
     def start(self, cells: Iterable[tuple[Table, Cell]]) -> None:
         """Hand every cell without a stored measurement to the executor, if there is one. Raises ExecutorError."""
-        if self.options.results == "only-cache" or not (self.options.dask or self.options.workers):
+        if self.options.results == "only-cache" or (self.options.dask is None and not self.options.workers):
             return
         missing = [(table, cell) for table, cell in cells if self.stored(table, cell) is None]
         if not missing:
             return
-        if self.options.dask:
-            self._executor = DaskExecutor(self.options.dask, self.pair)
+        if self.options.dask is not None:
+            self._executor = DaskExecutor(self.options.dask, self.pair, missing[0])
         else:
             workers = min(self.options.workers, len(missing))
             self._executor = LocalExecutor(workers, lambda name: (str(self.folders()[name]), self._digest(name)))

@@ -5,20 +5,20 @@ others, or its cell is never heard of again.
 """
 
 import contextlib
+import dataclasses
 import functools
 import multiprocessing
 import os
 import signal
 import threading
-import traceback
 from concurrent.futures import CancelledError
 from multiprocessing.connection import Connection
 from multiprocessing.process import BaseProcess
 from pathlib import Path
-from typing import Any
 
 from embalign.experiments.grid import Cell, Table
 from embalign.pairs.pair import Pair, load_pair
+from embalign.runs.installation import Answer, answer, noted
 
 
 class WorkerDiedError(RuntimeError):
@@ -34,21 +34,19 @@ class Worker:
         self._process: BaseProcess | None = None
         self._pipe: Connection
 
-    def measure(self, table: Table, cell: Cell, folder: str, digest: str) -> Any:
-        """Return what the cell gives. Raises what it raised, WorkerDiedError, or CancelledError after `stop`."""
+    def measure(self, table: Table, cell: Cell, folder: str, digest: str) -> Answer:
+        """Return what the cell gives or raised. Raises WorkerDiedError, or CancelledError after `stop`."""
         process = self._start()
         try:
             self._pipe.send((table, cell, folder, digest))
-            result, error = self._pipe.recv()
+            found: Answer = self._pipe.recv()
         except (EOFError, ConnectionError):  # the process had the only other end of the pipe
             process.join()
             self._process = None
             code = process.exitcode or 0
             how = f"killed by {signal.Signals(-code).name}" if code < 0 else f"with exit code {code}"
             raise WorkerDiedError(how) from None
-        if error is not None:
-            raise error
-        return result
+        return found
 
     def stop(self) -> None:
         """Kill the process, for good."""
@@ -78,11 +76,11 @@ def _measure_what_comes(pipe: Connection) -> None:
     with contextlib.suppress(EOFError):
         while True:
             table, cell, folder, digest = pipe.recv()
+            found = answer(table, cell, functools.partial(_pair_of, folder, digest))
             try:
-                pipe.send((table.run(_pair_of(folder, digest), cell), None))
-            except Exception as error:
-                error.add_note(f"In the worker process:\n{traceback.format_exc()}")
-                pipe.send((None, error))
+                pipe.send(found)
+            except Exception as error:  # what was measured cannot be pickled
+                pipe.send(dataclasses.replace(found, found=None, error=noted(error)))
 
 
 def _leave_with_parent() -> None:

@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
+from embalign.escaping import markdown
 from embalign.experiments.templates import render
 from embalign.verdicts.metrics import ALIGNMENT, HEADLINES, PRIMARY, RETRIEVAL, label
 
@@ -46,7 +47,7 @@ def conclude(folder: Path, about: Mapping[str, Any], bind: Callable[..., str]) -
         ratios=sorted({float(row["ratio"]) for row in measured if row["policy"] == "random"}),
         table=CURVES,
     )
-    return f"How much alignment data is enough? {about['pair']}", text, CUT_OFFS
+    return f"How much alignment data is enough? {markdown(about['pair'])}", text, CUT_OFFS
 
 
 def _curve(verdict: Mapping[str, Any], metric: str, budget: str) -> dict[str, Any] | None:

@@ -22,6 +22,7 @@ from embalign.evaluation.measurement import Measurement
 from embalign.evaluation.retrieval import Search
 from embalign.evaluation.scorecard import FIRST_HIT, search_task
 from embalign.evaluation.similarity import cosines
+from embalign.evaluation.ties import same_first
 from embalign.experiments.arms import Arm, train_arm
 from embalign.experiments.fits import Share, ceiling_of, fit_on_share, map_task, search_task_of
 from embalign.experiments.gate.protocol import ALONE, ARM_OF, CASCADE_LEVELS, STUDIED, USES, WHOLE, prefix
@@ -142,8 +143,10 @@ def _accept_curves(pair: Pair, mapped: Embedded, found: Found) -> Measurement:
     for (deployment, index), of_use in found.items():
         task, before = _task(pair, index), prefix(deployment, index)
         metrics[before + "accuracy"] = float(of_use.correct.mean())
-        agrees = of_use.nearest == _of_teacher(pair, index).nearest
-        metrics[before + "teacher_agreement"] = float(agrees.mean())
+        teacher = _of_teacher(pair, index)
+        metrics[before + "teacher_agreement"] = float(
+            same_first((of_use.nearest, of_use.tied), (teacher.nearest, teacher.tied)).mean()
+        )
         where = {"deployment": deployment, "index": index, "index_size": task.index_size}
         scores = {name: getattr(of_use, name) for name in GATE_SCORES}
         if deployment in (QUERY_ADAPTER, DRAFT_ONLY):  # elsewhere no query is mapped

@@ -5,6 +5,7 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from embalign.escaping import markdown
 from embalign.experiments.spectral.protocol import BASELINE, MEMO, NAMES, PHASE, TREATMENT
 from embalign.experiments.templates import render
 from embalign.verdicts.metrics import PRIMARY, RETRIEVAL, label
@@ -41,7 +42,7 @@ def conclude(folder: Path, about: Mapping[str, Any], bind: Callable[..., str]) -
         others=_others([c for c in evidence if c["convention"] != MEMO]),
         uses=verdict["deployments"],
     )
-    return f"Does the spectral loss help? {about['pair']}", text, CUT_OFFS
+    return f"Does the spectral loss help? {markdown(about['pair'])}", text, CUT_OFFS
 
 
 def _words(contrast: Mapping[str, Any]) -> str:
