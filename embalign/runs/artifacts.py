@@ -12,9 +12,11 @@ from pathlib import Path
 from typing import Any
 
 from embalign.durable import move_all, own_folder
+from embalign.errors import PairError
 from embalign.lazy import lazy
 from embalign.pairs.provenance import file_digest
 from embalign.pairs.texts import ROLES
+from embalign.readers import read_json
 from embalign.runs import provenance
 from embalign.runs.run import Run
 
@@ -70,8 +72,8 @@ def report_folder(run: Run) -> Path:
     """Return where the artifacts of a complete run belong: a quick one never replaces those of a full one."""
     base, name = run.reports_base(), run.experiment.name
     try:
-        there = json.loads((base / name / "provenance.json").read_text(encoding="utf-8"))["profile"]
-    except (OSError, ValueError, KeyError, TypeError):
+        there = read_json(base / name / "provenance.json", PairError, "", dict[str, Any]).get("profile")
+    except PairError:  # not the record of a full run
         there = run.profile
     return base / "quick" / name if (run.profile, there) == ("quick", "full") else base / name
 
