@@ -1,6 +1,7 @@
 """The command `embalign`: what can be done without a run of experiments."""
 
 import argparse
+import signal
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -8,13 +9,14 @@ from pathlib import Path
 from embalign.errors import EmbalignError
 from embalign.lazy import lazy
 from embalign.pairs.config import find_pair
+from embalign.unforeseen import EXIT_CODE, log_unforeseen
 
 export_map = lazy("embalign.deploy.map").export_map
 summarise = lazy("embalign.deploy.summary").summarise
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run a command and return its exit code; a user's mistake is one line on stderr."""
+    """Run a command and return its exit code; a user's mistake, or what nobody foresaw, is one line on stderr."""
     options = _parser().parse_args(arguments)
     try:
         path = export_map(find_pair(options.pair, Path.cwd()), options.out, options.seed)
@@ -22,7 +24,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
         print(summarise(path))
     except (EmbalignError, OSError) as error:
         print(f"error: {error}", file=sys.stderr)
-        return getattr(error, "exit_code", 1)
+        return EmbalignError.exit_code
+    except KeyboardInterrupt:
+        print("interrupted; rerun the same command", file=sys.stderr)
+        return 128 + signal.SIGINT
+    except Exception as error:
+        print(log_unforeseen(error, Path.cwd()), file=sys.stderr)
+        return EXIT_CODE
     return 0
 
 

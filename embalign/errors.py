@@ -87,5 +87,5 @@ class ConclusionError(EmbalignError, ValueError):
     """A conclusion that does not hold; the message says what differs from what."""
 
 
-class ClaimError(EmbalignError, ValueError):
+class ClaimError(ConclusionError):
     """A claim that its raw data do not support, or a number that no claim binds; the message quotes it."""

@@ -11,6 +11,7 @@ import pytest
 from embalign.lazy import lazy
 from embalign.pairs.config import has_queries
 from embalign.plugin import fixtures
+from embalign.plugin.boundary import guarded
 from embalign.plugin.fixtures import RUNNER, declared
 from embalign.plugin.hooks import Hooks, is_worker, usage_errors
 from embalign.plugin.options import add_options, read_options
@@ -25,6 +26,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 
 @pytest.hookimpl(tryfirst=True)
+@guarded
 def pytest_load_initial_conftests(early_config: pytest.Config) -> None:
     """Refuse a pair that pytest itself would take code or settings from: a pair is data, whoever it comes from.
 
@@ -46,6 +48,7 @@ def pytest_load_initial_conftests(early_config: pytest.Config) -> None:
                 )
 
 
+@guarded
 def pytest_configure(config: pytest.Config) -> None:
     """Register the marker and the session's state; refuse unknown pairs before anything runs."""
     config.addinivalue_line("markers", "cells(experiment, table): run the case once for every cell of the table")
@@ -57,6 +60,7 @@ def pytest_configure(config: pytest.Config) -> None:
     config.pluginmanager.register(Hooks(config, runner))
 
 
+@guarded
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
     """Give a case marked with `cells` one parameter set per cell."""
     marker = metafunc.definition.get_closest_marker("cells")
@@ -76,11 +80,13 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
     metafunc.parametrize("cell", cells, ids=[f"{cell.pair}-{cell.id}" if len(pairs) > 1 else cell.id for cell in cells])
 
 
+@guarded
 def pytest_ignore_collect(collection_path: Path) -> bool | None:
     """Leave pair folders alone: nothing in them is run, neither a conftest.py nor a test."""
     return True if (collection_path / "pair.toml").is_file() else None
 
 
+@guarded
 def pytest_collect_file(file_path: Path, parent: pytest.Collector) -> pytest.Collector | None:
     """Collect every conclusion under docs/research/: its checks are test cases. Nothing else may be there."""
     research = parent.config.rootpath / "docs" / "research"
