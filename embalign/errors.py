@@ -3,11 +3,25 @@
 Each message quotes the input that caused it and names the remedy, so a user reads it without a traceback.
 """
 
+LONGEST = 3000  # characters of a message
+
+
+def one_line(text: str, longest: int = LONGEST) -> str:
+    """Return a text as one line of printable characters: others are escaped, and its middle is left out if too long."""
+    if len(text) > longest:
+        end = longest // 3  # the remedy stands there
+        text = f"{text[: longest - end]} ... {text[-end:]}"
+    return text if text.isprintable() else "".join(c if c.isprintable() else ascii(c)[1:-1] for c in text)
+
 
 class EmbalignError(Exception):
     """An error with a cause and a remedy; `exit_code` is that of a run that it ends (4: pytest's usage error)."""
 
     exit_code = 4
+
+    def __str__(self) -> str:
+        """Return the message as one line, whatever the input that it quotes holds."""
+        return one_line(super().__str__())
 
 
 class CellError(EmbalignError):

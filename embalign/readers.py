@@ -20,7 +20,7 @@ from typing import Any, TypeVar
 
 import msgspec
 
-from embalign.errors import EmbalignError
+from embalign.errors import EmbalignError, one_line
 from embalign.lazy import lazy
 
 load_array = lazy("numpy").load
@@ -125,10 +125,7 @@ def said(fault: BaseException) -> str:
     """Return an exception's words as one line of printable characters, shortened; its type where it has none."""
     if isinstance(fault, UnicodeDecodeError):
         return f"byte {fault.start} is not UTF-8; save the file as UTF-8"
-    text = " ".join(str(fault).split())
-    cut = text if len(text) <= SAID else text[:SAID] + "..."
-    shown = "".join(char if char.isprintable() else repr(char)[1:-1] for char in cut)
-    return shown or type(fault).__name__
+    return one_line(" ".join(str(fault).split()), SAID) or type(fault).__name__
 
 
 def quoted(value: object) -> str:

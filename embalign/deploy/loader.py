@@ -68,7 +68,9 @@ class DeployedMap:
         vectors = self._checked(draft, self.weights.shape[1], "draft vectors")
         mapped = np.empty((len(vectors), len(self.weights)), np.float32)
         for rows in _blocks(len(vectors), len(self.weights)):
-            mapped[rows] = _unit(_unit(vectors[rows], rows.start) @ self.weights.T, rows.start)
+            with np.errstate(over="ignore", invalid="ignore"):  # of a map with values near the largest float32
+                products = _unit(vectors[rows], rows.start) @ self.weights.T
+            mapped[rows] = _unit(products, rows.start)
         return mapped
 
     def accept(self, queries: NDArray[np.floating], index: NDArray[np.floating], *, own: Rows | None = None) -> Answers:
@@ -213,8 +215,9 @@ def _two_nearest(queries: Floats, index: NDArray[np.floating], own: Rows | None)
 
 def _unit(vectors: NDArray[np.floating], start: int, *, of_index: bool = False) -> Floats:
     """Vectors of length 1; a row of the index may be of length 0, which is similar to nothing."""
-    wide = np.asarray(vectors, np.float32)
-    lengths = np.linalg.norm(wide, axis=1, keepdims=True)
+    with np.errstate(over="ignore"):  # what is too long has an infinite length
+        wide = np.asarray(vectors, np.float32)
+        lengths = np.linalg.norm(wide, axis=1, keepdims=True)
     what = "index vector" if of_index else "vector"
     if len(wrong := np.flatnonzero(~np.isfinite(lengths))):
         raise MapError(f"{what} {start + wrong[0]} holds NaN or infinite values, or is too long for float32; fix it")

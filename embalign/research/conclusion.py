@@ -147,7 +147,9 @@ def check_files(found: Conclusion) -> None:
     if stray := sorted(present - set(digests)):
         raise ConclusionError(f"{stray[0]}: there, but not named in conclusion.toml")
     for name, digest in digests.items():
-        if (actual := file_digest(found.folder / name)) != digest:
+        with reading(found.folder / name, ConclusionError, RESTORE):
+            actual = file_digest(found.folder / name)
+        if actual != digest:
             hint = line_ends_hint(found.folder / name, digest)
             raise ConclusionError(f"{name}: its SHA-256 is {actual}, conclusion.toml says {digest}{hint}")
     expected = {"provenance.json", *found.about.raw, *found.about.figures}
