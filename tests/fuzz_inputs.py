@@ -5,11 +5,13 @@ import contextlib
 import hashlib
 import io
 import json
+import os
 import shutil
 import socket
 import sqlite3
 import threading
 from types import SimpleNamespace
+from unittest import mock
 
 import hostile
 import msgspec
@@ -340,6 +342,9 @@ def read_a_cache(now, content):
         opened.put({b"other": UNIT[1]})
 
 
+WAITS = {"ATTEMPTS": 2, "FIRST_WAIT": 0.0, "LONGEST_WAIT": 0.0}
+
+
 def server(folder):
     """A socket that answers each request with the bytes at hand."""
     listening = socket.create_server(("127.0.0.1", 0))
@@ -354,7 +359,6 @@ def server(folder):
                 connection.sendall(answer["content"])
 
     threading.Thread(target=serve, daemon=True).start()
-    http.ATTEMPTS, http.FIRST_WAIT, http.LONGEST_WAIT = 2, 0.0, 0.0
     body = [b'{"embeddings": [[0.5, 0.5]], "model": "m"}', b'{"error": {"message": "no"}}', b'{"data": [{"index": 0}]}']
     starts = (
         b"200 OK",
@@ -376,7 +380,9 @@ def server(folder):
 
 def ask_a_server(now, content):
     now.answer["content"] = content
-    http.Client(now.address, "a test", lambda status, text: "").ask("/api/embed", {"input": ["a"]}, deadline=2.0)
+    waits = {name: value for name, value in WAITS.items() if hasattr(http, name)}
+    with mock.patch.multiple(http, **waits), mock.patch.dict(os.environ, {http.DEADLINE_VARIABLE: "0.5"}):
+        http.Client(now.address, "a test", lambda status, text: "").ask("/api/embed", {"input": ["a"]})
 
 
 def options(folder):

@@ -9,6 +9,7 @@ and the exit code is not 0. What the readers are given is in `fuzz_inputs.py`, h
 import argparse
 import contextlib
 import json
+import os
 import resource
 import shutil
 import signal
@@ -133,7 +134,8 @@ def main():
     parser.add_argument("--here", action="store_true", help=argparse.SUPPRESS)
     chosen = parser.parse_args()
     if chosen.here:
-        folder = Path(tempfile.mkdtemp(prefix="fuzz-"))
+        shared = "/dev/shm"  # a disk would take most of the time
+        folder = Path(tempfile.mkdtemp(prefix="fuzz-", dir=shared if os.access(shared, os.W_OK) else None))
         try:
             limit_memory()
             record = fuzz(chosen.reader, chosen.examples, folder)

@@ -178,7 +178,11 @@ def _read(path: Path, changed: int, size: int) -> Any:
         return read_json(path, ClaimError, RESTORE, Any, limit=LARGEST_RAW, nan=True)
     content = read_bytes(path, ClaimError, RESTORE, LARGEST_RAW)
     with reading(path, ClaimError, RESTORE, "not a table as CSV"):
-        rows = list(csv.DictReader(io.StringIO(content.decode("utf-8-sig"), newline=""), strict=True))
+        table = csv.DictReader(io.StringIO(content.decode("utf-8-sig"), newline=""), strict=True)
+        columns = table.fieldnames or ()
+        if len(set(columns)) < len(columns):
+            raise ValueError("two columns have one name")
+        rows = list(table)
         if ragged := [number for number, row in enumerate(rows, start=2) if None in row or None in row.values()]:
             raise ValueError(f"row {ragged[0]} has another number of columns than the header")
     return rows

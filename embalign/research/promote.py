@@ -1,6 +1,7 @@
 """Promote a complete, clean run into docs/research/, and run a promoted conclusion again."""
 
 import datetime
+import io
 import json
 import math
 import re
@@ -21,7 +22,7 @@ from embalign.durable import move_all
 from embalign.errors import ClaimError, ConclusionError
 from embalign.lazy import lazy
 from embalign.pairs.provenance import file_digest
-from embalign.readers import reading
+from embalign.readers import read_bytes, reading
 from embalign.research.claims import LARGEST_RAW, RESTORE, Binder, read_raw
 from embalign.research.conclusion import MACHINE_READABLE, TEXT, About, Conclusion, names_of, recorded, verify
 from embalign.research.numbers import reads_as_number
@@ -172,9 +173,10 @@ def same_artifact(before: Path, after: Path) -> bool:
 def _arrays(path: Path) -> dict[str, NDArray[Any]]:
     """Return the arrays of an .npz file. Raises ConclusionError for any other file, and for values to be unpickled."""
     with reading(path, ConclusionError, RESTORE, "not arrays of numbers"):
-        if (size := sum(entry.file_size for entry in ZipFile(path).infolist())) > LARGEST_RAW:
+        file = io.BytesIO(read_bytes(path, ConclusionError, RESTORE, LARGEST_RAW))
+        if (size := sum(entry.file_size for entry in ZipFile(file).infolist())) > LARGEST_RAW:
             raise ValueError(f"{size} bytes unpacked; the limit is {LARGEST_RAW}")
-        with np.load(path, allow_pickle=False) as held:
+        with np.load(file, allow_pickle=False) as held:
             found = dict(held)
         if odd := [name for name, values in found.items() if values.dtype.kind not in "fiub"]:
             raise ValueError(f"{odd[0]} holds {found[odd[0]].dtype}")
@@ -187,7 +189,8 @@ def _near(before: NDArray[Any], after: NDArray[Any]) -> bool:
 
 def _picture(path: Path) -> NDArray[np.float32]:
     with reading(path, ConclusionError, RESTORE, "not a picture"):
-        return np.asarray(image.open(path).convert("RGB"), dtype=np.float32)
+        file = io.BytesIO(read_bytes(path, ConclusionError, RESTORE, LARGEST_RAW))
+        return np.asarray(image.open(file).convert("RGB"), dtype=np.float32)
 
 
 def _close(before: Path, after: Path) -> None:
