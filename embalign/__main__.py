@@ -2,6 +2,7 @@
 
 import argparse
 import io
+import signal
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -10,13 +11,14 @@ from embalign.errors import EmbalignError
 from embalign.escaping import visible
 from embalign.lazy import lazy
 from embalign.pairs.config import find_pair
+from embalign.unforeseen import EXIT_CODE, log_unforeseen
 
 export_map = lazy("embalign.deploy.map").export_map
 summarise = lazy("embalign.deploy.summary").summarise
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run a command and return its exit code; a user's mistake is one line on stderr."""
+    """Run a command and return its exit code; a user's mistake, or what nobody foresaw, is one line on stderr."""
     if isinstance(sys.stdout, io.TextIOWrapper):  # a terminal may not have every character of a path
         sys.stdout.reconfigure(errors="backslashreplace")
     options = _parser().parse_args(arguments)
@@ -26,7 +28,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
         print(summarise(path))
     except (EmbalignError, OSError) as error:
         print(f"error: {visible(str(error))}", file=sys.stderr)
-        return getattr(error, "exit_code", 1)
+        return EmbalignError.exit_code
+    except KeyboardInterrupt:
+        print("interrupted; rerun the same command", file=sys.stderr)
+        return 128 + signal.SIGINT
+    except Exception as error:
+        print(log_unforeseen(error, Path.cwd()), file=sys.stderr)
+        return EXIT_CODE
     return 0
 
 

@@ -10,6 +10,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from embalign.errors import EmbalignError, LinkError
+from embalign.readers import opened, said
 
 BUSY_SECONDS = 60
 
@@ -30,25 +31,35 @@ class Database:
         self.path = path
         self._lock = threading.RLock()
         self._connection: sqlite3.Connection | None = None
+        self._failed = ""
 
     @contextlib.contextmanager
     def transaction(self) -> Iterator[sqlite3.Connection]:
-        """Give the connection for one transaction, which is on disk when it ends. Raises `error`."""
+        """Give the connection for one transaction, which is on disk when it ends. Raises `error`.
+
+        A file that failed once fails at once from then on, until it is closed: who waited for a locked one does not
+        wait again at each cell.
+        """
         with self._lock:
+            if self._failed:
+                raise self.error(self._failed)
             try:
                 if self._connection is None:
                     self._connection = self._connect()
                 with self._connection:
                     yield self._connection
             except (sqlite3.OperationalError, OSError) as error:  # a full or failing disk, a folder without access
-                raise self.error(f"{self.path}: {error}; {self.if_unwritable}") from None
-            except sqlite3.DatabaseError as error:
+                self._failed = f"{self.path}: {said(error)}{_who_locks(error)}; {self.if_unwritable}"
+                raise self.error(self._failed) from None
+            except sqlite3.Error as error:
                 self.close()
-                raise self.error(f"{self.path}: {error}; {self.if_damaged}") from None
+                self._failed = f"{self.path}: {said(error)}; {self.if_damaged}"
+                raise self.error(self._failed) from None
 
     def close(self) -> None:
         """Close the file; the next use opens it again."""
         with self._lock:
+            self._failed = ""
             if self._connection is not None:
                 self._connection.close()
                 self._connection = None
@@ -56,6 +67,8 @@ class Database:
     def _connect(self) -> sqlite3.Connection:
         refuse_links(self.path.parent.parent, self.path, error=self.error)
         own_folder(self.path.parent)
+        if os.path.lexists(self.path):
+            opened(self.path).close()
         connection = sqlite3.connect(self.path, timeout=BUSY_SECONDS, check_same_thread=False)
         try:
             (version,) = connection.execute("PRAGMA user_version").fetchone()
@@ -65,11 +78,19 @@ class Database:
             _switch_to_wal(connection)
             connection.execute("PRAGMA synchronous = FULL")
             connection.execute(f"CREATE TABLE IF NOT EXISTS {self.table} STRICT")
+            name = self.table.partition(" ")[0]
+            (kind,) = connection.execute("SELECT type FROM sqlite_master WHERE name = ?", (name,)).fetchone()
+            if kind != "table":  # a view is a query, which may have no end
+                raise sqlite3.DatabaseError(f"{name} is a {kind}")
             connection.execute(f"PRAGMA user_version = {self.schema}")
         except BaseException:
             connection.close()
             raise
         return connection
+
+
+def _who_locks(error: Exception) -> str:
+    return f" by another program, for over {BUSY_SECONDS:g} s: end that one" if "locked" in str(error) else ""
 
 
 def _switch_to_wal(connection: sqlite3.Connection) -> None:
@@ -109,22 +130,35 @@ def refuse_links(
             raise error(f"{link} is a symbolic link, and nothing is written or deleted through one; {remedy}")
 
 
+class PartlyMovedError(OSError):
+    """A fault after the first files of a set were moved into place; the message says how many are there."""
+
+
 def move_all(source: Path, target: Path, first: str | None = None) -> None:
     """Move every file of `source` into `target`, each atomically, after all of them are synced to disk.
 
     The file named `first` is in place and synced before any other file is moved. Use it for the record of the other
-    files: a kill between two moves then leaves a record without files, never files without a record.
+    files: a kill between two moves then leaves a record without files, never files without a record. Raises OSError
+    where nothing has been moved, PartlyMovedError where something has.
     """
     paths = sorted(source.iterdir(), key=lambda path: (path.name != first, path.name))
     for path in paths:
         with path.open("rb+") as file:  # Windows syncs only files that are open for writing
             os.fsync(file.fileno())
         path.chmod(0o644)
-    for path in paths:
-        os.replace(path, target / path.name)
-        if path.name == first:
-            _sync_folder(target)
-    _sync_folder(target)
+    moved: list[str] = []
+    try:
+        for path in paths:
+            os.replace(path, target / path.name)
+            moved.append(path.name)
+            if path.name == first:
+                _sync_folder(target)
+        _sync_folder(target)
+    except OSError as error:
+        if not moved:
+            raise
+        where = f"{len(moved)} of {len(paths)} files are in place in {target}"
+        raise PartlyMovedError(error.errno, f"{error.strerror}; {where}, perhaps not yet on disk") from None
 
 
 def _sync_folder(path: Path) -> None:

@@ -3,7 +3,9 @@
 Each message quotes the input that caused it and names the remedy, so a user reads it without a traceback.
 """
 
-from embalign.escaping import visible
+from embalign.escaping import one_line
+
+LONGEST = 3000  # characters of a message
 
 
 class EmbalignError(Exception):
@@ -12,8 +14,8 @@ class EmbalignError(Exception):
     exit_code = 4
 
     def __str__(self) -> str:
-        """Return the message on one line, whatever the input that it quotes holds."""
-        return visible(super().__str__())
+        """Return the message as one line, whatever the input that it quotes holds."""
+        return one_line(super().__str__(), LONGEST)
 
 
 class CellError(EmbalignError):
@@ -97,5 +99,5 @@ class ConclusionError(EmbalignError, ValueError):
     """A conclusion that does not hold; the message says what differs from what."""
 
 
-class ClaimError(EmbalignError, ValueError):
+class ClaimError(ConclusionError):
     """A claim that its raw data do not support, or a number that no claim binds; the message quotes it."""

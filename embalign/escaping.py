@@ -32,9 +32,12 @@ def visible(text: str) -> str:
 
 
 def one_line(text: object, most: int = SHOWN) -> str:
-    """Return text for a terminal as `visible` does, of its first `most` characters, stripped."""
+    """Return text for a terminal as `visible` does, stripped; its middle is left out if it is longer than `most`."""
     words = str(text).strip()
-    return visible(words[:most] + ("..." if len(words) > most else ""))
+    if len(words) > most:
+        end = most // 3  # the remedy stands there
+        words = f"{words[: most - end]} ... {words[-end:]}"
+    return visible(words)
 
 
 def markdown(text: object) -> str:

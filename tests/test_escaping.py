@@ -62,7 +62,7 @@ def test_each_kind_of_unseen_character_is_named():
     )
     assert visible("##[add-path]/tmp") == r"##\x5b" + "add-path]/tmp"
     assert one_line("  a\nb  ") == r"a\nb"
-    assert one_line("x" * 400) == "x" * 300 + "..."
+    assert one_line("x" * 400 + "y" * 400) == "x" * 200 + " ... " + "y" * 100
 
 
 @given(TEXTS)

@@ -7,6 +7,7 @@ from typing import Any
 import msgspec
 
 from embalign.errors import MapError
+from embalign.readers import read_json
 
 
 class Estimate(msgspec.Struct, frozen=True):
@@ -84,10 +85,5 @@ class Card(msgspec.Struct, frozen=True):
     @classmethod
     def from_disk(cls, path: Path) -> "Card":
         """Return the card in a file. Raises MapError."""
-        try:
-            return msgspec.json.decode(path.read_bytes(), type=cls)
-        except OSError as error:
-            raise MapError(f"{path}: cannot be read ({error.strerror}); export the map again") from None
-        except (msgspec.DecodeError, UnicodeDecodeError) as error:
-            remedy = "`embalign export` of this version writes it: export the map again"
-            raise MapError(f"{path}: not the description of a map ({error}); {remedy}") from None
+        remedy = "`embalign export` of this version writes it: export the map again"
+        return read_json(path, MapError, remedy, cls, what="not the description of a map")

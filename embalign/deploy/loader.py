@@ -5,7 +5,6 @@ memory-mapped file.
 """
 
 import hashlib
-import io
 import math
 import warnings
 from collections.abc import Iterator
@@ -21,7 +20,10 @@ from embalign.deploy.card import Card, Use
 from embalign.errors import MapError
 from embalign.evaluation.deployment import DEPLOYMENTS, QUERY_ADAPTER
 from embalign.evaluation.ties import TIED
+from embalign.readers import MEBI, as_array, read_bytes
 
+LARGEST_MAP = 1024 * MEBI
+_AGAIN = "export the map again"
 BLOCK = 2**22  # similarities, or numbers of the index, that are held at once
 TIE = TIED * float(np.finfo(np.float32).eps)
 
@@ -66,7 +68,9 @@ class DeployedMap:
         vectors = self._checked(draft, self.weights.shape[1], "draft vectors")
         mapped = np.empty((len(vectors), len(self.weights)), np.float32)
         for rows in _blocks(len(vectors), len(self.weights)):
-            mapped[rows] = _unit(_unit(vectors[rows], rows.start) @ self.weights.T, rows.start)
+            with np.errstate(over="ignore", invalid="ignore"):  # of a map with values near the largest float32
+                products = _unit(vectors[rows], rows.start) @ self.weights.T
+            mapped[rows] = _unit(products, rows.start)
         return mapped
 
     def accept(self, queries: NDArray[np.floating], index: NDArray[np.floating], *, own: Rows | None = None) -> Answers:
@@ -166,22 +170,18 @@ def _no_better(use: Use, label: str) -> str:
 
 
 def _read(path: Path, described: Path, card: Card) -> Floats:
-    try:
-        content = path.read_bytes()
-    except OSError as error:
-        raise MapError(f"{path}: cannot be read ({error.strerror}); export the map again") from None
+    content = read_bytes(path, MapError, _AGAIN, LARGEST_MAP)
     if hashlib.sha256(content).hexdigest() != card.sha256:
         raise MapError(f"{path}: not the map that {described.name} describes (SHA-256 differs); export both again")
-    try:
-        weights = np.load(io.BytesIO(content), allow_pickle=False)
-    except (ValueError, EOFError) as error:
-        raise MapError(f"{path}: not a readable .npy file of numbers ({error}); export the map again") from None
+    weights = as_array(content, path, MapError, _AGAIN)
     if not isinstance(weights, np.ndarray) or weights.shape != card.shape or weights.dtype.kind != "f":
         found = getattr(weights, "shape", None)
         raise MapError(f"{path}: shape {found}, but {described.name} says floats of {card.shape}; export both again")
-    if not np.isfinite(weights).all():
+    with np.errstate(over="ignore"):
+        matrix = np.ascontiguousarray(weights, np.float32)
+    if not np.isfinite(matrix).all():
         raise MapError(f"{path}: the map holds NaN or infinite values; export it again")
-    return np.ascontiguousarray(weights, np.float32)
+    return matrix
 
 
 def _check_rows(queries: int, size: int, own: Rows | None) -> None:
@@ -215,8 +215,9 @@ def _two_nearest(queries: Floats, index: NDArray[np.floating], own: Rows | None)
 
 def _unit(vectors: NDArray[np.floating], start: int, *, of_index: bool = False) -> Floats:
     """Vectors of length 1; a row of the index may be of length 0, which is similar to nothing."""
-    wide = np.asarray(vectors, np.float32)
-    lengths = np.linalg.norm(wide, axis=1, keepdims=True)
+    with np.errstate(over="ignore"):  # what is too long has an infinite length
+        wide = np.asarray(vectors, np.float32)
+        lengths = np.linalg.norm(wide, axis=1, keepdims=True)
     what = "index vector" if of_index else "vector"
     if len(wrong := np.flatnonzero(~np.isfinite(lengths))):
         raise MapError(f"{what} {start + wrong[0]} holds NaN or infinite values, or is too long for float32; fix it")

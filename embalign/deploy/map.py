@@ -8,6 +8,7 @@ import numpy as np
 
 from embalign.alignment.config import DEFAULT
 from embalign.deploy.card import Card
+from embalign.deploy.loader import LARGEST_MAP
 from embalign.deploy.quality import uses_of
 from embalign.deploy.recipe import fit_better
 from embalign.deploy.thresholds import MOST_ASKED
@@ -16,16 +17,15 @@ from embalign.evaluation import agreement, mantel
 from embalign.pairs import Vectors
 from embalign.pairs.pair import Pair, load_pair, pair_digest
 from embalign.pairs.provenance import file_digest
+from embalign.readers import as_array, read_bytes
 from embalign.verdicts.sanity import suspect_vectors
 
 
 def load_map(path: Path, pair: Pair) -> Vectors:
     """Return the map in an .npy file, checked against the pair's dimensions. Raises MapError."""
     shape = (pair.teacher.shape[1], pair.draft.shape[1])
-    try:
-        weights = np.load(path, allow_pickle=False)
-    except (OSError, ValueError, EOFError) as error:
-        raise MapError(f"{path}: not a readable .npy file of numbers ({error})") from None
+    remedy = "embalign export writes one"
+    weights = as_array(read_bytes(path, MapError, remedy, LARGEST_MAP), path, MapError, remedy)
     if not isinstance(weights, np.ndarray) or weights.shape != shape or weights.dtype.kind != "f":
         found = getattr(weights, "shape", None)
         hint = "; it is transposed: save W.T" if found == shape[::-1] and found != shape else ""
@@ -33,9 +33,11 @@ def load_map(path: Path, pair: Pair) -> Vectors:
             f"{path}: shape {found} does not fit {pair.name}, which needs floats of shape {shape}, one row a teacher "
             f"dimension{hint}"
         )
-    if not np.isfinite(weights).all():
+    with np.errstate(over="ignore"):
+        matrix: Vectors = weights.astype(np.float32)
+    if not np.isfinite(matrix).all():
         raise MapError(f"{path}: the map holds NaN or infinite values")
-    return weights.astype(np.float32)
+    return matrix
 
 
 def export_map(folder: Path, out: Path, seed: int = 0) -> Path:

@@ -6,18 +6,22 @@ from typing import Any
 from embalign.deploy.card import Card, Use
 from embalign.deploy.quality import NDCG
 from embalign.deploy.recipe import RIDGE, TUNED
+from embalign.errors import MapError
 from embalign.evaluation.deployment import DEPLOYMENTS
+from embalign.readers import reading
 from embalign.verdicts.metrics import ALIGNMENT, label
 
 
 def summarise(path: Path) -> str:
     """Return what W.json beside the map says, two lines a deployment. Raises MapError."""
-    card = Card.from_disk(path.with_suffix(".json"))
-    lines = [*_recipe(card.recipe), f"measured on {card.measured_on}"]
-    for name, deployment in DEPLOYMENTS.items():
-        use = card.deployments[name]
-        lines += [f"{deployment.label}: {_quality(use)}", f"  {_thresholds(use)}"]
-    return "\n".join(lines)
+    described = path.with_suffix(".json")
+    card = Card.from_disk(described)
+    with reading(described, MapError, "export the map again", "not the description of a map"):
+        lines = [*_recipe(card.recipe), f"measured on {card.measured_on}"]
+        for name, deployment in DEPLOYMENTS.items():
+            use = card.deployments[name]
+            lines += [f"{deployment.label}: {_quality(use)}", f"  {_thresholds(use)}"]
+        return "\n".join(lines)
 
 
 def _recipe(recipe: dict[str, Any]) -> list[str]:

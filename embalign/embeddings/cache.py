@@ -45,7 +45,7 @@ class VectorCache(Database):
             for key in keys:
                 query = "SELECT dimension, vector, sha256 FROM vectors WHERE key = ?"
                 for dimension, blob, digest in connection.execute(query, (key,)).fetchall():
-                    if len(blob) == 4 * dimension and _digest(key, dimension, blob) == digest:
+                    if _is_whole(key, dimension, blob, digest):
                         vectors[key] = np.frombuffer(blob, dtype="<f4").astype(np.float32)
                     else:
                         connection.execute("DELETE FROM vectors WHERE key = ?", (key,))
@@ -76,6 +76,13 @@ class VectorCache(Database):
         for suffix in ("-wal", "-shm"):
             self.path.with_name(self.path.name + suffix).unlink(missing_ok=True)
         return super()._connect()
+
+
+def _is_whole(key: bytes, dimension: object, blob: object, digest: object) -> bool:
+    """Return whether a row is as it was written: any of its values may be of another type by now."""
+    if not isinstance(dimension, int) or not isinstance(blob, bytes) or len(blob) != 4 * dimension:
+        return False
+    return _digest(key, dimension, blob) == digest
 
 
 def _digest(key: bytes, dimension: int, blob: bytes) -> bytes:

@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from embalign.lazy import lazy
+from embalign.readers import said
 
 if TYPE_CHECKING:
     from pandas import DataFrame
@@ -47,13 +48,16 @@ class Measurement:
 
     @classmethod
     def from_bytes(cls, content: bytes) -> Measurement:
-        """Return the measurement that `to_bytes` wrote."""
-        metrics, by_label, tables = msgspec.msgpack.decode(content, type=_Plain)
-        return cls(
-            metrics,
-            {name: np.frombuffer(values, dtype="<f4").astype(np.float32) for name, values in by_label.items()},
-            {name: pandas.DataFrame(columns) for name, columns in tables.items()},
-        )
+        """Return the measurement that `to_bytes` wrote. Raises ValueError for other bytes."""
+        try:
+            metrics, by_label, tables = msgspec.msgpack.decode(content, type=_Plain)
+            return cls(
+                metrics,
+                {name: np.frombuffer(values, dtype="<f4").astype(np.float32) for name, values in by_label.items()},
+                {name: pandas.DataFrame(columns) for name, columns in tables.items()},
+            )
+        except Exception as error:  # no decoder lists what it raises on hostile input
+            raise ValueError(f"not a measurement ({said(error)})") from None
 
 
 _Plain = tuple[dict[str, int | float], dict[str, bytes], dict[str, dict[str, list[Any]]]]

@@ -10,8 +10,9 @@ from typing import Annotated, Literal, get_args
 import msgspec
 
 from embalign.errors import PairError
+from embalign.readers import quoted, read_toml, said
 
-LARGEST_BYTES = 32 * 1024  # parsing time is quadratic in the dots of a key
+LARGEST_BYTES = 32 * 1024
 Source = Literal["ollama", "openai", "sentence-transformers"]
 Pooling = Literal["last", "mean", "cls", "unknown"]
 Storage = Literal["float16", "int8"]
@@ -82,29 +83,23 @@ def find_pair(name: str, root: Path) -> Path:
 def read_config(folder: Path) -> PairConfig:
     """Return the checked content of a folder's pair.toml. Raises PairError that names the key and the closest one."""
     path = folder / "pair.toml"
+    content = read_toml(path, PairError, "every pair needs a pair.toml", limit=LARGEST_BYTES)
     try:
-        content = path.read_bytes()
-        if len(content) > LARGEST_BYTES:
-            raise PairError(f"{path}: {len(content)} bytes; the limit is {LARGEST_BYTES}")
-        config = msgspec.toml.decode(content.decode("utf-8-sig"), type=PairConfig)
-    except OSError as error:
-        raise PairError(f"{path}: cannot be read ({error.strerror}); every pair needs a pair.toml") from None
+        config = msgspec.convert(content, PairConfig)
     except msgspec.ValidationError as error:
         unknown = re.search("unknown field `([^`]*)`", str(error))
         keys = (*PairConfig.__struct_fields__, *Model.__struct_fields__)
-        raise PairError(f"{path}: {error}; {_REMEDY}{_near(unknown[1], keys) if unknown else ''}") from None
-    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
-        raise PairError(f"{path}: not valid TOML ({error})") from None
+        raise PairError(f"{path}: {said(error)}; {_REMEDY}{_near(unknown[1], keys) if unknown else ''}") from None
     for key, name in config.texts.items():
         if not _lies_within(folder, name):
-            raise PairError(f"{path}: {key} {name!r} is outside the pair's folder; copy it into the folder")
+            raise PairError(f"{path}: {key} {quoted(name)} is outside the pair's folder; copy it into the folder")
     if config.qrels and not config.queries:
-        raise PairError(f"{path}: qrels {config.qrels!r} judge queries, and no queries are named; add queries")
+        raise PairError(f"{path}: qrels {quoted(config.qrels)} judge queries, and no queries are named; add queries")
     for role, model in (("draft", config.draft), ("teacher", config.teacher)):
         if model.query_prompt and not config.queries:
             raise PairError(
-                f"{path}: {role}.query_prompt {model.query_prompt!r} is for queries, and no queries are named: each "
-                "text of the corpus is searched for and searched in; use document_prompt, or add queries"
+                f"{path}: {role}.query_prompt {quoted(model.query_prompt)} is for queries, and no queries are named: "
+                "each text of the corpus is searched for and searched in; use document_prompt, or add queries"
             )
     return config
 

@@ -1,7 +1,12 @@
 """The corpus of a pair: one JSON object per line, checked line by line. Lines of BEIR's corpus.jsonl are read too."""
 
 import codecs
+import contextlib
 import hashlib
+import io
+import itertools
+import json
+import os
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Annotated, TypeVar
@@ -9,12 +14,17 @@ from typing import Annotated, TypeVar
 import msgspec
 
 from embalign.errors import CorpusError
+from embalign.readers import MEBI, opened, quoted, reading, said, unique
 
+LONGEST_LINE, LARGEST_FILE = 16 * MEBI, 4096 * MEBI
 NotBlank = Annotated[str, msgspec.Meta(pattern=r"\S")]
 _REMEDY = (
     "an item is a JSON object of strings that are not blank: id, text, label; a style variant also has style, base"
 )
 _REMEDY_OF_DOCUMENT = "a document is a JSON object of strings that are not blank: id, text, and label if it has one"
+_REMEDY_OF_FILE = "a pair needs a corpus of one JSON object per line"
+_NAMES = ("id", "text", "label", "style", "base", "relevant")
+_STRICT = json.JSONDecoder(object_pairs_hook=unique)
 
 
 class Item(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -55,7 +65,7 @@ def read_corpus(path: Path, *, searched: bool = False) -> list[Item]:
         where = f"{path}, line {number}"
         item = _parse_document(line, where) if searched else _parse(line, where)
         if item.id in items:
-            raise CorpusError(f"{where}: id {item.id!r} is already used on line {line_of[item.id]}")
+            raise CorpusError(f"{where}: id {quoted(item.id)} is already used on line {line_of[item.id]}")
         items[item.id], line_of[item.id] = item, number
     plain = {item.id for item in items.values() if item.style is None}
     if not plain:
@@ -63,8 +73,8 @@ def read_corpus(path: Path, *, searched: bool = False) -> list[Item]:
     for item in items.values():
         if item.style is not None and item.base not in plain:
             raise CorpusError(
-                f"{path}, line {line_of[item.id]}: style variant {item.id!r} has base {item.base!r}; no plain item of "
-                "this corpus has that id"
+                f"{path}, line {line_of[item.id]}: style variant {quoted(item.id)} has base {quoted(item.base)}; no "
+                "plain item of this corpus has that id"
             )
     return list(items.values())
 
@@ -74,25 +84,49 @@ def corpus_digest(path: Path) -> str:
 
     Git and editors change both silently, and `read_corpus` accepts both. Raises CorpusError for an unreadable file.
     """
-    return hashlib.sha256(_content(path)).hexdigest()
+    digest, held = hashlib.sha256(), b""
+    with _opened(path) as file:
+        start = file.read(len(codecs.BOM_UTF8)).removeprefix(codecs.BOM_UTF8)
+        while part := start or file.read(MEBI):
+            part, start = held + part, b""
+            held = part[-1:] if part.endswith(b"\r") else b""  # its LF may be in the next part
+            digest.update(part[: len(part) - len(held)].replace(b"\r\n", b"\n"))
+    digest.update(held)
+    return digest.hexdigest()
 
 
 def numbered_lines(path: Path) -> Iterator[tuple[int, str]]:
-    """Yield number, from 1, and text of each line that is not blank. Raises CorpusError for one that is not UTF-8."""
-    for number, line in enumerate(_content(path).split(b"\n"), start=1):
-        if line.strip():
-            try:
-                yield number, line.decode()
-            except UnicodeDecodeError:
-                raise CorpusError(f"{path}, line {number}: not UTF-8; save the file as UTF-8") from None
+    """Yield number, from 1, and text of each line that is not blank.
+
+    Raises CorpusError for a line that is not UTF-8 or longer than 16 MiB, and for a file that cannot be read.
+    """
+    with _opened(path) as file:
+        for number in itertools.count(1):
+            line = file.readline(LONGEST_LINE + 1)
+            if not line:
+                return
+            if len(line) > LONGEST_LINE:
+                raise CorpusError(f"{path}, line {number}: longer than {LONGEST_LINE} bytes; {_REMEDY_OF_FILE}")
+            if number == 1:
+                line = line.removeprefix(codecs.BOM_UTF8)
+            if line.strip():
+                try:
+                    text = line.decode()
+                except UnicodeDecodeError:
+                    raise CorpusError(f"{path}, line {number}: not UTF-8; save the file as UTF-8") from None
+                yield number, text.removesuffix("\n").removesuffix("\r")
 
 
 def parse_line(line: str, where: str, kind: type[Line], remedy: str) -> Line:
     """Return what a line of JSON says. Raises CorpusError that quotes it and names the remedy."""
     try:
-        return msgspec.json.decode(line, type=kind)
-    except (msgspec.DecodeError, RecursionError) as error:
-        raise CorpusError(f"{where}: {error}; found {line[:60]!r}; {remedy}") from None
+        found = msgspec.json.decode(line, type=kind)
+        # msgspec takes the last of two members with one name; the usual line is not parsed twice to see that.
+        if any(line.count(f'"{name}"') > 1 for name in _NAMES) or "\\u00" in line:
+            _STRICT.decode(line)
+    except Exception as error:  # no decoder lists what it raises on hostile input
+        raise CorpusError(f"{where}: {said(error)}; found {quoted(line)}; {remedy}") from None
+    return found
 
 
 def parse_beir(line: str, where: str, remedy: str) -> tuple[str, str] | None:
@@ -101,20 +135,23 @@ def parse_beir(line: str, where: str, remedy: str) -> tuple[str, str] | None:
         return None
     try:
         found = msgspec.json.decode(line, type=_BeirText)
-    except msgspec.DecodeError:
+    except (msgspec.DecodeError, RecursionError):  # not a line of BEIR's: the other reader says what is wrong
         return None
     text = " ".join(part for part in (found.title.strip(), found.text.strip()) if part)
     if not text:
-        raise CorpusError(f"{where}: {found.id!r} has neither title nor text; remove the line; {remedy}")
+        raise CorpusError(f"{where}: {quoted(found.id)} has neither title nor text; remove the line; {remedy}")
     return found.id, text
 
 
-def _content(path: Path) -> bytes:
-    try:
-        return path.read_bytes().removeprefix(codecs.BOM_UTF8).replace(b"\r\n", b"\n")
-    except OSError as error:
-        hint = "a pair needs a corpus of one JSON object per line"
-        raise CorpusError(f"{path}: cannot be read ({error.strerror}); {hint}") from None
+@contextlib.contextmanager
+def _opened(path: Path) -> Iterator[io.BufferedReader]:
+    """Yield a file of texts, open for reading."""
+    with reading(path, CorpusError, _REMEDY_OF_FILE):
+        file = opened(path)
+    with file:
+        if (size := os.fstat(file.fileno()).st_size) > LARGEST_FILE:
+            raise CorpusError(f"{path}: {size} bytes; the limit is {LARGEST_FILE}; use fewer texts")
+        yield file
 
 
 def _parse(line: str, where: str) -> Item:
@@ -122,7 +159,7 @@ def _parse(line: str, where: str) -> Item:
         raise CorpusError(f"{where}: a line of a BEIR corpus; name its queries and qrels in pair.toml, or: {_REMEDY}")
     item = parse_line(line, where, Item, _REMEDY)
     if item.label is None:
-        raise CorpusError(f"{where}: Object missing required field `label`; found {line[:60]!r}; {_REMEDY}")
+        raise CorpusError(f"{where}: Object missing required field `label`; found {quoted(line)}; {_REMEDY}")
     if (item.style is None) != (item.base is None):
         raise CorpusError(f"{where}: a style variant needs both style and base")
     return item

@@ -8,22 +8,21 @@ by a fetch, and no fetch overwrites it.
 """
 
 import hashlib
-import json
 import os
 from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import msgspec
-from safetensors import SafetensorError, safe_open
 
 from embalign.errors import PairError
 from embalign.pairs.config import read_config
+from embalign.pairs.tensors import TENSOR, opened_tensors
 from embalign.pairs.texts import ROLES, parts_of
+from embalign.readers import opened, read_json, reading
 
 PROVENANCE = "provenance.json"
 UNKNOWN = "unknown"
-TENSOR = "embeddings"
 _REMEDY = "correct it, or move it and the vectors away and rerun to embed the pair"
 _SIDE = msgspec.defstruct(
     "Side",
@@ -48,8 +47,8 @@ def is_embedded(folder: Path) -> bool:
 
 
 def file_digest(path: Path) -> str:
-    """Return the hex SHA-256 of a file."""
-    with path.open("rb") as file:
+    """Return the hex SHA-256 of a file. Raises OSError, also for what is no regular file."""
+    with opened(path) as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
@@ -74,21 +73,15 @@ def read_provenance(folder: Path, parts: Sequence[str] | None = None) -> dict[st
     faulty key.
     """
     path = folder / "embeddings" / PROVENANCE
+    if not os.path.lexists(path):
+        raise PairError(f"{path}: no such file; this pair has not been embedded yet")
     config = read_config(folder)
     texts = [(f"{key}_sha256", str) for key in (config.texts if parts is None else ("corpus",))]
     parts = parts_of(config) if parts is None else parts
     required = msgspec.defstruct("Provenance", [*texts, *((part, _SIDE) for part in parts)])
-    try:
-        content: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+    content = read_json(path, PairError, _REMEDY, dict[str, Any])
+    with reading(path, PairError, _REMEDY, "not what belongs there"):
         msgspec.convert(content, required)
-    except FileNotFoundError:
-        raise PairError(f"{path}: no such file; this pair has not been embedded yet") from None
-    except OSError as error:
-        raise PairError(f"{path}: cannot be read ({error.strerror}); correct its permissions") from None
-    except msgspec.ValidationError as error:
-        raise PairError(f"{path}: {error}; {_REMEDY}") from None
-    except (ValueError, RecursionError) as error:
-        raise PairError(f"{path}: not valid JSON ({error}); {_REMEDY}") from None
     for part in parts:
         if "dimension" not in content[part] and (dimension := _dimension(vectors_path(folder, part))):
             content[part]["dimension"] = dimension
@@ -141,9 +134,9 @@ def check_vectors_are_own(folder: Path, texts: Mapping[str, str], replaceable: C
 
 def _dimension(path: Path) -> int | None:
     try:
-        with safe_open(path, framework="numpy") as file:
+        with opened_tensors(path) as file:
             shape = file.get_slice(TENSOR).get_shape()
-    except (OSError, SafetensorError):
+    except PairError:
         return None
     return int(shape[1]) if len(shape) == 2 else None
 

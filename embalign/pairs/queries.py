@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 
 from embalign.errors import CorpusError
 from embalign.pairs.corpus import Item, NotBlank, numbered_lines, parse_beir, parse_line
+from embalign.readers import quoted
 
 _REMEDY = (
     "a query is a JSON object: id and text, strings that are not blank, and relevant, the ids of its documents, as a "
@@ -65,7 +66,7 @@ def read_queries(path: Path, qrels: Path | None, documents: Sequence[Item]) -> t
         where = f"{path}, line {number}"
         query, relevant = _parse(line, where)
         if query.id in queries:
-            raise CorpusError(f"{where}: id {query.id!r} is already used on line {line_of[query.id]}")
+            raise CorpusError(f"{where}: id {quoted(query.id)} is already used on line {line_of[query.id]}")
         if relevant is None and qrels is None:
             raise CorpusError(f"{where}: no relevant; {_REMEDY}")
         if relevant is not None and qrels is not None:
@@ -74,7 +75,7 @@ def read_queries(path: Path, qrels: Path | None, documents: Sequence[Item]) -> t
         queries[query.id], line_of[query.id] = query, number
         gains = relevant if isinstance(relevant, dict) else dict.fromkeys(relevant or (), 1.0)
         if isinstance(relevant, list) and len(gains) < len(relevant):
-            raise CorpusError(f"{where}: a document is named twice in relevant {relevant}")
+            raise CorpusError(f"{where}: a document is named twice in relevant {quoted(relevant)}")
         own += [(query.id, document, gain, where) for document, gain in gains.items()]
     if not queries:
         raise CorpusError(f"{path}: no query; {_REMEDY}")
@@ -94,14 +95,14 @@ def _read_qrels(path: Path) -> Iterator[Judged]:
         where = f"{path}, line {number}"
         fields = [field.strip() for field in (line.split("\t") if "\t" in line else line.split())]
         if len(fields) not in (3, 4):
-            raise CorpusError(f"{where}: {len(fields)} columns; found {line[:60]!r}; {_REMEDY_OF_QRELS}")
+            raise CorpusError(f"{where}: {len(fields)} columns; found {quoted(line)}; {_REMEDY_OF_QRELS}")
         query, document, score = fields[0], fields[-2], fields[-1]
         try:
             gain = float(score)
         except ValueError:
             if number == 1:  # BEIR's header
                 continue
-            raise CorpusError(f"{where}: score {score!r} is not a number; {_REMEDY_OF_QRELS}") from None
+            raise CorpusError(f"{where}: score {quoted(score)} is not a number; {_REMEDY_OF_QRELS}") from None
         yield query, document, gain, where
 
 
@@ -112,9 +113,11 @@ def _as_rows(judged: Sequence[Judged], queries: Sequence[str], documents: Sequen
     for query, document, gain, where in judged:
         place = (_row(row_of_query, query, "query", where), _row(row_of_document, document, "document", where))
         if not math.isfinite(gain):
-            raise CorpusError(f"{where}: score {gain} of document {document!r} is not finite")
+            raise CorpusError(f"{where}: score {gain} of document {quoted(document)} is not finite")
         if gains.setdefault(place, gain) != gain:
-            raise CorpusError(f"{where}: query {query!r} and document {document!r} are judged twice, differently")
+            raise CorpusError(
+                f"{where}: query {quoted(query)} and document {quoted(document)} are judged twice, differently"
+            )
     kept = sorted((place, gain) for place, gain in gains.items() if gain > 0)
     if not kept:
         raise CorpusError(f"{source}: no query has a relevant document; {_REMEDY}")
@@ -125,6 +128,6 @@ def _as_rows(judged: Sequence[Judged], queries: Sequence[str], documents: Sequen
 def _row(rows: Mapping[str, int], name: str, kind: str, where: str) -> int:
     if name not in rows:
         raise CorpusError(
-            f"{where}: {kind} {name!r} is not among the pair's {len(rows)}; correct the id or remove the line"
+            f"{where}: {kind} {quoted(name)} is not among the pair's {len(rows)}; correct the id or remove the line"
         )
     return rows[name]

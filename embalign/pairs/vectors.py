@@ -6,20 +6,19 @@ dimensions stand out. Header and digest are checked before the first cell, the v
 unpickled.
 """
 
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from safetensors import SafetensorError, safe_open
 from safetensors.numpy import save_file
 
 from embalign.errors import PairError
 from embalign.pairs import Vectors
 from embalign.pairs.config import PairConfig, Storage
-from embalign.pairs.provenance import PROVENANCE, TENSOR, file_digest, vectors_path
+from embalign.pairs.provenance import PROVENANCE, file_digest, vectors_path
+from embalign.pairs.tensors import TENSOR, opened_tensors
 from embalign.pairs.texts import OF_QUERIES, model_of, prompt_of
 
 SCALE, DIMENSION_SCALE = "scale", "dimension_scale"
@@ -72,7 +71,7 @@ def check_vectors_file(folder: Path, role: str, count: int, provenance: Mapping[
     Loads no vector.
     """
     path = vectors_path(folder, role)
-    with _opened(path) as file:
+    with opened_tensors(path) as file:
         file.get_slice(TENSOR)
         about = {name: file.get_slice(name) for name in file.keys()}  # noqa: SIM118, a file is no mapping
         found = {name: (tuple(part.get_shape()), part.get_dtype()) for name, part in about.items()}
@@ -125,19 +124,20 @@ def read_vectors(folder: Path, role: str, count: int, provenance: Mapping[str, A
     """Return the checked embeddings (count, d) of one file, scaled to length 1. Raises PairError that names the row."""
     check_vectors_file(folder, role, count, provenance)
     path = vectors_path(folder, role)
-    with _opened(path) as file:
+    with opened_tensors(path) as file:
         stored = file.get_tensor(TENSOR)
         scale = file.get_tensor(SCALE) if stored.dtype == np.int8 else None
         factor = file.get_tensor(DIMENSION_SCALE) if DIMENSION_SCALE in file.keys() else None  # noqa: SIM118
     vectors: Vectors = stored if stored.dtype == np.float32 else np.empty(stored.shape, np.float32)
     for start in range(0, count, BLOCK):
         rows = slice(start, start + BLOCK)
-        block = stored[rows].astype(np.float32)
-        if scale is not None:
-            block *= scale[rows, None]
-            if factor is not None:
-                block *= factor
-        norms = np.linalg.norm(block, axis=1)
+        with np.errstate(all="ignore"):  # values that are not finite are found by their length
+            block = stored[rows].astype(np.float32)
+            if scale is not None:
+                block *= scale[rows, None]
+                if factor is not None:
+                    block *= factor
+            norms = np.linalg.norm(block, axis=1)
         bad = ~np.isfinite(norms) | (np.abs(norms - 1) > UNIT_TOLERANCE)
         if bad.any():
             row = int(bad.argmax())
@@ -154,16 +154,3 @@ def differs(path: Path, actual: str, recorded: str) -> str:
         f"{path}: its SHA-256 is {actual}, but embeddings/{PROVENANCE} records {recorded}. The corpus or the vectors "
         "have changed since the pair was embedded; restore the file, or rerun with --refresh to embed the pair again"
     )
-
-
-@contextmanager
-def _opened(path: Path) -> Iterator[Any]:
-    try:
-        with safe_open(path, framework="numpy") as file:
-            yield file
-    except FileNotFoundError:
-        raise PairError(f"{path}: no such file; this pair has not been embedded yet") from None
-    except OSError as error:
-        raise PairError(f"{path}: cannot be read ({error})") from None
-    except SafetensorError as error:
-        raise PairError(f"{path}: not a safetensors file with a tensor {TENSOR!r} ({error})") from None

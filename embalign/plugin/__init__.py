@@ -14,6 +14,7 @@ from embalign.errors import EmbalignError
 from embalign.lazy import lazy
 from embalign.pairs.config import has_queries
 from embalign.plugin import fixtures
+from embalign.plugin.boundary import guarded
 from embalign.plugin.data_only import hide_conftests, hide_conftests_above, in_pair, is_conclusions, refuse_data
 from embalign.plugin.fixtures import RUNNER, declared
 from embalign.plugin.hooks import Hooks, is_worker, usage_errors
@@ -32,6 +33,7 @@ def pytest_addoption(parser: pytest.Parser, pluginmanager: pytest.PytestPluginMa
 
 
 @pytest.hookimpl(tryfirst=True)
+@guarded
 def pytest_load_initial_conftests(early_config: pytest.Config, args: list[str]) -> None:
     """Keep pytest from settings and code of folders that hold data alone, before it imports a conftest.py."""
     start_again_if_misled(early_config, args)
@@ -45,6 +47,7 @@ def pytest_cmdline_main(config: pytest.Config) -> int | None:
     return run_again(config)
 
 
+@guarded
 def pytest_configure(config: pytest.Config) -> None:
     """Register the marker and the session's state; refuse unknown pairs before anything runs."""
     config.addinivalue_line("markers", "cells(experiment, table): run the case once for every cell of the table")
@@ -57,6 +60,7 @@ def pytest_configure(config: pytest.Config) -> None:
     config.pluginmanager.register(Hooks(config, runner))
 
 
+@guarded
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
     """Give a case marked with `cells` one parameter set per cell."""
     marker = metafunc.definition.get_closest_marker("cells")
@@ -78,6 +82,7 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
     metafunc.parametrize("cell", cells, ids=[f"{cell.pair}-{cell.id}" if len(pairs) > 1 else cell.id for cell in cells])
 
 
+@guarded
 def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool | None:
     """Leave pair folders alone: nothing in them is run, neither a conftest.py nor a test."""
     return True if in_pair(collection_path, config) else None

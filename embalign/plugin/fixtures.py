@@ -4,7 +4,7 @@ from collections.abc import Callable
 
 import pytest
 
-from embalign.errors import CellFailedError, NotStoredError, StoreError
+from embalign.errors import CellFailedError, EmbalignError, NotStoredError, StoreError
 from embalign.evaluation.measurement import Failure, Measurement, Outcome
 from embalign.experiments.grid import Cell, Experiment, Table
 from embalign.lazy import Reference
@@ -26,7 +26,7 @@ def measure(request: pytest.FixtureRequest) -> Callable[..., Measurement]:
     runner = request.config.stash[RUNNER]
 
     def run(cell: Cell, embeddings: Pair | None = None, seed: int | None = None) -> Measurement:
-        pair = runner.pair(cell.pair) if embeddings is None else embeddings
+        pair = _pair(request, cell) if embeddings is None else embeddings
         if (pair.name, cell.seed if seed is None else seed) != (cell.pair, cell.seed):
             raise pytest.UsageError(f"{cell.id} is a cell of {cell.pair} with seed {cell.seed}, not of another")
         try:
@@ -34,7 +34,10 @@ def measure(request: pytest.FixtureRequest) -> Callable[..., Measurement]:
         except CellFailedError as error:
             request.node.stash[OUTCOME] = (table.measure, cell, Failure(str(error)))
             raise _failure(cell, error) from None
-        except (NotStoredError, StoreError) as error:
+        except NotStoredError as error:
+            raise _failure(cell, error) from None
+        except StoreError as error:  # the next cell would fail alike, after the same wait
+            request.session.shouldstop = str(error)
             raise _failure(cell, error) from None
         request.node.stash[OUTCOME] = (table.measure, cell, found)
         return found
@@ -49,7 +52,7 @@ def embeddings(request: pytest.FixtureRequest, cell: Cell) -> Pair:
     Read from the pair's folder on first use, once per process; a pair without embeddings is fetched before the first
     case.
     """
-    return request.config.stash[RUNNER].pair(cell.pair)
+    return _pair(request, cell)
 
 
 @pytest.fixture
@@ -64,6 +67,14 @@ def declared(marker: pytest.Mark | None) -> tuple[Experiment, Table]:
         raise pytest.UsageError("the measure fixture needs a case marked with pytest.mark.cells(experiment, table)")
     experiment, table = marker.args
     return experiment, experiment.table(table)
+
+
+def _pair(request: pytest.FixtureRequest, cell: Cell) -> Pair:
+    try:
+        return request.config.stash[RUNNER].pair(cell.pair)
+    except EmbalignError as error:  # values are checked when they are loaded; the next cell would fail alike
+        request.session.shouldstop = str(error)
+        raise _failure(cell, error) from None
 
 
 def _failure(cell: Cell, error: Exception) -> BaseException:

@@ -6,6 +6,7 @@ crash loses at most the cells in flight.
 
 import contextlib
 import datetime
+import functools
 import pickle
 import signal
 import threading
@@ -21,6 +22,8 @@ from embalign.escaping import visible
 from embalign.experiments.grid import Cell, Table
 from embalign.lazy import lazy
 from embalign.pairs.ignored import ignored
+from embalign.plugin import boundary
+from embalign.plugin.boundary import guarded
 from embalign.plugin.fixtures import OUTCOME, declared
 from embalign.plugin.regression_results import report_verdicts
 from embalign.regression import check
@@ -29,6 +32,7 @@ from embalign.runs.runner import Runner
 
 PROGRESS_SECONDS = 30
 _AT_ITS_END = (pytest.ExitCode.OK, pytest.ExitCode.TESTS_FAILED, pytest.ExitCode.NO_TESTS_COLLECTED)
+NO_REPORT = "no report written: {}; artifacts already there are unchanged"
 _OUTCOME = "embalign_outcome"  # attribute of a test report
 
 promote = lazy("embalign.research.promote")
@@ -41,11 +45,13 @@ class Hooks:
         self.config = config
         self.runner = runner
         self.messages: list[str] = []
+        self.unpublished: list[str] = []
         self.running: pytest.Session
         self.by_user = False
         self.expected = 0
         self.started = self.last_progress = time.monotonic()
 
+    @guarded
     def pytest_sessionstart(self, session: pytest.Session) -> None:
         """Let SIGTERM end the run as Ctrl-C does, with a word on how to resume; embed and check pairs named."""
         if is_worker(self.config):
@@ -83,6 +89,7 @@ class Hooks:
             kept = f"after {len(self.runner.outcomes)} of {self.expected} cells, which are stored"
         return f"{kept}; rerun the same command to resume"
 
+    @guarded
     def pytest_collection_modifyitems(self, config: pytest.Config, items: list[pytest.Item]) -> None:
         """Leave out the cases of tables that have no cell in the chosen profile; pytest would skip each, by name."""
         empty = [item for item in items if isinstance(item, pytest.Function) and _has_no_cell(item)]
@@ -90,6 +97,7 @@ class Hooks:
             config.hook.pytest_deselected(items=empty)
             items[:] = [item for item in items if item not in empty]
 
+    @guarded
     def pytest_collection_finish(self, session: pytest.Session) -> None:
         """Refuse unusable pairs before the first case and hand missing cells to the executor."""
         if self.runner.unusable and not is_worker(self.config):
@@ -127,11 +135,17 @@ class Hooks:
     def pytest_runtest_makereport(self, item: pytest.Item) -> Generator[None, pytest.TestReport, pytest.TestReport]:
         """Put the outcome of a case into its report, which xdist carries between processes."""
         report = yield
-        if report.when == "call" and OUTCOME in item.stash:
-            setattr(report, _OUTCOME, pickle.dumps(item.stash[OUTCOME]))
+        self.attach_outcome(item, report)
         return report
 
+    @guarded
+    def attach_outcome(self, item: pytest.Item, report: pytest.TestReport) -> None:
+        """Put the outcome of a case, if it has one, into its report."""
+        if report.when == "call" and OUTCOME in item.stash:
+            setattr(report, _OUTCOME, pickle.dumps(item.stash[OUTCOME]))
+
     @pytest.hookimpl(tryfirst=True)
+    @guarded
     def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
         """Store the outcome of a case that has just ended; runs in the controlling process only."""
         if is_worker(self.config) or report.when != "call":
@@ -168,6 +182,7 @@ class Hooks:
         self.runner.checkout.begin()
 
     @pytest.hookimpl(optionalhook=True)
+    @guarded
     def pytest_testnodedown(self, node: Any) -> None:
         """Take the declared experiments from an xdist worker."""
         output = getattr(node, "workeroutput", {})
@@ -176,9 +191,10 @@ class Hooks:
         self.runner.unusable = output.get("embalign_unusable", "") or self.runner.unusable
 
     @pytest.hookimpl(tryfirst=True)  # before the JUnit file is written: verdicts belong into it
+    @guarded
     def pytest_sessionfinish(self, session: pytest.Session, exitstatus: int) -> None:
         """Stop what is under way; then judge, update baselines, draw reports and promote, as the run was asked to."""
-        self.runner.stop()
+        self.attempt(session, "workers or store not closed: {}", self.stop)
         if is_worker(self.config):
             output: dict[str, Any] = {"embalign_experiments": pickle.dumps(self.runner.experiments)}
             output["embalign_unusable"] = self.runner.unusable
@@ -194,32 +210,41 @@ class Hooks:
         options, ended = self.runner.options, exitstatus in _AT_ITS_END
         passed = exitstatus == pytest.ExitCode.OK  # before any verdict of the regression check
         if ended and options.regression != "off":
-            self.messages += report_verdicts(session, self.runner, strict=options.regression == "strict")
+            strict = options.regression == "strict"
+            self.attempt(session, "no verdict: {}", lambda: report_verdicts(session, self.runner, strict=strict))
         runs = self.runner.runs
         if ended and options.update_baseline:
             self.attempt(session, "no baseline written: {}", lambda: check.update_baselines(runs(), passed=passed))
-        published = self.attempt(session, "no report written: {}; artifacts already there are unchanged", self.publish)
-        if ended and published and options.promote:
+        published = self.attempt(session, NO_REPORT, lambda: self.publish(session))
+        if ended and published and not self.unpublished and options.promote:
             self.attempt(session, "{}", lambda: promote.promote_runs(runs(), passed=passed))
 
-    def publish(self) -> Iterator[str]:
-        """Draw the reports of what was measured, but of the regression check's grid, which is too small for one."""
+    def stop(self) -> Iterable[str]:
+        """Stop what is under way."""
+        self.runner.stop()
+        return ()
+
+    def publish(self, session: pytest.Session) -> Iterable[str]:
+        """Draw the reports of what was measured, but of the regression check's grid, which is too small for one.
+
+        One that cannot be drawn is noted and leaves the others to be drawn.
+        """
         known = {cell.experiment for cell in self.runner.outcomes} <= set(self.runner.experiments)
         if self.runner.outcomes and known and self.runner.options.profile != "regression":
             for run in self.runner.runs():
-                yield from publish(run) if run.outcomes else []
+                name = f"{run.experiment.name} on {run.pair}"
+                if run.outcomes and not self.attempt(session, f"{name}: {NO_REPORT}", functools.partial(publish, run)):
+                    self.unpublished.append(name)
+        return ()
 
     def attempt(self, session: pytest.Session, failed: str, action: Callable[[], Iterable[str]]) -> bool:
         """Note what an action says, or, as `failed`, why it cannot be done; return whether it could."""
-        try:
-            for message in action():
-                self.messages.append(message)
-        except (EmbalignError, OSError) as error:
-            self.messages.append(failed.format(error))
-            session.exitstatus = getattr(error, "exit_code", pytest.ExitCode.INTERNAL_ERROR)
-            return False
-        return True
+        messages, code = boundary.attempt(action, failed, self.config.rootpath)
+        self.messages += messages
+        session.exitstatus = code or session.exitstatus
+        return code == 0
 
+    @guarded
     def pytest_terminal_summary(self, terminalreporter: pytest.TerminalReporter) -> None:
         """Say where the artifacts are and what is missing."""
         if self.messages:

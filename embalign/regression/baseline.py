@@ -4,8 +4,10 @@ import dataclasses
 import hashlib
 import json
 import math
+import os
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 import msgspec
 
@@ -13,11 +15,14 @@ from embalign.durable import move_all, refuse_links
 from embalign.errors import BaselineError
 from embalign.evaluation.measurement import Measurement
 from embalign.experiments.grid import ALIASES, Cell
+from embalign.readers import quoted, read_json, reading
 from embalign.runs.run import Run
 from embalign.verdicts.metrics import SMALLEST_EFFECTS
 
 SCHEMA = 1
 RESTORE = "restore it from git, or recreate it with --profile regression --update-baseline"
+LARGEST = 1e9  # of a metric; sums of such are finite
+_NOT_ONE = "not a baseline"
 
 Values = Mapping[str, Mapping[str, float]]
 
@@ -62,15 +67,30 @@ def read_baseline(path: Path) -> Baseline:
 
 def _decode(path: Path) -> Baseline:
     """Return what a file holds, whichever metrics were checked when it was made."""
-    try:
-        baseline = msgspec.json.decode(path.read_bytes(), type=Baseline)
-    except FileNotFoundError:
-        raise BaselineError(f"{path}: no baseline; create one with --profile regression --update-baseline") from None
-    except (msgspec.MsgspecError, OSError) as error:
-        raise BaselineError(f"{path}: not a baseline ({error}); {RESTORE}") from None
-    if baseline.schema != SCHEMA:
-        raise BaselineError(f"{path}: schema {baseline.schema!r}, expected {SCHEMA}; {RESTORE}")
+    if not os.path.lexists(path):
+        raise BaselineError(f"{path}: no baseline; create one with --profile regression --update-baseline")
+    content = read_json(path, BaselineError, RESTORE, dict[str, Any], what=_NOT_ONE, nan=True)
+    with reading(path, BaselineError, RESTORE, _NOT_ONE):
+        for cell, metrics in _cells(content):
+            for metric, value in metrics.items():
+                what = f"cell {quoted(cell)[1:-1]} has no finite {quoted(metric)[1:-1]}"
+                if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):
+                    raise ValueError(what)
+                if abs(value) > LARGEST:
+                    raise ValueError(f"{what} up to {LARGEST:g}: {quoted(value)}")
+        baseline = msgspec.convert(content, Baseline)
+        if baseline.schema != SCHEMA:
+            raise ValueError(f"schema {baseline.schema!r}, expected {SCHEMA}")
+        if not_finite := [name for name, value in baseline.repeatability.items() if not 0 <= value <= LARGEST]:
+            raise ValueError(f"the repeatability of {quoted(not_finite[0])} is not from 0 to {LARGEST:g}")
     return baseline
+
+
+def _cells(content: Mapping[str, Any]) -> list[tuple[str, Mapping[str, Any]]]:
+    """Return the cells with their metrics; whether all else is as it should be is checked later."""
+    values = content.get("values")
+    cells = values.items() if isinstance(values, dict) else ()
+    return [(cell, metrics) for cell, metrics in cells if isinstance(metrics, dict)]
 
 
 def fingerprints(run: Run) -> dict[str, str]:

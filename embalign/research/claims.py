@@ -17,6 +17,7 @@ mean, std, min, max or count. `path` walks a JSON file. The value, times a `scal
 
 import csv
 import functools
+import io
 import json
 import math
 import re
@@ -28,6 +29,7 @@ from typing import Annotated, Any
 import msgspec
 
 from embalign.errors import ClaimError
+from embalign.readers import MEBI, quoted, read_bytes, read_json, reading, said
 
 FUNCTIONS: Mapping[str, Callable[[Sequence[float]], float]] = {
     "value": lambda values: values[0],
@@ -39,7 +41,9 @@ FUNCTIONS: Mapping[str, Callable[[Sequence[float]], float]] = {
 }
 # Few formats, so that each number can be printed in one way only: digits after the point, or three significant ones.
 FORMAT = re.compile(r"\+?\.[0-5]f|\.3g|g")
-Word = Annotated[str, msgspec.Meta(min_length=1)]
+LARGEST_RAW = 256 * MEBI
+RESTORE = "restore it from git"
+Word = Annotated[str, msgspec.Meta(min_length=1, max_length=300)]
 
 
 class Claim(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, omit_defaults=True):
@@ -83,8 +87,8 @@ class Claim(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
             if self.format.endswith(".0f") and value != round(value):
                 raise ValueError(f"{value!r} is not whole; {self.format} would round it")
             return format(value, self.format)
-        except (LookupError, ValueError, TypeError, ArithmeticError, OSError, csv.Error) as error:
-            raise ClaimError(f"{self} cannot be computed ({type(error).__name__}: {error})") from None
+        except (ClaimError, LookupError, ValueError, TypeError, ArithmeticError, OSError) as error:
+            raise ClaimError(f"{self} cannot be computed ({type(error).__name__}: {said(error)})") from None
 
     def __str__(self) -> str:
         return _quoted(msgspec.to_builtins(self))
@@ -145,7 +149,7 @@ def _walk(content: Any, path: str) -> float:
     for step in path.split("/"):
         content = content[int(step)] if isinstance(content, list) else content[step]
     if isinstance(content, bool) or not isinstance(content, int | float):
-        raise ValueError(f"{path} is {content!r}, not a number")
+        raise ValueError(f"{path} is {quoted(content)}, not a number")
     return float(content)
 
 
@@ -162,11 +166,23 @@ def _same(found: str, wanted: str) -> bool:
 
 
 def read_raw(path: Path) -> Any:
-    """Return what a JSON file holds, or the rows of a CSV as dictionaries of strings."""
-    return _read(path, path.stat().st_mtime_ns, path.stat().st_size)
+    """Return what a JSON file holds, or the rows of a CSV as dictionaries of strings. Raises ClaimError."""
+    with reading(path, ClaimError, RESTORE):
+        found = path.stat()
+    return _read(path, found.st_mtime_ns, found.st_size)
 
 
 @functools.lru_cache(maxsize=64)
 def _read(path: Path, changed: int, size: int) -> Any:
-    with path.open(encoding="utf-8", newline="") as file:
-        return json.load(file) if path.suffix == ".json" else list(csv.DictReader(file))
+    if path.suffix == ".json":
+        return read_json(path, ClaimError, RESTORE, Any, limit=LARGEST_RAW, nan=True)
+    content = read_bytes(path, ClaimError, RESTORE, LARGEST_RAW)
+    with reading(path, ClaimError, RESTORE, "not a table as CSV"):
+        table = csv.DictReader(io.StringIO(content.decode("utf-8-sig"), newline=""), strict=True)
+        columns = table.fieldnames or ()
+        if len(set(columns)) < len(columns):
+            raise ValueError("two columns have one name")
+        rows = list(table)
+        if ragged := [number for number, row in enumerate(rows, start=2) if None in row or None in row.values()]:
+            raise ValueError(f"row {ragged[0]} has another number of columns than the header")
+    return rows

@@ -5,9 +5,10 @@ figures, data source, the SHA-256 of every file, and a claim for every number of
 the files, the pair and each other, without torch.
 """
 
+import io
 import keyword
+import os
 import re
-import tomllib
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,23 +16,29 @@ from typing import Annotated, Any
 
 import msgspec
 
-from embalign.errors import ClaimError, ConclusionError, PairError
+from embalign.errors import ClaimError, ConclusionError, EmbalignError
 from embalign.experiments.grid import FEWEST_SEEDS, MOST_SEEDS, PROFILES, rerun_command
 from embalign.pairs.pair import pair_digest
 from embalign.pairs.provenance import file_digest, line_ends_hint
 from embalign.pairs.texts import ROLES
-from embalign.research.claims import Claim, read_raw
+from embalign.readers import MEBI, MOST_DIGITS, quoted, read_bytes, read_toml, reading, said
+from embalign.research.claims import RESTORE, Claim, read_raw
 from embalign.research.numbers import check_numbers
 
 TEXT, MACHINE_READABLE = "README.md", "conclusion.toml"
 FENCE = re.compile(r"^```\n(.*?)^```$", re.DOTALL | re.MULTILINE)
-IMAGE = re.compile(r"!\[[^\]]*\]\(([^)]*)\)")
+# None runs over the place where another one could begin, so that a text of openers alone takes linear time.
+IMAGE = re.compile(r"!\[[^\[\]]*\]\(([^()]*)\)")
 FIGURE = re.compile(rf"^{IMAGE.pattern}$", re.MULTILINE)
-LINK = re.compile(r"\]\(([^)#]+)\)")
-REFERENCE = re.compile(r"^ {0,3}\[[^\]]+\]:.*$", re.MULTILINE)
+LINK = re.compile(r"\]\(([^()]*)\)")
+REFERENCE = re.compile(r"^ {0,3}\[(?:[^\[\]\\]|\\.)+\]:.*$", re.MULTILINE)
 LONGEST_SHOWN = 200  # characters of a value that is refused
 CUT_OFF = re.compile(r"[A-Za-z]+@\d+")
-Files = Annotated[list[str], msgspec.Meta(min_length=1)]
+Files = Annotated[list[str], msgspec.Meta(min_length=1, max_length=200)]
+Names = Annotated[list[str], msgspec.Meta(max_length=200)]
+Claims = Annotated[list[Claim], msgspec.Meta(max_length=2000)]
+LARGEST, LARGEST_TEXT = MEBI, MEBI // 8  # bytes of conclusion.toml and README.md
+TOGETHER = f"{TEXT} and {MACHINE_READABLE} belong together: restore both from git"
 
 
 class About(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -48,11 +55,11 @@ class About(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
     pair_sha256: str
     raw: Files
     figures: Files
-    names: list[str]
+    names: Names
     command: str
     config: dict[str, Any]
     sha256: dict[str, str]
-    claims: list[Claim]
+    claims: Claims
 
 
 @dataclass(frozen=True)
@@ -66,16 +73,13 @@ class Conclusion:
 
 def read_conclusion(folder: Path) -> Conclusion:
     """Return the conclusion in a folder. Raises ConclusionError for a file missing, unreadable or incomplete."""
-    path = folder / MACHINE_READABLE
-    try:
-        about = msgspec.convert(tomllib.loads(path.read_text(encoding="utf-8")), About)
-        return Conclusion(folder, about, (folder / TEXT).read_text(encoding="utf-8"))
-    except OSError as error:
-        raise ConclusionError(f"{folder.name}: {TEXT} and {MACHINE_READABLE} belong together ({error})") from None
-    except msgspec.ValidationError as error:
-        raise ConclusionError(f"{path}: {error}") from None
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-        raise ConclusionError(f"{path}: not TOML, or not UTF-8 ({error})") from None
+    path, text = folder / MACHINE_READABLE, folder / TEXT
+    content = read_toml(path, ConclusionError, TOGETHER, limit=LARGEST)
+    with reading(path, ConclusionError, RESTORE, "not the record of a conclusion"):
+        about = msgspec.convert(content, About)
+    words = read_bytes(text, ConclusionError, TOGETHER, LARGEST_TEXT)
+    with reading(text, ConclusionError, RESTORE):
+        return Conclusion(folder, about, io.StringIO(words.decode("utf-8"), newline=None).read())
 
 
 def recorded(provenance: Mapping[str, Any]) -> dict[str, Any]:
@@ -106,12 +110,12 @@ def check_provenance(found: Conclusion, root: Path) -> None:
         of_the_run, known = recorded(provenance), names_of(provenance)
         clean = provenance["commit"]["dirty"] is False
         artifacts = dict(provenance["artifacts"])
-    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
-        raise ConclusionError(f"{path}: not a run's provenance ({error!r})") from None
+    except (ConclusionError, ValueError, KeyError, TypeError, AttributeError) as error:
+        raise ConclusionError(f"{path}: not a run's provenance ({said(error)}); {RESTORE}") from None
     rerun_words(about)
     for name, value in of_the_run.items():
-        if (said := getattr(about, name)) != value:
-            raise ConclusionError(f"{name}: conclusion.toml says {said!r}, provenance.json {value!r}")
+        if (claimed := getattr(about, name)) != value:
+            raise ConclusionError(f"{name}: conclusion.toml says {claimed!r}, provenance.json {value!r}")
     if not clean:
         raise ConclusionError("the run was made from a tree that differed from its commit")
     if unknown := [name for name in about.names if name not in known and not CUT_OFF.fullmatch(name)]:
@@ -124,12 +128,14 @@ def check_provenance(found: Conclusion, root: Path) -> None:
     for name in (*about.raw, *about.figures):
         if artifacts.get(name) != about.sha256.get(name):
             raise ConclusionError(f"{name}: its SHA-256 in conclusion.toml is not the run's own")
-    data = (root / about.data).resolve()
-    if not data.is_relative_to(root.resolve()):
-        raise ConclusionError(f"data: {about.data!r} lies outside the repository")
     try:
+        data = (root / about.data).resolve()
+        if not data.is_relative_to(root.resolve()):
+            raise ConclusionError(f"data: {about.data!r} lies outside the repository")
         digest = pair_digest(data)
-    except (PairError, OSError) as error:
+    except ConclusionError:
+        raise
+    except (EmbalignError, OSError, ValueError) as error:  # ValueError: a NUL in the name
         raise ConclusionError(f"data: {about.data!r} cannot be read ({error})") from None
     if digest != about.pair_sha256:
         raise ConclusionError(f"data: {about.data} has SHA-256 {digest}, conclusion.toml says {about.pair_sha256}")
@@ -174,7 +180,9 @@ def check_files(found: Conclusion) -> None:
     if stray := sorted(present - set(digests)):
         raise ConclusionError(f"{stray[0]}: there, but not named in conclusion.toml")
     for name, digest in digests.items():
-        if (actual := file_digest(found.folder / name)) != digest:
+        with reading(found.folder / name, ConclusionError, RESTORE):
+            actual = file_digest(found.folder / name)
+        if actual != digest:
             hint = line_ends_hint(found.folder / name, digest)
             raise ConclusionError(f"{name}: its SHA-256 is {actual}, conclusion.toml says {digest}{hint}")
     expected = {"provenance.json", *found.about.raw, *found.about.figures}
@@ -195,6 +203,8 @@ def check_cells(found: Conclusion) -> None:
             if row.get("status") != "ok":
                 raise ConclusionError(f"{name}: a cell has the status {row.get('status')!r}")
             if "seed" in row:
+                if not row["seed"].isdecimal() or len(row["seed"]) > MOST_DIGITS:
+                    raise ConclusionError(f"{name}: {quoted(row['seed'])} is no seed")
                 seen.add(int(row["seed"]))
     if seen != seeds:
         raise ConclusionError(f"seeds: conclusion.toml says {sorted(seeds)}, the raw data have {sorted(seen)}")
@@ -210,12 +220,14 @@ def check_text(found: Conclusion) -> None:
     for block in FENCE.findall(text):
         if block.strip() != about.command:
             raise ConclusionError(f"command: README.md says {block.strip()!r}, conclusion.toml {about.command!r}")
-    for target in LINK.findall(text):
-        if "://" not in target and not (found.folder / target).exists():
-            raise ConclusionError(f"README.md links to {target}, which is not there")
+    targets, shown = LINK.findall(text), sorted(IMAGE.findall(text))
+    if (len(targets), len(shown)) != (text.count("]("), text.count("![")):
+        raise ConclusionError("README.md: write each link as [text](target) and each image as ![text](file)")
+    for target in targets:
+        if target and "#" not in target and "://" not in target and not os.path.exists(found.folder / target):
+            raise ConclusionError(f"README.md links to {quoted(target)}, which is not there")
     if reference := REFERENCE.search(text):
         raise ConclusionError(f"README.md, {reference.group(0)!r}: write the link where it is used")
-    shown = sorted(IMAGE.findall(text))
     if shown != sorted(about.figures):
         raise ConclusionError(f"figures: README.md shows {shown}, conclusion.toml names {about.figures}")
     if shown != sorted(FIGURE.findall(text)):

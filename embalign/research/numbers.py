@@ -6,6 +6,7 @@ words cannot be bound and fail. What other words say ("refuted") is the author's
 """
 
 import difflib
+import itertools
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -26,7 +27,8 @@ WORDS = re.compile(
 LINK_TARGET = r"\]\([^()\s]+\)"  # checked as a file elsewhere
 SPARED = "\ufffc"  # stands for each character of a name or target: no space, so that a digit beside it is seen
 SENTENCE_END = re.compile(r"[.:;!?]\s+")
-LONGEST_QUOTE = 160
+LONGEST_QUOTE, LONGEST_SENTENCE = 160, 2000
+COMPARED = 64  # numbers from the first difference on that are compared with claims
 
 
 @dataclass(frozen=True)
@@ -40,8 +42,12 @@ class Number:
 def check_numbers(text: str, claims: Sequence[Claim], folder: Path, names: Sequence[str]) -> None:
     """Raise ClaimError unless the numbers of `text` are those of `claims`, in order, and of the raw data."""
     numbers = numbers_of(text, names)
-    compared = difflib.SequenceMatcher(None, [n.text for n in numbers], [c.text for c in claims], autojunk=False)
+    pairs = zip(numbers, claims, strict=False)
+    same = sum(1 for _ in itertools.takewhile(lambda both: both[0].text == both[1].text, pairs))
+    near = slice(same, same + COMPARED)  # comparing all takes cubic time
+    compared = difflib.SequenceMatcher(None, [n.text for n in numbers[near]], [c.text for c in claims[near]])
     for operation, first, _, place, _ in compared.get_opcodes():
+        first, place = first + same, place + same
         if operation == "delete":
             raise _unbound(numbers[first].text, numbers[first].sentence)
         if operation == "insert":
@@ -103,8 +109,10 @@ def _unbound(number: str, sentence: str) -> ClaimError:
 
 
 def _sentence(text: str, at: int) -> str:
-    start, end = text.rfind("\n", 0, at) + 1, text.find("\n", at)
-    line = text[start : end if end >= 0 else len(text)]
+    # Of a very long line, as no text has, the part around the number.
+    start = max(text.rfind("\n", 0, at) + 1, at - LONGEST_SENTENCE)
+    end = text.find("\n", at, at + LONGEST_SENTENCE)
+    line = text[start : end if end >= 0 else at + LONGEST_SENTENCE]
     ends = [0, *(found.end() for found in SENTENCE_END.finditer(line)), len(line)]
     first = max(place for place in ends if place <= at - start)
     last = min((place for place in ends if place > at - start), default=len(line))

@@ -1,6 +1,7 @@
 """Promote a complete, clean run into docs/research/, and run a promoted conclusion again."""
 
 import datetime
+import io
 import json
 import math
 import re
@@ -11,15 +12,18 @@ import tempfile
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, cast
+from zipfile import ZipFile
 
 import msgspec
 import numpy as np
+from numpy.typing import NDArray
 
 from embalign.durable import move_all, refuse_links
 from embalign.errors import ClaimError, ConclusionError
 from embalign.lazy import lazy
 from embalign.pairs.provenance import file_digest
-from embalign.research.claims import Binder, read_raw
+from embalign.readers import read_bytes, reading
+from embalign.research.claims import LARGEST_RAW, RESTORE, Binder, read_raw
 from embalign.research.conclusion import (
     CHECKS,
     MACHINE_READABLE,
@@ -180,15 +184,35 @@ def _is_same(before: Path, after: Path) -> bool:
 def same_artifact(before: Path, after: Path) -> bool:
     """Return whether two artifacts hold the same: tables to the byte, arrays and figures in whatever format."""
     if before.suffix == ".npz":
-        with np.load(before, allow_pickle=False) as old, np.load(after, allow_pickle=False) as new:
-            names = set(old.files) == set(new.files)
-            return names and all(np.allclose(old[k], new[k], rtol=0, atol=2.0**-13, equal_nan=True) for k in old.files)
+        old, new = _arrays(before), _arrays(after)
+        return set(old) == set(new) and all(_near(old[name], new[name]) for name in old)
     if before.suffix == ".png":
-        left, right = (
-            np.asarray(image.open(path, formats=["PNG"]).convert("RGB"), dtype=np.float32) for path in (before, after)
-        )
+        left, right = _picture(before), _picture(after)
         return left.shape == right.shape and float(np.abs(left - right).mean()) <= PICTURE_TOLERANCE
     return file_digest(before) == file_digest(after)
+
+
+def _arrays(path: Path) -> dict[str, NDArray[Any]]:
+    """Return the arrays of an .npz file. Raises ConclusionError for any other file, and for values to be unpickled."""
+    with reading(path, ConclusionError, RESTORE, "not arrays of numbers"):
+        file = io.BytesIO(read_bytes(path, ConclusionError, RESTORE, LARGEST_RAW))
+        if (size := sum(entry.file_size for entry in ZipFile(file).infolist())) > LARGEST_RAW:
+            raise ValueError(f"{size} bytes unpacked; the limit is {LARGEST_RAW}")
+        with np.load(file, allow_pickle=False) as held:
+            found = dict(held)
+        if odd := [name for name, values in found.items() if values.dtype.kind not in "fiub"]:
+            raise ValueError(f"{odd[0]} holds {found[odd[0]].dtype}")
+    return found
+
+
+def _near(before: NDArray[Any], after: NDArray[Any]) -> bool:
+    return before.shape == after.shape and np.allclose(before, after, rtol=0, atol=2.0**-13, equal_nan=True)
+
+
+def _picture(path: Path) -> NDArray[np.float32]:
+    with reading(path, ConclusionError, RESTORE, "not a picture"):
+        file = io.BytesIO(read_bytes(path, ConclusionError, RESTORE, LARGEST_RAW))
+        return np.asarray(image.open(file, formats=["PNG"]).convert("RGB"), dtype=np.float32)
 
 
 def _close(before: Path, after: Path) -> None:

@@ -14,10 +14,12 @@ from pathlib import Path
 from typing import Any
 
 from embalign.durable import move_all, own_folder, refuse_links
+from embalign.errors import PairError
 from embalign.escaping import markdown, visible
 from embalign.lazy import lazy
 from embalign.pairs.provenance import PROVENANCE, file_digest
 from embalign.pairs.texts import ROLES
+from embalign.readers import read_json
 from embalign.runs import provenance
 from embalign.runs.drawing import import_matplotlib
 from embalign.runs.run import Run
@@ -96,10 +98,9 @@ def _outdated(canonical: Path, artifacts: Collection[str]) -> list[Path]:
 def _record(folder: Path) -> dict[str, Any]:
     """Return the record of the artifacts in a folder, an empty one where none can be read."""
     try:
-        record = json.loads((folder / PROVENANCE).read_text(encoding="utf-8"))
-    except (OSError, ValueError, RecursionError):
+        return read_json(folder / PROVENANCE, PairError, "", dict[str, Any])
+    except PairError:
         return {}
-    return record if isinstance(record, dict) else {}
 
 
 def _publish_part(run: Run) -> list[str]:

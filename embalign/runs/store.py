@@ -33,10 +33,11 @@ class Store(Database):
     def get(self, key: str) -> Measurement | None:
         """Return the measurement stored under a key, or None; one that has changed on disk since is dropped."""
         with self.transaction() as connection:
-            query = "SELECT content, sha256 FROM measurements WHERE key = ?"
+            # A digest whose bits have flipped may not be text any more.
+            query = "SELECT content, CAST(sha256 AS BLOB) FROM measurements WHERE key = ?"
             for content, digest in connection.execute(query, (key,)).fetchall():
-                if _digest(content) == digest:
-                    return Measurement.from_bytes(content)
+                if (found := _measurement(content, digest)) is not None:
+                    return found
                 connection.execute("DELETE FROM measurements WHERE key = ?", (key,))
         return None
 
@@ -46,6 +47,16 @@ class Store(Database):
         with self.transaction() as connection:
             values = (key, content, _digest(content))
             connection.execute("INSERT INTO measurements VALUES (?, ?, ?) ON CONFLICT DO NOTHING", values)
+
+
+def _measurement(content: object, digest: object) -> Measurement | None:
+    """Return what a row holds, or None for a damaged one."""
+    if not isinstance(content, bytes) or not isinstance(digest, bytes) or _digest(content).encode() != digest:
+        return None
+    try:
+        return Measurement.from_bytes(content)
+    except ValueError:
+        return None
 
 
 def _digest(content: bytes) -> str:

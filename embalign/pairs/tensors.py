@@ -1,0 +1,30 @@
+"""Safetensors files, opened with care: what lies there may be anything, and a header may ask for gigabytes."""
+
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from safetensors import safe_open
+
+from embalign.errors import PairError
+from embalign.readers import MEBI, opened, reading
+
+TENSOR = "embeddings"
+LARGEST_HEADER = MEBI  # a pair's file has at most three tensors; a hostile header of 100 MB takes gigabytes
+_NOT_ONE = f"not a safetensors file with a tensor {TENSOR!r}"
+_REMEDY = "save it again with safetensors, or move embeddings/ away and rerun to embed the pair"
+
+
+@contextmanager
+def opened_tensors(path: Path) -> Iterator[Any]:
+    """Yield a safetensors file, open for NumPy. Raises PairError for whatever else lies there."""
+    if not os.path.lexists(path):
+        raise PairError(f"{path}: no such file; this pair has not been embedded yet")
+    with reading(path, PairError, _REMEDY, _NOT_ONE):
+        with opened(path) as plain:
+            if (size := int.from_bytes(plain.read(8), "little")) > LARGEST_HEADER:
+                raise PairError(f"{path}: {_NOT_ONE} (a header of {size} bytes; the limit is {LARGEST_HEADER})")
+        with safe_open(path, framework="numpy") as file:
+            yield file
