@@ -114,8 +114,7 @@ def _is_host(host: str) -> bool:
 
 
 def _refused(url: str, origin: str, reason: str) -> SourceError:
-    shown = _NO_PORT.sub(rf"\1{HIDDEN}", without_credentials(url))  # a password may stand where a port should
-    return SourceError(f"{shown!r} (from {origin}) must look like http://host:port; {reason}")
+    return SourceError(f"{without_credentials(url)!r} (from {origin}) must look like http://host:port; {reason}")
 
 
 def without_credentials(url: str) -> str:
@@ -127,7 +126,8 @@ def without_credentials(url: str) -> str:
     scheme = _SCHEME.match(url)
     start = scheme.group() if scheme else ""
     # Whatever stands before the last @ may be part of a password, also another ://.
-    return start + re.split("[?#;&]", url.removeprefix(start).rpartition("@")[2], maxsplit=1)[0]
+    shown = start + re.split("[?#;&]", url.removeprefix(start).rpartition("@")[2], maxsplit=1)[0]
+    return _NO_PORT.sub(rf"\1{HIDDEN}", shown)  # nor may a password that stands where a port should
 
 
 def without_shapes(text: str) -> str:

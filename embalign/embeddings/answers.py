@@ -50,7 +50,8 @@ def complaint(answer: Any) -> str:
 def said(body: bytes) -> str:
     """Return the error message in a JSON body, or the body itself."""
     try:
-        words = complaint(json.loads(body))
+        answer = json.loads(body)
+        words = complaint(answer) if isinstance(answer, dict) else complaint(objects(answer))
     except (ValueError, RecursionError):
         words = ""
     return words or body.decode("utf-8", errors="replace")

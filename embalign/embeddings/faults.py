@@ -19,6 +19,7 @@ exceptions = lazy("requests.exceptions")
 BUNDLES = ("REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE")
 CONNECT_SECONDS = 3.0
 _NO_TLS = ("WRONG_VERSION_NUMBER", "UNKNOWN_PROTOCOL", "HTTP_REQUEST", "RECORD_LAYER_FAILURE", "PACKET_LENGTH_TOO_LONG")
+_TLS_RECORDS = ("\x15\x03", "\x16\x03", "\\x15\\x03", "\\x16\\x03")
 _WANTS_TLS = re.compile(
     r"http request (?:was sent )?to (?:an? )?(?:https|tls)|plain http request|plain http to an ssl", re.IGNORECASE
 )
@@ -47,18 +48,6 @@ def certificates() -> str | bool:
 def wants_tls(status: int, words: str) -> bool:
     """Return whether an error status over plain HTTP says that the server speaks TLS."""
     return status in (400, 403, 426, 497) and _WANTS_TLS.search(words) is not None
-
-
-def speaks_tls(address: Address) -> bool:
-    """Return whether the server at the address answers a TLS greeting; nothing else is sent to it."""
-    context = ssl.create_default_context()
-    context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
-    try:
-        with socket.create_connection((address.host, address.port or 80), CONNECT_SECONDS) as connection:
-            context.wrap_socket(connection, server_hostname=address.host).close()
-    except (OSError, ValueError):
-        return False
-    return True
 
 
 def of_tls(error: BaseException, address: Address, answered: bool) -> str:
@@ -92,14 +81,20 @@ def _of_certificate(reason: str) -> str:
     return f"its certificate is not trusted ({shown(reason)}); {remedy}"
 
 
-def of_protocol(error: BaseException) -> str:
-    """Return what a server said that speaks no HTTP, or an empty string for another fault."""
+def of_protocol(error: BaseException, address: Address) -> str:
+    """Return what a server said that speaks no HTTP, with the remedy, or an empty string for another fault."""
     for cause in causes(error):
         if isinstance(cause, http.client.BadStatusLine) and not isinstance(cause, http.client.RemoteDisconnected):
-            return (
-                f"the response is not HTTP: {shown(cause.args[0])}; check that this is the address of the right server"
-            )
+            line = str(cause.args[0]).strip("'\"")
+            if line.startswith(_TLS_RECORDS):
+                return f"the server speaks TLS; {with_tls(address)}"
+            return f"the response is not HTTP: {shown(line)}; check that this is the address of the right server"
     return ""
+
+
+def with_tls(address: Address) -> str:
+    """Return the remedy for plain HTTP with a server that speaks TLS."""
+    return f"write {address.server.replace('http://', 'https://')}"
 
 
 def of_connecting(error: BaseException) -> str:

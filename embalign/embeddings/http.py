@@ -151,7 +151,7 @@ class Client:
     def _once(self, path: str, payload: Any, deadline: float) -> dict[str, Any]:
         query = f"?{self._address.query}" if self._address.query else ""
         try:
-            response = self._session.request(
+            with self._session.request(
                 "GET" if payload is None else "POST",
                 self._address.server + self._address.path + path + query,
                 json=payload,
@@ -160,13 +160,12 @@ class Client:
                 stream=True,
                 proxies=self._proxies,
                 verify=self._certificates,
-            )
-            body = self._body(path, response)
+            ) as response:
+                body = self._body(path, response)
         except SourceError:
             raise
         except Exception as error:  # whatever a library raises about what a server sent
             raise self._fault(path, error) from None
-        self._answered = True
         return self._decoded(path, response, body)
 
     def _body(self, path: str, response: "requests.Response") -> bytes:
@@ -177,7 +176,6 @@ class Client:
         for part in response.iter_content(64 * 1024):
             body += part
             if len(body) > LARGEST_BODY:
-                response.close()
                 raise AnswerError(f"{self._where(path)}: the response exceeds {LARGEST_BODY // 2**20} MiB; discarded")
         return bytes(body)
 
@@ -199,37 +197,50 @@ class Client:
             return self._passing(f"{self.shown}{words}")
         if isinstance(error, requests.exceptions.ContentDecodingError):
             return AnswerError(f"{where}: the response body cannot be decoded: {reason}")
-        if not self._answered and not self._proxy:
-            if self._address.scheme == "http" and faults.speaks_tls(self._address):
-                return SourceError(f"{where}: the server speaks TLS; {_with_tls(self._address)}")
-            if words := faults.of_protocol(error):
-                return SourceError(f"{where}: {words}")
+        if not self._answered and (words := faults.of_protocol(error, self._address)):
+            return SourceError(f"{where}: {words}")
         if not isinstance(error, OSError):  # requests' own errors are OSErrors
             return AnswerError(f"{where}: the response cannot be read ({type(error).__name__}: {reason})")
-        seconds = self.deadline if self._answered else STRANGER_SECONDS
-        return Later(TransientError(f"{where}: the connection broke: {reason}"), seconds)
+        return self._broken(path, reason)
+
+    def _broken(self, path: str, reason: str) -> Later:
+        """A connection that breaks may be whole the next time; with a server that never answered, for a short while."""
+        message = f"{self._where(path)}: the connection broke: {reason}"
+        if self._answered:
+            return Later(TransientError(message), self.deadline)
+        perhaps = f"; if it speaks TLS, {faults.with_tls(self._address)}" if self._address.scheme == "http" else ""
+        return Later(TransientError(message + perhaps), STRANGER_SECONDS)
 
     def _passing(self, message: str) -> SourceError | Later:
         """A server that cannot be reached may come back if it was there before."""
         return Later(TransientError(message), self.deadline) if self._answered else SourceError(message)
 
+    def _object(self, path: str, response: "requests.Response", body: bytes) -> dict[str, Any]:
+        try:
+            answer = parsed(body)
+        except (ValueError, RecursionError):
+            words = self.words(said(body))
+            if _may_be_cut(response, body):
+                raise self._broken(path, f"the response ends early: {words}") from None
+            raise AnswerError(
+                f"{self._where(path)}: the response is not a JSON object: {words}; check that this is the address of "
+                "the right server"
+            ) from None
+        self._answered = True
+        return answer
+
     def _decoded(self, path: str, response: "requests.Response", body: bytes) -> dict[str, Any]:
         status, where = response.status_code, self._where(path)
         if status == 200:
-            try:
-                return parsed(body)
-            except (ValueError, RecursionError):
-                raise AnswerError(
-                    f"{where}: the response is not a JSON object: {self.words(said(body))}; check that this is the "
-                    "address of the right server"
-                ) from None
+            return self._object(path, response, body)
+        self._answered = True
         if 300 <= status < 400:
             target = self.words(without_credentials(response.headers.get("Location", "")))
             raise AnswerError(f"{where} redirects to {target}; use that address instead")
         words = said(body)
         text = self.words(words)
         if self._address.scheme == "http" and faults.wants_tls(status, words):
-            raise SourceError(f"{where} returned status {status}: {text}; {_with_tls(self._address)}")
+            raise SourceError(f"{where} returned status {status}: {text}; {faults.with_tls(self._address)}")
         remedy = self._remedy(status, text)
         message = f"{where} returned status {status}: {text}{remedy and f'; {remedy}'}"
         if means_later(status, response.headers, words):
@@ -243,8 +254,10 @@ class Client:
         raise StatusError(message, status, text)
 
 
-def _with_tls(address: Address) -> str:
-    return f"write {address.server.replace('http://', 'https://')}"
+def _may_be_cut(response: "requests.Response", body: bytes) -> bool:
+    """Whether a body that is no JSON may be the start of one: nothing says how long it was to be."""
+    lengths = {"content-length", "transfer-encoding"} & {name.lower() for name in response.headers}
+    return not lengths and body.lstrip()[:1] in (b"", b"{")
 
 
 def _deadline(standard: float) -> float:

@@ -68,7 +68,7 @@ class Patience:
         left = self._started + limit - now
         growing = min(LONGEST_WAIT, FIRST_WAIT * 2 ** min(self._attempts, 10)) * random.uniform(0.5, 1.0)
         self._attempts += 1
-        if later.asked > left + SLACK:
+        if later.asked > max(left, 0) + SLACK:
             raise _ended(
                 later.error,
                 f"the server asks to wait {_spelled(later.asked)}, and {_spelled(max(left, 0))} are left of "
@@ -97,7 +97,7 @@ def means_later(status: int, headers: Mapping[str, str], words: str) -> bool:
     if _BILLING_WORDS.search(words):
         return False
     if status >= 500:
-        return status not in NEVER
+        return status < 600 and status not in NEVER
     return status in LATER or (status >= 400 and "Retry-After" in headers)
 
 

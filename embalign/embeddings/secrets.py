@@ -15,7 +15,7 @@ import re
 import weakref
 from collections.abc import Iterable, Iterator
 from typing import Any
-from urllib.parse import quote, quote_plus, unquote, unquote_plus, urlsplit
+from urllib.parse import quote, quote_plus, unquote, unquote_plus
 
 from embalign.embeddings.addresses import HIDDEN, PORTS, Address, without_shapes
 from embalign.errors import SourceError
@@ -110,9 +110,16 @@ def credentials(address: Address, key: str = "") -> tuple[dict[str, str], Secret
         header = {name: value}
     elif address.user_info:
         header = {"Authorization": f"Basic {basic}"}
-    proxy = urlsplit(address.proxy()) if address.proxy() else None
-    of_proxy = _of_user(proxy.netloc.rpartition("@")[0]) if proxy else ()
-    return header, Secrets([key, basic, *_of_user(address.user_info), *_of_query(address.query), *of_proxy])
+    of_proxy = re.match("(?:[^/]*//)?([^/]*)@", address.proxy())
+    return header, Secrets(
+        [
+            key,
+            basic,
+            *_of_user(address.user_info),
+            *_of_query(address.query),
+            *_of_user(of_proxy[1] if of_proxy else ""),
+        ]
+    )
 
 
 def key_of_environment() -> str:
