@@ -626,11 +626,13 @@ def test_refresh_needs_a_pair_by_name(bench):
 
 
 def test_credentials_are_neither_shown_nor_stored(bench, server):
-    bench.use(server.url.replace("http://", "http://user:secret@"))
-    done = bench.finished()
+    """Not in the pair, the cache or the reports either, nor in a log of all that the libraries tell."""
+    bench.use(server.url.replace("http://", "http://user:secret@") + "?key=secret-key")
+    done = bench.finished("-o", "log_file=all.log", "-o", "log_file_level=DEBUG", "-rA")
     assert "secret" not in done.stdout + done.stderr
-    assert b"secret" not in b"".join(p.read_bytes() for p in bench.folder.joinpath("embeddings").iterdir())
-    assert b"secret" not in bench.cache.read_bytes()
+    assert "POST /api/embed?key=***" in (bench.root / "all.log").read_text()
+    written = {path for path in bench.root.rglob("*") if path.is_file()} - {bench.folder / "pair.toml"}
+    assert [path for path in written if b"secret" in path.read_bytes()] == []
 
 
 def test_a_models_identity_is_its_own_and_no_other_models(bench, server):

@@ -645,6 +645,8 @@ ODD = {
     "deep lists": response(b'{"data": ' + b"[" * 100_000 + b"]" * 100_000 + b"}"),
     "deep objects": response(b'{"a":' * 100_000 + b"1" + b"}" * 100_000),
     "deep error": response(b'{"error":' * 100_000 + b"1" + b"}" * 100_000, status="400 No"),
+    "lists too deep for a message": response(b'{"data": ' + b"[" * 900 + b"]" * 900 + b"}"),
+    "objects too deep for a message": response(b'{"error":' * 900 + b"1" + b"}" * 900),
     "endless number": response(b'{"data": ' + b"9" * 100_000 + b"}"),
     "empty": response(b""),
     "null": response(b"null"),

@@ -11,6 +11,7 @@ import socket
 from dataclasses import dataclass, field, replace
 from urllib.parse import urlsplit
 
+from embalign.embeddings.answers import shown
 from embalign.errors import SourceError
 from embalign.lazy import lazy
 
@@ -18,6 +19,7 @@ proxies_of_environment = lazy("requests.utils").get_environ_proxies
 proxy_of = lazy("requests.utils").select_proxy
 
 HIDDEN = "***"
+LONGEST = 2000
 PORTS = {"http": 80, "https": 443}
 # In a URL only these may stand as they are (RFC 3986); letters of other alphabets are left to the library.
 _FORBIDDEN = re.compile(r'[\x00-\x20\x7f-\x9f\ud800-\udfff\\<>"^`{|}\s]')
@@ -94,6 +96,8 @@ def parse_address(url: str, origin: str) -> Address:
         raise _refused(url, origin, "its host is malformed, or its port not one from 1 to 65535") from None
     if url.count("@") > 1 or ("@" in url and "@" not in parts.netloc):
         raise _refused(url, origin, "in a user name, password or path write @ as %40, / as %2F and ? as %3F")
+    if len(url) > LONGEST:
+        raise _refused(url, origin, f"it is longer than {LONGEST} characters")
     if _FORBIDDEN.search(url.strip()) or not (_is_host(host) or host == ""):
         raise _refused(url, origin, "it contains a character that no address has; in a path write it as %XX")
     if parts.scheme not in PORTS or not (host or port) or port == 0:
@@ -114,7 +118,7 @@ def _is_host(host: str) -> bool:
 
 
 def _refused(url: str, origin: str, reason: str) -> SourceError:
-    return SourceError(f"{without_credentials(url)!r} (from {origin}) must look like http://host:port; {reason}")
+    return SourceError(f"'{shown(without_credentials(url))}' (from {origin}) must look like http://host:port; {reason}")
 
 
 def without_credentials(url: str) -> str:
@@ -126,8 +130,8 @@ def without_credentials(url: str) -> str:
     scheme = _SCHEME.match(url)
     start = scheme.group() if scheme else ""
     # Whatever stands before the last @ may be part of a password, also another ://.
-    shown = start + re.split("[?#;&]", url.removeprefix(start).rpartition("@")[2], maxsplit=1)[0]
-    return _NO_PORT.sub(rf"\1{HIDDEN}", shown)  # nor may a password that stands where a port should
+    clean = start + re.split("[?#;&]", url.removeprefix(start).rpartition("@")[2], maxsplit=1)[0]
+    return _NO_PORT.sub(rf"\1{HIDDEN}", clean)  # nor may a password that stands where a port should
 
 
 def without_shapes(text: str) -> str:

@@ -6,6 +6,7 @@ from typing import Any
 import msgspec
 
 SHOWN = 200
+DEEPEST = 8  # of objects within each other in which an error message is looked for
 _OF_ERRORS = ("error", "errors", "detail", "message", "msg", "error_message", "error_description", "reason", "title")
 
 
@@ -21,7 +22,7 @@ def parsed(body: bytes) -> dict[str, Any]:
         return msgspec.convert(json.loads(body), dict[str, Any])
 
 
-def complaint(answer: Any) -> str:
+def complaint(answer: Any, deepest: int = DEEPEST) -> str:
     """Return the error message in a JSON answer, or an empty string if it has none.
 
     Servers write it as a string, as an object with a message, as a list of these, under `error`, `detail` (FastAPI) or
@@ -34,17 +35,17 @@ def complaint(answer: Any) -> str:
     """
     if isinstance(answer, str):
         return answer
-    if isinstance(answer, list):
-        return "; ".join(words for entry in answer[:5] if (words := complaint(entry)))
-    if not isinstance(answer, dict):
+    if isinstance(answer, list) and deepest:
+        return "; ".join(words for entry in answer[:5] if (words := complaint(entry, deepest - 1)))
+    if not isinstance(answer, dict) or not deepest:
         return ""
     place = answer.get("loc")
     before = ".".join(map(str, place)) + ": " if isinstance(place, list) else ""
     for name in _OF_ERRORS:
-        if words := complaint(answer.get(name)):
+        if words := complaint(answer.get(name), deepest - 1):
             return before + words
     error = answer.get("error")
-    return json.dumps(error) if error else ""
+    return spelled(error) if error else ""
 
 
 def said(body: bytes) -> str:
@@ -59,9 +60,17 @@ def said(body: bytes) -> str:
 
 def shown(text: object) -> str:
     """Return the first 200 characters of a text from a server, control characters escaped."""
-    words = str(text).strip()
+    words = spelled(text).strip()
     cut = words[:SHOWN] + ("..." if len(words) > SHOWN else "")
     return repr(cut)[1:-1] if cut else "(nothing)"
+
+
+def spelled(value: object) -> str:
+    """Return str() of a value, or its type where that cannot be: for lists deep within each other, for huge numbers."""
+    try:
+        return str(value)
+    except (RecursionError, ValueError):
+        return f"a {type(value).__name__}"
 
 
 def objects(found: Any) -> list[dict[str, Any]]:

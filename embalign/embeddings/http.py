@@ -17,7 +17,7 @@ import msgspec
 
 from embalign.embeddings import faults
 from embalign.embeddings.addresses import Address, without_credentials, without_shapes
-from embalign.embeddings.answers import complaint, objects, parsed, said, shown
+from embalign.embeddings.answers import complaint, objects, parsed, said, shown, spelled
 from embalign.embeddings.patience import (
     CRASH_PAUSE,
     CRASH_SECONDS,
@@ -96,7 +96,7 @@ class Client:
 
     def words(self, text: object) -> str:
         """Return a text from the server fit to be shown and stored: without secrets, short, escaped."""
-        return shown(without_shapes(self._secrets.removed(str(text))))
+        return shown(without_shapes(self._secrets.removed(spelled(text))))
 
     def _clean(self, path: str, payload: Any, deadline: float, wanted: str = "") -> dict[str, Any]:
         """The one way out of the client: nothing that it returns or raises holds a secret."""
@@ -106,7 +106,10 @@ class Client:
             raise Later(self._cleaned(later.error), later.seconds, later.asked) from None
         except SourceError as error:
             raise self._cleaned(error) from None
-        clean: dict[str, Any] = self._secrets.removed_from(answer)
+        try:
+            clean: dict[str, Any] = self._secrets.removed_from(answer)
+        except RecursionError:
+            raise AnswerError(f"{self._where(path)}: the response is nested too deeply; discarded") from None
         return clean
 
     def _cleaned(self, error: SourceError) -> SourceError:

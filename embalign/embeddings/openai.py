@@ -43,6 +43,7 @@ class OpenAISource:
         self._key = key_of_environment()
         address = parse_address(model.endpoint, "endpoint in pair.toml")
         root, self._prefix, self._whole = split_path(address.path)
+        self._is_local = address.is_local
         self._client = Client(address.under(root), self._remedy, self._key)
         self._options: dict[str, Any] = {"encoding_format": "float"}
         if model.dimensions:
@@ -140,11 +141,9 @@ class OpenAISource:
 
     def _remedy(self, status: int, _: str) -> str:
         if status in (401, 403):
-            return (
-                f"the server rejects the key in {KEY_VARIABLE}"
-                if self._key
-                else f"the server requires an API key; set {KEY_VARIABLE} (and {HOSTS_VARIABLE} to its host)"
-            )
+            named = "" if self._is_local else f", and {HOSTS_VARIABLE} to the server's host"
+            wanted = f"the server requires an API key; set {KEY_VARIABLE}{named}"
+            return f"the server rejects the key in {KEY_VARIABLE}" if self._key else wanted
         base = f"{self._client.address}{'' if self._whole else self._prefix}"
         return {
             404: f"no such model, or not the address: endpoint is what comes before {EMBEDDINGS}, such as "
