@@ -12,9 +12,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pair_folders import ROOT
 
+from embalign.embeddings.addresses import parse_address, without_credentials
+from embalign.embeddings.answers import shown
 from embalign.embeddings.cache import VectorCache, vector_key
 from embalign.embeddings.fetch import BATCH_CHARACTERS, BATCH_TEXTS, batches
-from embalign.embeddings.http import checked_url, shown, without_credentials
 from embalign.embeddings.ollama import address
 from embalign.embeddings.source import Identity, check_vectors
 from embalign.errors import SourceError
@@ -126,11 +127,12 @@ def test_of_many_keys_those_present_are_found(tmp_path):
     ],
 )
 def test_ollama_host_is_read_as_ollama_reads_it(value, url):
-    assert address("", {"OLLAMA_HOST": value})[0] == url
+    assert address("", {"OLLAMA_HOST": value}).shown == url
 
 
 def test_an_endpoint_goes_before_ollama_host():
-    assert address("http://a:1", {"OLLAMA_HOST": "b"}) == ("http://a:1", "endpoint in pair.toml")
+    found = address("http://a:1", {"OLLAMA_HOST": "b"})
+    assert (found.shown, found.origin) == ("http://a:1", "endpoint in pair.toml")
 
 
 @given(st.lists(st.text(max_size=BATCH_CHARACTERS // 6), max_size=60))
@@ -161,7 +163,7 @@ def test_credentials_leave_a_url_before_it_is_shown(url, clean):
 @pytest.mark.parametrize("url", ["box:1", "http://", "http://box:0", "file:///etc/passwd", "http://[::1", "http://b:x"])
 def test_addresses_that_cannot_be_asked_are_refused(url):
     with pytest.raises(SourceError, match=r"pair\.toml"):
-        checked_url(url, "endpoint in pair.toml")
+        parse_address(url, "endpoint in pair.toml")
 
 
 def test_what_a_server_says_is_cut_and_escaped():

@@ -22,7 +22,6 @@ from embedding_server import DIMENSION, EmbeddingServer, RawServer, as_json, dri
 from werkzeug import Response
 
 from embalign.embeddings.fetch import BATCH_TEXTS
-from embalign.embeddings.http import ATTEMPTS
 from embalign.pairs.pair import load_pair
 
 TEXTS = 40
@@ -182,7 +181,7 @@ def closed_port():
         ("http://127.0.0.1:{closed}", r"127\.0\.0\.1:\d+ \(from endpoint in pair.toml\) refused the connection; start"),
         ("http://no-such-host.invalid:80", "the host name cannot be resolved"),
         ("ftp://127.0.0.1", "must look like http://host:port"),
-        ("http://127.0.0.1:99999", "is not a URL"),
+        ("http://127.0.0.1:99999", "its port not one from 1 to 65535"),
         ("http://user:secret@127.0.0.1:{closed}", r"http://127\.0\.0\.1:\d+ \(from"),
     ],
 )
@@ -207,15 +206,15 @@ BREAKS = {
 
 
 @pytest.mark.parametrize("fault", BREAKS)
-def test_a_connection_that_breaks_is_tried_again_a_few_times(bench, fault):
+def test_a_connection_that_breaks_is_tried_again_for_a_while(bench, fault):
     def behave(connection, number):
         read_request(connection)
         BREAKS[fault](connection)
 
     raw = RawServer(behave)
     bench.use(raw.url)
-    bench.refuse(f"the connection broke.*gave up after {ATTEMPTS} attempts")
-    assert raw.connections == ATTEMPTS
+    bench.refuse(r"the connection broke.*gave up after .* s and \d+ attempts", EMBALIGN_REQUEST_SECONDS="2")
+    assert raw.connections >= 3
     raw.close()
 
 
@@ -250,7 +249,7 @@ def forward(connection, port):
 def test_one_deadline_ends_a_request_that_drips_or_hangs(bench, behave):
     raw = RawServer(behave)
     bench.use(raw.url)
-    bench.refuse("no response within 3 s; a query about the model takes less; check")
+    bench.refuse("no response within 2 s; check that this is the right server", EMBALIGN_REQUEST_SECONDS="2")
     raw.close()
 
 
@@ -334,8 +333,11 @@ def test_a_busy_server_is_given_the_time_it_asks_for(bench, server):
 def test_a_server_that_stays_busy_is_given_up(bench, server, status):
     server.after_probes(answer_with("too many requests", status))
     bench.use(server.url)
-    bench.refuse(f"busy \\(status {status}\\): too many requests; gave up after {ATTEMPTS} attempts")
-    assert len(server.asked) == ATTEMPTS
+    bench.refuse(
+        rf"busy \(status {status}\): too many requests; gave up after .* s and \d+ attempts",
+        EMBALIGN_REQUEST_SECONDS="2",
+    )
+    assert len(server.asked) >= 3
 
 
 def test_texts_that_break_the_runner_are_named_and_the_rest_is_kept(bench, server):
@@ -624,11 +626,13 @@ def test_refresh_needs_a_pair_by_name(bench):
 
 
 def test_credentials_are_neither_shown_nor_stored(bench, server):
-    bench.use(server.url.replace("http://", "http://user:secret@"))
-    done = bench.finished()
+    """Not in the pair, the cache or the reports either, nor in a log of all that the libraries tell."""
+    bench.use(server.url.replace("http://", "http://user:secret@") + "?key=secret-key")
+    done = bench.finished("-o", "log_file=all.log", "-o", "log_file_level=DEBUG", "-rA")
     assert "secret" not in done.stdout + done.stderr
-    assert b"secret" not in b"".join(p.read_bytes() for p in bench.folder.joinpath("embeddings").iterdir())
-    assert b"secret" not in bench.cache.read_bytes()
+    assert "POST /api/embed?key=***" in (bench.root / "all.log").read_text()
+    written = {path for path in bench.root.rglob("*") if path.is_file()} - {bench.folder / "pair.toml"}
+    assert [path for path in written if b"secret" in path.read_bytes()] == []
 
 
 def test_a_models_identity_is_its_own_and_no_other_models(bench, server):

@@ -23,6 +23,7 @@ from embalign.embeddings.http import without_credentials
 from embalign.embeddings.local import LocalSource
 from embalign.embeddings.ollama import OllamaSource
 from embalign.embeddings.openai import OpenAISource
+from embalign.embeddings.patience import show_waits
 from embalign.embeddings.source import Identity, Source, embed_or_name, preflight
 from embalign.errors import PairError
 from embalign.lazy import lazy
@@ -63,6 +64,7 @@ def embed_pair(folder: Path, cache: VectorCache, *, refresh: bool = False, quiet
     # Those there now: what the user copies here during the fetch is not replaced.
     replaceable = set(vectors_digests(folder).values()) if refresh else set()
     check_vectors_are_own(folder, digests, replaceable)
+    show_waits(not quiet)
     sources = {role: open_source(model_of(config, role)) for role in ROLES}
     # Everything that can fail at once fails here, not after an hour of fetching: either model, an unwritable folder.
     identities = {role: preflight(source) for role, source in sources.items()}
