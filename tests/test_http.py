@@ -316,11 +316,14 @@ def test_the_base_urls_of_gateways_lead_to_their_embeddings(httpserver, endpoint
     path, _, query = asked.partition("?")
     good = {"data": [{"index": 0, "embedding": [1.0]}]}
     httpserver.expect_request(path, query_string=query or None).respond_with_json(good)
+    models = path.replace("/embeddings", "/models")
+    httpserver.expect_request(models).respond_with_json({"data": [{"id": "little", "meta": {"size": 7}}]})
     httpserver.expect_request("").respond_with_json({"error": "no route"}, 404)
     source = openai(httpserver.url_for("").rstrip("/") + endpoint)
-    source.identify()
+    found = source.identify()
     for _ in range(2):
         assert source.embed(["text"]) == [[1.0]]
+    assert source.identify() == found
     assert len([1 for request, _ in httpserver.log if request.method == "POST"]) <= 3
 
 
@@ -491,6 +494,11 @@ def test_a_proxy_that_wants_a_user_is_named(monkeypatch):
         assert raw.url in said
         assert "407" in said or "asks for a user" in said
     raw.close()
+
+
+@pytest.mark.parametrize("host", ["no-such-host.invalid", "a" * 300, "a..b", "-"])
+def test_a_name_that_no_server_has_is_told_at_once(host):
+    assert "the host name cannot be resolved; correct it" in failure(lambda: openai(f"http://{host}").identify())
 
 
 def test_no_proxy_is_honoured(dead_proxy, monkeypatch):
