@@ -137,6 +137,9 @@ x509_extensions = names
 commonName = supplied
 [names]
 subjectAltName = DNS:{host}
+subjectKeyIdentifier = hash
+basicConstraints = critical, CA:TRUE
+keyUsage = critical, digitalSignature, keyCertSign
 """
 
 

@@ -83,6 +83,8 @@ class OpenAISource:
         found = self._ask({"model": self.model.model, "input": [prompt + text for text in texts]}).get("data")
         if not isinstance(found, list):
             raise SourceError(f"{self.name}: the response has no list of embeddings")
+        if len(found) != len(texts):  # said here, before millions of entries are put in order
+            raise SourceError(f"{self.name} returned {len(found)} vectors for {len(texts)} texts; discarded")
         entries = objects(found)
         places = [entry.get("index", i) for i, entry in enumerate(entries)]
         if any(type(place) is not int for place in places) or sorted(places) != list(range(len(entries))):
