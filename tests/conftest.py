@@ -54,3 +54,20 @@ def pytest_terminal_summary(terminalreporter, config):
         "The code that measures fails these tests, so its metrics mean nothing: fix the code. --update-baseline does "
         "not help here."
     )
+
+
+@pytest.fixture
+def quick_client(monkeypatch):
+    """Short waits in the HTTP client, and no key, proxy or certificates of whoever runs the tests."""
+    from embalign.embeddings import http, patience
+
+    for name in ("EMBALIGN_API_KEY", "EMBALIGN_API_HOST", "OLLAMA_HOST", "REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE"):
+        monkeypatch.delenv(name, raising=False)
+    for name in ("http_proxy", "https_proxy", "all_proxy", "no_proxy"):
+        monkeypatch.delenv(name, raising=False)
+        monkeypatch.delenv(name.upper(), raising=False)
+    monkeypatch.setenv("EMBALIGN_REQUEST_SECONDS", "5")
+    monkeypatch.setattr(patience, "FIRST_WAIT", 0.02)
+    monkeypatch.setattr(http, "FIRST_WAIT", 0.02)
+    monkeypatch.setattr(http, "STRANGER_SECONDS", 0.3)
+    monkeypatch.setattr(http, "CRASH_SECONDS", 0.3)

@@ -27,11 +27,7 @@ KEY = "sk-test-0123456789abcdef"
 
 
 @pytest.fixture(autouse=True)
-def alone(monkeypatch):
-    """No key and no proxy of whoever runs the tests; short waits."""
-    for name in ("EMBALIGN_API_KEY", "EMBALIGN_API_HOST", "OLLAMA_HOST", "http_proxy", "https_proxy", "all_proxy"):
-        monkeypatch.delenv(name, raising=False)
-        monkeypatch.delenv(name.upper(), raising=False)
+def alone(quick_client, monkeypatch):
     monkeypatch.setenv("EMBALIGN_REQUEST_SECONDS", "1")
 
 

@@ -15,6 +15,7 @@ from embalign.errors import SourceError
 from embalign.lazy import lazy
 
 exceptions = lazy("requests.exceptions")
+LocationParseError = lazy("urllib3.exceptions").LocationParseError  # of a host name that none can be
 
 BUNDLES = ("REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE")
 CONNECT_SECONDS = 3.0
@@ -100,7 +101,7 @@ def with_tls(address: Address) -> str:
 def of_connecting(error: BaseException) -> str:
     """Return why no connection came about, with the remedy, or an empty string if one did."""
     for cause in causes(error):
-        if isinstance(cause, socket.gaierror | UnicodeError):
+        if isinstance(cause, (socket.gaierror, exceptions.InvalidURL.resolve(), LocationParseError.resolve())):
             return ": the host name cannot be resolved; correct it"
         if isinstance(cause, ConnectionRefusedError):
             return " refused the connection; start the server or correct the address"
@@ -116,7 +117,7 @@ def of_proxy(proxy: str, error: BaseException) -> str:
     name = f"the proxy {shown(without_credentials(proxy))} (from {variable_of_proxy(proxy)})"
     remedy = "correct that variable, or add the host to NO_PROXY"
     text = str(error)
-    if "407" in text:
+    if "failed: 407" in text:  # of a tunnel; of plain HTTP it is the response's status
         return f"{name} asks for a user: write http://user:password@host:port there"
     if isinstance(error, exceptions.ProxyError.resolve()) or "SOCKS" in text:
         reason = of_connecting(error).partition(";")[0].removeprefix(":").strip() or shown(deepest(error))

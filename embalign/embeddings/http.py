@@ -43,7 +43,7 @@ __all__ = ["DEADLINE_VARIABLE", "Client", "objects", "shown", "without_credentia
 
 Seconds = Annotated[float, msgspec.Meta(gt=0, le=86_400)]
 DEADLINE, QUERY_SECONDS, OPTIONAL_SECONDS = 120.0, 3.0, 3.0
-LARGEST_BODY = 64 * 2**20
+LARGEST_BODY = 16 * 2**20  # ten times that of a full batch; as nested lists it takes some 400 MB of memory
 ENCODINGS = ("", "identity", "gzip", "x-gzip", "deflate")
 
 

@@ -74,7 +74,7 @@ class OllamaSource:
             near = difflib.get_close_matches(self.model.model.lower(), map(str.lower, by_name), n=3)
             there = [name for name in by_name if name.lower() in near] or list(by_name)[:5]
             names = ", ".join(self._client.words(name) for name in there)
-            raise SourceError(f"{self.name}: {self._remedy(404, '')} (the server has: {names or 'none'})")
+            raise SourceError(f"{self.name}: {self._pull()} (the server has: {names or 'none'})")
         self._listed = next((name for name in same if name.startswith(self.model.model)), same[0])
         return by_name[self._listed]
 
@@ -90,9 +90,12 @@ class OllamaSource:
             )
         return known
 
+    def _pull(self) -> str:
+        return f"no such model; get it: ollama pull {shlex.quote(shown(self.model.model))}"
+
     def _remedy(self, status: int, detail: str) -> str:
         if status == 404:
-            return f"no such model; get it: ollama pull {shlex.quote(shown(self.model.model))}"
+            return self._pull() if "model" in detail else "check that this address is Ollama's"
         if status == 501 or NO_EMBEDDINGS in detail:
             return (
                 "since version 0.30 Ollama requires a pooling key in the model file. Either use an Ollama before 0.30, "

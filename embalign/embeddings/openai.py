@@ -43,6 +43,7 @@ class OpenAISource:
         self._key = key_of_environment()
         address = parse_address(model.endpoint, "endpoint in pair.toml")
         root, self._prefix, self._whole = split_path(address.path)
+        self._models = f"{self._prefix}/models"  # one path for the whole run, whatever else is learnt of the server
         self._is_local = address.is_local
         self._client = Client(address.under(root), self._remedy, self._key)
         self._options: dict[str, Any] = {"encoding_format": "float"}
@@ -55,7 +56,7 @@ class OpenAISource:
     def identify(self) -> Identity:
         """Return what the server reports about itself: llama.cpp's build and the model's size, if available."""
         words = self._client.words
-        listed = objects(self._optional(f"{self._prefix}/models").get("data"))
+        listed = objects(self._optional(self._models).get("data"))
         named = [entry for entry in listed if entry.get("id") == self.model.model]
         # llama.cpp lists its only model by path.
         entry = (named or (listed if len(listed) == 1 else [{}]))[0]
@@ -82,6 +83,8 @@ class OpenAISource:
         found = self._ask({"model": self.model.model, "input": [prompt + text for text in texts]}).get("data")
         if not isinstance(found, list):
             raise SourceError(f"{self.name}: the response has no list of embeddings")
+        if len(found) != len(texts):  # said here, before millions of entries are put in order
+            raise SourceError(f"{self.name} returned {len(found)} vectors for {len(texts)} texts; discarded")
         entries = objects(found)
         places = [entry.get("index", i) for i, entry in enumerate(entries)]
         if any(type(place) is not int for place in places) or sorted(places) != list(range(len(entries))):

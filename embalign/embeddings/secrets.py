@@ -95,8 +95,8 @@ def credentials(address: Address, key: str = "") -> tuple[dict[str, str], Secret
             f"key is not sent there; if it is meant for it, set {HOSTS_VARIABLE}={_host_and_port(address)}, otherwise "
             f"unset {KEY_VARIABLE}"
         )
-    held = f"{KEY_VARIABLE}" if key else "the user name" if address.user_info else ""
-    held = held or ("the key in the query" if address.query_is_secret else "")
+    in_address = "its user and password" if address.user_info else "its query" if address.query_is_secret else ""
+    held = KEY_VARIABLE if key else in_address
     if held and address.scheme != "https" and not address.is_local:
         raise SourceError(
             f"{address.shown} (from {address.origin}): {held} would go there unencrypted; write https://, or remove it"
@@ -111,15 +111,8 @@ def credentials(address: Address, key: str = "") -> tuple[dict[str, str], Secret
     elif address.user_info:
         header = {"Authorization": f"Basic {basic}"}
     of_proxy = re.match("(?:[^/]*//)?([^/]*)@", address.proxy())
-    return header, Secrets(
-        [
-            key,
-            basic,
-            *_of_user(address.user_info),
-            *_of_query(address.query),
-            *_of_user(of_proxy[1] if of_proxy else ""),
-        ]
-    )
+    values = (key, key_of_environment(), basic, *_of_user(of_proxy[1] if of_proxy else ""))
+    return header, Secrets([*values, *_of_user(address.user_info), *_of_query(address.query)])
 
 
 def key_of_environment() -> str:
