@@ -343,7 +343,7 @@ def test_a_complete_clean_run_is_promoted_and_measured_again(checkout):
         path.write_text(path.read_text(encoding="utf-8").replace("--seeds 5", "--seeds 4"), encoding="utf-8")
     wrong = checkout.run("--reverify", profile="quick", path="docs/research")
     assert wrong.returncode == pytest.ExitCode.TESTS_FAILED
-    assert re.search("reverify - command: conclusion.toml says .*--seeds 4", wrong.stdout)
+    assert re.search("--seeds 4 .*; by experiment, pair, profile and seeds it is .*--seeds 5 ", wrong.stdout)
     assert "measured again" not in wrong.stdout
 
 
