@@ -63,7 +63,7 @@ def test_no_setting_of_the_user_changes_a_figure(tmp_path, usual, name):
         assert draw(tmp_path / "figure.png") == usual
 
 
-@pytest.mark.parametrize("where", ["current folder", "MATPLOTLIBRC", "MPLCONFIGDIR"])
+@pytest.mark.parametrize("where", ["current folder", "MPLCONFIGDIR"])
 def test_broken_settings_neither_stop_a_figure_nor_change_it(tmp_path, usual, where):
     """Not UTF-8, a backend that is none, and a style file and a font cache of the user that cannot be read."""
     home = tmp_path / "home"
@@ -71,9 +71,18 @@ def test_broken_settings_neither_stop_a_figure_nor_change_it(tmp_path, usual, wh
     for path in (home / "matplotlibrc", home / "stylelib" / "default.mplstyle"):
         path.write_bytes(b"lines.linewidth: \xff\n:::\n")
     environment = os.environ | {"MPLBACKEND": "nothing"}
-    environment |= {where: str(home)} if where != "current folder" else {}
+    if where == "MPLCONFIGDIR":
+        environment |= {where: str(home), "MATPLOTLIBRC": str(home)}
+        (tmp_path / ".embalign").touch()  # nothing can be written where its own would be
     command = [sys.executable, "-W", "error", "-c", SCRIPT, str(tmp_path), str(tmp_path / "figure.png")]
-    done = subprocess.run(command, cwd=home, env=environment, capture_output=True, text=True, check=False)
+    done = subprocess.run(
+        command,
+        cwd=home if where == "current folder" else tmp_path,
+        env=environment,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
     assert (done.returncode, done.stderr) == (0, "")
     assert (tmp_path / "figure.png").read_bytes() == usual
 

@@ -2,6 +2,7 @@
 
 import dataclasses
 import functools
+import io
 import json
 import os
 import pickle
@@ -197,13 +198,16 @@ def test_no_two_cells_of_a_grid_share_an_id():
     ]
 
 
-def test_an_exported_map_is_what_its_json_says(small_pair, tmp_path, capsys, monkeypatch):
+def test_an_exported_map_is_what_its_json_says(small_pair, tmp_path, monkeypatch):
+    """Also in a terminal that does not have every character of its path."""
     monkeypatch.chdir(tmp_path)
-    assert main(["export", "--pair", str(small_pair), "--out", str(tmp_path / "maps")]) == 0
-    assert "W.npy and W.json written" in capsys.readouterr().out
+    out = io.TextIOWrapper(io.BytesIO(), "ascii", write_through=True)
+    monkeypatch.setattr("sys.stdout", out)
+    assert main(["export", "--pair", str(small_pair), "--out", str(tmp_path / "größe")]) == 0
+    assert rb"gr\xf6\xdfe/W.npy and W.json written" in out.buffer.getvalue()
     pair = load_pair(small_pair)
-    weights = load_map(tmp_path / "maps" / "W.npy", pair)
-    about = json.loads((tmp_path / "maps" / "W.json").read_text())
+    weights = load_map(tmp_path / "größe" / "W.npy", pair)
+    about = json.loads((tmp_path / "größe" / "W.json").read_text())
     assert weights.shape == tuple(about["shape"]) == (64, 48)
     assert weights.tobytes() == fit_better(pair, seed=0)[0].tobytes()
     assert about["pair"] == "small"

@@ -26,6 +26,7 @@ from embalign.embeddings.openai import OpenAISource
 from embalign.embeddings.patience import show_waits
 from embalign.embeddings.source import Identity, Source, embed_or_name, preflight
 from embalign.errors import PairError
+from embalign.escaping import visible
 from embalign.lazy import lazy
 from embalign.pairs import Vectors
 from embalign.pairs.config import Model, read_config
@@ -112,7 +113,7 @@ def fetch(
     with tqdm(
         total=len(keys),
         initial=len(keys) - len(missing),
-        desc=f"{label}: {identity.model}",
+        desc=visible(f"{label}: {identity.model}"),
         unit="text",
         mininterval=0.1 if sys.stderr.isatty() else LINE_SECONDS,
         disable=label is None,

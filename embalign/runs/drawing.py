@@ -1,8 +1,11 @@
 """Import matplotlib with its own defaults: what a user has set for other work changes no figure and breaks none."""
 
+import atexit
 import contextlib
 import os
+import shutil
 import sys
+import tempfile
 from pathlib import Path
 
 from embalign.durable import own_folder
@@ -22,8 +25,12 @@ def import_matplotlib(folder: Path) -> None:
     """
     if "matplotlib" in sys.modules:
         return
-    own_folder(folder)
-    (folder / "matplotlibrc").write_text("", encoding="ascii")
+    try:
+        own_folder(folder)
+        (folder / "matplotlibrc").write_text("", encoding="ascii")
+    except OSError:  # nothing can be written there: the reports may go elsewhere
+        folder = Path(tempfile.mkdtemp(prefix="embalign-"))
+        atexit.register(shutil.rmtree, folder, ignore_errors=True)
     before = {name: value for name in VARIABLES if (value := os.environ.pop(name, None)) is not None}
     os.environ["MPLCONFIGDIR"] = str(folder)
     try:
