@@ -24,12 +24,16 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from fuzz_inputs import READERS
-from hypothesis import HealthCheck, Phase, given, settings
+from hypothesis import HealthCheck, Phase, given, seed, settings
 
 from embalign.errors import EmbalignError
 
 SECONDS = 5  # of one input
 MEMORY = 2**30
+BATCH = 500
+SETTINGS = settings(
+    database=None, deadline=None, suppress_health_check=list(HealthCheck), phases=(Phase.generate,), derandomize=False
+)
 SHOWN = 3000  # characters of an input
 
 
@@ -91,15 +95,6 @@ def fuzz(name, examples, folder):
     record, state = Record(), make(folder)
     before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
 
-    @settings(
-        max_examples=examples,
-        database=None,
-        deadline=None,
-        derandomize=True,
-        suppress_health_check=list(HealthCheck),
-        phases=(Phase.generate,),
-    )
-    @given(state.inputs)
     def run(content):
         record.inputs += 1
         start = time.monotonic()
@@ -115,7 +110,9 @@ def fuzz(name, examples, folder):
         finally:
             record.slowest = max(record.slowest, time.monotonic() - start)
 
-    run()
+    for number, first in enumerate(range(0, examples, BATCH)):  # hypothesis remembers every input of a batch
+        limits = settings(SETTINGS, max_examples=min(BATCH, examples - first))
+        seed(number)(limits(given(state.inputs)(run)))()
     record.memory = (resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before) * 1024
     return record
 

@@ -148,7 +148,7 @@ def test_toml_whose_reading_time_is_quadratic_is_refused(tmp_path, line):
 
 def test_the_slowest_toml_within_the_limits_is_read_soon(tmp_path):
     path = tmp_path / "some.toml"
-    lines = [f"{'a.' * 127}x{number} = 1" for number in range(3000)]
+    lines = [f"{'a.' * 127}x{number} = 1" for number in range(1000)]
     path.write_text("\n".join(lines))
     start = time.monotonic()
     read_toml(path, PairError, "", limit=2**20)

@@ -27,7 +27,7 @@ WORDS = re.compile(
 LINK_TARGET = r"\]\([^()\s]+\)"  # checked as a file elsewhere
 SPARED = "\ufffc"  # stands for each character of a name or target: no space, so that a digit beside it is seen
 SENTENCE_END = re.compile(r"[.:;!?]\s+")
-LONGEST_QUOTE, LONGEST_SENTENCE = 160, 2000
+LONGEST_QUOTE, LONGEST_SENTENCE = 160, 600
 COMPARED = 64  # numbers from the first difference on that are compared with claims
 
 
