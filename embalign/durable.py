@@ -65,7 +65,7 @@ class Database:
                 self._connection = None
 
     def _connect(self) -> sqlite3.Connection:
-        refuse_links(self.path.parent.parent, self.path, error=self.error)
+        refuse_links(self.path.parent, self.path, error=self.error)  # the folder may be one, to a larger disk
         own_folder(self.path.parent)
         if os.path.lexists(self.path):
             opened(self.path).close()

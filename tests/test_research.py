@@ -213,7 +213,9 @@ def test_a_models_name_that_is_no_text_is_refused_before_a_run(tmp_path, smollm2
     provenance = json.loads(path.read_text())
     provenance["draft"]["model"] = model
     path.write_text(json.dumps(provenance))
-    with pytest.raises(PairError, match=r"provenance\.json: not what belongs there \(Expected `str \| null`, got .*`\$\.draft\.model`"):
+    with pytest.raises(
+        PairError, match=r"provenance\.json: not what belongs there \(Expected `str \| null`, got .*`\$\.draft\.model`"
+    ):
         check_pair(folder)
 
 

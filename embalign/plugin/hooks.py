@@ -114,7 +114,7 @@ class Hooks:
         self.runner.selected = {cell.experiment for _, cell in selected}
         if not is_worker(self.config) and selected:
             with usage_errors():
-                refuse_links(self.config.rootpath, self.runner.store.path)
+                refuse_links(self.runner.store.path.parent, self.runner.store.path)
                 if not self.config.getoption("pair"):  # those were checked before anything was collected
                     self.runner.check()
                 self.check_purpose({cell for _, cell in selected})
