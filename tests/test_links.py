@@ -15,8 +15,8 @@ from embalign.evaluation.measurement import Measurement
 from embalign.experiments.grid import Experiment, Table, grid
 from embalign.regression.baseline import update_baseline
 from embalign.research.promote import check_promotable, promote
-from embalign.runs import provenance
 from embalign.runs.artifacts import publish
+from embalign.runs.checkout import Checkout
 from embalign.runs.run import Run
 from embalign.runs.store import Store
 
@@ -49,7 +49,7 @@ def make_run(tmp_path, smollm2):
         cells = LIGHT.cells("small", "quick", 2)
         outcomes = {cell: Measurement({"value": 1.0}) for cell in cells[:measured]}
         root = tmp_path / "root"
-        return Run(LIGHT, folder, "quick", cells, outcomes, root, provenance.Checkout(root), **changes)
+        return Run(LIGHT, folder, "quick", cells, outcomes, root, Checkout(root), **changes)
 
     return make_run
 
@@ -92,7 +92,7 @@ def test_the_reports_folder_that_the_user_names_may_be_a_link_and_what_is_in_it_
     run = make_run(reports_dir=named)
     publish(run)
     report = tmp_path / "elsewhere" / "small" / "light" / "report.md"
-    assert report.read_text() == "2 cells\n"
+    assert report.read_text().startswith("2 cells\n")
     report.unlink()
     link(named / "small" / ".partial", victim)
     with pytest.raises(LinkError, match=REMEDY):
