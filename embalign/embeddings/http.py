@@ -112,6 +112,8 @@ class Client:
                     raise SourceError(f"{self.shown}: the response exceeds {LARGEST_BODY // 2**20} MiB; discarded")
         except OSError as error:  # requests' own errors are among them
             raise self._fault(path, error) from None
+        except UnicodeError as error:  # requests decodes the target of a redirect
+            raise AnswerError(f"{self.shown}{path}: a header of the response is not UTF-8: {shown(error)}") from None
         return self._decoded(f"{self.shown}{path}", response, bytes(body))
 
     def _new_session(self) -> requests.Session:
