@@ -178,8 +178,7 @@ def test_secrets_of_the_environment_are_in_no_log(tmp_path, monkeypatch):
     assert "abcdef123456" not in log.read_text() + line
 
 
-def test_a_locked_store_ends_the_run_once(root):
-    """Two locked cells would wait twice as long."""
+def test_a_locked_store_ends_the_run_before_the_first_cell(root):
     assert run(root).returncode == 0
     path = root / ".embalign" / "results.sqlite"
     (root / "conftest.py").write_text(
@@ -192,8 +191,8 @@ def test_a_locked_store_ends_the_run_once(root):
         done = run(root, "--results", "only-missing")
     connection.close()
     output = done.stdout + done.stderr
-    assert done.returncode == pytest.ExitCode.INTERRUPTED, output
-    assert "1 failed" in output
+    assert done.returncode == pytest.ExitCode.USAGE_ERROR, output
+    assert "no tests ran" in output
     assert "database is locked by another program, for over 1 s: end that one" in output
     assert "Traceback" not in output
 

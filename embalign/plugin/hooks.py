@@ -158,8 +158,8 @@ class Hooks:
         self.show_progress()
 
     def pytest_keyboard_interrupt(self, excinfo: pytest.ExceptionInfo[BaseException]) -> None:
-        """Remember that it was the user who ended the run; pytest ends its own way after errors of collection."""
-        self.by_user = not isinstance(excinfo.value, pytest.Session.Interrupted)
+        """Remember that it was the user who ended the run; pytest and xdist end theirs by exceptions of their own."""
+        self.by_user = type(excinfo.value) is KeyboardInterrupt
 
     def show_progress(self) -> None:
         """Write a line with elapsed and remaining time every half minute, unless pytest is quiet."""

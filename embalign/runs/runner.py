@@ -101,7 +101,11 @@ class Runner:
             check_pair(folder)
 
     def start(self, cells: Iterable[tuple[Table, Cell]]) -> None:
-        """Hand every cell without a stored measurement to the executor, if there is one. Raises ExecutorError."""
+        """Hand every cell without a stored measurement to the executor, if there is one.
+
+        Raises ExecutorError, and StoreError for a store that cannot be used.
+        """
+        self.store.get("")
         if self.options.results == "only-cache" or (self.options.dask is None and not self.options.workers):
             return
         missing = [(table, cell) for table, cell in cells if self.stored(table, cell) is None]
