@@ -12,10 +12,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pair_folders import ROOT
 
+from embalign.embeddings.asking import BATCH_TEXTS
 from embalign.embeddings.cache import VectorCache, vector_key
-from embalign.embeddings.fetch import BATCH_CHARACTERS, BATCH_TEXTS, batches
 from embalign.embeddings.http import checked_url, shown, without_credentials
 from embalign.embeddings.ollama import address
+from embalign.embeddings.preflight import BATCH_CHARACTERS, batches
 from embalign.embeddings.source import Identity, check_vectors
 from embalign.errors import SourceError
 

@@ -21,7 +21,7 @@ import pytest
 from embedding_server import DIMENSION, EmbeddingServer, RawServer, as_json, drip, read_request, reset, vector
 from werkzeug import Response
 
-from embalign.embeddings.fetch import BATCH_TEXTS
+from embalign.embeddings.asking import BATCH_TEXTS
 from embalign.embeddings.http import ATTEMPTS
 from embalign.pairs.pair import load_pair
 

@@ -16,7 +16,8 @@ from embedding_server import EmbeddingServer, vector
 from safetensors.numpy import save_file
 
 from embalign.embeddings.cache import VectorCache
-from embalign.embeddings.fetch import LEFTOVER_SECONDS, embed_pair
+from embalign.embeddings.fetch import embed_pair
+from embalign.embeddings.writing import LEFTOVER_SECONDS
 from embalign.errors import PairError
 from embalign.pairs.pair import check_pair, load_pair
 from embalign.pairs.provenance import check_vectors_are_own, file_digest, is_embedded, read_provenance

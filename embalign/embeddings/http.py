@@ -50,6 +50,7 @@ class Client:
         self.address = without_credentials(self.url)
         self.shown = f"{self.address} (from {origin})"
         self.deadline = _deadline()
+        self.interruptions = 0  # requests that failed and were repeated
         self._remedy = remedy
         self._headers = {"Accept": "application/json", **(headers or {})}
         self._session = self._new_session()
@@ -68,6 +69,7 @@ class Client:
                 # The server restarts a crashed runner at once; a text that crashes it does so again.
                 if error.status != 500 or attempt > 0:
                     raise
+            self.interruptions += 1
             # urllib3's own retries cover neither a truncated body nor the deadline.
             growing = random.uniform(0.5, 1.0) * FIRST_WAIT * 2**attempt
             time.sleep(min(LONGEST_WAIT, max(asked_for, growing)))

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from embalign.embeddings.http import QUERY_SECONDS, Client, objects
-from embalign.embeddings.source import Identity
+from embalign.embeddings.source import Identity, Served
 from embalign.errors import SourceError
 from embalign.pairs.config import Model
 
@@ -14,7 +14,7 @@ POOLING_TYPES = {0: "none", 1: "mean", 2: "cls", 3: "last", 4: "rank"}  # llama.
 NO_EMBEDDINGS = "does not support embeddings"
 
 
-class OllamaSource:
+class OllamaSource(Served):
     """A model served by Ollama."""
 
     def __init__(self, model: Model) -> None:
@@ -57,7 +57,9 @@ class OllamaSource:
         """Return one vector per text; an over-long text is an error and is never truncated."""
         asked = {"dimensions": self.model.dimensions} if self.model.dimensions else {}
         payload = {"model": self.model.model, "input": [prompt + text for text in texts], "truncate": False} | asked
-        vectors = self._client.ask("/api/embed", payload).get("embeddings")
+        response = self._client.ask("/api/embed", payload)
+        self.note_answered(response)
+        vectors = response.get("embeddings")
         if not isinstance(vectors, list):
             raise SourceError(f"{self.name}: the response has no list of embeddings")
         return vectors

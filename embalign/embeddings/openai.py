@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from embalign.embeddings.http import QUERY_SECONDS, Client, objects, shown
-from embalign.embeddings.source import Identity
+from embalign.embeddings.source import Identity, Served
 from embalign.errors import AnswerError, SourceError, StatusError
 from embalign.pairs.config import Model
 
@@ -21,7 +21,7 @@ REMEDIES = {
 }
 
 
-class OpenAISource:
+class OpenAISource(Served):
     """A model behind an OpenAI-compatible server. No digest pins its weights, so its identity is unverified."""
 
     def __init__(self, model: Model) -> None:
@@ -67,7 +67,9 @@ class OpenAISource:
         asked = {"dimensions": self.model.dimensions} if self.model.dimensions else {}
         prompted = [prompt + text for text in texts]
         payload = {"model": self.model.model, "input": prompted, "encoding_format": "float"} | asked
-        entries = objects(self._client.ask("/v1/embeddings", payload).get("data"))
+        response = self._client.ask("/v1/embeddings", payload)
+        self.note_answered(response)
+        entries = objects(response.get("data"))
         places = [entry.get("index", i) for i, entry in enumerate(entries)]
         if sorted(places, key=str) != sorted(range(len(entries)), key=str):
             raise SourceError(

@@ -23,7 +23,8 @@ from pair_folders import ROOT
 
 from embalign.embeddings.cache import VectorCache
 from embalign.embeddings.fetch import fetch, open_source
-from embalign.embeddings.source import check_vectors, preflight
+from embalign.embeddings.preflight import preflight
+from embalign.embeddings.source import check_vectors
 from embalign.errors import SourceError
 from embalign.pairs.config import Model
 
