@@ -65,6 +65,10 @@ class EmbeddingServer:
             return as_json({"embeddings": vectors})
         return as_json({"data": [{"index": i, "embedding": v} for i, v in reversed(list(enumerate(vectors)))]})
 
+    def asked_of(self, texts):
+        """Those of the texts that were asked for; the checks of a fetch ask for variants of texts too."""
+        return {text for batch in self.asked for text in batch} & set(texts)
+
     def after_probes(self, answer):
         """Order a fault for the corpus alone: preflight passes."""
         self.fault = lambda texts: None if texts[0] in PROBES else answer(texts)

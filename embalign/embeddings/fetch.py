@@ -30,6 +30,7 @@ from embalign.pairs import Vectors
 from embalign.pairs.config import Model, read_config
 from embalign.pairs.equal_vectors import equal_vectors
 from embalign.pairs.holdout import check_texts
+from embalign.pairs.meaning import check_labels_agree
 from embalign.pairs.provenance import PROVENANCE, check_vectors_are_own, file_digest, vectors_digests
 from embalign.pairs.texts import ROLES, model_of, parts_of, prompt_of, read_texts, role_of, text_digests
 from embalign.pairs.vectors import write_vectors
@@ -60,6 +61,7 @@ def embed_pair(folder: Path, cache: VectorCache, *, refresh: bool = False, quiet
     digests = text_digests(folder, config)
     texts = read_texts(folder, config)
     check_texts(texts)
+    check_labels_agree(texts)
     # Those there now: what the user copies here during the fetch is not replaced.
     replaceable = set(vectors_digests(folder).values()) if refresh else set()
     check_vectors_are_own(folder, digests, replaceable)

@@ -60,10 +60,10 @@ def check_batches(asker: Asker, prompt: str, texts: Sequence[str], corpus: Seque
     rest = texts[len(first) :]
     again = list(dict.fromkeys([first[0], first[len(first) // 2]]))
     mixed = next(batches([*reversed(again), *spread(rest, asker.most - len(again))], asker.most))
-    in_company = dict(zip(mixed, asker.vectors(mixed, prompt, corpus), strict=True))
-    _compare_company(asker, {text: together[text] for text in mixed if text in together}, in_company)
+    in_company = asker.accepted(mixed, prompt)  # the fetch names those refused, once it has stored others
+    _compare_company(asker, {text: together[text] for text in in_company if text in together}, in_company)
     found = in_company | together
-    single = dict.fromkeys([first[0], first[len(first) // 2], first[-1], mixed[-1]])
+    single = dict.fromkeys([first[0], first[len(first) // 2], first[-1], *list(in_company)[-1:]])
     _compare_company(asker, {text: asker.vectors([text], prompt, corpus)[0] for text in single}, found)
     _check_distinct(asker, found, MANY_EQUAL)
     return found
