@@ -167,6 +167,44 @@ def test_a_link_that_leads_nowhere_is_not_replaced(folder):
     assert link.is_symlink()
 
 
+@pytest.mark.parametrize("name", ["Draft.safetensors", "TEACHER.SAFETENSORS", "Provenance.json"])
+def test_a_name_that_differs_in_letter_case_alone_is_not_passed_over(folder, server, name):
+    (folder / "embeddings").mkdir()
+    (folder / "embeddings" / name).write_bytes(b"the user's own")
+    with pytest.raises(PairError, match=f"{name}: rename it to {name.casefold()}"):
+        embed(folder)
+    assert server.httpserver.log == []
+
+
+@pytest.mark.parametrize("there", [True, False])
+def test_nothing_is_written_or_removed_through_a_link(folder, server, there, tmp_path):
+    target = tmp_path / "elsewhere"
+    if there:
+        (target / ".building-x-1-y").mkdir(parents=True)
+        os.utime(target / ".building-x-1-y", (0, 0))
+    (folder / "embeddings").symlink_to(target)
+    sweep(folder)
+    with pytest.raises(PairError, match="embeddings: a link; nothing is written through one"):
+        embed(folder)
+    assert target.exists() is there
+    assert snapshot(tmp_path / "elsewhere") == ({target / ".building-x-1-y": None} if there else {})
+    assert server.asked == []
+
+
+@pytest.mark.parametrize("refresh", [False, True], ids=["run", "refresh"])
+def test_own_vectors_stay_where_queries_were_added_later(folder, server, refresh):
+    record(folder, {role: copy_in(folder, role) for role in ROLES})
+    lines = [json.dumps({"id": f"q{i}", "text": f"what is {i}", "relevant": [str(i)]}) for i in range(TEXTS)]
+    (folder / "queries.jsonl").write_text("\n".join(lines) + "\n")
+    config = (folder / "pair.toml").read_text()
+    (folder / "pair.toml").write_text(f'queries = "queries.jsonl"\n{config}')
+    before = snapshot(folder)
+    with pytest.raises(PairError, match=r"draft\.safetensors: a fetch would overwrite it, and no fetch made it"):
+        embed(folder, refresh=refresh)
+    assert snapshot(folder) == before
+    assert server.httpserver.log == []
+
+
 @pytest.mark.parametrize("refresh", [False, True], ids=["run", "refresh"])
 def test_vectors_copied_in_during_a_fetch_stay_and_what_was_fetched_is_kept(folder, server, refresh):
     server.after_probes(lambda texts: copy_in(folder, "teacher") and None)

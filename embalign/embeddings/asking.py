@@ -18,6 +18,7 @@ RUNNER = 500
 FIRST_WAIT, LONGEST_WAIT = 0.25, 10.0
 IDENTITY_SECONDS = 10.0  # at least, between two questions about the model after interruptions
 IDENTITY_ATTEMPTS, IDENTITY_WAIT = 3, 1.0
+UNKNOWN = ("", "unknown", shown(""))
 _VERSION = re.compile(r"[-@](v?\d+(\.\d+)*|\d{4}-\d\d-\d\d)")
 
 
@@ -86,7 +87,7 @@ class Asker:
                 time.sleep(IDENTITY_WAIT)
         before, after = vars(self.identity), vars(now)
         # What a server no longer says is no other model; the vectors asked for again decide then.
-        changed = [name for name in before if before[name] != after[name] and after[name] not in ("", "unknown")]
+        changed = [name for name in before if before[name] != after[name] and after[name] not in UNKNOWN]
         if changed:
             listed = ", ".join(f"{name} {_short(before[name])} is now {_short(after[name])}" for name in changed)
             raise WrongVectorsError(
