@@ -307,8 +307,8 @@ UNUSABLE = {
     "length 2": (lambda texts: [[2 * x for x in vector(t)] for t in texts], "a vector of length 2 instead of 1"),
     "by token": (lambda texts: [[vector(t)] for t in texts], "one vector per token instead of one per text"),
     "two dimensions": (
-        lambda texts: [vector(t, 12 + (t == texts[-1])) for t in texts],
-        "dimension 13 .* after vectors of dimension 12",
+        lambda texts: [vector(t, DIMENSION + (t == texts[-1])) for t in texts],
+        f"dimension {DIMENSION + 1} .* after vectors of dimension {DIMENSION}",
     ),
 }
 

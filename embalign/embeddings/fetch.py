@@ -157,11 +157,12 @@ class Fetch:
             self._store(self._fresh, bar)
             with self._discarding():
                 for batch in batches(missing, self._asker.most):
-                    vectors = self._asker.vectors(batch, self._identity.prompt, self._texts)
-                    self._store(dict(zip(batch, vectors, strict=True)), bar)
+                    fetched = self._asker.vectors(batch, self._identity.prompt, self._texts)
+                    self._store(dict(zip(batch, fetched, strict=True)), bar)
                 bar.set_description(f"{label}: checking")
-                self._check_at_the_end(quiet=label is None)
-        return np.stack([self._found[self.keys[text]] for text in self._texts])
+                vectors = np.stack([self._found[self.keys[text]] for text in self._texts])
+                self._check_at_the_end(vectors, quiet=label is None)
+        return vectors
 
     def record(self, model: Model, sha256: str) -> dict[str, Any]:
         """Return what provenance.json says of the file of these vectors: source, checks, number, dimension, digest.
@@ -213,13 +214,13 @@ class Fetch:
         if sample:
             check_again(self._asker, self._identity.prompt, {text: known[text] for text in sample}, self._texts)
 
-    def _check_at_the_end(self, *, quiet: bool) -> None:
+    def _check_at_the_end(self, vectors: Vectors, *, quiet: bool) -> None:
         pending = self._stored(self._pending())
         if pending:
             again, lowest = check_again(self._asker, self._identity.prompt, pending, self._texts)
             self._asker.check_identity()
             self._checks = {"rechecked": again, "rechecked_lowest_cosine": round(lowest, 6)}
-        equal = equal_vectors(list(self.keys), np.stack([self._found[key] for key in self.keys.values()]))
+        equal = equal_vectors(self._texts, vectors)
         name = self._asker.source.name
         if equal.too_many:
             group = equal.different[0]
