@@ -1,6 +1,7 @@
 """Vectors and labels that can be read and mean nothing are named before the first cell."""
 
 import json
+import os
 import unicodedata
 
 import light
@@ -66,9 +67,15 @@ def test_own_vectors_that_mean_nothing_are_named_with_their_file(small_pair, odd
 def test_a_run_says_so_before_its_first_cell_and_needs_neither_model_nor_dimension(small_pair, tmp_path):
     root = tmp_path / "root"
     change(small_pair, "draft", lambda vectors: vectors)
+    relabel(small_pair, 3)
     light.build_root(root, small_pair, cells=2)
+    left = root / "benchmark" / "small" / "embeddings" / ".building-"
+    left.mkdir()
+    os.utime(left, (0, 0))
     done = light.run(root)
     assert done.returncode == 0, done.stdout + done.stderr
+    assert "small: 3 text(s) stand under several labels" in done.stderr
+    assert not left.exists()  # of a killed fetch, though nothing is fetched now
     change(root / "benchmark" / "small", "draft", ODD["all equal"][0])
     done = light.run(root)
     assert done.returncode == pytest.ExitCode.USAGE_ERROR

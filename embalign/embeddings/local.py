@@ -77,7 +77,7 @@ class LocalSource:
             for start in range(0, len(texts) if limit < math.inf else 0, TOKENIZED):
                 counts = _token_counts(encoder.tokenizer, [before + text for text in texts[start : start + TOKENIZED]])
                 long += [(number, count) for number, count in enumerate(counts, start=start + 1) if count > limit]
-        except Exception as error:
+        except BaseException as error:
             raise SourceError(f"{self.name} cannot count the tokens of the texts: {_cause(error)}") from None
         if long:
             listed = "; ".join(
@@ -96,7 +96,7 @@ class LocalSource:
         try:
             vectors = encode(list(texts), prompt=prompt or None, normalize_embeddings=True, show_progress_bar=False)
             return list(vectors.tolist())
-        except Exception as error:  # whatever the library, or the model's own modules, raise
+        except BaseException as error:  # whatever the library, or the model's own modules, raise
             raise SourceError(
                 f"{self.name} cannot embed {len(texts)} texts, the first {shown(texts[0])!r}: {_cause(error)}; try the "
                 "model with sentence-transformers alone"
@@ -106,16 +106,20 @@ class LocalSource:
     def _encoder(self) -> Any:
         try:
             model_class = SentenceTransformer.resolve()
-        except ImportError:
+        except BaseException as error:
+            missing = isinstance(error, ModuleNotFoundError) and error.name == "sentence_transformers"
+            found = (
+                "is not installed; install it" if missing else f"cannot be imported ({_cause(error)}); install it anew"
+            )
             raise SourceError(
-                f"{self.name} needs a library that is not installed; install it: "
-                "pip install 'embalign[sentence-transformers]'"
+                f"{self.name} needs the library sentence-transformers, which {found}: pip install "
+                "'embalign[sentence-transformers]'"
             ) from None
         try:
             return model_class(
                 self.model.model, device="cpu", truncate_dim=self.model.dimensions, trust_remote_code=False
             )
-        except Exception as error:
+        except BaseException as error:
             raise SourceError(f"{self.name} cannot be loaded: {_cause(error)}; {_remedy(error)}") from None
 
 
@@ -142,16 +146,22 @@ def _token_counts(tokenizer: Any, texts: list[str]) -> list[int]:
     return [len(tokens.ids) for tokens in whole.encode_batch(texts, add_special_tokens=False)]
 
 
-def _cause(error: Exception) -> str:
-    """Return the type and the words of an error of the library. Raises it again if it is pytest's, to end the run."""
-    if type(error).__module__.partition(".")[0] == "_pytest":
-        raise error  # by a signal handler
+def _cause(error: BaseException) -> str:
+    """Return the type and the words of an error of the library, even of a panic of its Rust parts.
+
+    Raises again what ends the run: Ctrl-C, and what pytest raises in a signal handler.
+    """
+    if (
+        isinstance(error, KeyboardInterrupt | SystemExit | GeneratorExit)
+        or type(error).__module__ == "_pytest.outcomes"
+    ):
+        raise error
     if FOREIGN_CODE in str(error):
         return f"its files name code to be run, and embalign runs no code of a model ({type(error).__name__})"
     return f"{type(error).__name__}: {shown(error)}"
 
 
-def _remedy(error: Exception) -> str:
+def _remedy(error: BaseException) -> str:
     if FOREIGN_CODE in str(error):
         return "use a model that the library loads without trust_remote_code"
     if isinstance(error, ImportError):
