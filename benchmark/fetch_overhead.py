@@ -29,7 +29,7 @@ import requests
 
 from embalign.embeddings.cache import VectorCache
 from embalign.embeddings.fetch import batches, fetch, open_source
-from embalign.embeddings.source import preflight
+from embalign.embeddings.preflight import preflight
 from embalign.pairs.config import Model
 
 

@@ -29,7 +29,7 @@ import numpy as np
 
 from embalign.embeddings.cache import VectorCache
 from embalign.embeddings.fetch import fetch, open_source
-from embalign.embeddings.source import preflight
+from embalign.embeddings.preflight import preflight
 from embalign.evaluation.retrieval import Search, search_metrics
 from embalign.evaluation.similarity import cosines
 from embalign.pairs import Vectors

@@ -54,6 +54,10 @@ class SourceError(EmbalignError, RuntimeError):
     """A source of embeddings that cannot be used; the message names it, the cause and the remedy."""
 
 
+class WrongVectorsError(SourceError):
+    """Vectors that are not those of their texts, or not all of one model: what the fetch stored is removed."""
+
+
 class TransientError(SourceError):
     """A fault that may pass: worth another try after `retry_after` seconds."""
 

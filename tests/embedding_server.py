@@ -38,11 +38,14 @@ class EmbeddingServer:
         self.asked = []
         self.payloads = []
         self.fault = lambda texts: None
+        self.version = "0.24.0"
+        self.names = [""]  # that responses state as the model's: the first ten the first one, then the last one
+        self.answers = 0
         self.models = [{"name": "little:latest", "digest": MANIFEST}]
         self.listed = [{"id": "little"}]
         self.show = {"modelfile": f"FROM /models/blobs/sha256-{WEIGHTS}\n", "model_info": {"llama.pooling_type": 1}}
         for path, answer in (
-            ("/api/version", lambda: {"version": "0.24.0"}),
+            ("/api/version", lambda: {"version": self.version}),
             ("/api/tags", lambda: {"models": self.models}),
             ("/api/show", lambda: self.show),
             ("/v1/models", lambda: {"data": self.listed}),
@@ -61,9 +64,16 @@ class EmbeddingServer:
         if isinstance(found, Response):
             return found
         vectors = [vector(text) for text in texts] if found is None else found
+        self.answers += 1
+        name = self.names[0 if self.answers <= 10 else -1]
+        stated = {"model": name} if name else {}
         if request.path == "/api/embed":
-            return as_json({"embeddings": vectors})
-        return as_json({"data": [{"index": i, "embedding": v} for i, v in reversed(list(enumerate(vectors)))]})
+            return as_json({"embeddings": vectors} | stated)
+        return as_json({"data": [{"index": i, "embedding": v} for i, v in reversed(list(enumerate(vectors)))]} | stated)
+
+    def asked_of(self, texts):
+        """Those of the texts that were asked for; the checks of a fetch ask for variants of texts too."""
+        return {text for batch in self.asked for text in batch} & set(texts)
 
     def after_probes(self, answer):
         """Order a fault for the corpus alone: preflight passes."""

@@ -14,9 +14,10 @@ from pair_folders import ROOT
 
 from embalign.embeddings.addresses import parse_address, without_credentials
 from embalign.embeddings.answers import shown
+from embalign.embeddings.asking import BATCH_TEXTS
 from embalign.embeddings.cache import VectorCache, vector_key
-from embalign.embeddings.fetch import BATCH_CHARACTERS, BATCH_TEXTS, batches
 from embalign.embeddings.ollama import address
+from embalign.embeddings.preflight import BATCH_CHARACTERS, batches
 from embalign.embeddings.source import Identity, check_vectors
 from embalign.errors import SourceError
 

@@ -16,8 +16,9 @@ from embedding_server import EmbeddingServer, vector
 from safetensors.numpy import save_file
 
 from embalign.embeddings.cache import VectorCache
-from embalign.embeddings.fetch import LEFTOVER_SECONDS, embed_pair
-from embalign.errors import PairError
+from embalign.embeddings.fetch import embed_pair
+from embalign.embeddings.writing import LEFTOVER_SECONDS, sweep
+from embalign.errors import LinkError, PairError
 from embalign.pairs.pair import check_pair, load_pair
 from embalign.pairs.provenance import check_vectors_are_own, file_digest, is_embedded, read_provenance
 from embalign.pairs.texts import ROLES
@@ -121,9 +122,9 @@ def test_vectors_without_a_record_of_theirs_are_never_overwritten(folder, server
         message = (
             "a fetch would overwrite " + " and ".join(rf"{role}\.safetensors" for role in roles) + ".*move them away"
         )
-    if kind == "of others" and roles and not refresh:
-        message = rf"{roles[0]}\.safetensors: a fetch would overwrite it.*{'0' * 64}.*move it away"
     before = snapshot(folder)
+    if roles and (kind == "of others" or (kind == "of these vectors" and (refresh or roles != ROLES))):
+        message = rf"{roles[0]}\.safetensors: a fetch would overwrite it, and no fetch made it.*move it away"
     if message is None:
         embed(folder, refresh=refresh)
         if roles == ROLES and kind == "of these vectors" and not refresh:
@@ -164,6 +165,44 @@ def test_a_link_that_leads_nowhere_is_not_replaced(folder):
     with pytest.raises(PairError, match=r"would overwrite draft\.safetensors"):
         embed(folder)
     assert link.is_symlink()
+
+
+@pytest.mark.parametrize("name", ["Draft.safetensors", "TEACHER.SAFETENSORS", "Provenance.json"])
+def test_a_name_that_differs_in_letter_case_alone_is_not_passed_over(folder, server, name):
+    (folder / "embeddings").mkdir()
+    (folder / "embeddings" / name).write_bytes(b"the user's own")
+    with pytest.raises(PairError, match=f"{name}: rename it to {name.casefold()}"):
+        embed(folder)
+    assert server.httpserver.log == []
+
+
+@pytest.mark.parametrize("there", [True, False])
+def test_nothing_is_written_or_removed_through_a_link(folder, server, there, tmp_path):
+    target = tmp_path / "elsewhere"
+    if there:
+        (target / ".building-x-1-y").mkdir(parents=True)
+        os.utime(target / ".building-x-1-y", (0, 0))
+    (folder / "embeddings").symlink_to(target)
+    sweep(folder)
+    with pytest.raises(LinkError, match="embeddings is a symbolic link, and nothing is written"):
+        embed(folder)
+    assert target.exists() is there
+    assert snapshot(tmp_path / "elsewhere") == ({target / ".building-x-1-y": None} if there else {})
+    assert server.asked == []
+
+
+@pytest.mark.parametrize("refresh", [False, True], ids=["run", "refresh"])
+def test_own_vectors_stay_where_queries_were_added_later(folder, server, refresh):
+    record(folder, {role: copy_in(folder, role) for role in ROLES})
+    lines = [json.dumps({"id": f"q{i}", "text": f"what is {i}", "relevant": [str(i)]}) for i in range(TEXTS)]
+    (folder / "queries.jsonl").write_text("\n".join(lines) + "\n")
+    config = (folder / "pair.toml").read_text()
+    (folder / "pair.toml").write_text(f'queries = "queries.jsonl"\n{config}')
+    before = snapshot(folder)
+    with pytest.raises(PairError, match=r"draft\.safetensors: a fetch would overwrite it, and no fetch made it"):
+        embed(folder, refresh=refresh)
+    assert snapshot(folder) == before
+    assert server.httpserver.log == []
 
 
 @pytest.mark.parametrize("refresh", [False, True], ids=["run", "refresh"])
@@ -258,13 +297,23 @@ def test_a_refresh_killed_between_its_moves_resumes_with_the_same_command(folder
     assert abs(load_pair(folder).draft - [vector(f"another text {i}") for i in range(TEXTS)]).max() < 0.002
 
 
-def test_what_a_killed_fetch_leaves_is_swept_once_it_is_old(folder):
+def test_what_a_killed_fetch_leaves_is_swept_where_its_process_is_known_to_be_gone_or_it_is_old(folder):
     embed_and_die(folder, 1)
-    (left,) = (folder / "embeddings").glob(".building-*")
+    (dead,) = (folder / "embeddings").glob(".building-*")
+    (dead / "half").write_text("")
+    running = dead.with_name(f".building-{dead.name.split('-')[1]}-{os.getpid()}-x")
+    elsewhere = dead.with_name(".building-othermachine-1-x")
+    foreign = dead.with_name(".building-")
+    for path in (running, elsewhere, foreign):
+        path.mkdir()
+    sweep(folder)
+    assert not dead.exists()
+    assert running.is_dir()
+    assert elsewhere.is_dir()
+    assert foreign.is_dir()
+    for path in (running, elsewhere, foreign):
+        os.utime(path, (0, path.stat().st_mtime - LEFTOVER_SECONDS - 60))
     embed(folder)
-    assert left.is_dir()  # it could be that of a fetch that runs now
-    os.utime(left, (0, left.stat().st_mtime - LEFTOVER_SECONDS - 60))
-    embed(folder, refresh=True)
     assert list((folder / "embeddings").glob(".building-*")) == []
 
 

@@ -73,9 +73,10 @@ def cosines(found, texts, dimension=DIMENSION):
 def test_each_text_is_asked_for_after_the_prompt_of_its_side_and_kind(folder, source):
     folder.write(source, query_prompt="query: ", document_prompt="passage: ")
     pair = folder.embed()
-    asked = {text for texts in folder.server.asked for text in texts}
     prompted = {f"query: {text}" for text in QUERIES.values()} | {f"passage: {text}" for text in DOCUMENTS.values()}
-    assert asked == prompted | set(QUERIES.values()) | set(DOCUMENTS.values())
+    expected = prompted | set(QUERIES.values()) | set(DOCUMENTS.values())
+    exchanged = {f"passage: {text}" for text in QUERIES.values()} | {f"query: {text}" for text in DOCUMENTS.values()}
+    assert folder.server.asked_of(expected | exchanged) == expected
     for found, prompt, texts in (
         (pair.query_draft, "query: ", QUERIES),
         (pair.draft, "passage: ", DOCUMENTS),
@@ -146,7 +147,8 @@ def test_a_changed_prompt_is_noticed_and_refresh_fetches_only_what_it_touches(fo
     with pytest.raises(PairError, match="made with prompt"):
         load_pair(folder.path)
     pair = folder.embed()
-    assert {text for texts in folder.server.asked for text in texts} == {f"ask: {text}" for text in QUERIES.values()}
+    forms = [f"{prompt}{text}" for text in (*QUERIES.values(), *DOCUMENTS.values()) for prompt in ("ask: ", "")]
+    assert folder.server.asked_of(forms) == {f"ask: {text}" for text in QUERIES.values()}
     assert cosines(pair.query_draft, [f"ask: {text}" for text in QUERIES.values()]).min() > 0.9999
 
 

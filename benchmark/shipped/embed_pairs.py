@@ -38,7 +38,7 @@ from weights import MODELS, WEIGHTS, make
 from embalign.embeddings.cache import VectorCache
 from embalign.embeddings.fetch import embed_pair, fetch, open_source
 from embalign.embeddings.http import DEADLINE_VARIABLE
-from embalign.embeddings.source import preflight
+from embalign.embeddings.preflight import preflight
 from embalign.evaluation.similarity import cosines
 from embalign.pairs.config import Model, PairConfig, find_pair, read_config
 from embalign.pairs.pair import load_pair

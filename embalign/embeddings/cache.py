@@ -3,6 +3,9 @@
 A key is the SHA-256 of a canonical JSON array of source, server, model, digests, pooling, options and the exact text.
 Each row stores a digest of key and vector, which is verified on every read; a row that fails is deleted and fetched
 again. Nothing is unpickled.
+
+Vectors of a fetch are pending until its last check has passed: a fetch that is killed leaves them so, and the next one
+checks them too. What fails is deleted.
 """
 
 import hashlib
@@ -10,7 +13,7 @@ import json
 import sqlite3
 import struct
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 
 import numpy as np
 from numpy.typing import NDArray
@@ -51,7 +54,7 @@ class VectorCache(Database):
                         connection.execute("DELETE FROM vectors WHERE key = ?", (key,))
         return vectors
 
-    def put(self, vectors: Mapping[bytes, NDArray[np.float32]]) -> None:
+    def put(self, vectors: Mapping[bytes, NDArray[np.float32]], *, pending: bool = False) -> None:
         """Store vectors in one transaction; they are on disk when this returns. A key that exists is replaced."""
         rows = []
         for key, vector in vectors.items():
@@ -59,13 +62,33 @@ class VectorCache(Database):
             rows.append((key, len(vector), blob, _digest(key, len(vector), blob)))
         with self.transaction() as connection:
             connection.executemany("INSERT OR REPLACE INTO vectors VALUES (?, ?, ?, ?)", rows)
+            mark = "INSERT OR IGNORE INTO pending VALUES (?)" if pending else "DELETE FROM pending WHERE key = ?"
+            connection.executemany(mark, [(key,) for key in vectors])
+
+    def pending(self, keys: Iterable[bytes]) -> set[bytes]:
+        """Return those of the keys whose vectors no fetch has checked to its end."""
+        with self.transaction() as connection:
+            marked = {key for (key,) in connection.execute("SELECT key FROM pending")}
+        return marked.intersection(keys)
+
+    def confirm(self, keys: Iterable[bytes]) -> None:
+        """Make pending vectors final."""
+        with self.transaction() as connection:
+            connection.executemany("DELETE FROM pending WHERE key = ?", [(key,) for key in keys])
+
+    def delete(self, keys: Iterable[bytes]) -> None:
+        """Delete vectors, pending or final."""
+        rows = [(key,) for key in keys]
+        with self.transaction() as connection:
+            connection.executemany("DELETE FROM vectors WHERE key = ?", rows)
+            connection.executemany("DELETE FROM pending WHERE key = ?", rows)
 
     def _connect(self) -> sqlite3.Connection:
         try:
             connection = super()._connect()
             (state,) = connection.execute("PRAGMA quick_check(1)").fetchone()
             if state == "ok":
-                return connection
+                return _with_marks(connection)
             connection.close()
         except sqlite3.OperationalError:
             raise
@@ -75,7 +98,13 @@ class VectorCache(Database):
         self.path.rename(self.path.with_name(f"{self.path.name}.damaged-{time.time_ns()}"))
         for suffix in ("-wal", "-shm"):
             self.path.with_name(self.path.name + suffix).unlink(missing_ok=True)
-        return super()._connect()
+        return _with_marks(super()._connect())
+
+
+def _with_marks(connection: sqlite3.Connection) -> sqlite3.Connection:
+    # A table of its own, so that a cache of an earlier version needs no change: all its vectors are final.
+    connection.execute("CREATE TABLE IF NOT EXISTS pending (key BLOB PRIMARY KEY) STRICT")
+    return connection
 
 
 def _is_whole(key: bytes, dimension: object, blob: object, digest: object) -> bool:

@@ -64,6 +64,7 @@ class Client:
         self._proxies, self._proxy = address.proxies(), address.proxy()
         self._certificates = faults.certificates() if address.scheme == "https" else True
         self._session = self._new_session()
+        self.interruptions = 0  # requests that failed and were repeated
         self._answered = False
         self._crashed = -CRASH_PAUSE
 
@@ -83,6 +84,7 @@ class Client:
                     if ended.status == 500:
                         self._crashed = time.monotonic()
                     raise
+                self.interruptions += 1
 
     def optional(self, path: str) -> dict[str, Any]:
         """Return the JSON response of an endpoint that not every server has, or an empty one; it is asked once.

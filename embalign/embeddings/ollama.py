@@ -10,7 +10,7 @@ from typing import Any
 from embalign.embeddings.addresses import PORTS, Address, parse_address
 from embalign.embeddings.answers import objects, shown
 from embalign.embeddings.http import Client
-from embalign.embeddings.source import Identity
+from embalign.embeddings.source import Identity, Served
 from embalign.errors import SourceError
 from embalign.pairs.config import Model
 
@@ -20,7 +20,7 @@ REGISTRY, NAMESPACE, TAG = "registry.ollama.ai", "library", "latest"  # what a n
 OWN_PATHS = ("/embed", "/embeddings", "/api", "/v1")  # of addresses that were copied from a request
 
 
-class OllamaSource:
+class OllamaSource(Served):
     """A model served by Ollama."""
 
     def __init__(self, model: Model) -> None:
@@ -61,7 +61,9 @@ class OllamaSource:
         """Return one vector per text; an over-long text is an error and is never truncated."""
         asked = {"dimensions": self.model.dimensions} if self.model.dimensions else {}
         payload = {"model": self._listed, "input": [prompt + text for text in texts], "truncate": False} | asked
-        vectors = self._client.ask("/api/embed", payload, wanted="embeddings").get("embeddings")
+        response = self._client.ask("/api/embed", payload, wanted="embeddings")
+        self.note_answered(response)
+        vectors = response.get("embeddings")
         if not isinstance(vectors, list):
             raise SourceError(f"{self.name}: the response has no list of embeddings")
         return vectors

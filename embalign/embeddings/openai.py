@@ -16,7 +16,7 @@ from embalign.embeddings.addresses import parse_address
 from embalign.embeddings.answers import objects
 from embalign.embeddings.http import Client
 from embalign.embeddings.secrets import HOSTS_VARIABLE, KEY_VARIABLE, key_of_environment
-from embalign.embeddings.source import Identity
+from embalign.embeddings.source import Identity, Served
 from embalign.errors import SourceError, StatusError
 from embalign.pairs.config import Model
 
@@ -25,7 +25,7 @@ REFUSED = (400, 422, 500)  # where a server does not know a parameter
 _VERSION = re.compile(r"/v\d+[a-z\d]*(/|$)", re.IGNORECASE)
 
 
-class OpenAISource:
+class OpenAISource(Served):
     """A model behind an OpenAI-compatible server. No digest pins its weights, so its identity is unverified.
 
     The endpoint is the server's address, with or without the path that its documentation calls the base URL. A path
@@ -80,7 +80,9 @@ class OpenAISource:
 
     def embed(self, texts: Sequence[str], prompt: str = "") -> list[Any]:
         """Return one vector per text, in the order of the texts."""
-        found = self._ask({"model": self.model.model, "input": [prompt + text for text in texts]}).get("data")
+        response = self._ask({"model": self.model.model, "input": [prompt + text for text in texts]})
+        self.note_answered(response)
+        found = response.get("data")
         if not isinstance(found, list):
             raise SourceError(f"{self.name}: the response has no list of embeddings")
         if len(found) != len(texts):  # said here, before millions of entries are put in order

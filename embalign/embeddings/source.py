@@ -1,14 +1,14 @@
-"""The interface of a source of embeddings, and the checks between a source and the cache."""
+"""The interface of a source of embeddings, and the checks of the vectors that it returns."""
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, Protocol
 
 import numpy as np
 
-from embalign.embeddings.http import shown
-from embalign.errors import SourceError, StatusError
+from embalign.embeddings.http import Client, shown
+from embalign.errors import SourceError, WrongVectorsError
 from embalign.pairs import Vectors
 
 UNIT_TOLERANCE = 0.01
@@ -57,7 +57,25 @@ class Identity:
 class Source(Protocol):
     """A model that embeds texts; `name` identifies it in messages."""
 
-    name: str
+    @property
+    def name(self) -> str:
+        """The source in words."""
+        ...
+
+    @property
+    def answered(self) -> str:
+        """The model's name in the last response, empty if it has none."""
+        ...
+
+    @property
+    def interruptions(self) -> int:
+        """How many requests have failed and were repeated so far."""
+        ...
+
+    @property
+    def patience(self) -> float:
+        """Seconds to wait for a source that is away."""
+        ...
 
     def identify(self) -> Identity:
         """Return the identity of the model. Raises SourceError with the remedy."""
@@ -72,25 +90,26 @@ class Source(Protocol):
         ...
 
 
-def preflight(source: Source) -> Identity:
-    """Return the identity of a source whose vectors do not depend on the batch. Raises SourceError with the remedy."""
-    identity = source.identify()
-    if identity.pooling == "unknown":
-        raise SourceError(
-            f"{source.name}: the server does not report its pooling; set pooling = "
-            '"last", "mean" or "cls" in pair.toml, as the server was started'
-        )
-    cut = identity.dimensions
-    alone = [check_vectors(source.name, source.embed([text]), [text], cut=cut)[0] for text in PROBES]
-    batch = check_vectors(source.name, source.embed(PROBES), PROBES, cut=cut)
-    cosines = [float(one @ other) for one, other in zip(alone, batch, strict=True)]
-    if min(cosines) < SAME_COSINE:
-        raise SourceError(
-            f"{source.name}: a text embedded in a batch has cosine {min(cosines):.3f} to itself embedded alone, so "
-            "its vector depends on the rest of the batch. llama.cpp does this with mean pooling and several slots; "
-            "start it with --parallel 1 (Ollama: OLLAMA_NUM_PARALLEL=1)"
-        )
-    return identity
+class Served:
+    """What a source behind HTTP says of its requests."""
+
+    _client: Client
+    answered = ""
+
+    @property
+    def interruptions(self) -> int:
+        """How many requests have failed and were repeated so far."""
+        return self._client.interruptions
+
+    @property
+    def patience(self) -> float:
+        """Seconds to wait for a server that is away: as long as one request may take."""
+        return self._client.deadline
+
+    def note_answered(self, response: Mapping[str, Any]) -> None:
+        """Keep the model's name that a response states."""
+        name = response.get("model")
+        self.answered = name if isinstance(name, str) else ""
 
 
 def check_vectors(
@@ -100,7 +119,7 @@ def check_vectors(
 
     `dimension` is that of earlier vectors, if any. With `cut`, vectors may be longer and of any length but zero: the
     first so many values are kept and made a unit vector. Some servers ignore the number they are asked for, and others
-    do not normalise what they cut. Raises SourceError that quotes the text.
+    do not normalise what they cut. Raises SourceError that quotes the text, WrongVectorsError for another dimension.
     """
     if len(found) != len(texts):
         raise SourceError(f"{name} returned {len(found)} vectors for {len(texts)} texts; discarded")
@@ -112,43 +131,12 @@ def check_vectors(
             vector = [value / math.hypot(*vector[:cut]) for value in vector[:cut]]
         dimension = dimension or len(vector)
         if len(vector) != dimension:
-            raise SourceError(
+            raise WrongVectorsError(
                 f"{name} returned a vector of dimension {len(vector)} for the text {shown(text)!r} after vectors of "
-                f"dimension {dimension}; check whether the model was replaced during the fetch, and rerun"
+                f"dimension {dimension}; the model was replaced during the fetch; nothing of it is kept; rerun"
             )
         rows.append(np.array(vector, dtype=np.float32))
     return np.stack(rows)
-
-
-def embed_or_name(
-    source: Source, identity: Identity, texts: Sequence[str], corpus: Sequence[str], dimension: int | None = None
-) -> Vectors:
-    """Return the checked vectors of a batch; if the server fails on it, bisect it to name the failing texts.
-
-    A text is named by its number in `corpus`, from 1.
-    """
-    bad: list[tuple[str, StatusError]] = []
-
-    def ask(part: Sequence[str]) -> list[Any]:
-        try:
-            return source.embed(part, identity.prompt)
-        except StatusError as error:
-            if error.status not in (400, 413, 422, 500):
-                raise
-            if len(part) == 1:
-                bad.append((part[0], error))
-                return []
-        middle = len(part) // 2
-        return [*ask(part[:middle]), *ask(part[middle:])]
-
-    found = ask(texts)
-    if bad:
-        listed = "; ".join(
-            f"text {corpus.index(text) + 1} ({len(text)} characters) {shown(text)!r}: {error.detail}"
-            for text, error in bad
-        )
-        raise SourceError(f"{source.name} cannot embed {len(bad)} of {len(texts)} texts: {listed}")
-    return check_vectors(source.name, found, texts, dimension, cut=identity.dimensions)
 
 
 def _problem(vector: Any) -> str:

@@ -25,10 +25,11 @@ from embalign.pairs import Vectors
 from embalign.pairs.config import PairConfig, read_config
 from embalign.pairs.corpus import Item
 from embalign.pairs.holdout import Holdout, Names, check_texts, groups_of, split_holdout, split_queries
+from embalign.pairs.meaning import check_labels_agree, check_part
 from embalign.pairs.provenance import file_digest, read_provenance, vectors_path
 from embalign.pairs.queries import Judgements, Query
 from embalign.pairs.texts import OF_QUERIES, ROLES, Texts, parts_of, read_texts, text_digests
-from embalign.pairs.vectors import check_is_as_asked, check_vectors_file, differs, read_vectors
+from embalign.pairs.vectors import check_is_as_asked, differs, read_vectors
 
 FitOn = Literal["queries", "documents", "query_document"]
 FIT_ON: tuple[FitOn, ...] = get_args(FitOn)
@@ -175,14 +176,15 @@ def load_pair(folder: Path) -> Pair:
 
 
 def check_pair(folder: Path) -> None:
-    """Check configuration, texts, digests and the vectors' shapes, types and dimensions without loading the vectors.
+    """Check configuration, texts, digests and vectors; of files above 64 MiB shape, type and dimension alone.
 
     Raises PairError or CorpusError as `load_pair` does, and CorpusError for texts that no experiment can use.
     """
     config, texts, provenance = _described(folder)
     check_texts(texts)
+    check_labels_agree(texts)
     for part in parts_of(config):
-        check_vectors_file(folder, part, len(texts.embedded(part)), provenance)
+        check_part(folder, part, texts.embedded(part), provenance)
     for role in ROLES if config.queries else ():
         dimensions = [provenance[part]["dimension"] for part in (role, role + OF_QUERIES)]
         if dimensions[0] != dimensions[1]:

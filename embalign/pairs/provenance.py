@@ -3,8 +3,8 @@
     {"corpus_sha256": "...", "draft": {"model": "...", "sha256": "..."}, "teacher": {...}}
 
 A pair with queries also has queries_sha256, draft_queries and teacher_queries. The digests are required; a fetch
-records more (server, weights, pooling, dimension, date). A vectors file whose digest is not recorded here was not made
-by a fetch, and no fetch overwrites it.
+records more (source, server, weights, pooling, checks, dimension, date). A vectors file whose digest is not recorded
+here, or whose record names no source, was not made by a fetch, and no fetch overwrites it.
 """
 
 import hashlib
@@ -105,9 +105,10 @@ def check_vectors_are_own(folder: Path, texts: Mapping[str, str], replaceable: C
     """Raise PairError if a fetch would overwrite vectors that no fetch made, or a provenance.json that is not valid.
 
     A fetch made a vectors file if provenance.json records its digest. `texts` are the digests of the pair's texts.
-    `replaceable` are further digests that the user asked to replace (--refresh); vectors without a provenance.json are
-    never replaced.
+    `replaceable` are further digests that the user asked to replace (--refresh); vectors without a provenance.json, or
+    with a record that names no source, are never replaced.
     """
+    _check_names(folder)
     # Vectors before provenance.json: a concurrent fetch moves provenance.json first.
     present, parts = vectors_digests(folder), parts_of(read_config(folder))
     if not os.path.lexists(folder / "embeddings" / PROVENANCE):
@@ -122,6 +123,12 @@ def check_vectors_are_own(folder: Path, texts: Mapping[str, str], replaceable: C
     # A pair that has got queries since it was embedded has no record of these.
     recorded = read_provenance(folder, (*ROLES, *(part for part in present if part not in ROLES)))
     for part, digest in present.items():
+        if "source" not in recorded[part]:
+            raise PairError(
+                f"{vectors_path(folder, part)}: a fetch would overwrite it, and no fetch made it: {PROVENANCE} names "
+                f"no source for it; its SHA-256 is {digest}, recorded is {recorded[part]['sha256']}. To embed the pair "
+                f"again, move it away. To use it as it is, correct {PROVENANCE}: {_template(texts, parts, present)}"
+            )
         if digest == recorded[part]["sha256"] or (digest in replaceable and digest != UNKNOWN):
             continue
         raise PairError(
@@ -130,6 +137,19 @@ def check_vectors_are_own(folder: Path, texts: Mapping[str, str], replaceable: C
             f"away or rerun with --refresh, which replaces it. To use it as it is, correct {PROVENANCE}: "
             f"{_template(texts, parts, present)}"
         )
+
+
+def _check_names(folder: Path) -> None:
+    """Raise PairError for a file whose name is that of a vectors file but for letter case."""
+    target = folder / "embeddings"
+    wanted = {PROVENANCE, *(vectors_path(folder, part).name for part in parts_of(read_config(folder)))}
+    try:
+        names = os.listdir(target)
+    except OSError:
+        return
+    for name in sorted(names):
+        if name not in wanted and name.casefold() in wanted:
+            raise PairError(f"{target / name}: rename it to {name.casefold()}, or move it away to embed the pair")
 
 
 def _dimension(path: Path) -> int | None:

@@ -2,18 +2,22 @@
 
 import contextlib
 import functools
+import sys
 from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import CancelledError, Future
 from dataclasses import dataclass
 from pathlib import Path
 
+from embalign.embeddings.writing import sweep
 from embalign.errors import CellFailedError, EmbalignError, NotStoredError, PairError, StoreError
 from embalign.evaluation.measurement import Measurement, Outcome
 from embalign.experiments.grid import Cell, Experiment, Table
 from embalign.lazy import Reference, lazy
 from embalign.pairs.config import find_pair, has_queries, read_config
+from embalign.pairs.meaning import remarks
 from embalign.pairs.pair import Pair, check_pair, load_pair, pair_digest
 from embalign.pairs.provenance import is_embedded
+from embalign.pairs.texts import read_texts
 from embalign.runs.checkout import Checkout
 from embalign.runs.cluster import DaskExecutor
 from embalign.runs.executor import LocalExecutor
@@ -77,13 +81,16 @@ class Runner:
         return self._folders
 
     def embed(self, *, quiet: bool) -> None:
-        """Fetch the embeddings of pairs that have none, or of all if they are to be refreshed.
+        """Fetch the embeddings of pairs that have none, or of all if they are to be refreshed; say what is odd.
 
         Raises SourceError, CacheError, PairError or CorpusError; sources and cache are imported only where something
         is fetched.
         """
         path = self.options.root / ".embalign" / "embeddings.sqlite"
         for folder in self.folders().values():
+            sweep(folder)
+            for line in () if quiet else remarks(read_texts(folder, read_config(folder))):
+                print(f"{folder.name}: {line}", file=sys.stderr)
             if self.options.refresh or not is_embedded(folder):
                 try:
                     with contextlib.closing(cache.VectorCache(path)) as vectors:

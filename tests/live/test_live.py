@@ -23,7 +23,8 @@ from pair_folders import ROOT
 
 from embalign.embeddings.cache import VectorCache
 from embalign.embeddings.fetch import fetch, open_source
-from embalign.embeddings.source import check_vectors, preflight
+from embalign.embeddings.preflight import preflight
+from embalign.embeddings.source import check_vectors
 from embalign.errors import SourceError
 from embalign.pairs.config import Model
 
@@ -225,6 +226,90 @@ def test_prompts_that_a_model_has_and_pair_toml_does_not_name_are_pointed_out(li
     assert "has prompts of its own (query: 'find: ') and pair.toml names none" in source.advice()
     named = Model("sentence-transformers", str(little_model), query_prompt="find: ")
     assert open_source(named).advice() == ""
+
+
+@pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore::FutureWarning")
+def test_texts_longer_than_a_model_reads_are_named_and_never_cut(little_model, tmp_path):
+    limits = {
+        "its own limit": lambda source: setattr(source._encoder, "max_seq_length", 32),
+        "its table of positions": lambda source: setattr(source._encoder, "max_seq_length", 10**30),
+    }
+    for name, limit in limits.items():
+        source = open_source(Model("sentence-transformers", str(little_model)))
+        limit(source)
+        reads = 32 if name == "its own limit" else 512
+        fits = "a " * (reads - 2)  # and two special tokens
+        source.check_lengths([fits])
+        with pytest.raises(
+            SourceError, match=rf"reads {reads} tokens of a text and would cut 1 of 2 .*: text 2 \({reads + 1} tokens\)"
+        ):
+            source.check_lengths([fits, f"{fits} b"])
+        with pytest.raises(SourceError, match=r"would cut 1 of 1"):
+            source.check_lengths([fits], "b")
+        cache = VectorCache(tmp_path / "vectors.sqlite")
+        with pytest.raises(SourceError, match="would cut 1 of 3"):
+            fetch(source, preflight(source), ["a river", "the wind", f"{fits} b"], cache)
+        cache.close()
+
+
+def break_weights(folder, content):
+    (weights,) = folder.rglob("model.safetensors")
+    weights.write_bytes(content(weights.read_bytes()))
+
+
+def change_json(folder, name, **keys):
+    path = min(folder.rglob(name), key=lambda found: len(found.parts))
+    content = json.loads(path.read_text())
+    path.write_text(json.dumps(content | keys if isinstance(content, dict) else [content[0] | keys, *content[1:]]))
+
+
+BROKEN = {
+    "half": (
+        lambda folder: break_weights(folder, lambda content: content[:1000]),
+        "SafetensorError.*download it again",
+    ),
+    "empty": (lambda folder: break_weights(folder, lambda content: b""), "download it again"),
+    "a pointer": (lambda folder: break_weights(folder, lambda content: b"version https://git"), "download it again"),
+    "a page": (lambda folder: break_weights(folder, lambda content: b"<html>" * 99), "download it again"),
+    "another shape": (lambda folder: change_json(folder, "config.json", hidden_size=64), "download it again"),
+    "no JSON": (lambda folder: (folder / "modules.json").write_text("{"), "cannot be loaded: JSONDecodeError"),
+    "another type": (lambda folder: change_json(folder, "config.json", model_type="nothing"), "cannot be loaded: "),
+    "a module of its own": (
+        lambda folder: change_json(folder, "modules.json", type="evil.Module"),
+        "cannot be loaded: its files name code to be run, and embalign runs no code of a model",
+    ),
+    "code of its own": (
+        lambda folder: change_json(
+            folder, "config.json", model_type="own", auto_map={"AutoConfig": "evil.Config", "AutoModel": "evil.Model"}
+        ),
+        "cannot be loaded: its files name code to be run, and embalign runs no code of a model",
+    ),
+}
+
+
+@pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore::FutureWarning")
+@pytest.mark.parametrize("kind", BROKEN)
+def test_a_model_whose_files_cannot_be_used_is_named_and_its_code_not_run(little_model, tmp_path, kind):
+    spoil, message = BROKEN[kind]
+    spoil(little_model)
+    for folder in (little_model, tmp_path):
+        (folder / "evil.py").write_text(f"open({str(tmp_path / 'ran')!r}, 'w')\n")
+    with pytest.raises(SourceError, match=message):
+        preflight(open_source(Model("sentence-transformers", str(little_model))))
+    assert not (tmp_path / "ran").exists()
+
+
+@pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore::FutureWarning")
+@pytest.mark.parametrize("error", [KeyError("x"), RuntimeError("size mismatch"), IndexError("out of range")])
+def test_whatever_a_model_raises_names_the_model_and_the_text(little_model, error):
+    source = open_source(Model("sentence-transformers", str(little_model)))
+
+    def fail(*arguments):
+        raise error
+
+    source._encoder[0].register_forward_pre_hook(fail)
+    with pytest.raises(SourceError, match=f"cannot embed 1 texts, the first 'a small river': {type(error).__name__}: "):
+        preflight(source)
 
 
 def test_a_model_that_is_nowhere_is_named():

@@ -1,0 +1,89 @@
+"""embeddings/ of a pair: new files are written beside the old ones and moved into place when all are complete."""
+
+import contextlib
+import os
+import re
+import shutil
+import socket
+import tempfile
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+from embalign.durable import move_all, refuse_links
+from embalign.errors import PairError
+from embalign.pairs.provenance import PROVENANCE
+
+BUILDING, LEFTOVER_SECONDS = ".building-", 3600
+
+
+def check_can_be_written(folder: Path) -> None:
+    """Raise PairError unless embeddings/ of the pair is a folder of its own that files can be written to."""
+    with building(folder):
+        pass
+
+
+@contextlib.contextmanager
+def building(folder: Path) -> Iterator[Path]:
+    """Yield a temporary folder inside embeddings/ for files that are moved into place when they are complete.
+
+    Raises LinkError where it is a link, PairError where it cannot be used.
+    """
+    target = folder / "embeddings"
+    refuse_links(folder, target)
+    try:
+        target.mkdir(exist_ok=True)
+        sweep(folder)
+        # Files that cannot be removed afterwards do no harm, and are swept later.
+        with tempfile.TemporaryDirectory(dir=target, prefix=f"{_own_prefix()}-", ignore_cleanup_errors=True) as name:
+            yield Path(name)
+    except OSError as error:
+        raise PairError(f"{target}: {error}; no embeddings were written or changed") from None
+
+
+def sweep(folder: Path) -> None:
+    """Remove what killed fetches have left in embeddings/: of processes that are gone, or older than an hour.
+
+    A running fetch needs its temporary folder for seconds.
+    """
+    target = folder / "embeddings"
+    if target.is_symlink():
+        return
+    for left in target.glob(f"{BUILDING}*"):
+        with contextlib.suppress(OSError):
+            if _is_abandoned(left.name) or time.time() - left.lstat().st_mtime > LEFTOVER_SECONDS:
+                if left.is_symlink():
+                    left.unlink()
+                else:
+                    shutil.rmtree(left, ignore_errors=True)
+
+
+def move(files: Path, folder: Path) -> None:
+    """Move the files into embeddings/, provenance.json first: vectors without it are then never a fetch's own."""
+    target = folder / "embeddings"
+    try:
+        move_all(files, target, first=PROVENANCE)
+    except OSError as error:
+        if (files / PROVENANCE).exists():
+            raise
+        raise PairError(f"{target}: {error}; the update is incomplete; rerun the same command") from None
+
+
+def _own_prefix() -> str:
+    machine = re.sub(r"[^A-Za-z0-9.]", "", socket.gethostname())
+    return f"{BUILDING}{machine}-{os.getpid()}"
+
+
+def _is_abandoned(name: str) -> bool:
+    """Return whether a temporary folder is that of a process of this machine that has ended."""
+    prefix, _, rest = name.rpartition("-")
+    machine, _, number = prefix.rpartition("-")
+    if os.name != "posix" or machine != _own_prefix().rpartition("-")[0] or not number.isdecimal() or not rest:
+        return False
+    try:
+        os.kill(int(number), 0)
+    except ProcessLookupError:
+        return True
+    except (OSError, OverflowError):
+        return False
+    return False
