@@ -10,6 +10,7 @@ timed by bare requests of the same texts whose answers nobody reads. Printed: bo
 from __future__ import annotations
 
 import argparse
+import hashlib
 import http.server
 import json
 import os
@@ -32,20 +33,27 @@ from embalign.embeddings.fetch import batches, fetch, open_source
 from embalign.embeddings.preflight import preflight
 from embalign.pairs.config import Model
 
+OWN_VALUES = 8  # of each vector
+
 
 def serve(dimension: int, seconds: float) -> str:
     """Start the server in a process of its own and return its address."""
-    vector = np.random.default_rng(0).standard_normal(dimension)
-    text = json.dumps((vector / np.linalg.norm(vector)).tolist())
+    vector = np.random.default_rng(0).standard_normal(dimension - OWN_VALUES)
+    shared = json.dumps((vector / np.linalg.norm(vector)).tolist()).removeprefix("[")
+
+    def values(text: str) -> str:
+        # A fetch accepts no server that gives different texts one vector.
+        own = hashlib.sha256(text.encode()).digest()[:OWN_VALUES]
+        return f"[{', '.join(str(byte / 10_000) for byte in own)}, {shared}"
 
     class Handler(http.server.BaseHTTPRequestHandler):
         protocol_version = "HTTP/1.1"
 
         def do_POST(self) -> None:
             size = int(self.headers["Content-Length"])
-            count = len(json.loads(self.rfile.read(size))["input"])
+            texts = json.loads(self.rfile.read(size))["input"]
             time.sleep(seconds)
-            entries = ",".join(f'{{"index": {i}, "embedding": {text}}}' for i in range(count))
+            entries = ",".join(f'{{"index": {i}, "embedding": {values(text)}}}' for i, text in enumerate(texts))
             body = f'{{"data": [{entries}]}}'.encode()
             self.send_response(200)
             self.send_header("Content-Length", str(len(body)))

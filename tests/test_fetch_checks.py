@@ -141,6 +141,12 @@ def test_a_text_that_fits_exactly_is_not_cut(bench, server):
     assert bench.stored() == COUNT
 
 
+@pytest.mark.parametrize("length", [0.992, 1.008])
+def test_lengths_that_are_not_quite_1_are_no_fault(bench, server, length):
+    server.fault = lambda texts: [[length * value for value in vector(text)] for text in texts]
+    bench.embed()
+
+
 def test_a_server_that_refuses_what_is_too_long_passes_and_keeps_its_batches(bench, server):
     longest = max(map(len, TEXTS))
     too_long = as_json({"error": "the input length exceeds the context length"}, 400)

@@ -85,7 +85,7 @@ def check_nothing_is_cut(asker: Asker, prompt: str, texts: Sequence[str], known:
         found |= asker.accepted(group, prompt)
     for text, pairs in variants.items():
         for pair in pairs:
-            if text in found and all(v in found and found[v] @ found[text] >= EQUAL_COSINE for v in pair):
+            if text in found and all(v in found and _cosine(found[v], found[text]) >= EQUAL_COSINE for v in pair):
                 asker.check_identity()
                 raise SourceError(
                     f"{asker.source.name} cuts long texts in silence: the vector of the text of {len(text)} "
@@ -111,7 +111,7 @@ def check_again(asker: Asker, prompt: str, stored: Mapping[str, Vectors], corpus
     lowest = 1.0
     for group in groups:
         for text, vector in zip(group, asker.vectors(group, prompt, corpus), strict=True):
-            cosine = float(vector @ stored[text])
+            cosine = _cosine(vector, stored[text])
             lowest = min(lowest, cosine)
             if cosine < SAME_COSINE:
                 asker.check_identity()  # which names the cause if it is another model
@@ -150,7 +150,7 @@ def spread(texts: Sequence[str], count: int) -> list[str]:
 
 
 def _compare_company(asker: Asker, one_way: Mapping[str, Vectors], other_way: Mapping[str, Vectors]) -> None:
-    cosine = min((float(vector @ other_way[text]) for text, vector in one_way.items()), default=1.0)
+    cosine = min((_cosine(vector, other_way[text]) for text, vector in one_way.items()), default=1.0)
     if cosine >= SAME_COSINE:
         return
     asker.check_identity()
@@ -159,6 +159,12 @@ def _compare_company(asker: Asker, one_way: Mapping[str, Vectors], other_way: Ma
         "its vector depends on the rest of the batch. llama.cpp does this with mean pooling and several slots; "
         "start it with --parallel 1 (Ollama: OLLAMA_NUM_PARALLEL=1)"
     )
+
+
+def _cosine(one: Vectors, other: Vectors) -> float:
+    # Lengths may differ from 1 by a hundredth.
+    exact, others = one.astype(np.float64), other.astype(np.float64)
+    return float(exact @ others / (np.linalg.norm(exact) * np.linalg.norm(others)))
 
 
 def _check_distinct(asker: Asker, found: Mapping[str, Vectors], most: float) -> None:

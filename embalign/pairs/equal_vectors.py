@@ -71,7 +71,8 @@ def _groups(candidates: NDArray[np.int64], vectors: Vectors) -> Iterator[list[in
         if len(candidates) < 2:
             return
         first = vectors[candidates[0]].astype(np.float64)
-        same = vectors[candidates] @ first >= EQUAL_COSINE * (first @ first)
+        lengths = np.linalg.norm(vectors[candidates].astype(np.float64), axis=1)
+        same = vectors[candidates] @ first >= EQUAL_COSINE * lengths * np.linalg.norm(first)
         same[0] = True
         if same.sum() > 1:
             yield candidates[same].tolist()
