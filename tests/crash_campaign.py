@@ -40,8 +40,11 @@ PASSED = re.compile(r"\[(\S+)\] PASSED")
 DRAWING_SECONDS, MOVING_SECONDS = 0.3, 0.03  # in which a kill is aimed at the drawing and at the moves
 
 
-def run_campaign(base, pair_folder, kills, seed, lanes=4):
-    """Kill `kills` runs in `lanes` roots at a time; return counts. Raises AssertionError on any loss."""
+def run_campaign(base, pair_folder, kills, seed, lanes=4, told=None):
+    """Kill `kills` runs in `lanes` roots at a time; return counts. Raises AssertionError on any loss.
+
+    `told` is called with the counts so far.
+    """
     totals = Counter(kills=0, in_reports=0, mixed=0, acknowledged=0, completed=0)
     failed = threading.Event()
 
@@ -55,6 +58,8 @@ def run_campaign(base, pair_folder, kills, seed, lanes=4):
                 lane.redraw()
                 lane.forget()
             totals.update(lane.counts - before)
+            if told is not None:
+                told(dict(totals))
 
     def guarded(number):
         try:
@@ -188,7 +193,12 @@ def main():
     arguments = parser.parse_args()
     with tempfile.TemporaryDirectory() as folder:
         pair = write_pair(Path(folder) / "small", load_pair(find_pair("smollm2-mpnet", light.ROOT)), 60)
-        print(run_campaign(Path(folder), pair, arguments.kills, arguments.seed))
+        show = (
+            functools.partial(print, end="\r", flush=True)
+            if sys.stdout.isatty()
+            else functools.partial(print, flush=True)
+        )
+        run_campaign(Path(folder), pair, arguments.kills, arguments.seed, told=show)
 
 
 if __name__ == "__main__":

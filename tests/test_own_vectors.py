@@ -96,7 +96,10 @@ RECORDS = {
     "not JSON": (spoil(lambda content: content[:-1]), r"provenance\.json: not valid JSON"),
     "not UTF-8": (spoil(lambda content: b"\xff" + content), r"provenance\.json: not valid JSON"),
     "nested": (spoil(lambda content: b"[" * 100_000), r"provenance\.json: not valid JSON"),
-    "not an object": (spoil(lambda content: b"[]"), r"provenance\.json: Expected `object`, got `array`"),
+    "not an object": (
+        spoil(lambda content: b"[]"),
+        r"provenance\.json: not what belongs there \(Expected `object`, got `array`\)",
+    ),
     "no corpus": (spoil(lambda content: content.replace(b"corpus_", b"c")), "missing required field `corpus_sha256`"),
     "no teacher": (spoil(lambda content: content.replace(b"teacher", b"t")), "missing required field `teacher`"),
     "no digest": (spoil(lambda content: content.replace(b'"sha256"', b'"s"', 1)), r"`sha256` - at `\$\.draft`"),

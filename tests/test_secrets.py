@@ -151,6 +151,7 @@ def test_nor_is_it_part_of_an_identity(server, monkeypatch):
 def test_nor_does_it_reach_a_log_or_a_line_about_waiting(server, monkeypatch, caplog, capsys):
     caplog.set_level(logging.DEBUG)
     monkeypatch.setattr(patience, "TOLD_AFTER", 0.0)
+    monkeypatch.setattr(patience, "_shown", True)
     answers = iter([as_json({"error": f"{KEY} is throttled"}, 503)])
     server.fault = lambda texts: next(answers, None)
     assert source_of(f"{server.url}/v1?key={KEY}&version=1").embed(["text"])
