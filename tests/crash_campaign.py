@@ -193,12 +193,8 @@ def main():
     arguments = parser.parse_args()
     with tempfile.TemporaryDirectory() as folder:
         pair = write_pair(Path(folder) / "small", load_pair(find_pair("smollm2-mpnet", light.ROOT)), 60)
-        show = (
-            functools.partial(print, end="\r", flush=True)
-            if sys.stdout.isatty()
-            else functools.partial(print, flush=True)
-        )
-        run_campaign(Path(folder), pair, arguments.kills, arguments.seed, told=show)
+        told = functools.partial(print, end="\r", flush=True)
+        run_campaign(Path(folder), pair, arguments.kills, arguments.seed, told=told)
 
 
 if __name__ == "__main__":
