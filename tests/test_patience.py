@@ -100,7 +100,7 @@ def test_the_time_asked_for_is_waited(server, more):
     assert len(server.asked) == 2
 
 
-@pytest.mark.parametrize("asked", ["3600", http_date(7200), "9" * 400])
+@pytest.mark.parametrize("asked", ["3600", http_date(7200), "9" * 400], ids=["seconds", "a date", "a huge number"])
 def test_a_wait_beyond_the_deadline_is_told_at_once(server, asked):
     server.fault = lambda texts: Response("busy", 503, {"Retry-After": asked})
     said = failure(lambda: openai(server.url).embed(["text"]))
