@@ -23,6 +23,8 @@ from embalign.__main__ import main
 from embalign.deploy import load
 from embalign.deploy.summary import summarise
 from embalign.embeddings import http
+from embalign.embeddings.addresses import parse_address
+from embalign.embeddings.patience import Patience
 from embalign.errors import ConclusionError, EmbalignError
 from embalign.plugin.options import OPTIONS
 from embalign.regression.baseline import read_baseline
@@ -159,9 +161,6 @@ def load_a_map(now, content):
     summarise(path)
 
 
-WAITS = {"ATTEMPTS": 2, "FIRST_WAIT": 0.0, "LONGEST_WAIT": 0.0}
-
-
 def server(folder):
     """A socket that answers each request with the bytes at hand."""
     listening = socket.create_server(("127.0.0.1", 0))
@@ -195,11 +194,16 @@ def server(folder):
     return state(st.one_of(whole, hostile.mutated(files)), folder, answer=answer, address=address)
 
 
+def impatient(limit):
+    """What waits for a server that may come back, and gives up at once."""
+    return Patience(0.0)
+
+
 def ask_a_server(now, content):
     now.answer["content"] = content
-    waits = {name: value for name, value in WAITS.items() if hasattr(http, name)}
-    with mock.patch.multiple(http, **waits), mock.patch.dict(os.environ, {http.DEADLINE_VARIABLE: "0.5"}):
-        http.Client(now.address, "a test", lambda status, text: "").ask("/api/embed", {"input": ["a"]})
+    quick = mock.patch.dict(os.environ, {http.DEADLINE_VARIABLE: "0.5"})
+    with mock.patch.object(http, "Patience", impatient), quick:
+        http.Client(parse_address(now.address, "a test"), lambda status, text: "").ask("/api/embed", {"input": ["a"]})
 
 
 def options(folder):

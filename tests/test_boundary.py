@@ -95,7 +95,7 @@ def test_a_report_that_cannot_be_drawn_leaves_rows_and_other_reports(root):
     assert "in broken_report" in text
     assert stored(root) == CELLS + 2
     reports = root / "benchmark" / "small" / "reports"
-    assert (reports / "other" / "report.md").read_text() == "2 cells\n"
+    assert (reports / "other" / "report.md").read_text().startswith("2 cells\n")
     assert not list((reports / "light").glob("*"))
 
 
@@ -257,7 +257,9 @@ def test_a_store_that_is_none_is_named_with_its_remedy(tmp_path, thing):
     path = tmp_path / "results.sqlite"
     IN_THE_WAY[thing](path)
     store = Store(path)
-    with pytest.raises(StoreError, match=r"results\.sqlite: .*; finished cells"):
+    with pytest.raises(
+        StoreError, match=r"results\.sqlite(: .*; finished cells| is a symbolic link, .*; remove the link)"
+    ):
         store.get("key")
     store.close()
 

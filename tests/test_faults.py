@@ -231,10 +231,10 @@ def test_a_connection_that_breaks_is_tried_again_for_a_while(bench, fault):
 
 @pytest.mark.parametrize("fault", BREAKS)
 def test_a_connection_that_breaks_once_costs_nothing(bench, server, fault):
-    """Every second connection breaks; the others are passed on to a healthy server."""
+    """Every fourth connection breaks; the others are passed on to a healthy server."""
 
     def behave(connection, number):
-        if number % 2 == 0:
+        if number % 4 == 0:
             read_request(connection)
             BREAKS[fault](connection)
             return

@@ -107,7 +107,8 @@ try:
     OpenAISource(Model("openai", "little", "mean", sys.argv[1])).embed(["text"])
 except SourceError as error:
     print(error)
-print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024)
+(peak,) = [line for line in open("/proc/self/status") if line.startswith("VmHWM")]  # of this process, not its parent
+print(int(peak.split()[1]) // 1024)
 """
 
 

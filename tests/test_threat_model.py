@@ -7,7 +7,7 @@ import pytest
 from pair_folders import ROOT
 
 PAGE = ROOT / "docs" / "threat-model.md"
-NAMED = re.compile(r"`(tests/\w+\.py)::(\w+)`")
+NAMED = re.compile(r"`(tests/[\w/]+\.py)::(\w+)`")
 
 
 def held_in(path):
