@@ -9,9 +9,11 @@ import pytest
 from embedding_server import EmbeddingServer, as_json, vector
 
 from embalign.embeddings import asking
+from embalign.embeddings.asking import is_same_model
 from embalign.embeddings.cache import VectorCache
 from embalign.embeddings.fetch import embed_pair
 from embalign.embeddings.preflight import RECHECKED, RECHECKED_ALL, check_again, spread
+from embalign.embeddings.source import Identity
 from embalign.errors import SourceError, WrongVectorsError
 from embalign.pairs.pair import check_pair, load_pair
 
@@ -250,6 +252,21 @@ def test_the_model_that_a_response_names_is_compared(bench, server, source, name
         assert bench.recorded()["draft"]["answered_as"] == names[0]
     else:
         bench.refuse(f"from model '{names[0]}'.*(set model = '{names[0]}' in|now from '{names[-1]}')")
+
+
+@pytest.mark.parametrize(
+    ("asked", "answered", "same"),
+    [
+        ("hf.co/org/Little-GGUF:q8_0", "little", True),
+        ("org/little:q8_0", "little-q8_0", False),
+        ("little:7b", "LITTLE", True),
+        ("little2", "little", False),
+        ("little", "", False),
+        ("little:7b", "little:13b", False),
+    ],
+)
+def test_a_response_may_leave_out_the_end_of_a_name(asked, answered, same):
+    assert is_same_model(answered, Identity("ollama", "ollama 1", asked)) is same
 
 
 def test_a_server_that_lists_its_only_model_under_another_name_may_answer_so(bench, server):

@@ -19,6 +19,7 @@ FIRST_WAIT, LONGEST_WAIT = 0.25, 10.0
 IDENTITY_SECONDS = 10.0  # at least, between two questions about the model after interruptions
 IDENTITY_ATTEMPTS, IDENTITY_WAIT = 3, 1.0
 UNKNOWN = ("", "unknown", shown(""))
+SEPARATORS = "-:@"
 _VERSION = re.compile(r"[-@](v?\d+(\.\d+)*|\d{4}-\d\d-\d\d)")
 
 
@@ -183,12 +184,17 @@ class Asker:
 def is_same_model(answered: str, identity: Identity) -> bool:
     """Return whether the name in a response may be that of the model asked for.
 
-    Path, letter case, the tag `latest`, the suffix of a model file and a trailing version or date may differ. llama.cpp
-    answers with the name under which it lists its model.
+    Path, letter case, the tag `latest`, the suffix of a model file and a trailing version or date may differ, and the
+    response may leave out the end of the name, from a separator on. llama.cpp answers with the name under which it
+    lists its model.
     """
     said = _plain(answered)
     for name in (_plain(identity.model), *([_plain(identity.manifest)] if identity.kind == "openai" else [])):
-        if name and (said == name or (said.startswith(name) and _VERSION.fullmatch(said[len(name) :]))):
+        if name and (
+            said == name
+            or (said.startswith(name) and _VERSION.fullmatch(said[len(name) :]))
+            or (said and name.startswith(said) and name[len(said)] in SEPARATORS)
+        ):
             return True
     return False
 
