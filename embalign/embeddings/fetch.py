@@ -37,7 +37,6 @@ from embalign.pairs.provenance import PROVENANCE, check_vectors_are_own, file_di
 from embalign.pairs.texts import ROLES, model_of, parts_of, prompt_of, read_texts, role_of, text_digests
 from embalign.pairs.vectors import write_vectors
 
-normalize = lazy("sklearn.preprocessing").normalize
 tqdm = lazy("tqdm").tqdm
 SOURCES: Mapping[str, Callable[[Model], Source]] = {
     "ollama": OllamaSource,
@@ -87,7 +86,8 @@ def embed_pair(folder: Path, cache: VectorCache, *, refresh: bool = False, quiet
     with building(folder) as files:
         for part, found in vectors.items():
             path = files / f"{part}.safetensors"
-            write_vectors(path, normalize(found.astype(np.float64)), config.storage)
+            exact = found.astype(np.float64)
+            write_vectors(path, exact / np.linalg.norm(exact, axis=1, keepdims=True), config.storage)
             provenance[part] = fetches[part].record(model_of(config, part), file_digest(path))
         (files / PROVENANCE).write_text(json.dumps(provenance, indent=2) + "\n", encoding="ascii")
         check_vectors_are_own(folder, digests, replaceable)  # again: a fetch may take an hour
