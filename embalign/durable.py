@@ -51,7 +51,7 @@ class Database:
             except (sqlite3.OperationalError, OSError) as error:  # a full or failing disk, a folder without access
                 self._failed = f"{self.path}: {said(error)}{_who_locks(error)}; {self.if_unwritable}"
                 raise self.error(self._failed) from None
-            except sqlite3.Error as error:
+            except (sqlite3.Error, UnicodeDecodeError) as error:  # the latter where sqlite3's own words hold odd names
                 self.close()
                 self._failed = f"{self.path}: {said(error)}; {self.if_damaged}"
                 raise self.error(self._failed) from None

@@ -240,7 +240,18 @@ def test_a_damaged_row_is_measured_again(tmp_path, damage):
     store.close()
 
 
+def odd_schema(path):
+    """A database whose schema is broken at a name that is not UTF-8, which SQLite's own words repeat."""
+    connection = sqlite3.connect(path)
+    connection.executescript(
+        "CREATE TABLE oddly (a); PRAGMA writable_schema = 1; UPDATE sqlite_master SET sql = 'CREATE TABLE broken'"
+    )
+    connection.close()
+    path.write_bytes(path.read_bytes().replace(b"oddly", b"\x80ddly"))
+
+
 IN_THE_WAY = {
+    "odd schema": odd_schema,
     "folder": lambda path: path.mkdir(),
     "pipe": os.mkfifo,
     "circular link": lambda path: path.symlink_to(path.name),

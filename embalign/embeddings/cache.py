@@ -92,7 +92,7 @@ class VectorCache(Database):
             connection.close()
         except sqlite3.OperationalError:
             raise
-        except sqlite3.DatabaseError:
+        except (sqlite3.DatabaseError, UnicodeDecodeError):
             pass
         # Not a database, or a truncated one. The cache can be fetched again, so set it aside for inspection.
         self.path.rename(self.path.with_name(f"{self.path.name}.damaged-{time.time_ns()}"))
