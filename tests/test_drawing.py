@@ -8,7 +8,7 @@ import light
 import matplotlib
 import pytest
 from matplotlib import pyplot
-from pair_folders import write_pair
+from pair_folders import ROOT, write_pair
 
 from embalign.experiments import style
 
@@ -70,7 +70,8 @@ def test_broken_settings_neither_stop_a_figure_nor_change_it(tmp_path, usual, wh
     (home / "stylelib").mkdir(parents=True)
     for path in (home / "matplotlibrc", home / "stylelib" / "default.mplstyle"):
         path.write_bytes(b"lines.linewidth: \xff\n:::\n")
-    environment = os.environ | {"MPLBACKEND": "nothing"}
+    paths = os.pathsep.join([str(ROOT), str(ROOT / "tests")])
+    environment = os.environ | {"MPLBACKEND": "nothing", "PYTHONPATH": paths}
     if where == "MPLCONFIGDIR":
         environment |= {where: str(home), "MATPLOTLIBRC": str(home)}
         (tmp_path / ".embalign").touch()  # nothing can be written where its own would be
