@@ -80,14 +80,6 @@ def time_limit(seconds):
         signal.setitimer(signal.ITIMER_REAL, 0)
         signal.signal(signal.SIGALRM, before)
 
-    def note(self, error, content):
-        """Keep the shortest input that each fault was found with."""
-        frame = traceback.extract_tb(error.__traceback__)[-1]
-        place = f"{type(error).__name__} in {Path(frame.filename).name}, line {frame.lineno}: {str(error)[:200]}"
-        key = (type(error), frame.filename, frame.lineno)
-        if key not in self.findings or len(repr(content)) < len(self.findings[key][1]):
-            self.findings[key] = (place, repr(content))
-
 
 def fuzz(name, examples, folder):
     """Return the record of a reader, with what came out of it and is not of the family."""

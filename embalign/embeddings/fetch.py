@@ -135,8 +135,7 @@ class Fetch:
         Stores nothing. Raises SourceError with the remedy.
         """
         asker, prompt = self._asker, self._identity.prompt
-        if isinstance(asker.source, LocalSource):
-            asker.source.check_lengths(self._texts, prompt)
+        asker.source.check_lengths(self._texts, prompt)
         self._read()
         missing = [text for text in self._missing() if self.keys[text] not in planned]
         if missing:

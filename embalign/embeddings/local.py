@@ -108,9 +108,7 @@ class LocalSource:
             model_class = SentenceTransformer.resolve()
         except BaseException as error:
             missing = isinstance(error, ModuleNotFoundError) and error.name == "sentence_transformers"
-            found = (
-                "is not installed; install it" if missing else f"cannot be imported ({_cause(error)}); install it anew"
-            )
+            found = "is not installed; install it" if missing else f"cannot be imported ({_cause(error)}); reinstall it"
             raise SourceError(
                 f"{self.name} needs the library sentence-transformers, which {found}: pip install "
                 "'embalign[sentence-transformers]'"

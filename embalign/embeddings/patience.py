@@ -84,7 +84,7 @@ class Patience:
 
 
 def show_waits(shown: bool) -> None:
-    """Set whether a wait of more than 5 seconds is told on stderr."""
+    """Set whether stderr gets a line about a wait of more than 5 seconds."""
     global _shown
     _shown = shown
 

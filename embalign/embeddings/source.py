@@ -85,6 +85,10 @@ class Source(Protocol):
         """Return what a user may have missed about this model, or an empty string."""
         ...
 
+    def check_lengths(self, texts: Sequence[str], prompt: str = "") -> None:
+        """Raise SourceError that names texts which are known, before they are embedded, to be cut in silence."""
+        ...
+
     def embed(self, texts: Sequence[str], prompt: str = "") -> list[Any]:
         """Return the model's output for each text, after the prompt if there is one, unchecked. Raises SourceError."""
         ...
@@ -105,6 +109,9 @@ class Served:
     def patience(self) -> float:
         """Seconds to wait for a server that is away: as long as one request may take."""
         return self._client.deadline
+
+    def check_lengths(self, texts: Sequence[str], prompt: str = "") -> None:
+        """Do nothing: a server does not say how long a text may be; what it cuts shows in its vectors."""
 
     def note_answered(self, response: Mapping[str, Any]) -> None:
         """Keep the model's name that a response states."""

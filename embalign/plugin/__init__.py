@@ -17,7 +17,7 @@ from embalign.plugin import fixtures
 from embalign.plugin.boundary import guarded
 from embalign.plugin.data_only import hide_conftests, hide_conftests_above, in_pair, is_conclusions, refuse_data
 from embalign.plugin.fixtures import RUNNER, declared
-from embalign.plugin.hooks import Hooks, is_worker, usage_errors
+from embalign.plugin.hooks import Hooks, is_worker
 from embalign.plugin.options import add_options, read_options
 from embalign.plugin.settings import run_again, start_again_if_misled
 from embalign.runs.runner import Runner
@@ -54,8 +54,7 @@ def pytest_configure(config: pytest.Config) -> None:
     refuse_data(config, config.args)  # again: a plugin that a conftest.py names comes too late for the hook above
     runner = config.stash[RUNNER] = Runner(read_options(config, worker=is_worker(config)))
     if config.getoption("pair"):
-        with usage_errors():
-            runner.folders()
+        runner.folders()
     config.pluginmanager.register(fixtures)
     config.pluginmanager.register(Hooks(config, runner))
 

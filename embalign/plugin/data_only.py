@@ -8,7 +8,7 @@ import glob
 import os
 import shlex
 import types
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 
 import pytest
@@ -30,7 +30,7 @@ def hide_conftests(config: pytest.Config) -> None:
 def hide_conftests_above(config: pytest.Config, place: Path) -> None:
     """Register an empty plugin for each conftest.py from a folder up to the data folder it lies in, if it does."""
     manager = config.pluginmanager
-    for spelled in dict.fromkeys((place, Path(os.path.realpath(place)))):
+    for spelled in _spellings(place):
         outer = pair_around(spelled, config.invocation_params.dir) or _research_around(spelled, config)
         while outer and spelled.is_relative_to(outer):
             name = str(spelled / "conftest.py")
@@ -42,7 +42,7 @@ def hide_conftests_above(config: pytest.Config, place: Path) -> None:
 def refuse_data(config: pytest.Config, words: Sequence[str]) -> None:
     """Raise UsageError if pytest is asked to run a pair, or takes its settings from among the conclusions."""
     for path in _paths(words, config.invocation_params.dir):
-        for spelled in (path, Path(os.path.realpath(path))):
+        for spelled in _spellings(path):
             if pair := pair_around(spelled, config.invocation_params.dir):
                 name = pair.name if pair.parent.name == "benchmark" else str(pair)
                 raise pytest.UsageError(
@@ -67,13 +67,12 @@ def pair_around(path: Path, start: Path) -> Path | None:
 
 def in_pair(path: Path, config: pytest.Config) -> bool:
     """Return whether a path is a pair's folder or lies in one, by its name or by where it leads."""
-    spellings = (path, Path(os.path.realpath(path)))
-    return any(pair_around(spelled, config.invocation_params.dir) for spelled in spellings)
+    return any(pair_around(spelled, config.invocation_params.dir) for spelled in _spellings(path))
 
 
 def is_conclusions(path: Path, config: pytest.Config) -> bool:
     """Return whether a path is docs/research/ or lies in it, by its name or by where it leads."""
-    return any(_research_around(spelled, config) for spelled in (path, Path(os.path.realpath(path))))
+    return any(_research_around(spelled, config) for spelled in _spellings(path))
 
 
 def _among_conclusions(origin: Path, start: Path) -> bool:
@@ -86,10 +85,15 @@ def _among_conclusions(origin: Path, start: Path) -> bool:
 
 def _research_around(path: Path, config: pytest.Config) -> Path | None:
     research = config.rootpath / "docs" / "research"
-    for folder in (research, Path(os.path.realpath(research))):
+    for folder in _spellings(research):
         if path.is_relative_to(folder):
             return folder
     return None
+
+
+def _spellings(path: Path) -> Iterable[Path]:
+    """A path by its name, and by where it leads if that is elsewhere."""
+    return dict.fromkeys((path, Path(os.path.realpath(path))))
 
 
 def _paths(words: Sequence[str], start: Path) -> Iterator[Path]:

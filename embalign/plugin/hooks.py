@@ -4,20 +4,18 @@ Outcomes travel from the case to the controlling process in the test report and 
 crash loses at most the cells in flight.
 """
 
-import contextlib
 import datetime
 import functools
 import pickle
 import signal
 import threading
 import time
-from collections.abc import Callable, Generator, Iterable, Iterator
+from collections.abc import Callable, Generator, Iterable
 from typing import Any, cast
 
 import pytest
 
-from embalign.durable import refuse_links
-from embalign.errors import EmbalignError, StoreError
+from embalign.errors import StoreError
 from embalign.escaping import visible
 from embalign.experiments.grid import Cell, Table
 from embalign.lazy import lazy
@@ -63,9 +61,8 @@ class Hooks:
         # Before the cases are collected and, under xdist, before its processes start: each needs whole pairs.
         if self.config.getoption("pair") and not self.config.option.collectonly:
             try:
-                with usage_errors():
-                    self.runner.embed(quiet=self.config.get_verbosity() < 0)
-                    self.runner.check()
+                self.runner.embed(quiet=self.config.get_verbosity() < 0)
+                self.runner.check()
             except KeyboardInterrupt:
                 pytest.exit(f"interrupted {self.how_to_resume()}", returncode=128 + signal.SIGINT)
 
@@ -113,12 +110,10 @@ class Hooks:
         self.runner.checkout.begin()
         self.runner.selected = {cell.experiment for _, cell in selected}
         if not is_worker(self.config) and selected:
-            with usage_errors():
-                refuse_links(self.runner.store.path.parent, self.runner.store.path)
-                if not self.config.getoption("pair"):  # those were checked before anything was collected
-                    self.runner.check()
-                self.check_purpose({cell for _, cell in selected})
-                self.runner.start(selected)
+            if not self.config.getoption("pair"):  # those were checked before anything was collected
+                self.runner.check()
+            self.check_purpose({cell for _, cell in selected})
+            self.runner.start(selected)
 
     def check_purpose(self, selected: set[Cell]) -> None:
         """Raise BaselineError or ConclusionError if it is certain that the run cannot serve its purpose."""
@@ -251,15 +246,6 @@ class Hooks:
             terminalreporter.section("embalign")
             for message in self.messages:
                 terminalreporter.line(visible(message))
-
-
-@contextlib.contextmanager
-def usage_errors() -> Iterator[None]:
-    """Turn an error of the package's family into pytest's usage error."""
-    try:
-        yield
-    except EmbalignError as error:
-        raise pytest.UsageError(str(error)) from None
 
 
 def is_worker(config: pytest.Config) -> bool:

@@ -50,7 +50,8 @@ def publish(run: Run) -> list[str]:
         own_folder(canonical.parent)
     canonical.mkdir(parents=True, exist_ok=True)
     _sweep(base)
-    notes = [*_unverified(about["data"]), *_without_commit(about["commit"])]
+    unverified = _unverified(about["data"])
+    notes = [*unverified, *_without_commit(about["commit"])]
     import_matplotlib(run.root / ".embalign" / "matplotlib")
     with tempfile.TemporaryDirectory(dir=base, prefix=BUILDING) as building:
         headline = run.experiment.report(run.results(), about, Path(building))
@@ -71,7 +72,7 @@ def publish(run: Run) -> list[str]:
         *_headlines(name, headline.split("\n")),
         f"  {len(run.cells)} cells, report: {_shown(canonical / 'report.md', run.root)}{failed}",
         *([f"  the full report in {_shown(base / run.experiment.name, run.root)} is unchanged"] if aside else []),
-        *(f"  {note}" for note in (*_unverified(about["data"]), *_without_commit(run.state))),
+        *(f"  {note}" for note in (*unverified, *_without_commit(run.state))),
         *([f"  removed the rows of an earlier partial run from {_shown(partial, run.root)}"] if stale else []),
     ]
 
