@@ -137,8 +137,8 @@ def test_a_hook_that_fails_unforeseen_ends_the_run_in_one_line(root, site):
 
 def test_the_command_line_ends_in_one_line_too(tmp_path):
     code = (
-        "import sys, embalign.__main__ as main\n"
-        "main.export_map = lambda *words: {}['key ' + 'https://user:hunter2@host/']\n"
+        "import sys, embalign.commands.export as export, embalign.__main__ as main\n"
+        "export.export_map = lambda *words: {}['key ' + 'https://user:hunter2@host/']\n"
         "sys.exit(main.main(['export', '--pair', sys.argv[1]]))"
     )
     pair = ROOT / "benchmark" / "smollm2-mpnet"

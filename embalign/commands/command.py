@@ -1,0 +1,41 @@
+"""What a command of `embalign` is: its words, its arguments and the function that it runs."""
+
+import argparse
+from collections.abc import Callable
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class Command:
+    """One command: `help` is its line in the list, `description` what its own --help says, above one `example`.
+
+    `run` prints what a user wants to read; it raises EmbalignError for bad input. A module of a command imports nothing
+    heavy: --help is to answer at once.
+    """
+
+    name: str
+    help: str
+    description: str
+    example: str
+    add_arguments: Callable[[argparse.ArgumentParser], None]
+    run: Callable[[argparse.Namespace], None]
+
+    def add_to(self, commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
+        """Add the command to a parser's list."""
+        parser = commands.add_parser(
+            self.name,
+            help=self.help,
+            description=self.description,
+            epilog=f"example:\n  {self.example}",
+            formatter_class=_Formatter,
+            allow_abbrev=False,
+        )
+        self.add_arguments(parser)
+        parser.set_defaults(run=self.run)
+
+
+class _Formatter(argparse.HelpFormatter):
+    """Wraps the description as argparse does and leaves the lines of the example as they are."""
+
+    def _fill_text(self, text: str, width: int, indent: str) -> str:
+        return text if text.startswith("example:\n") else super()._fill_text(text, width, indent)
