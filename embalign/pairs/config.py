@@ -13,7 +13,8 @@ from embalign.errors import PairError
 from embalign.readers import quoted, read_toml, said
 
 LARGEST_BYTES = 32 * 1024
-Source = Literal["ollama", "openai", "sentence-transformers"]
+IMPORTED = "imported"
+Source = Literal["ollama", "openai", "sentence-transformers", "imported"]
 Pooling = Literal["last", "mean", "cls", "unknown"]
 Storage = Literal["float16", "int8"]
 _REMEDY = (
@@ -29,7 +30,8 @@ class Model(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
     The prompts stand in front of each query and each document as the model is given it. With `dimensions`, of each
     vector only the first so many values are kept, made a unit vector again: for models trained to be cut so
-    (Matryoshka representation learning, Kusupati et al. 2022).
+    (Matryoshka representation learning, Kusupati et al. 2022). Vectors whose source is `imported` were made elsewhere,
+    and no run can make them.
     """
 
     source: Source
@@ -57,6 +59,11 @@ class PairConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     queries: str = ""
     qrels: str = ""
     storage: Storage = "float16"
+
+    @property
+    def imported(self) -> bool:
+        """Whether the vectors of a side, or of both, were imported: no run can embed such a pair."""
+        return IMPORTED in (self.draft.source, self.teacher.source)
 
     @property
     def texts(self) -> dict[str, str]:

@@ -1,0 +1,133 @@
+"""Do the vectors mean anything? Values row by row, in blocks, then whether the rows of both sides belong together."""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from embalign.errors import VectorsError
+from embalign.evaluation.mantel import measure
+from embalign.imports.matching import Order, Side
+from embalign.imports.stored import Floats
+from embalign.pairs import Vectors
+from embalign.pairs.equal_vectors import equal_vectors
+from embalign.pairs.meaning import LARGEST_READ, MOST_SHARED
+from embalign.readers import quoted
+from embalign.verdicts.sanity import FEWEST_ROWS, suspect_vectors
+
+BLOCK_VALUES = 2**22  # that are held at once
+NOT_FINITE, ZERO = "values that are not finite (NaN or infinite)", "zeros alone"
+UNIT = 1e-3  # from 1: within the rounding of float16
+
+
+@dataclass(frozen=True)
+class Seen:
+    """What was seen of one side's vectors: the shortest and longest, and how many of `texts` share their vector."""
+
+    least: float
+    most: float
+    shared: int
+    texts: int
+
+    @property
+    def normalised(self) -> bool:
+        """Whether the vectors are of length 1 as they are."""
+        return abs(self.least - 1) <= UNIT and abs(self.most - 1) <= UNIT
+
+
+def examine(side: Side, ids: Sequence[str], texts: Sequence[str]) -> Seen:
+    """Return what was seen of a side's vectors after a look at every value; `ids` and `texts` are those of its texts.
+
+    Raises VectorsError for rows that are not finite or zero, and where most texts share their vector with another text,
+    of as many rows, evenly spaced, as 64 MiB hold.
+    """
+    first: dict[str, int] = {}
+    counts = dict.fromkeys((NOT_FINITE, ZERO), 0)
+    least, most = np.inf, 0.0
+    for start, block in blocks(side):
+        finite = np.asarray(np.isfinite(block).all(axis=1, keepdims=True))
+        lengths = lengths_of(np.where(finite, block, 1))
+        for kind, rows in ((NOT_FINITE, ~finite[:, 0]), (ZERO, lengths == 0)):
+            if rows.any():
+                first.setdefault(kind, start + int(rows.argmax()))
+                counts[kind] += int(rows.sum())
+        least, most = min(least, float(lengths.min())), max(most, float(lengths.max()))
+    for kind, text in first.items():
+        raise VectorsError(
+            f"{side.stored.shown}: row {side.row(text)} (from 0, id {quoted(ids[text])}) has {kind}; {counts[kind]:,} "
+            f"of {len(side):,} rows have; embed these texts again, or remove them on both sides"
+        )
+    size = min(len(side), max(1, LARGEST_READ // (4 * side.stored.dimension)))
+    some = np.unique(np.linspace(0, len(side) - 1, size).astype(np.int64))
+    equal = equal_vectors([texts[text] for text in some.tolist()], OfLength1(side)[some])
+    if equal.affected > MOST_SHARED * equal.texts:
+        one, other = equal.different[0][:2]
+        raise VectorsError(
+            f"{side.stored.shown}: {equal.affected:,} of {equal.texts:,} texts share their vector with another text, "
+            f"as {quoted(one)} and {quoted(other)}; check the model, its pooling and where it cuts texts"
+        )
+    return Seen(least, most, equal.affected, equal.texts)
+
+
+def check_rows_agree(draft: Side, teacher: Side, remedy: str) -> dict[str, float]:
+    """Return how well the rows of both sides agree on which texts are alike, as Mantel's test says of a thousand.
+
+    Raises VectorsError where they do not seem to belong to the same texts, in a part or at all, or are too few to tell.
+    """
+    found = measure(OfLength1(draft), OfLength1(teacher))
+    if not (suspicions := suspect_vectors({}, found)):
+        return found
+    first = suspicions[0]
+    rows = f"{draft.stored.shown} and {teacher.stored.shown}"
+    if not first.fatal:
+        raise VectorsError(
+            f"{rows}: {len(draft)} rows are too few to tell whether they belong to the same texts; import at "
+            f"least {FEWEST_ROWS}"
+        )
+    order = "one side seems to be in another order"
+    if found["shift"]:
+        order = (
+            f"from some row on one side seems to be shifted by {abs(int(found['shift']))}, as if a line were missing"
+        )
+    raise VectorsError(f"{rows}: {first.words.partition('. ')[0]}; {order}; {remedy}")
+
+
+def blocks(side: Side) -> Iterator[tuple[int, Floats]]:
+    """Yield the vectors of a side in blocks, each with the number of its first text."""
+    size = max(1, BLOCK_VALUES // side.stored.dimension)
+    for start in range(0, len(side), size):
+        yield start, side.read(start, min(start + size, len(side)))
+
+
+def lengths_of(block: Floats) -> NDArray[np.float64]:
+    """Return the lengths of vectors (n,), without overflow."""
+    largest = np.abs(block).max(axis=1, keepdims=True)
+    scaled = block / np.where(largest > 0, largest, 1)
+    lengths: NDArray[np.float64] = largest[:, 0].astype(np.float64) * np.sqrt(
+        np.einsum("nd,nd->n", scaled, scaled, dtype=np.float64)
+    )
+    return lengths
+
+
+def of_length_1(block: Floats) -> Vectors:
+    """Return vectors, none of them zero, at length 1, float32."""
+    largest = np.abs(block).max(axis=1, keepdims=True)
+    scaled = block / largest
+    scaled /= np.linalg.norm(scaled, axis=1, keepdims=True)
+    vectors: Vectors = scaled.astype(np.float32, copy=False)
+    return vectors
+
+
+@dataclass(frozen=True)
+class OfLength1:
+    """A side's vectors at length 1, read by rows."""
+
+    side: Side
+
+    def __len__(self) -> int:
+        return len(self.side)
+
+    def __getitem__(self, rows: Order) -> Vectors:
+        order = self.side.order
+        return of_length_1(self.side.stored.read(rows if order is None else order[rows]))
