@@ -3,6 +3,8 @@
 import contextlib
 import errno
 import os
+import re
+import socket
 import sqlite3
 import threading
 import time
@@ -130,6 +132,27 @@ def refuse_links(
             raise error(f"{link} is a symbolic link, and nothing is written or deleted through one; {remedy}")
 
 
+def own_prefix(kind: str) -> str:
+    """Return how the name of a temporary folder of this process begins, `kind` and then machine and process."""
+    machine = re.sub(r"[^A-Za-z0-9.]", "", socket.gethostname())
+    return f"{kind}{machine}-{os.getpid()}"
+
+
+def is_abandoned(name: str, kind: str) -> bool:
+    """Return whether a temporary folder, `own_prefix` and more, is that of a process of this machine that has ended."""
+    prefix, _, rest = name.rpartition("-")
+    machine, _, number = prefix.rpartition("-")
+    if os.name != "posix" or machine != own_prefix(kind).rpartition("-")[0] or not number.isdecimal() or not rest:
+        return False
+    try:
+        os.kill(int(number), 0)
+    except ProcessLookupError:
+        return True
+    except (OSError, OverflowError):
+        return False
+    return False
+
+
 class PartlyMovedError(OSError):
     """A fault after the first files of a set were moved into place; the message says how many are there."""
 
@@ -152,8 +175,8 @@ def move_all(source: Path, target: Path, first: str | None = None) -> None:
             os.replace(path, target / path.name)
             moved.append(path.name)
             if path.name == first:
-                _sync_folder(target)
-        _sync_folder(target)
+                sync_folder(target)
+        sync_folder(target)
     except OSError as error:
         if not moved:
             raise
@@ -161,7 +184,7 @@ def move_all(source: Path, target: Path, first: str | None = None) -> None:
         raise PartlyMovedError(error.errno, f"{error.strerror}; {where}, perhaps not yet on disk") from None
 
 
-def _sync_folder(path: Path) -> None:
+def sync_folder(path: Path) -> None:
     """Sync the entries of a folder to disk; a no-op on Windows and on file systems that do not support it."""
     try:
         descriptor = os.open(path, os.O_RDONLY)

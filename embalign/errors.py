@@ -50,6 +50,10 @@ class CorpusError(EmbalignError, ValueError):
     """A corpus file that cannot be used; the message names the file, the line and the remedy."""
 
 
+class VectorsError(EmbalignError, ValueError):
+    """Vectors that cannot be imported; the message names the file, the cause and the remedy."""
+
+
 class SourceError(EmbalignError, RuntimeError):
     """A source of embeddings that cannot be used; the message names it, the cause and the remedy."""
 

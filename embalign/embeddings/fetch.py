@@ -25,15 +25,22 @@ from embalign.embeddings.patience import show_waits
 from embalign.embeddings.preflight import batches, check_again, check_batches, check_nothing_is_cut, open_asker, spread
 from embalign.embeddings.source import Identity, Source
 from embalign.embeddings.writing import building, check_can_be_written, move
-from embalign.errors import WrongVectorsError
+from embalign.errors import CorpusError, WrongVectorsError
 from embalign.escaping import visible
 from embalign.lazy import lazy
 from embalign.pairs import Vectors
 from embalign.pairs.config import Model, read_config
+from embalign.pairs.corpus import has_texts
 from embalign.pairs.equal_vectors import equal_vectors
 from embalign.pairs.holdout import check_texts
 from embalign.pairs.meaning import check_labels_agree
-from embalign.pairs.provenance import PROVENANCE, check_vectors_are_own, file_digest, vectors_digests
+from embalign.pairs.provenance import (
+    PROVENANCE,
+    check_can_be_embedded,
+    check_vectors_are_own,
+    file_digest,
+    vectors_digests,
+)
 from embalign.pairs.texts import ROLES, model_of, parts_of, prompt_of, read_texts, role_of, text_digests
 from embalign.pairs.vectors import write_vectors
 
@@ -58,6 +65,7 @@ def embed_pair(folder: Path, cache: VectorCache, *, refresh: bool = False, quiet
     With `refresh`, cached vectors of sources whose weights cannot be verified are ignored. Vectors that no fetch made
     are never overwritten. Raises SourceError, CacheError, PairError or CorpusError.
     """
+    check_can_be_embedded(folder)
     config = read_config(folder)
     digests = text_digests(folder, config)
     texts = read_texts(folder, config)
@@ -65,7 +73,9 @@ def embed_pair(folder: Path, cache: VectorCache, *, refresh: bool = False, quiet
     check_labels_agree(texts)
     # Those there now: what the user copies here during the fetch is not replaced.
     replaceable = set(vectors_digests(folder).values()) if refresh else set()
-    check_vectors_are_own(folder, digests, replaceable)
+    check_vectors_are_own(folder, replaceable)
+    if not has_texts(texts.items):
+        raise CorpusError(f"{folder / config.corpus}: its items are ids without a text, so no model can embed them")
     show_waits(not quiet)
     sources = {role: open_source(model_of(config, role)) for role in ROLES}
     # Everything that can fail at once fails here, not after an hour of fetching: either model, an unwritable folder.
@@ -90,7 +100,7 @@ def embed_pair(folder: Path, cache: VectorCache, *, refresh: bool = False, quiet
             write_vectors(path, exact / np.linalg.norm(exact, axis=1, keepdims=True), config.storage)
             provenance[part] = fetches[part].record(model_of(config, part), file_digest(path))
         (files / PROVENANCE).write_text(json.dumps(provenance, indent=2) + "\n", encoding="ascii")
-        check_vectors_are_own(folder, digests, replaceable)  # again: a fetch may take an hour
+        check_vectors_are_own(folder, replaceable)  # again: a fetch may take an hour
         move(files, folder)
 
 

@@ -1,16 +1,13 @@
 """embeddings/ of a pair: new files are written beside the old ones and moved into place when all are complete."""
 
 import contextlib
-import os
-import re
 import shutil
-import socket
 import tempfile
 import time
 from collections.abc import Iterator
 from pathlib import Path
 
-from embalign.durable import move_all, refuse_links
+from embalign.durable import is_abandoned, move_all, own_prefix, refuse_links
 from embalign.errors import PairError
 from embalign.pairs.provenance import PROVENANCE
 
@@ -35,7 +32,9 @@ def building(folder: Path) -> Iterator[Path]:
         target.mkdir(exist_ok=True)
         sweep(folder)
         # Files that cannot be removed afterwards do no harm, and are swept later.
-        with tempfile.TemporaryDirectory(dir=target, prefix=f"{_own_prefix()}-", ignore_cleanup_errors=True) as name:
+        with tempfile.TemporaryDirectory(
+            dir=target, prefix=f"{own_prefix(BUILDING)}-", ignore_cleanup_errors=True
+        ) as name:
             yield Path(name)
     except OSError as error:
         raise PairError(f"{target}: {error}; no embeddings were written or changed") from None
@@ -51,7 +50,7 @@ def sweep(folder: Path) -> None:
         return
     for left in target.glob(f"{BUILDING}*"):
         with contextlib.suppress(OSError):
-            if _is_abandoned(left.name) or time.time() - left.lstat().st_mtime > LEFTOVER_SECONDS:
+            if is_abandoned(left.name, BUILDING) or time.time() - left.lstat().st_mtime > LEFTOVER_SECONDS:
                 if left.is_symlink():
                     left.unlink()
                 else:
@@ -67,23 +66,3 @@ def move(files: Path, folder: Path) -> None:
         if (files / PROVENANCE).exists():
             raise
         raise PairError(f"{target}: {error}; the update is incomplete; rerun the same command") from None
-
-
-def _own_prefix() -> str:
-    machine = re.sub(r"[^A-Za-z0-9.]", "", socket.gethostname())
-    return f"{BUILDING}{machine}-{os.getpid()}"
-
-
-def _is_abandoned(name: str) -> bool:
-    """Return whether a temporary folder is that of a process of this machine that has ended."""
-    prefix, _, rest = name.rpartition("-")
-    machine, _, number = prefix.rpartition("-")
-    if os.name != "posix" or machine != _own_prefix().rpartition("-")[0] or not number.isdecimal() or not rest:
-        return False
-    try:
-        os.kill(int(number), 0)
-    except ProcessLookupError:
-        return True
-    except (OSError, OverflowError):
-        return False
-    return False

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Iterator
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -19,6 +19,19 @@ from embalign.pairs import Vectors
 
 if TYPE_CHECKING:
     from embalign.pairs.pair import Pair
+
+
+class Sampled(Protocol):
+    """Vectors (n, d) that are asked for by rows alone: an array, or a file too large for one."""
+
+    def __len__(self) -> int:
+        """Return n."""
+        ...
+
+    def __getitem__(self, rows: NDArray[np.int64], /) -> Vectors:
+        """Return the vectors of these rows."""
+        ...
+
 
 RUNS, LENGTH = 40, 25  # of consecutive rows that are looked at, evenly spaced
 AGAINST = 400  # rows that they are compared with
@@ -39,8 +52,10 @@ def measure_pair(pair: Pair) -> dict[str, float]:
     return min(found, key=lambda facts: (not facts["shift"], min(facts["z"], facts["part_z"])))
 
 
-def measure(draft: Vectors, teacher: Vectors) -> dict[str, float]:
+def measure(draft: Sampled, teacher: Sampled) -> dict[str, float]:
     """Return how well two sides (n, d_draft) and (n, d_teacher) of a pair agree on which rows are alike.
+
+    At most a thousand rows are looked at, and those up to eight rows from them.
 
     `agreement` is the mean correlation of a row's similarities, in [-1, 1]; `z` is its distance to that of rows paired
     at random, in standard deviations of such pairings, at most 1000, and `part_z` that of the worst eighth of the

@@ -13,7 +13,8 @@ from embalign.errors import PairError
 from embalign.readers import quoted, read_toml, said
 
 LARGEST_BYTES = 32 * 1024
-Source = Literal["ollama", "openai", "sentence-transformers"]
+IMPORTED = "imported"
+Source = Literal["ollama", "openai", "sentence-transformers", "imported"]
 Pooling = Literal["last", "mean", "cls", "unknown"]
 Storage = Literal["float16", "int8"]
 _REMEDY = (
@@ -29,7 +30,8 @@ class Model(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
     The prompts stand in front of each query and each document as the model is given it. With `dimensions`, of each
     vector only the first so many values are kept, made a unit vector again: for models trained to be cut so
-    (Matryoshka representation learning, Kusupati et al. 2022).
+    (Matryoshka representation learning, Kusupati et al. 2022). Vectors whose source is `imported` were made elsewhere,
+    and no run can make them.
     """
 
     source: Source
@@ -59,6 +61,11 @@ class PairConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     storage: Storage = "float16"
 
     @property
+    def imported(self) -> bool:
+        """Whether the vectors of a side, or of both, were imported: no run can embed such a pair."""
+        return IMPORTED in (self.draft.source, self.teacher.source)
+
+    @property
     def texts(self) -> dict[str, str]:
         """The files of the pair's texts, by the key that names them here."""
         named = {"corpus": self.corpus, "queries": self.queries, "qrels": self.qrels}
@@ -76,7 +83,7 @@ def find_pair(name: str, root: Path) -> Path:
     known = sorted(path.parent.name for path in (root / "benchmark").glob("*/pair.toml"))
     raise PairError(
         f"no pair {name!r}: neither benchmark/{name}/pair.toml nor {name}/pair.toml exists (known pairs: "
-        f"{', '.join(known) or 'none'}){_near(name, known)}"
+        f"{', '.join(known) or 'none'}){_near(name, known)}{_bare(Path(name))}"
     )
 
 
@@ -107,6 +114,10 @@ def read_config(folder: Path) -> PairConfig:
 def has_queries(folder: Path) -> bool:
     """Return whether a pair has queries of its own. Raises PairError for a pair.toml that cannot be used."""
     return bool(read_config(folder).queries)
+
+
+def _bare(folder: Path) -> str:
+    return "; embalign import makes a pair of vectors" if os.path.isdir(folder) else ""
 
 
 def _near(name: str, known: Iterable[str]) -> str:

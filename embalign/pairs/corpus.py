@@ -7,7 +7,7 @@ import io
 import itertools
 import json
 import os
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Annotated, TypeVar
 
@@ -27,14 +27,21 @@ _NAMES = ("id", "text", "label", "style", "base", "relevant")
 _STRICT = json.JSONDecoder(object_pairs_hook=unique)
 
 
+class Unwritten(str):
+    """The id of an item without a text, in place of the text: it is like no other text, and nothing can embed it."""
+
+    __slots__ = ()
+
+
 class Item(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """One text of a corpus; a style variant also has its style and the id of its plain text.
 
-    Documents of a pair with queries of its own may have no label.
+    Documents of a pair with queries of its own may have no label. In a corpus of ids alone, as an import of vectors
+    may write it, every text is :class:`Unwritten`.
     """
 
     id: NotBlank
-    text: NotBlank
+    text: NotBlank = ""
     label: NotBlank | None = None
     style: NotBlank | None = None
     base: NotBlank | None = None
@@ -56,17 +63,25 @@ def read_corpus(path: Path, *, searched: bool = False) -> list[Item]:
 
     Text and label are strings that are not blank; ids are unique. A byte order mark, CRLF line ends and null for an
     absent style or base are accepted. With `searched`, the items are documents for queries of the pair's own: they need
-    no label, have no style variants, and may be lines of a BEIR corpus, whose title goes in front of the text.
+    no label, have no style variants, and may be lines of a BEIR corpus, whose title goes in front of the text. Either
+    every item has a text or none has.
     Raises CorpusError that names the first faulty line.
     """
     items: dict[str, Item] = {}
     line_of: dict[str, int] = {}
+    bare, written = "", False
     for number, line in numbered_lines(path):
         where = f"{path}, line {number}"
         item = _parse_document(line, where) if searched else _parse(line, where)
         if item.id in items:
             raise CorpusError(f"{where}: id {quoted(item.id)} is already used on line {line_of[item.id]}")
         items[item.id], line_of[item.id] = item, number
+        bare = bare or (f"{where}: Object missing required field `text`; found {quoted(line)}" if not item.text else "")
+        written = written or bool(item.text)
+    if bare and written:
+        raise CorpusError(f"{bare}; other lines have one; {_REMEDY}")
+    if bare:
+        items = {name: msgspec.structs.replace(item, text=Unwritten(name)) for name, item in items.items()}
     plain = {item.id for item in items.values() if item.style is None}
     if not plain:
         raise CorpusError(f"{path}: no plain item; add items without a style")
@@ -77,6 +92,11 @@ def read_corpus(path: Path, *, searched: bool = False) -> list[Item]:
                 "plain item of this corpus has that id"
             )
     return list(items.values())
+
+
+def has_texts(items: Iterable[Item]) -> bool:
+    """Return whether the items of a corpus have texts, and are not ids alone."""
+    return not any(isinstance(item.text, Unwritten) for item in items)
 
 
 def corpus_digest(path: Path) -> str:

@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from embalign.lazy import lazy
+from embalign.pairs.corpus import Unwritten
 from embalign.pairs.one_edit import within_one_edit
 from embalign.pairs.similar_sets import similar_sets
 
@@ -46,17 +47,19 @@ def near_duplicates(texts: Sequence[str], pool: Sequence[str]) -> NDArray[np.boo
     of characters. Texts are compared after NFKC and lower-casing; combining marks belong to their word.
 
     In texts of one or two characters a changed character leaves too little in common: of two texts that differ, one
-    must have three. Texts without any word (punctuation, emoji) match only their equals.
+    must have three. Texts without any word (punctuation, emoji) match only their equals. An id that stands for a text
+    that is not known (:class:`~embalign.pairs.corpus.Unwritten`) is never near another.
 
     The result is exact, without a comparison of all pairs; memory grows with the texts.
 
     >>> near_duplicates(["我喜欢红茶", "A cat sat here.", "?!"], ["我喜欢绿茶", "a cat sat, there", "?"]).tolist()
     [True, True, False]
     """
-    forms = [_form(text) for text in texts]
-    known = dict.fromkeys(map(_form, pool))
-    near = known.keys() & set(forms)
-    rest = [form for form in dict.fromkeys(forms) if form not in near]
+    forms = [None if isinstance(text, Unwritten) else _form(text) for text in texts]
+    known = dict.fromkeys(_form(text) for text in pool if not isinstance(text, Unwritten))
+    written = dict.fromkeys(form for form in forms if form is not None)
+    near = known.keys() & written.keys()
+    rest = [form for form in written if form not in near]
     if rest and known:
         near.update(_near_forms(rest, list(known)))
     return np.array([form in near for form in forms], dtype=bool)

@@ -234,7 +234,7 @@ def _described(folder: Path) -> tuple[PairConfig, Texts, dict[str, Any]]:
         path, recorded = folder / name, provenance[f"{key}_sha256"]
         # Earlier versions recorded the digest of the raw bytes, including CRLF and byte order mark.
         if recorded not in (actual, file_digest(path)):
-            raise PairError(differs(path, actual, recorded))
+            raise PairError(differs(path, actual, recorded, imported=config.imported))
     for part in parts_of(config):
         check_is_as_asked(folder, config, part, provenance[part])
     return config, texts, provenance

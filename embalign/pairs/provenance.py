@@ -3,22 +3,24 @@
     {"corpus_sha256": "...", "draft": {"model": "...", "sha256": "..."}, "teacher": {...}}
 
 A pair with queries also has queries_sha256, draft_queries and teacher_queries. The digests are required; a fetch
-records more (source, server, weights, pooling, checks, dimension, date). A vectors file whose digest is not recorded
-here, or whose record names no source, was not made by a fetch, and no fetch overwrites it.
+records more (source, server, weights, pooling, checks, dimension, date), an import the file that the vectors are from.
+A vectors file whose digest is not recorded here, or whose record names no source, was not made by a fetch, and no fetch
+overwrites it.
 """
 
 import hashlib
 import os
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Sequence
 from pathlib import Path
 from typing import Any
 
 import msgspec
 
 from embalign.errors import PairError
-from embalign.pairs.config import read_config
+from embalign.escaping import shell
+from embalign.pairs.config import PairConfig, read_config
 from embalign.pairs.tensors import TENSOR, opened_tensors
-from embalign.pairs.texts import ROLES, parts_of
+from embalign.pairs.texts import OF_QUERIES, ROLES, parts_of
 from embalign.readers import opened, read_json, reading
 
 PROVENANCE = "provenance.json"
@@ -101,23 +103,51 @@ def vectors_digests(folder: Path) -> dict[str, str]:
     return digests
 
 
-def check_vectors_are_own(folder: Path, texts: Mapping[str, str], replaceable: Collection[str] = ()) -> None:
+def check_can_be_embedded(folder: Path) -> None:
+    """Raise PairError for a pair whose vectors were imported: no run can make them."""
+    config = read_config(folder)
+    if not config.imported:
+        return
+    missing = [f"{part}.safetensors" for part in parts_of(config) if not vectors_path(folder, part).is_file()]
+    if not os.path.lexists(folder / "embeddings" / PROVENANCE):
+        missing.append(PROVENANCE)
+    state = (
+        f"embeddings/ lacks {' and '.join(missing)}" if missing else "rerun without --refresh to use them as they are"
+    )
+    raise PairError(
+        f"{folder}: its vectors were imported, and no run can embed or refresh them; {state}. To replace them, import "
+        f"vectors into a new folder: {import_command(folder, config)}"
+    )
+
+
+def import_command(folder: Path, config: PairConfig) -> str:
+    """Return the command that makes a new pair of the texts and vectors in a pair's folder."""
+    words = [("draft", vectors_path(folder, "draft")), ("teacher", vectors_path(folder, "teacher"))]
+    words += [(key, folder / name) for key, name in config.texts.items()]
+    if config.queries:
+        words += [(f"{role}-queries", vectors_path(folder, role + OF_QUERIES)) for role in ROLES]
+    models = [("draft-model", config.draft.model), ("teacher-model", config.teacher.model)]
+    options = [*words, *models, ("out", f"{folder.name}-imported")]
+    return shell(["embalign", "import", *(str(word) for key, value in options for word in (f"--{key}", value))])
+
+
+def check_vectors_are_own(folder: Path, replaceable: Collection[str] = ()) -> None:
     """Raise PairError if a fetch would overwrite vectors that no fetch made, or a provenance.json that is not valid.
 
-    A fetch made a vectors file if provenance.json records its digest. `texts` are the digests of the pair's texts.
-    `replaceable` are further digests that the user asked to replace (--refresh); vectors without a provenance.json, or
-    with a record that names no source, are never replaced.
+    A fetch made a vectors file if provenance.json records its digest. `replaceable` are further digests that the user
+    asked to replace (--refresh); vectors without a provenance.json, or with a record that names no source, are never
+    replaced.
     """
     _check_names(folder)
     # Vectors before provenance.json: a concurrent fetch moves provenance.json first.
-    present, parts = vectors_digests(folder), parts_of(read_config(folder))
+    present, config = vectors_digests(folder), read_config(folder)
+    to_use = f"To use the vectors as they are, make a pair of them: {import_command(folder, config)}"
     if not os.path.lexists(folder / "embeddings" / PROVENANCE):
         if present:
             names = " and ".join(f"{part}.safetensors" for part in present)
             raise PairError(
                 f"{folder / 'embeddings'}: a fetch would overwrite {names}, which no {PROVENANCE} accounts for. To "
-                f"embed the pair again, move them away. To use them as they are, write {PROVENANCE} beside them: "
-                f"{_template(texts, parts, present)}"
+                f"embed the pair again, move them away. {to_use}"
             )
         return
     # A pair that has got queries since it was embedded has no record of these.
@@ -127,15 +157,14 @@ def check_vectors_are_own(folder: Path, texts: Mapping[str, str], replaceable: C
             raise PairError(
                 f"{vectors_path(folder, part)}: a fetch would overwrite it, and no fetch made it: {PROVENANCE} names "
                 f"no source for it; its SHA-256 is {digest}, recorded is {recorded[part]['sha256']}. To embed the pair "
-                f"again, move it away. To use it as it is, correct {PROVENANCE}: {_template(texts, parts, present)}"
+                f"again, move it away. {to_use}"
             )
         if digest == recorded[part]["sha256"] or (digest in replaceable and digest != UNKNOWN):
             continue
         raise PairError(
             f"{vectors_path(folder, part)}: a fetch would overwrite it, and {PROVENANCE} does not account for it; "
             f"its SHA-256 is {digest}, recorded is {recorded[part]['sha256']}. To embed the pair again, move it "
-            f"away or rerun with --refresh, which replaces it. To use it as it is, correct {PROVENANCE}: "
-            f"{_template(texts, parts, present)}"
+            f"away or rerun with --refresh, which replaces it. {to_use}"
         )
 
 
@@ -159,14 +188,3 @@ def _dimension(path: Path) -> int | None:
     except PairError:
         return None
     return int(shape[1]) if len(shape) == 2 else None
-
-
-def _template(texts: Mapping[str, str], parts: Sequence[str], present: Mapping[str, str]) -> str:
-    """Return the required content of provenance.json, with placeholders for what is unknown."""
-    known = {part: digest for part, digest in present.items() if digest != UNKNOWN}
-    of_texts = ", ".join(f'"{name}": "{digest}"' for name, digest in texts.items())
-    of_vectors = ", ".join(
-        f'"{part}": {{"model": "<its name>", "sha256": "{known.get(part, f"<SHA-256 of {part}.safetensors>")}"}}'
-        for part in parts
-    )
-    return f"{{{of_texts}, {of_vectors}}}"

@@ -16,7 +16,7 @@ from safetensors.numpy import save_file
 
 from embalign.errors import PairError
 from embalign.pairs import Vectors
-from embalign.pairs.config import PairConfig, Storage
+from embalign.pairs.config import IMPORTED, PairConfig, Storage
 from embalign.pairs.provenance import PROVENANCE, file_digest, vectors_path
 from embalign.pairs.tensors import TENSOR, opened_tensors
 from embalign.pairs.texts import OF_QUERIES, model_of, prompt_of
@@ -78,7 +78,7 @@ def check_vectors_file(folder: Path, role: str, count: int, provenance: Mapping[
     shape, kind = found[TENSOR]
     recorded = provenance[role]
     if recorded["sha256"] != (actual := file_digest(path)):
-        raise PairError(differs(path, actual, recorded["sha256"]))
+        raise PairError(differs(path, actual, recorded["sha256"], imported=IMPORTED in recorded))
     if kind not in TYPES:
         raise PairError(f"{path}: its values are {kind}; save them as one of {', '.join(TYPES)}")
     if len(shape) != 2 or shape[0] != count:
@@ -114,9 +114,10 @@ def check_is_as_asked(folder: Path, config: PairConfig, part: str, recorded: Map
     dimensions = recorded.get("dimensions") if model.dimensions is None else recorded.get("dimension")
     for what, found, asked in (("prompt", made_with, prompt), ("dimensions", dimensions, model.dimensions)):
         if found != asked:
+            again = "import the vectors" if IMPORTED in recorded else "rerun with --refresh to embed the pair"
             raise PairError(
                 f"{vectors_path(folder, part)}: made with {what} {found!r}, pair.toml now names {asked!r} for it; "
-                "restore pair.toml, or rerun with --refresh to embed the pair again"
+                f"restore pair.toml, or {again} again"
             )
 
 
@@ -148,9 +149,12 @@ def read_vectors(folder: Path, role: str, count: int, provenance: Mapping[str, A
     return vectors
 
 
-def differs(path: Path, actual: str, recorded: str) -> str:
+def differs(path: Path, actual: str, recorded: str, *, imported: bool = False) -> str:
     """Return the message for a file whose digest is not the recorded one."""
+    made, again = "embedded", "rerun with --refresh to embed the pair again"
+    if imported:
+        made, again = "imported", "import vectors of these texts into a new folder with embalign import"
     return (
         f"{path}: its SHA-256 is {actual}, but embeddings/{PROVENANCE} records {recorded}. The corpus or the vectors "
-        "have changed since the pair was embedded; restore the file, or rerun with --refresh to embed the pair again"
+        f"have changed since the pair was {made}; restore the file, or {again}"
     )

@@ -11,6 +11,7 @@ from typing import Any
 
 from embalign.escaping import shell
 from embalign.evaluation.mantel import measure_pair
+from embalign.pairs.corpus import has_texts
 from embalign.pairs.pair import Pair, load_pair
 from embalign.pairs.provenance import read_provenance
 from embalign.pairs.texts import ROLES
@@ -55,6 +56,7 @@ def _split(pair: Pair, most: int) -> dict[str, Any]:
         "near_duplicates": len(split.near_duplicates),
         "asking": len(asking),
         "groups": len(set(pair.groups[asking].tolist())),
+        **({} if has_texts(pair.items) else {"without_texts": True}),
     }
 
 
