@@ -41,7 +41,7 @@ def training_task(pair: Pair) -> SearchTask:
     queries = pair.holdout.train
     if pair.judgements is not None:
         queries = queries[np.isin(queries, pair.judgements.queries)]
-    return asked_by(pair, sample(queries, MOST_ASKED)).within(pair.holdout.train_documents)
+    return asked_by(pair, sample(queries, MOST_ASKED), pair.holdout.train_documents)
 
 
 def sample(rows: Rows, most: int) -> Rows:
