@@ -141,8 +141,8 @@ def search(
     `own` (Q,) names the index row that is the query itself, -1 for none: it is left out, except where `mates`, the
     rows that stand for the same text, are looked for; so are the rows that the relevance leaves out. `found_at` are
     cut-offs of TREC's recall, which takes two passes over the similarities for each relevant row that a query may have.
-    float64 is kept, everything else is computed in float32. Raises ValueError for other shapes, values that are not finite, rows that the index does not have, and
-    cut-offs below 1.
+    float64 is kept, everything else is computed in float32. Raises ValueError for other shapes, values that are not
+    finite, rows that the index does not have, and cut-offs below 1.
     """
     held = index if isinstance(index, Index) else Index(index)
     left = _checked(queries, held, (*ks, *found_at))

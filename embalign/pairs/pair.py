@@ -112,24 +112,28 @@ class Pair:
         """What says which texts are relevant: judgements, shared labels, or the teacher's own ranking."""
         return self._texts.relevance
 
-    @property
+    @functools.cached_property
     def groups(self) -> Names:
         """Name of the group of each text that can ask: groups are held out as a whole, and errors are over them."""
-        return self._groups[0]
+        if self.whole is not None:
+            return self.whole.groups
+        if self.relevance != "teacher":
+            return groups_of(self._texts)[0]
+        if not self.own_queries:
+            return cluster_names(self.teacher)
+        found = cluster_names(self.query_teacher).tolist()
+        return np.array([query.label or name for query, name in zip(self.queries, found, strict=True)])
 
     @functools.cached_property
-    def _groups(self) -> tuple[Names, Names]:
-        """The groups of what can ask, and of the documents."""
+    def document_groups(self) -> Names:
+        """Name of the group of each item: with queries of the pair's own, that of the queries it is held out with."""
         if self.whole is not None:
-            return self.whole._groups
-        if self.relevance != "teacher":
-            return groups_of(self._texts)
+            return self.whole.document_groups
         if not self.own_queries:
-            names = cluster_names(self.teacher)
-            return names, names
-        found = cluster_names(self.query_teacher)
-        groups = np.array([query.label or name for query, name in zip(self.queries, found.tolist(), strict=True)])
-        return groups, names_of_documents(self.query_teacher, groups, self.teacher)
+            return self.groups
+        if self.relevance != "teacher":
+            return groups_of(self._texts)[1]
+        return names_of_documents(self.query_teacher, self.groups, self.teacher)
 
     @functools.cached_property
     def holdout(self) -> Holdout:
@@ -139,7 +143,7 @@ class Pair:
             return self.whole.holdout.asked_by(self.most_queries, self.whole.groups, texts)
         by_teacher = self.relevance == "teacher"
         if self.own_queries:
-            return split_queries(self._texts, self._groups if by_teacher else None)
+            return split_queries(self._texts, (self.groups, self.document_groups) if by_teacher else None)
         return split_holdout([item.text for item in self.items], self.groups.tolist(), clusters=by_teacher)
 
     @property
@@ -171,7 +175,7 @@ class Pair:
         if kind == "queries":
             return Fitted(self.query_draft, self.query_teacher, self.groups, self.holdout.train)
         if kind == "documents":
-            return Fitted(self.draft, self.teacher, self._groups[1], self.holdout.train_documents)
+            return Fitted(self.draft, self.teacher, self.document_groups, self.holdout.train_documents)
         if self.judgements is None:
             queries, training = self.holdout.train, self.holdout.train_documents
             documents = training[nearest_rows(self.query_teacher[queries], self.teacher[training])]
@@ -183,7 +187,7 @@ class Pair:
         return Fitted(self.query_draft[queries], self.teacher[documents], self.groups[queries], np.arange(len(queries)))
 
     def with_vectors(self, *, draft: Vectors | None = None, teacher: Vectors | None = None) -> Pair:
-        """Return a pair with the same items and other embeddings of them (n, d).
+        """Return a pair with the same items and other embeddings of them (n, d), held out as they are here.
 
         Raises ValueError for another row count, and for a pair with queries, whose vectors would stay as they are.
         """
@@ -198,7 +202,7 @@ class Pair:
                 raise ValueError(f"{name}: {len(vectors)} vectors for the {len(self.items)} items of {self.name}")
         pair = copy.copy(self)
         vars(pair).pop("_smaller", None)
-        vars(pair).update(changed)
+        vars(pair).update(changed, groups=self.groups)
         return pair
 
 
