@@ -17,7 +17,6 @@ from embalign.lazy import lazy
 from embalign.pairs import Vectors
 
 KMeans = lazy("sklearn.cluster").KMeans
-ConvergenceWarning = lazy("sklearn.exceptions").ConvergenceWarning
 threadpool_limits = lazy("threadpoolctl").threadpool_limits
 FEWEST, MOST, SIZE = 80, 400, 5  # clusters, and items in one where neither bound holds
 SAMPLE, ROUNDS, BLOCK = 5000, 20, 4096  # vectors that centres are fitted on, and how often; rows that are named at once
@@ -42,7 +41,7 @@ def cluster_names(vectors: Vectors) -> Names:
     rows = _even(len(vectors), SAMPLE)
     fitted = KMeans(count(len(vectors)), init="random", n_init=1, max_iter=ROUNDS, random_state=0)
     with threadpool_limits(1), warnings.catch_warnings():
-        warnings.simplefilter("ignore", ConvergenceWarning)  # equal vectors: some clusters stay empty
+        warnings.filterwarnings("ignore", "Number of distinct clusters")  # of equal vectors: some stay empty
         fitted.fit(vectors[rows].astype(np.float64))
         return _named(fitted, vectors)
 
