@@ -101,6 +101,8 @@ def pair_of(draft, teacher, labels, texts=None):
         items=items,
         holdout=SimpleNamespace(train=train, test=test, test_documents=test),
         judgements=None,
+        own_queries=False,
+        relevance="labels",
         groups=np.array(labels),
     )
 

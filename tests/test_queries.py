@@ -70,8 +70,11 @@ def test_queries_may_say_themselves_what_is_relevant(read):
 @pytest.mark.parametrize(
     ("queries", "qrels", "message"),
     [
-        ('{"id": "q1", "text": "one"}', None, r"queries\.jsonl, line 1: no relevant; a query is .*or name qrels"),
-        (BEIR, None, "line 1: no relevant"),
+        (
+            '{"id": "q0", "text": "none", "relevant": ["d1"]}\n{"id": "q1", "text": "one"}',
+            None,
+            r"queries\.jsonl, line 2: query 'q1' has no relevant, as 1 of 2 queries; give each one, .*or name qrels",
+        ),
         ('{"id": "q1", "text": "one", "relevant": ["d9"]}', None, "line 1: document 'd9' is not among the pair's 3"),
         ('{"id": "q1", "text": "one", "relevant": ["d1", "d1"]}', None, "line 1: a document is named twice"),
         ('{"id": "q1", "text": "one", "relevant": []}', None, "no query has a relevant document"),

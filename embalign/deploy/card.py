@@ -61,6 +61,8 @@ class Card(msgspec.Struct, frozen=True):
     """The content of W.json.
 
     `recipe` is how the map was fitted, and what the choice rests on: :class:`embalign.deploy.recipe.Recipe`.
+    `relevance` is what said which texts are relevant: "labels", "judgements", or "teacher", its own ranking; empty in
+    cards that are older.
     """
 
     pair: str
@@ -76,6 +78,7 @@ class Card(msgspec.Struct, frozen=True):
     pair_sha256: str
     sha256: str
     recipe: dict[str, Any] = {}
+    relevance: str = ""
 
     def to_disk(self, path: Path) -> None:
         """Write the card as plain JSON."""

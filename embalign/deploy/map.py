@@ -18,6 +18,7 @@ from embalign.pairs import Vectors
 from embalign.pairs.pair import Pair, load_pair, pair_digest
 from embalign.pairs.provenance import file_digest
 from embalign.readers import as_array, read_bytes
+from embalign.verdicts.basis import BY_TEACHER
 from embalign.verdicts.sanity import suspect_vectors
 
 
@@ -56,7 +57,8 @@ def export_map(folder: Path, out: Path, seed: int = 0) -> Path:
     path = out / "W.npy"
     np.save(path, weights, allow_pickle=False)
     rows, groups = pair.holdout, len(set(asked.tolist()))
-    kind, of_groups = ("items", "label groups") if pair.judgements is None else ("queries", "groups")
+    kind, of_groups = ("queries", "groups") if pair.own_queries else ("items", "label groups")
+    of_groups = "clusters" if pair.relevance == BY_TEACHER else of_groups
     card = Card(
         pair=pair.name,
         draft=msgspec.structs.asdict(pair.config.draft),
@@ -71,6 +73,7 @@ def export_map(folder: Path, out: Path, seed: int = 0) -> Path:
         deployments=uses_of(pair, weights),
         pair_sha256=pair_digest(folder),
         sha256=file_digest(path),
+        relevance=pair.relevance,
     )
     card.to_disk(path.with_suffix(".json"))
     return path

@@ -66,7 +66,7 @@ def fit_better(pair: Pair, seed: int = 0, config: TrainingConfig = DEFAULT) -> t
 def _score(pair: Pair, weights: Vectors, queries: Rows) -> dict[str, float]:
     """What a map gives training queries that it was not fitted on, with the training documents as the index."""
     asked = queries if pair.judgements is None else queries[np.isin(queries, pair.judgements.queries)]
-    task = asked_by(pair, queries).within(pair.holdout.train_documents)
+    task = asked_by(pair, queries, pair.holdout.train_documents)
     mapped = map_task(weights, task)
     cosine = float(cosines(mapped.queries, task.teacher.queries).mean())
     if len(asked) == 0:

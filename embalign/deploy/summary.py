@@ -9,6 +9,7 @@ from embalign.deploy.recipe import RIDGE, TUNED
 from embalign.errors import MapError
 from embalign.evaluation.deployment import DEPLOYMENTS
 from embalign.readers import reading
+from embalign.verdicts.basis import AGREEMENT, BY_TEACHER
 from embalign.verdicts.metrics import ALIGNMENT, label
 
 
@@ -17,7 +18,8 @@ def summarise(path: Path) -> str:
     described = path.with_suffix(".json")
     card = Card.from_disk(described)
     with reading(described, MapError, "export the map again", "not the description of a map"):
-        lines = [*_recipe(card.recipe), f"measured on {card.measured_on}"]
+        basis = [AGREEMENT] if card.relevance == BY_TEACHER else []
+        lines = [*basis, *_recipe(card.recipe), f"measured on {card.measured_on}"]
         for name, deployment in DEPLOYMENTS.items():
             use = card.deployments[name]
             lines += [f"{deployment.label}: {_quality(use)}", f"  {_thresholds(use)}"]

@@ -41,7 +41,7 @@ def training_task(pair: Pair) -> SearchTask:
     queries = pair.holdout.train
     if pair.judgements is not None:
         queries = queries[np.isin(queries, pair.judgements.queries)]
-    return asked_by(pair, sample(queries, MOST_ASKED)).within(pair.holdout.train_documents)
+    return asked_by(pair, sample(queries, MOST_ASKED), pair.holdout.train_documents)
 
 
 def sample(rows: Rows, most: int) -> Rows:
@@ -77,7 +77,7 @@ def certify_targets(task: SearchTask, found: Search, score: str) -> dict[float, 
             risk_bound=own.bound if is_certified else None,
             lacking_accepts=own.lacking,
             index_size=task.index_size,
-            promise=_promise(target, task.index_size) if is_certified else None,
+            promise=_promise(target, task) if is_certified else None,
         )
     return targets
 
@@ -101,8 +101,9 @@ def check_promise(
     return certified, accepted
 
 
-def _promise(target: float, index_size: int) -> str:
+def _promise(target: float, task: SearchTask) -> str:
+    wrong = "not among the teacher's own ten nearest" if task.by_teacher else "wrong"
     return (
-        f"with {100 * CONFIDENCE:g} % confidence, at most {100 * target:g} % of the accepted answers are wrong, for "
-        f"queries drawn like the held-out ones and an index of {index_size} items like this one"
+        f"with {100 * CONFIDENCE:g} % confidence, at most {100 * target:g} % of the accepted answers are {wrong}, for "
+        f"queries drawn like the held-out ones and an index of {task.index_size} items like this one"
     )

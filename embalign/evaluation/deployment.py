@@ -22,10 +22,12 @@ from embalign.pairs import Vectors
 
 if TYPE_CHECKING:
     from embalign.evaluation.index import Index
+    from embalign.evaluation.teacher_ranking import teachers_own
     from embalign.pairs.pair import Pair
     from embalign.pairs.queries import Judgements
 else:
     Index = lazy("embalign.evaluation.index").Index  # torch
+    teachers_own = lazy("embalign.evaluation.teacher_ranking").teachers_own
 
 Side = Literal["mapped", "teacher"]
 MOST_BLOCKS = 100
@@ -78,7 +80,7 @@ class SearchTask:
     Queries and index may be different texts. Where a query is itself a row of the index, `own` (Q,) names it: it is
     left out of the answers. `mates` are the rows that stand for the query's own text, None where no query's text is
     among them. `held_out` are the rows of the index that no map was fitted on, and `groups` (Q,) the group of each
-    query.
+    query. With `by_teacher`, relevant is what the teacher itself finds in the index, whatever rows that has.
     """
 
     draft: Embedded
@@ -88,6 +90,7 @@ class SearchTask:
     mates: Relevance | None
     held_out: Rows
     groups: NDArray[np.str_]
+    by_teacher: bool = False
 
     @functools.cached_property
     def blocks(self) -> NDArray[np.str_]:
@@ -117,7 +120,7 @@ class SearchTask:
         size = self.index_size
         place = np.full(size, -1)
         place[rows] = np.arange(len(rows))
-        return dataclasses.replace(
+        part = dataclasses.replace(
             self,
             draft=Embedded(self.draft.queries, self.draft.index[rows]),
             teacher=Embedded(self.teacher.queries, self.teacher.index[rows]),
@@ -126,6 +129,13 @@ class SearchTask:
             mates=None if self.mates is None else self.mates.within(rows, size),
             held_out=place[self.held_out][place[self.held_out] >= 0],
         )
+        return part.ranked() if self.by_teacher else part
+
+    def ranked(self) -> Self:
+        """Return the task in which relevant is what the teacher finds in this index, without the query's own text."""
+        found = teachers_own(self.teacher.queries, self.teacher.searched, self.mates)
+        copies = self.mates if self.mates is not None and self.mates.most > 1 else None
+        return dataclasses.replace(self, relevant=dataclasses.replace(found, left_out=copies), by_teacher=True)
 
 
 def task_of(pair: Pair) -> SearchTask:
@@ -133,18 +143,32 @@ def task_of(pair: Pair) -> SearchTask:
     return asked_by(pair, pair.holdout.test)
 
 
-def asked_by(pair: Pair, queries: Rows) -> SearchTask:
-    """Return the task that these queries ask, ascending rows of those that can, with the whole corpus as the index."""
+def asked_by(pair: Pair, queries: Rows, index: Rows | None = None) -> SearchTask:
+    """Return the task that these queries ask, ascending rows of those that can.
+
+    The index is the whole corpus, or some rows of it.
+    """
+    task = _task(pair, queries)
+    if index is not None:
+        return task.within(index)
+    return task.ranked() if task.by_teacher else task
+
+
+def _task(pair: Pair, queries: Rows) -> SearchTask:
+    """The task with the whole corpus as the index, in which nothing is relevant yet where the teacher says what is."""
     held_out, groups = pair.holdout.test_documents, pair.groups[queries]
-    if pair.judgements is not None:
+    by_teacher = pair.relevance == "teacher"
+    nothing = Relevance.of_judgements(np.empty(0, np.int64), np.empty(0, np.int64), count=len(queries))
+    if pair.own_queries:
         return SearchTask(
             draft=Embedded(pair.query_draft[queries], pair.draft),
             teacher=Embedded(pair.query_teacher[queries], pair.teacher),
-            relevant=judged(pair.judgements, queries),
+            relevant=nothing if pair.judgements is None else judged(pair.judgements, queries),
             own=None,
             mates=None,
             held_out=held_out,
             groups=groups,
+            by_teacher=by_teacher,
         )
     # Numbers for texts: an array of strings is as wide as the longest document.
     numbers: dict[str, int] = {}
@@ -152,11 +176,12 @@ def asked_by(pair: Pair, queries: Rows) -> SearchTask:
     return SearchTask(
         draft=Embedded(pair.draft[queries], pair.draft),
         teacher=Embedded(pair.teacher[queries], pair.teacher),
-        relevant=Relevance.by_label(groups, pair.labels),
+        relevant=nothing if by_teacher else Relevance.by_label(groups, pair.labels),
         own=queries,
         mates=Relevance.by_label(texts[queries], texts),
         held_out=held_out,
         groups=groups,
+        by_teacher=by_teacher,
     )
 
 

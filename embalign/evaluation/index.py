@@ -7,6 +7,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from embalign.evaluation.relevance import Relevance
 from embalign.evaluation.ties import Embeddings
 
 
@@ -37,3 +38,10 @@ def unit(vectors: Embeddings) -> Tensor:
     x = x / torch.linalg.vector_norm(x, ord=torch.inf, dim=1, keepdim=True).clamp_min(tiny)
     x /= torch.linalg.vector_norm(x, dim=1, keepdim=True).clamp_min(tiny)
     return x
+
+
+def hide(similarity: Tensor, left_out: Relevance, queries: slice) -> None:
+    """Put the rows that are left out for some queries below all others, in place."""
+    rows, there, _ = left_out.padded(queries)
+    query, column = np.nonzero(there)
+    similarity[query, rows[query, column]] = -torch.inf

@@ -47,7 +47,7 @@ Rows = NDArray[np.int64]
 def measure_pair(pair: Pair) -> dict[str, float]:
     """Return what :func:`measure` says of a pair's documents, or of its queries where it says worse of these."""
     found = [measure(pair.draft, pair.teacher)]
-    if pair.judgements is not None:
+    if pair.own_queries:
         found.append(measure(pair.query_draft, pair.query_teacher))
     return min(found, key=lambda facts: (not facts["shift"], min(facts["z"], facts["part_z"])))
 

@@ -1,5 +1,6 @@
-"""Which rows of an index are relevant to which query: by shared label, or by judgements of query and document."""
+"""Which rows of an index are relevant to which query: by shared label, by judgements, or as a teacher ranks them."""
 
+import dataclasses
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Self
@@ -16,13 +17,15 @@ class Relevance:
     """The relevant index rows of query q, `rows[starts[q]:stops[q]]`, and their gains in the same places.
 
     Gains are positive; None stands for 1 each. Queries that share their relevant rows, as those of one label do, share
-    the places: memory grows with queries and index, not with their product.
+    the places: memory grows with queries and index, not with their product. `left_out` are rows that are no answers to
+    a query, beside its own row: its copies, where relevant is what a teacher finds.
     """
 
     rows: Rows
     starts: Rows
     stops: Rows
     gains: NDArray[np.float64] | None = None
+    left_out: Self | None = None
 
     def __len__(self) -> int:
         """Number of queries."""
@@ -88,7 +91,13 @@ class Relevance:
         rows = place[self.rows]
         before = np.append(0, np.cumsum(rows >= 0))
         gains = None if self.gains is None else self.gains[rows >= 0]
-        return type(self)(rows[rows >= 0], before[self.starts], before[self.stops], gains)
+        left_out = None if self.left_out is None else self.left_out.within(kept, size)
+        return type(self)(rows[rows >= 0], before[self.starts], before[self.stops], gains, left_out)
+
+    def asked_by(self, queries: Rows) -> Self:
+        """Return the relevance for some of the queries, given by their places, in that order."""
+        left_out = None if self.left_out is None else self.left_out.asked_by(queries)
+        return dataclasses.replace(self, starts=self.starts[queries], stops=self.stops[queries], left_out=left_out)
 
     def padded(self, queries: slice) -> tuple[Rows, NDArray[np.bool_], NDArray[np.float64]]:
         """Return rows, whether there is one, and gains of some queries: (queries, most relevant rows of one) each."""

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from embalign.alignment.gemm import use_fast_gemm
-from embalign.evaluation.index import Index, unit
+from embalign.evaluation.index import Index, hide, unit
 from embalign.evaluation.relevance import Labels, Relevance, Rows
 from embalign.evaluation.ties import DEPTH, DISCOUNTS, TIED, Bits, Embeddings, Values, first_relevant, gain_at_depth
 
@@ -139,10 +139,10 @@ def search(
     What is searched more than once is best an :class:`Index`.
 
     `own` (Q,) names the index row that is the query itself, -1 for none: it is left out, except where `mates`, the
-    rows that stand for the same text, are looked for. `found_at` are cut-offs of TREC's recall, which takes two passes
-    over the similarities for each relevant row that a query may have. float64 is kept, everything else is computed in
-    float32. Raises ValueError for other shapes, values that are not finite, rows that the index does not have, and
-    cut-offs below 1.
+    rows that stand for the same text, are looked for; so are the rows that the relevance leaves out. `found_at` are
+    cut-offs of TREC's recall, which takes two passes over the similarities for each relevant row that a query may have.
+    float64 is kept, everything else is computed in float32. Raises ValueError for other shapes, values that are not
+    finite, rows that the index does not have, and cut-offs below 1.
     """
     held = index if isinstance(index, Index) else Index(index)
     left = _checked(queries, held, (*ks, *found_at))
@@ -159,6 +159,8 @@ def search(
         if own is not None:
             asked = np.flatnonzero(own[rows] >= 0)
             similarity[asked, own[rows][asked]] = -torch.inf
+        if relevant.left_out is not None:
+            hide(similarity, relevant.left_out, rows)
         recall = _found(similarity, relevant, rows, found_at, own)
         parts.append((*_search_block(similarity, relevant, rows, cut_offs, own, (returned, tied)), mate, recall))
     hits, reciprocal, rank, ndcg, nearest, top1, margin, mate, recall = (

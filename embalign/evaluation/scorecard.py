@@ -102,7 +102,7 @@ def metrics_of(found: Search) -> dict[str, float]:
 
 
 def _of_trec(found: Search) -> dict[str, float]:
-    """The same as TREC's tools have them, over all relevant rows, where judgements say what these are."""
+    """The same as TREC's tools have them, over all relevant rows, where these are not whole label groups."""
     if not found.found:
         return {}
     recall = {f"trec_recall_at_{k}": _mean(share) for k, share in found.found.items()}
@@ -117,7 +117,7 @@ def map_task(weights: Vectors, task: SearchTask) -> Embedded:
 def search_task(task: SearchTask, vectors: Embedded) -> Search:
     """Return what a task's queries find, given queries and index in one space."""
     # Labels make whole groups relevant, which nobody looks for one by one.
-    found_at = TREC_RECALL if task.own is None else ()
+    found_at = TREC_RECALL if task.own is None or task.by_teacher else ()
     return search(vectors.queries, vectors.searched, task.relevant, own=task.own, mates=task.mates, found_at=found_at)
 
 

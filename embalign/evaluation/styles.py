@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from embalign.evaluation.deployment import Embedded, SearchTask
 from embalign.evaluation.measurement import ByLabel, Measurement
-from embalign.evaluation.relevance import Relevance, Rows
+from embalign.evaluation.relevance import Rows
 from embalign.evaluation.retrieval import Search
 from embalign.evaluation.scorecard import FIRST_HIT, label_values
 
@@ -23,17 +23,13 @@ PLAIN_COVERAGE = 0.5
 
 def asked_by(task: SearchTask, queries: Rows) -> SearchTask:
     """Return a task that only some of its queries ask, given by their places, in that order."""
-
-    def relevant(given: Relevance) -> Relevance:
-        return dataclasses.replace(given, starts=given.starts[queries], stops=given.stops[queries])
-
     return dataclasses.replace(
         task,
         draft=Embedded(task.draft.queries[queries], task.draft.index),
         teacher=Embedded(task.teacher.queries[queries], task.teacher.index),
-        relevant=relevant(task.relevant),
+        relevant=task.relevant.asked_by(queries),
         own=None if task.own is None else task.own[queries],
-        mates=None if task.mates is None else relevant(task.mates),
+        mates=None if task.mates is None else task.mates.asked_by(queries),
         groups=task.groups[queries],
     )
 

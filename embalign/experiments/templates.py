@@ -11,6 +11,7 @@ from embalign.escaping import markdown
 from embalign.evaluation.deployment import DEPLOYMENTS
 from embalign.evaluation.similarity import EXACT_UP_TO, SAMPLED_PAIRS
 from embalign.experiments.tables import mean_with_interval, percent, span
+from embalign.verdicts.basis import AGREEMENT, OF_TEACHER, basis_of
 from embalign.verdicts.metrics import label
 
 # What asks and what is searched, in each deployment.
@@ -83,6 +84,7 @@ def _environment() -> jinja2.Environment:
         "thousands": lambda value: f"{value:,}",
     }
     environment.globals |= {"deployments": DEPLOYMENTS, "deployment_words": WORDS}
+    environment.globals |= {"basis_of": basis_of, "agreement": AGREEMENT, "of_teacher": OF_TEACHER}
     environment.globals |= {"exact_spearman": EXACT_UP_TO, "sampled_pairs": SAMPLED_PAIRS}
     environment.globals |= {"facility_sample": SAMPLE, "facility_error": SAMPLE_ERROR}
     return environment

@@ -7,7 +7,7 @@ import io
 import itertools
 import json
 import os
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Annotated, TypeVar
 
@@ -19,7 +19,8 @@ from embalign.readers import MEBI, opened, quoted, reading, said, unique
 LONGEST_LINE, LARGEST_FILE = 16 * MEBI, 4096 * MEBI
 NotBlank = Annotated[str, msgspec.Meta(pattern=r"\S")]
 _REMEDY = (
-    "an item is a JSON object of strings that are not blank: id, text, label; a style variant also has style, base"
+    "an item is a JSON object of strings that are not blank: id, text, label; a style variant also has style, base; a "
+    "corpus without any label is judged by the teacher's own ranking"
 )
 _REMEDY_OF_DOCUMENT = "a document is a JSON object of strings that are not blank: id, text, and label if it has one"
 _REMEDY_OF_FILE = "a pair needs a corpus of one JSON object per line"
@@ -36,8 +37,8 @@ class Unwritten(str):
 class Item(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """One text of a corpus; a style variant also has its style and the id of its plain text.
 
-    Documents of a pair with queries of its own may have no label. In a corpus of ids alone, as an import of vectors
-    may write it, every text is :class:`Unwritten`.
+    Documents of a pair with queries of its own may have no label, and all items of a pair without. In a corpus of ids
+    alone, as an import of vectors may write it, every text is :class:`Unwritten`.
     """
 
     id: NotBlank
@@ -61,10 +62,10 @@ Line = TypeVar("Line")
 def read_corpus(path: Path, *, searched: bool = False) -> list[Item]:
     """Return the items of a JSON-lines corpus: ``id``, ``text``, ``label``, and for style variants ``style``, ``base``.
 
-    Text and label are strings that are not blank; ids are unique. A byte order mark, CRLF line ends and null for an
-    absent style or base are accepted. With `searched`, the items are documents for queries of the pair's own: they need
-    no label, have no style variants, and may be lines of a BEIR corpus, whose title goes in front of the text. Either
-    every item has a text or none has.
+    Text and label are strings that are not blank; ids are unique. Either every item has a text or none has, and either
+    every item has a label or none has. A byte order mark, CRLF line ends and null for an absent label, style or base
+    are accepted. With `searched`, the items are documents for queries of the pair's own: they need no label, have no
+    style variants, and may be lines of a BEIR corpus, whose title goes in front of the text.
     Raises CorpusError that names the first faulty line.
     """
     items: dict[str, Item] = {}
@@ -82,6 +83,8 @@ def read_corpus(path: Path, *, searched: bool = False) -> list[Item]:
         raise CorpusError(f"{bare}; other lines have one; {_REMEDY}")
     if bare:
         items = {name: msgspec.structs.replace(item, text=Unwritten(name)) for name, item in items.items()}
+    if not searched:
+        _check_labels(path, items, line_of)
     plain = {item.id for item in items.values() if item.style is None}
     if not plain:
         raise CorpusError(f"{path}: no plain item; add items without a style")
@@ -178,11 +181,19 @@ def _parse(line: str, where: str) -> Item:
     if parse_beir(line, where, _REMEDY):
         raise CorpusError(f"{where}: a line of a BEIR corpus; name its queries and qrels in pair.toml, or: {_REMEDY}")
     item = parse_line(line, where, Item, _REMEDY)
-    if item.label is None:
-        raise CorpusError(f"{where}: Object missing required field `label`; found {quoted(line)}; {_REMEDY}")
     if (item.style is None) != (item.base is None):
         raise CorpusError(f"{where}: a style variant needs both style and base")
     return item
+
+
+def _check_labels(path: Path, items: Mapping[str, Item], line_of: Mapping[str, int]) -> None:
+    """Raise CorpusError if some items have a label and others have none."""
+    without = [name for name, item in items.items() if item.label is None]
+    if without and len(without) < len(items):
+        raise CorpusError(
+            f"{path}, line {line_of[without[0]]}: {quoted(without[0])} has no label, as {len(without)} of {len(items)} "
+            "items; give every item one, style variants too, or remove all labels, for the teacher's own ranking"
+        )
 
 
 def _parse_document(line: str, where: str) -> Item:

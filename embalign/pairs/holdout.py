@@ -1,7 +1,8 @@
 """The held-out test set of a pair: whole groups of what belongs together, chosen by the hash of the group's name.
 
 In a pair without queries of its own, items of one label belong together, and every item is query and document. In one
-with queries, a query belongs with its relevant documents, and texts of one label with each other.
+with queries, a query belongs with its relevant documents, and texts of one label with each other. Where nobody says
+what is relevant, texts of one cluster of the teacher's vectors do: see :mod:`embalign.pairs.clusters`.
 """
 
 import dataclasses
@@ -26,6 +27,7 @@ coo_array = lazy("scipy.sparse").coo_array
 connected_components = lazy("scipy.sparse.csgraph").connected_components
 TEST_FRACTION = 0.2
 FEWEST_GROUPS = 8  # that a smaller set of queries keeps whole
+FEWEST_TEXTS = 20  # that ask, where clusters stand for labels
 Rows = NDArray[np.int64]
 Names = NDArray[np.str_]
 
@@ -101,33 +103,46 @@ def check_labels(labels: Sequence[str], fraction: float = TEST_FRACTION) -> set[
     return test
 
 
-def split_holdout(texts: Sequence[str], labels: Sequence[str], fraction: float = TEST_FRACTION) -> Holdout:
+def split_holdout(
+    texts: Sequence[str], labels: Sequence[str], fraction: float = TEST_FRACTION, *, clusters: bool = False
+) -> Holdout:
     """Return the fixed split of items into training pool and test set.
 
-    Near-duplicates of training items are excluded from both: on them a map would be measured on what it memorised. See
+    The labels are clusters where nobody has labelled the items. Near-duplicates of training items are excluded from
+    both: on them a map would be measured on what it memorised. See
     :func:`embalign.pairs.near_duplicates.near_duplicates`. Raises CorpusError if nothing is left to test on.
     """
-    test_labels = check_labels(labels, fraction)
+    test_labels = _held_out_clusters(labels, fraction) if clusters else check_labels(labels, fraction)
     in_test = np.array([label in test_labels for label in labels], dtype=bool)
     train, test = np.flatnonzero(~in_test), np.flatnonzero(in_test)
     near = near_duplicates([texts[i] for i in test.tolist()], [texts[i] for i in train.tolist()])
     if near.all():
         raise CorpusError(
-            f"all {len(test)} held-out items are near-duplicates of training items: give texts that are nearly equal "
-            "the same label, or remove copies"
+            f"all {len(test)} held-out items are near-duplicates of training items: "
+            f"{'' if clusters else 'give texts that are nearly equal the same label, or '}remove copies"
         )
     return Holdout(train, test[~near], test[near], train_documents=train, test_documents=test[~near])
 
 
-def check_texts(texts: Texts) -> set[str]:
-    """Return the names of the held-out groups. Raises CorpusError for texts that no experiment can use."""
-    if texts.judgements is None:
-        return check_labels([item.label or "" for item in texts.plain])
-    return _held_out_groups(texts, groups_of(texts)[0])
+def check_texts(texts: Texts) -> None:
+    """Raise CorpusError for texts that no experiment can use, as far as that is known without their vectors."""
+    match texts.relevance:
+        case "labels":
+            check_labels([item.label or "" for item in texts.plain])
+        case "judgements":
+            _held_out_groups(texts, groups_of(texts)[0])
+        case "teacher":
+            kind, size = ("queries", len(texts.queries)) if texts.queries else ("items", len(texts.plain))
+            if min(size, len(texts.plain)) < FEWEST_TEXTS:
+                documents = f" and {len(texts.plain)} documents" if texts.queries else ""
+                raise CorpusError(
+                    f"{size} {kind}{documents}, and nobody says what is relevant: the teacher's own ranking needs "
+                    f"{FEWEST_TEXTS} of each at least; use more texts, or give labels or judgements"
+                )
 
 
 def groups_of(texts: Texts) -> tuple[Names, Names]:
-    """Return the name of the group that each query (Q,) and each document (N,) belongs to.
+    """Return the name of the group that each query (Q,) and each document (N,) belongs to, by labels and judgements.
 
     It is that of the first label in the group, or else the first id of a query or document, in alphabetical order.
     """
@@ -154,19 +169,24 @@ def groups_of(texts: Texts) -> tuple[Names, Names]:
     return found[: len(texts.queries)], found[len(texts.queries) :]
 
 
-def split_queries(texts: Texts) -> Holdout:
+def split_queries(texts: Texts, named: tuple[Names, Names] | None = None) -> Holdout:
     """Return the fixed split of a pair with queries.
 
     A fifth of the queries that have a relevant document is held out, in whole groups. Those that are near-duplicates of
     a training text, or whose relevant documents are, do not ask. Queries that nothing is known to be relevant to, and
     documents that no query asks for, are for training only.
+
+    Where nobody says what is relevant, `named` has the groups of queries (Q,) and documents (N,), and any query may
+    ask: the teacher finds something for each.
     """
     judgements = texts.judgements
-    assert judgements is not None
-    groups, document_groups = groups_of(texts)
-    held_out = sorted(_held_out_groups(texts, groups))
-    has_relevant = np.zeros(len(groups), bool)
-    has_relevant[judgements.queries] = True
+    groups, document_groups = groups_of(texts) if named is None else named
+    has_relevant = np.full(len(groups), judgements is None)
+    if judgements is None:
+        held_out = sorted(_held_out_clusters(groups.tolist()))
+    else:
+        held_out = sorted(_held_out_groups(texts, groups))
+        has_relevant[judgements.queries] = True
     outside, documents_outside = np.isin(groups, held_out), np.isin(document_groups, held_out)
     test, test_documents = np.flatnonzero(outside & has_relevant), np.flatnonzero(documents_outside)
     train, train_documents = np.flatnonzero(~outside), np.flatnonzero(~documents_outside)
@@ -180,8 +200,9 @@ def split_queries(texts: Texts) -> Holdout:
     is_near[test] = near[: len(test)]
     document_is_near = np.zeros(len(documents), bool)
     document_is_near[test_documents] = near[len(test) :]
-    is_near[judgements.queries[document_is_near[judgements.documents]]] = True
-    document_is_near[judgements.documents[is_near[judgements.queries]]] = True
+    if judgements is not None:
+        is_near[judgements.queries[document_is_near[judgements.documents]]] = True
+        document_is_near[judgements.documents[is_near[judgements.queries]]] = True
     split = Holdout(
         train,
         test[~is_near[test]],
@@ -205,6 +226,16 @@ def _held_out_groups(texts: Texts, groups: Names) -> set[str]:
         raise CorpusError(
             f"the {len(asking)} queries with a relevant document cannot be split into training and test: shared "
             f"documents and labels join them into {len(set(asking))} group(s); use more queries, or coarser labels less"
+        )
+    return held_out
+
+
+def _held_out_clusters(clusters: Sequence[str], fraction: float = TEST_FRACTION) -> set[str]:
+    held_out = held_out_labels(clusters, fraction)
+    if not 0 < len(held_out) < len(found := set(clusters)):
+        raise CorpusError(
+            f"the teacher's vectors of {len(clusters)} texts are of {len(found)} cluster(s), which cannot be split "
+            "into training and test: use more texts"
         )
     return held_out
 

@@ -22,13 +22,14 @@ from numpy.typing import NDArray
 
 from embalign.errors import PairError
 from embalign.pairs import Vectors
+from embalign.pairs.clusters import cluster_names, names_of_documents, nearest_rows
 from embalign.pairs.config import PairConfig, read_config
 from embalign.pairs.corpus import Item
 from embalign.pairs.holdout import Holdout, Names, check_texts, groups_of, split_holdout, split_queries
 from embalign.pairs.meaning import check_labels_agree, check_part
 from embalign.pairs.provenance import file_digest, read_provenance, vectors_path
 from embalign.pairs.queries import Judgements, Query
-from embalign.pairs.texts import OF_QUERIES, ROLES, Texts, parts_of, read_texts, text_digests
+from embalign.pairs.texts import OF_QUERIES, ROLES, Basis, Texts, parts_of, read_texts, text_digests
 from embalign.pairs.vectors import check_is_as_asked, differs, read_vectors
 
 FitOn = Literal["queries", "documents", "query_document"]
@@ -53,7 +54,8 @@ class Pair:
     """Plain items with float32 unit-length embeddings (n, d) by draft and teacher, and their fixed split.
 
     A pair may have queries of its own (Q), embedded by both sides too, with judgements of which items, its documents,
-    are relevant to them. Without, the items are the queries.
+    are relevant to them. Without, the items are the queries. Where there are neither judgements nor labels, relevant is
+    what the teacher finds, and clusters of its vectors stand for labels.
 
     The first use of any content reads and checks the files and may raise PairError or CorpusError; `name` and `folder`
     never do. A pair that has been read is pickled with its content, so it can be sent to a machine without the folder.
@@ -69,7 +71,7 @@ class Pair:
     queries: tuple[Query, ...] = field(init=False, repr=False)  # the Q queries of the pair's own, in their order
     query_draft: Vectors = field(init=False, repr=False)  # (Q, d_draft)
     query_teacher: Vectors = field(init=False, repr=False)  # (Q, d_teacher)
-    judgements: Judgements | None = field(init=False, repr=False)  # None without queries
+    judgements: Judgements | None = field(init=False, repr=False)  # None without queries, or if nobody has judged
     most_queries: int | None = field(default=None, repr=False)  # of the held-out ones that ask; None for all
     whole: Pair | None = field(default=None, repr=False)  # the pair whose content this one shares
 
@@ -98,12 +100,40 @@ class Pair:
     @property
     def asking(self) -> Sequence[Item] | Sequence[Query]:
         """The texts that can ask: the queries of the pair's own, or else the items."""
-        return self.items if self.judgements is None else self.queries
+        return self.queries if self.own_queries else self.items
+
+    @property
+    def own_queries(self) -> bool:
+        """Whether the pair has queries of its own."""
+        return len(self.queries) > 0
+
+    @property
+    def relevance(self) -> Basis:
+        """What says which texts are relevant: judgements, shared labels, or the teacher's own ranking."""
+        return self._texts.relevance
 
     @functools.cached_property
     def groups(self) -> Names:
         """Name of the group of each text that can ask: groups are held out as a whole, and errors are over them."""
-        return self.labels if self.judgements is None else groups_of(self._texts)[0]
+        if self.whole is not None:
+            return self.whole.groups
+        if self.relevance != "teacher":
+            return groups_of(self._texts)[0]
+        if not self.own_queries:
+            return cluster_names(self.teacher)
+        found = cluster_names(self.query_teacher).tolist()
+        return np.array([query.label or name for query, name in zip(self.queries, found, strict=True)])
+
+    @functools.cached_property
+    def document_groups(self) -> Names:
+        """Name of the group of each item: with queries of the pair's own, that of the queries it is held out with."""
+        if self.whole is not None:
+            return self.whole.document_groups
+        if not self.own_queries:
+            return self.groups
+        if self.relevance != "teacher":
+            return groups_of(self._texts)[1]
+        return names_of_documents(self.query_teacher, self.groups, self.teacher)
 
     @functools.cached_property
     def holdout(self) -> Holdout:
@@ -111,9 +141,10 @@ class Pair:
         if self.whole is not None and self.most_queries is not None:
             texts = [text.text for text in self.asking]
             return self.whole.holdout.asked_by(self.most_queries, self.whole.groups, texts)
-        if self.judgements is None:
-            return split_holdout([item.text for item in self.items], self.labels.tolist())
-        return split_queries(self._texts)
+        by_teacher = self.relevance == "teacher"
+        if self.own_queries:
+            return split_queries(self._texts, (self.groups, self.document_groups) if by_teacher else None)
+        return split_holdout([item.text for item in self.items], self.groups.tolist(), clusters=by_teacher)
 
     @property
     def _texts(self) -> Texts:
@@ -130,30 +161,37 @@ class Pair:
     def fitted_on(self, kind: FitOn = "queries") -> Fitted:
         """Return what maps are fitted on, in a pair with queries of its own.
 
-        That is draft and teacher of each query, of each document, or of a query and of its relevant document. Without
-        queries it is the items. Raises PairError for a kind that a pair without queries does not have, ValueError for
+        That is draft and teacher of each query, of each document, or of a query and of its relevant document, the
+        teacher's nearest of the training documents where nobody says which that is. Without queries it is the items.
+        Raises PairError for a kind that a pair without queries does not have, ValueError for
         an unknown one.
         """
         if kind not in FIT_ON:
             raise ValueError(f"a map is fitted on one of {', '.join(FIT_ON)}, not on {kind!r}")
-        if self.judgements is None:
+        if not self.own_queries:
             if kind != "queries":
                 raise PairError(f"{self.name} has no queries of its own, so a map cannot be fitted on {kind}")
             return Fitted(self.draft, self.teacher, self.groups, self.holdout.train)
         if kind == "queries":
             return Fitted(self.query_draft, self.query_teacher, self.groups, self.holdout.train)
         if kind == "documents":
-            return Fitted(self.draft, self.teacher, groups_of(self._texts)[1], self.holdout.train_documents)
+            return Fitted(self.draft, self.teacher, self.document_groups, self.holdout.train_documents)
+        if self.judgements is None:
+            queries, training = self.holdout.train, self.holdout.train_documents
+            documents = training[nearest_rows(self.query_teacher[queries], self.teacher[training])]
+            return self._of_both(queries, documents)
         of_training = np.isin(self.judgements.queries, self.holdout.train)
-        queries, documents = self.judgements.queries[of_training], self.judgements.documents[of_training]
+        return self._of_both(self.judgements.queries[of_training], self.judgements.documents[of_training])
+
+    def _of_both(self, queries: NDArray[np.int64], documents: NDArray[np.int64]) -> Fitted:
         return Fitted(self.query_draft[queries], self.teacher[documents], self.groups[queries], np.arange(len(queries)))
 
     def with_vectors(self, *, draft: Vectors | None = None, teacher: Vectors | None = None) -> Pair:
-        """Return a pair with the same items and other embeddings of them (n, d).
+        """Return a pair with the same items and other embeddings of them (n, d), held out as they are here.
 
         Raises ValueError for another row count, and for a pair with queries, whose vectors would stay as they are.
         """
-        if self.judgements is not None:
+        if self.own_queries:
             raise ValueError(f"{self.name} has queries: other vectors of its items alone would not fit them")
         changed = {
             "draft": self.draft if draft is None else draft,
@@ -164,7 +202,7 @@ class Pair:
                 raise ValueError(f"{name}: {len(vectors)} vectors for the {len(self.items)} items of {self.name}")
         pair = copy.copy(self)
         vars(pair).pop("_smaller", None)
-        vars(pair).update(changed)
+        vars(pair).update(changed, groups=self.groups)
         return pair
 
 

@@ -19,7 +19,7 @@ from embalign.readers import quoted
 
 _REMEDY = (
     "a query is a JSON object: id and text, strings that are not blank, and relevant, the ids of its documents, as a "
-    "list or with a gain each; or name qrels in pair.toml"
+    "list or with a gain each; or name qrels in pair.toml; without any the teacher's own ranking judges"
 )
 _REMEDY_OF_QRELS = "a line is query-id, corpus-id, score (BEIR) or query, 0, document, relevance (TREC), with tabs"
 Relevant = list[NotBlank] | dict[NotBlank, float]
@@ -52,33 +52,43 @@ class Judgements:
 Judged = tuple[str, str, float, str]  # query, document, gain, where it says so
 
 
-def read_queries(path: Path, qrels: Path | None, documents: Sequence[Item]) -> tuple[list[Query], Judgements]:
+def read_queries(path: Path, qrels: Path | None, documents: Sequence[Item]) -> tuple[list[Query], Judgements | None]:
     """Return the queries in `path` and the relevant ones of the `documents`, from `qrels` or the queries themselves.
 
-    Judgements without a positive gain are left out, as TREC's tools do. Raises CorpusError that names the first faulty
-    line: ids that are used twice or unknown, gains that are no numbers, two judgements of one document; and if no query
-    has a relevant document.
+    None stands for these where there are no qrels and no query says what is relevant. Judgements without a positive
+    gain are left out, as TREC's tools do. Raises CorpusError that names the first faulty line: ids that are used twice
+    or unknown, gains that are no numbers, two judgements of one document, queries that do not say what is relevant
+    beside others that do; and if no query has a relevant document.
     """
     queries: dict[str, Query] = {}
     own: list[Judged] = []
     line_of: dict[str, int] = {}
+    silent: list[str] = []  # that do not say what is relevant to them
     for number, line in numbered_lines(path):
         where = f"{path}, line {number}"
         query, relevant = _parse(line, where)
         if query.id in queries:
             raise CorpusError(f"{where}: id {quoted(query.id)} is already used on line {line_of[query.id]}")
-        if relevant is None and qrels is None:
-            raise CorpusError(f"{where}: no relevant; {_REMEDY}")
         if relevant is not None and qrels is not None:
             twice = f"relevant documents, and {qrels.name} judges too"
             raise CorpusError(f"{where}: {twice}; remove relevant here or qrels in pair.toml")
         queries[query.id], line_of[query.id] = query, number
+        if relevant is None:
+            silent.append(query.id)
         gains = relevant if isinstance(relevant, dict) else dict.fromkeys(relevant or (), 1.0)
         if isinstance(relevant, list) and len(gains) < len(relevant):
             raise CorpusError(f"{where}: a document is named twice in relevant {quoted(relevant)}")
         own += [(query.id, document, gain, where) for document, gain in gains.items()]
     if not queries:
         raise CorpusError(f"{path}: no query; {_REMEDY}")
+    if qrels is None and len(silent) == len(queries):
+        return list(queries.values()), None
+    if qrels is None and silent:
+        raise CorpusError(
+            f"{path}, line {line_of[silent[0]]}: query {quoted(silent[0])} has no relevant, as {len(silent)} of "
+            f"{len(queries)} queries; give each one, [] for none, or name qrels in pair.toml; or remove all relevant, "
+            "for the teacher's own ranking"
+        )
     judged = own if qrels is None else list(_read_qrels(qrels))
     return list(queries.values()), _as_rows(judged, list(queries), documents, qrels or path)
 

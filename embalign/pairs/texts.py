@@ -16,13 +16,17 @@ from embalign.pairs.corpus import Item, corpus_digest, read_corpus
 from embalign.pairs.queries import Judgements, Query, read_queries
 
 Role = Literal["draft", "teacher"]
+Basis = Literal["labels", "judgements", "teacher"]
 ROLES: tuple[Role, ...] = get_args(Role)
 OF_QUERIES = "_queries"
 
 
 @dataclass(frozen=True, eq=False)
 class Texts:
-    """Items of the corpus in its order, style variants included; queries of the pair's own and their judgements."""
+    """Items of the corpus in its order, style variants included; queries of the pair's own and their judgements.
+
+    There are no judgements without queries, nor of queries that nothing is known to be relevant to.
+    """
 
     items: Sequence[Item]
     queries: Sequence[Query] = ()
@@ -32,6 +36,16 @@ class Texts:
     def plain(self) -> tuple[Item, ...]:
         """The items that are no style variants."""
         return tuple(item for item in self.items if item.style is None)
+
+    @property
+    def relevance(self) -> Basis:
+        """What says which texts are relevant: judgements, shared labels, or without either the teacher's own ranking.
+
+        Of a pair with queries the labels only keep texts on one side of the split.
+        """
+        if self.judgements is not None:
+            return "judgements"
+        return "teacher" if self.queries or all(item.label is None for item in self.items) else "labels"
 
     def embedded(self, part: str) -> list[str]:
         """Return the texts of a vectors file, in the order of its rows."""

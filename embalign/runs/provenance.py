@@ -50,7 +50,8 @@ def _split(pair: Pair, most: int) -> dict[str, Any]:
     """Return what of a pair maps are fitted on, and what asks, for the reports' words."""
     split, asking = pair.holdout, pair.asked_by(most).holdout.test
     return {
-        "own_queries": pair.judgements is not None,
+        "own_queries": pair.own_queries,
+        "relevance": pair.relevance,
         "train": len(split.train),
         "held_out": len(split.test) + len(split.near_duplicates),
         "near_duplicates": len(split.near_duplicates),

@@ -8,6 +8,8 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
 from embalign.evaluation.results import Results
+from embalign.pairs.texts import Basis
+from embalign.verdicts.basis import BY_TEACHER
 from embalign.verdicts.metrics import ALIGNMENT, PRIMARY
 from embalign.verdicts.use import CHANCE, CONSTANT, NO_MAP, TEACHER, compare, level
 
@@ -28,19 +30,20 @@ class Suspicion:
 
 
 def suspect(
-    whole: Results, references: Mapping[str, Results], rows: Mapping[str, float] | None = None
+    whole: Results, references: Mapping[str, Results], rows: Mapping[str, float] | None = None, basis: Basis = "labels"
 ) -> list[Suspicion]:
     """Return what is suspicious about a pair.
 
     `whole` are the maps fitted on all data, one cell a seed, `references` the cells of what they are held against, and
-    `rows` what :func:`embalign.evaluation.mantel.measure` says of the pair, None if it was not asked.
+    `rows` what :func:`embalign.evaluation.mantel.measure` says of the pair, None if it was not asked. `basis` is what
+    says which texts are relevant: the teacher's own search is perfect where that is its own ranking.
     """
     draft = references.get(NO_MAP)
     found = suspect_vectors({} if draft is None else draft.frame.mean(numeric_only=True).to_dict(), rows)
     if not any(each.fatal for each in found):
-        found += _of_labels(references)
+        found += _of_labels(references, basis)
     if not any(each.fatal for each in found):
-        found += [*_of_levels(references), *_of_maps(whole, references)]
+        found += [*_of_levels(references, basis), *_of_maps(whole, references)]
     return found
 
 
@@ -80,9 +83,10 @@ def _of_rows(rows: Mapping[str, float]) -> Iterator[Suspicion]:
         yield Suspicion("rows", f"{words}they agree no better than rows paired at random. {remedy}", fatal=True)
 
 
-def _of_labels(references: Mapping[str, Results]) -> Iterator[Suspicion]:
+def _of_labels(references: Mapping[str, Results], basis: Basis) -> Iterator[Suspicion]:
     # Of few groups the bound is so wide that it shows nothing of sound labels either.
     few = level(references.get(NO_MAP), "effective_groups") < FEWEST_GROUPS
+    what = "draft and teacher" if basis == BY_TEACHER else "labels and vectors"
     for name, who in ((TEACHER, "teacher"), (NO_MAP, "raw draft")):
         try:
             above = compare(references[name], references[CHANCE], PRIMARY)
@@ -91,16 +95,14 @@ def _of_labels(references: Mapping[str, Results]) -> Iterator[Suspicion]:
         if above.lower_bound() <= 0:
             words = f"the {who}'s own search is not shown to be better than chance"
             yield Suspicion(
-                "chance",
-                f"{words}: labels and vectors may have nothing to do with each other; check them.",
-                fatal=not few,
+                "chance", f"{words}: {what} may have nothing to do with each other; check them.", fatal=not few
             )
             return
 
 
-def _of_levels(references: Mapping[str, Results]) -> Iterator[Suspicion]:
+def _of_levels(references: Mapping[str, Results], basis: Basis) -> Iterator[Suspicion]:
     draft, teacher = (level(references.get(name), PRIMARY) for name in (NO_MAP, TEACHER))
-    if teacher >= CEILING:
+    if teacher >= CEILING and basis != BY_TEACHER:
         words = f"the teacher's own nDCG@10 is {teacher:.3f}: this task is too easy to tell maps apart"
         yield Suspicion("ceiling", f"{words}; use a larger index or finer labels.")
     elif draft >= CEILING * teacher:
@@ -108,8 +110,9 @@ def _of_levels(references: Mapping[str, Results]) -> Iterator[Suspicion]:
         yield Suspicion("ceiling", f"{words}: it leaves no room for a map to bring more.")
     groups = level(references.get(NO_MAP), "effective_groups")
     if groups < FEWEST_GROUPS:
-        words = f"the held-out queries are of {groups:.1f} label groups (effective number; fewest: {FEWEST_GROUPS})"
-        yield Suspicion("groups", f"{words}: no interval would cover other topics; use more labels.", fatal=True)
+        kind, more = ("clusters", "texts") if basis == BY_TEACHER else ("label groups", "labels")
+        words = f"the held-out queries are of {groups:.1f} {kind} (effective number; fewest: {FEWEST_GROUPS})"
+        yield Suspicion("groups", f"{words}: no interval would cover other topics; use more {more}.", fatal=True)
 
 
 def _of_maps(whole: Results, references: Mapping[str, Results]) -> Iterator[Suspicion]:

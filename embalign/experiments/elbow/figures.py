@@ -25,6 +25,8 @@ from embalign.experiments.style import (
     save,
     spread,
 )
+from embalign.pairs.texts import Basis
+from embalign.verdicts.basis import BY_TEACHER
 from embalign.verdicts.elbow import ElbowVerdict
 from embalign.verdicts.metrics import ALIGNMENT, BY_DEPLOYMENT, label
 from embalign.verdicts.statistics import student_t
@@ -52,6 +54,7 @@ OTHER_RECIPES = ("random, fixed steps", "ridge (random)", "density (ridge)")
 # Horizontal lines: what no map, or the teacher itself, would give.
 ALIGNED = {"mean_vector": "constant\nvector"}
 SEARCHED = {"draft": "no map", "teacher": "teacher"}
+AGREED = {"draft": "no map"}  # with the teacher's own ranking, which the teacher itself finds
 TICKS = (0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1.0)
 CLEAR: dict[str, Any] = {"facecolor": "white", "edgecolor": "none", "pad": 1}
 HEADROOM = 0.34  # of the height, above all that is drawn, for what is written
@@ -68,7 +71,7 @@ def draw(measured: pd.DataFrame, references: pd.DataFrame, judged: list[Judged],
     with figure_style():
         figure, axes = pyplot.subplots(2, 2, figsize=(8.3, 7.0), layout="constrained")
         for axis, (budget, metric) in zip(axes.flat, itertools.chain.from_iterable(PANELS), strict=True):
-            _panel(axis, measured, (budget, metric), levels)
+            _panel(axis, measured, (budget, metric), levels, judged[0].basis if judged else "labels")
             if (found := verdicts.get((budget, metric))) is not None and found.verdict is not None:
                 _mark(axis, found, found.verdict)
         for axis in axes[1]:
@@ -80,8 +83,9 @@ def draw(measured: pd.DataFrame, references: pd.DataFrame, judged: list[Judged],
         save(figure, path)
 
 
-def _panel(axis: Axes, measured: pd.DataFrame, panel: tuple[str, str], levels: pd.DataFrame) -> None:
+def _panel(axis: Axes, measured: pd.DataFrame, panel: tuple[str, str], levels: pd.DataFrame, basis: Basis) -> None:
     budget, metric = panel
+    by_teacher = basis == BY_TEACHER and metric != ALIGNMENT
 
     def by_seed(policy: str, budget: str) -> pd.DataFrame:
         chosen = measured[(measured["policy"] == policy) & (measured["budget"] == budget)]
@@ -99,7 +103,7 @@ def _panel(axis: Axes, measured: pd.DataFrame, panel: tuple[str, str], levels: p
         _curve(axis, by_seed("density", "closed_form"), "density (ridge)", DENSITY_RIDGE)
     heights = {
         words: float(levels.loc[reference, metric])
-        for reference, words in (ALIGNED if metric == ALIGNMENT else SEARCHED).items()
+        for reference, words in (ALIGNED if metric == ALIGNMENT else AGREED if by_teacher else SEARCHED).items()
         if reference in levels.index and metric in levels.columns
     }
     for height in heights.values():
@@ -107,7 +111,8 @@ def _panel(axis: Axes, measured: pd.DataFrame, panel: tuple[str, str], levels: p
     low, high = axis.get_ylim()
     axis.set_ylim(low, high + HEADROOM * (high - low))
     level_labels(axis, heights)
-    axis.set_title(f"{label(metric)[:1].upper()}{label(metric)[1:]}, {BUDGETS[budget]}")
+    of = " (teacher's top 10)" if by_teacher else ""
+    axis.set_title(f"{label(metric)[:1].upper()}{label(metric)[1:]}{of}, {BUDGETS[budget]}")
     sizes = measured.groupby("ratio")["n_train"].first()
     ticks = [ratio for ratio in sizes.index if ratio in TICKS] or list(sizes.index)
     axis.set_xticks(ticks, [f"{sizes[ratio]:.0f}\n{100 * ratio:g} %" for ratio in ticks], fontsize=7.5)

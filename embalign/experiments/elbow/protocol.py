@@ -1,5 +1,6 @@
 """What experiment 1 judges, fixed before any run: curves, margins, and the claim that the densest items come first."""
 
+import dataclasses
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -8,6 +9,8 @@ from typing import Literal
 import pandas as pd
 
 from embalign.evaluation.results import Results
+from embalign.pairs.texts import Basis
+from embalign.verdicts.basis import BY_TEACHER, named
 from embalign.verdicts.elbow import ElbowVerdict, judge_elbow
 from embalign.verdicts.enough import smallest_sufficient
 from embalign.verdicts.metrics import ALIGNMENT, BY_DEPLOYMENT, HEADLINES, JUDGED, METRICS
@@ -37,7 +40,8 @@ class Judged:
     """One curve's verdict, or the reason there is none, with the gain that its margin is a share of.
 
     `pairs` is the number of training pairs at 100 %, `dimension` that of the draft's vectors (0: unknown), and
-    `recommended` maps further shares of the gain to the ratio recommended at them, none where there is no gain.
+    `recommended` maps further shares of the gain to the ratio recommended at them, none where there is no gain. `basis`
+    is what says which texts are relevant.
     """
 
     policy: str
@@ -49,6 +53,12 @@ class Judged:
     pairs: int = 0
     dimension: int = 0
     recommended: dict[float, float] = field(default_factory=dict)
+    basis: Basis = "labels"
+
+    @property
+    def named(self) -> str:
+        """What the metric is called in a sentence that stands alone."""
+        return named(self.metric, self.basis)
 
     @property
     def unseen(self) -> tuple[float, float] | None:
@@ -90,6 +100,7 @@ class Judgement:
     With a fatal suspicion there is no verdict. `uses` holds the map of the headline's recipe by deployment, and
     `unused` the reason for one that could not be judged; `ridge` is the closed form in the same places. `better_from`
     is the smallest ratio from which on every map is shown to be better than no map, for deployments that have one.
+    `basis` is what says which texts are relevant.
     """
 
     suspicions: list[Suspicion]
@@ -98,6 +109,12 @@ class Judgement:
     unused: dict[str, str]
     curves: list[Judged]
     better_from: dict[str, float] = field(default_factory=dict)
+    basis: Basis = "labels"
+
+    @property
+    def by_teacher(self) -> bool:
+        """Whether relevant is what the teacher itself finds."""
+        return self.basis == BY_TEACHER
 
     @property
     def fatal(self) -> list[Suspicion]:
@@ -124,22 +141,25 @@ class Judgement:
         return next((use for name, use in self.uses.items() if BY_DEPLOYMENT[name] == curve.metric), None)
 
 
-def judge(measured: Results, references: Results, rows: Mapping[str, float] | None = None) -> Judgement:
+def judge(
+    measured: Results, references: Results, rows: Mapping[str, float] | None = None, basis: Basis = "labels"
+) -> Judgement:
     """Return what is said of a pair from the maps on every share and their references.
 
-    `rows` says whether draft and teacher belong to the same texts: see :func:`embalign.verdicts.sanity.suspect`.
+    `rows` says whether draft and teacher belong to the same texts, `basis` what says which texts are relevant: see
+    :func:`embalign.verdicts.sanity.suspect`.
     """
     whole = measured.where(ratio=1, policy=PRIMARY["policy"])
     trained = whole.where(budget=PRIMARY["budget"])
     against = {str(name): references.where(reference=name) for name in references.frame["reference"].unique()}
-    suspicions = suspect(trained, against, rows)
+    suspicions = suspect(trained, against, rows, basis)
     if any(suspicion.fatal for suspicion in suspicions):
         keys = measured.frame.groupby(["policy", "budget"], sort=False).groups
         reason = "the data are suspicious"
         curves = [
             Judged(policy, budget, metric, math.nan, None, reason) for policy, budget in keys for metric in JUDGED
         ]
-        return Judgement(suspicions, {}, {}, {}, curves)
+        return Judgement(suspicions, {}, {}, {}, curves, basis=basis)
     uses, unused = judge_uses(trained, against)
     ridge, _ = judge_uses(whole.where(budget="closed_form"), against)
     primary = measured.where(policy=PRIMARY["policy"], budget=PRIMARY["budget"])
@@ -148,7 +168,8 @@ def judge(measured: Results, references: Results, rows: Mapping[str, float] | No
         for name in uses
         if (ratio := _better_from(primary, against[NO_MAP], BY_DEPLOYMENT[name])) is not None
     }
-    return Judgement(suspicions, uses, ridge, unused, judge_curves(measured, references), better_from)
+    curves = [dataclasses.replace(found, basis=basis) for found in judge_curves(measured, references)]
+    return Judgement(suspicions, uses, ridge, unused, curves, better_from, basis)
 
 
 def _better_from(curve: Results, no_map: Results, metric: str) -> float | None:

@@ -27,6 +27,7 @@ from embalign.experiments.elbow.protocol import (
 from embalign.experiments.grid import rerun_command
 from embalign.experiments.tables import cells_of, failures, mean_over_groups, widen, write_by_label, write_csv
 from embalign.experiments.templates import render, sentences
+from embalign.verdicts.basis import basis_of
 from embalign.verdicts.metrics import ALIGNMENT, HEADLINES, OF_JUDGEMENTS, PUBLISHED, RETRIEVAL, label
 from embalign.verdicts.statistics import StudentT
 from embalign.verdicts.use import compare
@@ -47,7 +48,7 @@ def write_report(results: Mapping[str, Results], about: Mapping[str, Any], folde
     rows = cells_of(results, "data_ratio_vs_metrics", ("n_train", "n_over_d", *PUBLISHED))
     references = cells_of(results, "references", ("reference", *ABOUT_TEST_SET, *PUBLISHED))
     measured = rows.ok()
-    judgement = protocol.judge(measured, references.ok(), about["data"].get("rows"))
+    judgement = protocol.judge(measured, references.ok(), about["data"].get("rows"), basis_of(about))
     primary = judgement.primary
     policy, budget = primary.policy, primary.budget
     claimed_by = protocol.claim_budget(measured)
@@ -129,6 +130,7 @@ def _verdict(judgement: Judgement, claim: list[Comparison]) -> str:
     """Return verdict.json."""
     primary = judgement.primary
     content = {
+        "relevance": judgement.basis,
         "warnings": [dataclasses.asdict(suspicion) for suspicion in judgement.suspicions],
         "pairs": primary.pairs,
         "pairs_per_dimension": primary.pairs / primary.dimension if primary.dimension else None,

@@ -11,6 +11,8 @@ from embalign.evaluation.results import Results
 from embalign.experiments.gate import tables
 from embalign.experiments.gate.protocol import CASCADE_LEVELS, SPREADS, WHOLE
 from embalign.experiments.spectral.protocol import BASELINE, TREATMENT, planned
+from embalign.pairs.texts import Basis
+from embalign.verdicts.basis import BY_TEACHER
 from embalign.verdicts.contrasts import Contrast, judge_contrasts
 from embalign.verdicts.sanity import Suspicion, suspect_vectors
 
@@ -21,7 +23,8 @@ class Findings:
 
     `exported` is the map's row, `scores` the chosen score by deployment; certificates and `by_index` are as
     :mod:`tables` gives them. `cascade` is the curve of the exported map, `baseline` the maps of the whole pool, and
-    `contrasts` are by deployment; `rows` says whether draft and teacher belong to the same texts.
+    `contrasts` are by deployment; `rows` says whether draft and teacher belong to the same texts, `basis` what says
+    which texts are relevant.
     """
 
     exported: pd.Series
@@ -32,6 +35,12 @@ class Findings:
     baseline: Results
     contrasts: dict[str, list[Contrast]]
     rows: Mapping[str, float] | None = None
+    basis: Basis = "labels"
+
+    @property
+    def by_teacher(self) -> bool:
+        """Whether relevant is what the teacher itself finds."""
+        return self.basis == BY_TEACHER
 
     @property
     def score(self) -> str:
@@ -76,7 +85,9 @@ class Findings:
         return {"better"} in kinds.values()
 
 
-def judge(measured: Mapping[str, Results], rows: Mapping[str, float] | None = None) -> Findings:
+def judge(
+    measured: Mapping[str, Results], rows: Mapping[str, float] | None = None, basis: Basis = "labels"
+) -> Findings:
     """Return what cells that were measured say, by the name of their table: ratio, arm and exported."""
     exported, arms = measured["exported"], measured["arm"]
     chosen = exported.tables["choice"]
@@ -94,4 +105,5 @@ def judge(measured: Mapping[str, Results], rows: Mapping[str, float] | None = No
         baseline=arms.where(arm=BASELINE),
         contrasts=contrasts,
         rows=rows,
+        basis=basis,
     )

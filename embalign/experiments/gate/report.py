@@ -28,6 +28,7 @@ from embalign.experiments.gate.protocol import (
 from embalign.experiments.grid import rerun_command
 from embalign.experiments.tables import write_by_label, write_csv
 from embalign.experiments.templates import render, sentences
+from embalign.verdicts.basis import basis_of
 from embalign.verdicts.contrasts import by_setting
 from embalign.verdicts.metrics import RETRIEVAL
 
@@ -60,7 +61,7 @@ def write_report(results: Mapping[str, Results], about: Mapping[str, Any], folde
     write_csv(measured["exported"].table("check"), folder / "checks.csv")
     outputs = measured["exported"].tables["outputs"].drop(columns="cell").assign(status="ok")
     write_csv(outputs, folder / "gate_outputs.csv")
-    findings = judge(measured, about["data"].get("rows"))
+    findings = judge(measured, about["data"].get("rows"), basis_of(about))
     draw(curves, findings, folder / "gate_curve.png")
     answer = sentences("gate/answer.md.j2", "lines", findings)
     (folder / "verdict.json").write_text(
@@ -123,7 +124,14 @@ def _payload(words: str, found: Findings) -> dict[str, Any]:
         for contrast in contrasts
     ]
     warnings = [dataclasses.asdict(suspicion) for suspicion in found.suspicions]
-    return {"answer": words, "warnings": warnings, "uses": uses, "cascade": cascade, "styles": styles}
+    return {
+        "answer": words,
+        "relevance": found.basis,
+        "warnings": warnings,
+        "uses": uses,
+        "cascade": cascade,
+        "styles": styles,
+    }
 
 
 def _write_curves(curves: pd.DataFrame, folder: Path) -> None:
