@@ -11,11 +11,12 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from embalign.commands.export import EXPORT
+from embalign.commands.judge import JUDGE
 from embalign.errors import EmbalignError
 from embalign.escaping import visible
 from embalign.unforeseen import EXIT_CODE, log_unforeseen
 
-COMMANDS = (EXPORT,)
+COMMANDS = (JUDGE, EXPORT)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
