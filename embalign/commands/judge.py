@@ -49,7 +49,7 @@ def _run(options: argparse.Namespace) -> None:
 
 JUDGE = Command(
     name="judge",
-    help="say of a learning curve how much data is enough, what the last doubling brought and whether there is an elbow",
+    help="judge a learning curve: how much data is enough, what the last doubling brought, is there an elbow",
     description="Judge a learning curve that any tool measured: a table with columns n or ratio, seed and value, "
     "optionally item; or one column a seed; or one row a seed and sizes in the first line. Prints the answer in words "
     "and writes report.md, curve.png and verdict.json. The exit code is 0 whatever the verdict.",

@@ -1,11 +1,16 @@
 """Which column is what: named by the user, or recognised by the names that tools give them."""
 
 import difflib
+import itertools
 import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
+import numpy as np
+from numpy.typing import NDArray
+
 from embalign.errors import TableError
+from embalign.judging.numerals import LETTERS, MISSING, WORDS
 from embalign.judging.source import NESTED, Source
 from embalign.readers import quoted
 
@@ -48,7 +53,14 @@ ALIASES: Mapping[str, tuple[str, ...]] = {
     "metric": ("metric", "measure", "metric_name"),
     "group": ("group", "topic", "category"),
 }
+LOOKED_AT = 200  # different cells, to tell what a column holds
 FOLDS = ("fold", "outer_fold", "cv_fold", "split", "split_id", "inner_fold")
+# Numbers that tools write beside the values; --metric may name one all the same.
+NO_VALUES = {
+    *("target", "targets", "label", "gold", "epoch", "epochs", "step", "steps", "rank", "total_tokens", "retries"),
+    *("time", "seconds", "duration", "total_time", "working_time", "fit_time", "score_time", "runtime", "timestamp"),
+    *("message_count", "turn_count", "token_limit_usage", "limit", "fallbacks", "lr", "learning_rate", "batch_size"),
+}
 INDEX = re.compile(r"Unnamed: \d+|index|level_\d")
 
 
@@ -113,15 +125,39 @@ def listed(names: Iterable[object], most: int = 12) -> str:
 
 
 def is_numeric(source: Source, column: str) -> bool:
-    """Whether most cells of a column look like numbers, or the letters and words that stand for them."""
-    cells = source.frame[column].drop_duplicates()[:200]
-    return bool(cells.str.fullmatch(r"\s*[+\-\u2212]?[\d.,]*\d[\d.,eE+\-]*\s*%?\s*").mean() > 0.5)
+    """Whether most cells of a column look like numbers, or all are letters or words that stand for them."""
+    cells = source.frame[column].drop_duplicates()[:LOOKED_AT].str.strip()
+    present = cells[~cells.str.lower().isin(MISSING)]
+    numbers = present.str.fullmatch(r"[+\-\u2212]?[\d.,]*\d[\d.,eE+\-]*\s*%?.*")
+    coded = present.isin(LETTERS) | present.str.lower().isin(WORDS)
+    return bool(len(present)) and bool(numbers.mean() > 0.5 or coded.all())
 
 
 def measured(source: Source, used: Iterable[str]) -> list[str]:
-    """Return the columns that may hold values: numeric ones that have no role and are no index."""
-    rest = [name for name in source.frame.columns if name not in set(used) and not INDEX.fullmatch(name)]
+    """Return the columns that may hold values: numeric ones without a role that are no index and no side number."""
+    out = set(used)
+    rest = [name for name in source.frame.columns if name not in out and not INDEX.fullmatch(name)]
+    rest = [name for name in rest if plain(name) not in NO_VALUES]
     return [name for name in rest if is_numeric(source, name) and not (source.frame[name] == NESTED).any()]
+
+
+def value_column(source: Source, used: Iterable[str]) -> str:
+    """Return the one column that holds the values: named value, the only one, or the only one with a known name.
+
+    Raises TableError where there is none, or where several may be it.
+    """
+    values = measured(source, used)
+    known = [name for name in values if plain(name) in ALIASES["value"]]
+    exact = [name for name in known if plain(name) == "value"]
+    for found in (exact, values, known):
+        if len(found) == 1:
+            return found[0]
+    if not values:
+        columns = listed(source.frame.columns)
+        raise TableError(f"{source.path}: no column of values among {columns}; name it with --columns value=NAME")
+    raise TableError(
+        f"{source.path}: {listed(values)} may each be the value; say which, such as --metric {(known or values)[0]}"
+    )
 
 
 def only_where(source: Source, conditions: Sequence[tuple[str, str]]) -> Source:
@@ -134,7 +170,16 @@ def only_where(source: Source, conditions: Sequence[tuple[str, str]]) -> Source:
             there = listed(sorted(frame[column].drop_duplicates()), 8)
             raise TableError(f"{source.path}: no row has {column}={quoted(value)}; there are {there}")
         frame = kept
-    return replace(source, frame=frame.reset_index(drop=True))
+    return source.of(frame)
+
+
+def differing(source: Source, rows: NDArray[np.bool_], used: Iterable[str]) -> list[str]:
+    """Return the columns without a role in which these rows differ, but for those that hold values."""
+    taken = set(itertools.chain.from_iterable([column, *column.split("+")] for column in used))
+    chosen = source.frame[rows]
+    other = [name for name in chosen.columns if name not in taken and chosen[name].nunique() > 1]
+    values = set(measured(source, taken))
+    return [name for name in other if name not in values or plain(name) in ALIASES["seed"]]
 
 
 def plain(name: str) -> str:

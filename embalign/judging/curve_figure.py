@@ -44,7 +44,8 @@ def _draw(axis: Axes, found: JudgedCurve, frame: pd.DataFrame) -> None:
     axis.fill_between(ratios, *bounds, color=BLUE, alpha=0.18, linewidth=0)
     axis.plot(ratios, means, color=BLUE, marker="o", markeredgecolor="white", markeredgewidth=0.6)
     sign = 1 if found.higher_is_better else -1
-    axis.axhline(means[-1] - sign * found.verdict.margin, color="black", linewidth=0.8, linestyle=(0, (5, 3)))
+    if not found.margin_is_noise:
+        axis.axhline(means[-1] - sign * found.verdict.margin, color="black", linewidth=0.8, linestyle=(0, (5, 3)))
     low, high = min(by_seed.to_numpy().min(), bounds.min()), max(by_seed.to_numpy().max(), bounds.max())
     if found.origin is not None and _is_near(found.origin, low, high):
         low, high = min(low, found.origin), max(high, found.origin)
@@ -68,7 +69,9 @@ def _mark(axis: Axes, found: JudgedCurve) -> None:
     """Shade what is enough, bracket where a bend may lie, and say both on top."""
     verdict = found.verdict
     lines = []
-    if verdict.recommended_ratio is not None and verdict.recommended_interval is not None:
+    if found.margin_is_noise:
+        lines.append("no gain is shown")
+    elif verdict.recommended_ratio is not None and verdict.recommended_interval is not None:
         low, high = verdict.recommended_interval[0], verdict.recommended_ratio
         axis.axvspan(low * 0.97, high * 1.03, color="#BBBBBB", alpha=0.45, linewidth=0, zorder=0)
         items = "" if found.largest is None else f"n = {high * found.largest:,.0f}, "
@@ -79,7 +82,7 @@ def _mark(axis: Axes, found: JudgedCurve) -> None:
     if verdict.bend is not None and verdict.bend_interval is not None:
         start, end = verdict.bend_interval
         foot, top = axis.get_ylim()
-        height = top - 0.25 * HEADROOM * (top - foot)
+        height = top - 0.82 * HEADROOM * (top - foot)
         ends: dict[str, Any] = {"marker": "|", "markersize": 7, "color": "black", "linewidth": 1.0}
         axis.plot([start, max(end, start * 1.02)], [height, height], **ends)
         words = {"smooth": "bend of a smooth curve", "either": "bend, smooth or a corner"}

@@ -1,6 +1,5 @@
 """Learning curves in a table, as :func:`embalign.verdicts.elbow.judge_elbow` takes them."""
 
-import itertools
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
@@ -9,7 +8,18 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from embalign.errors import TableError
-from embalign.judging.columns import ALIASES, FOLDS, Roles, find_roles, listed, measured, only_where, plain, require
+from embalign.judging.columns import (
+    ALIASES,
+    FOLDS,
+    Roles,
+    differing,
+    find_roles,
+    listed,
+    only_where,
+    plain,
+    require,
+    value_column,
+)
 from embalign.judging.numerals import decimal_sign, numbers_in
 from embalign.judging.source import Source
 from embalign.judging.wide import lengthen
@@ -51,7 +61,10 @@ class CurveTable:
 
 
 def read_curves(source: Source, choice: Choice) -> tuple[list[CurveTable], Roles]:
-    """Return each chosen curve of a table, and its columns. Raises TableError that names what is unclear or missing, and the remedy."""
+    """Return each chosen curve of a table, and its columns.
+
+    Raises TableError that names what is unclear or missing, and the remedy.
+    """
     source = only_where(source, choice.where)
     roles = find_roles(source, choice.columns, ("n", "ratio", "seed", "metric"))
     source, roles = lengthen(source, roles)
@@ -67,7 +80,7 @@ def _metrics(source: Source, roles: Roles, choice: Choice) -> Iterable[tuple[str
     """Name, column and rows of each chosen metric."""
     if "metric" in roles.columns:
         column = roles.columns["metric"]
-        value = roles.columns.get("value") or _value_column(source, roles)
+        value = roles.columns.get("value") or value_column(source, roles.columns.values())
         there = list(source.frame[column].drop_duplicates())
         if len(there) > 1 and not choice.metrics:
             raise TableError(f"{source.path}: several metrics, {listed(there)}; say which with --metric {there[0]}")
@@ -79,22 +92,8 @@ def _metrics(source: Source, roles: Roles, choice: Choice) -> Iterable[tuple[str
             require(source, metric, f"--metric {metric}")
             yield metric, metric, source
         return
-    value = roles.columns.get("value") or choice.columns.get("value") or _value_column(source, roles)
+    value = roles.columns.get("value") or choice.columns.get("value") or value_column(source, roles.columns.values())
     yield value, value, source
-
-
-def _value_column(source: Source, roles: Roles) -> str:
-    values = measured(source, roles.columns.values())
-    known = [name for name in values if plain(name) in ALIASES["value"]]
-    exact = [name for name in known if plain(name) == "value"]
-    for found in (exact, values, known):
-        if len(found) == 1:
-            return found[0]
-    if not values:
-        columns = listed(source.frame.columns)
-        raise TableError(f"{source.path}: no column of values among {columns}; name it with --columns value=NAME")
-    remedy = " ".join(f"--metric {name}" for name in (known or values)[:2])
-    raise TableError(f"{source.path}: {listed(values)} may each be the value; say which, such as {remedy}")
 
 
 def _curve(source: Source, roles: Roles, metric: str, decimal: str, choice: Choice) -> CurveTable:
@@ -200,18 +199,14 @@ def _without_repeats(
     first = frame.loc[repeated.idxmax()]
     size = f"n {first['n_train']:g}" if "n_train" in frame else f"ratio {first['ratio']:g}"
     same = repeated & (frame[list(keys)] == first[list(keys)]).all(axis=1)
-    used = set(itertools.chain.from_iterable([column, *column.split("+")] for column in roles.columns.values()))
+    other: list[str] = []
     if len(source.frame) == len(frame):  # else rows at n = 0 were split off, and rows no longer correspond
-        rows = source.frame[same.to_numpy()]
-        other = [name for name in rows.columns if name not in used and rows[name].nunique() > 1]
-        other = [name for name in other if name not in measured(source, used) or plain(name) in ALIASES["seed"]]
-        if len(other) == 1 and plain(other[0]) in NESTED_REPEATS and not frame["value"].isna().any():
-            counts = frame.groupby(list(keys)).size()
-            if counts.nunique() == 1:
-                note = f"values are means over {counts.iloc[0]} {other[0]} of each {roles.columns['seed']}"
-                return frame.groupby(list(keys), as_index=False).mean(numeric_only=True), [note]
-    else:
-        other = []
+        other = differing(source, same.to_numpy(), roles.columns.values())
+    if len(other) == 1 and plain(other[0]) in NESTED_REPEATS and not frame["value"].isna().any():
+        counts = frame.groupby(list(keys)).size()
+        if counts.nunique() == 1:
+            note = f"values are means over {counts.iloc[0]} {other[0]} of each {roles.columns['seed']}"
+            return frame.groupby(list(keys), as_index=False).mean(numeric_only=True), [note]
     what = f"{size}, seed {first['seed']}" + (f", item {first['item']}" if "item" in frame else "")
     remedy = "leave one row for each size and seed"
     if other:

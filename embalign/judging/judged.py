@@ -17,6 +17,7 @@ from embalign.verdicts.statistics import StudentT
 
 SHARE = 0.05  # of the gain, the margin where none is given
 ALPHA = 0.05
+GIVEN = "given"
 
 
 @dataclass(frozen=True)
@@ -74,9 +75,9 @@ class JudgedCurve:
         return max(smaller), loss.minimum_detectable_effect(ALPHA / len(self.verdict.loss))
 
     @property
-    def seed_curves(self) -> int:
-        """How many seeds there are."""
-        return self.verdict.seeds
+    def margin_is_noise(self) -> bool:
+        """Whether the margin is a share of a gain that is not shown to be there."""
+        return self.margin_from != GIVEN and self.gain.lower_bound() <= 0
 
     def as_record(self) -> dict[str, Any]:
         """Return the judgement as verdict.json has it."""
@@ -131,7 +132,7 @@ def judge_curve(
         gain=verdict.gain or verdict.loss[smallest],
         origin=start,
         origin_from=words if start is not None else "the mean at the smallest size",
-        margin_from="given" if margin is not None else f"{100 * SHARE:g} % of the gain",
+        margin_from=GIVEN if margin is not None else f"{100 * SHARE:g} % of the gain",
         higher_is_better=higher_is_better,
         percent=table.percent,
         notes=table.notes,

@@ -13,7 +13,7 @@ import json
 import re
 import warnings
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -57,6 +57,10 @@ class Source:
     separator: str
     sha256: str
     notes: tuple[str, ...] = ()
+
+    def of(self, frame: pd.DataFrame, *notes: str) -> "Source":
+        """Return a source with other rows or columns, and further notes."""
+        return replace(self, frame=frame.reset_index(drop=True), notes=(*self.notes, *notes))
 
 
 def read_source(path: Path) -> Source:

@@ -1,7 +1,6 @@
 """Curves in wide form, turned into one row a value: a column for each seed, or a row for each seed and sizes above."""
 
 import re
-from dataclasses import replace
 
 import pandas as pd
 
@@ -93,7 +92,7 @@ def _by_index(source: Source, roles: Roles, index: str) -> tuple[Source, Roles]:
         raise TableError(f"{source.path}: {words}; write sizes there, or a column n")
     if numbered[1] and all(SIZE.fullmatch(cell) for cell in rows):
         role = "n" if max(float(cell.strip("%")) for cell in rows if SIZE.fullmatch(cell)) > 1 else "ratio"
-        renamed = replace(source, frame=source.frame.rename(columns={index: role}))
+        renamed = source.of(source.frame.rename(columns={index: role}))
         return _seeds_above(renamed, Roles({role: role}, roles.taken))
     return _sizes_above(source, roles)
 
@@ -103,4 +102,4 @@ def _row_numbers(source: Source) -> list[str]:
 
 
 def _long(source: Source, parts: list[pd.DataFrame], note: str) -> Source:
-    return replace(source, frame=pd.concat(parts, ignore_index=True), notes=(*source.notes, note))
+    return source.of(pd.concat(parts), note)

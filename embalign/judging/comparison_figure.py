@@ -1,0 +1,57 @@
+"""comparison.png: the mean difference of two systems with its interval, and the single differences behind it."""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from matplotlib import pyplot
+from matplotlib.axes import Axes
+from matplotlib.ticker import FuncFormatter, MaxNLocator
+
+from embalign.experiments.style import BLUE, draw_margin, figure_style, save
+
+if TYPE_CHECKING:
+    from embalign.judging.comparison import Comparison
+
+MOST_POINTS = 2000  # of the sorted differences
+
+
+def draw_comparisons(compared: Sequence["Comparison"], path: Path) -> None:
+    """Draw one row of two panels for each comparison."""
+    with figure_style():
+        size = (8.3, 0.6 + 2.4 * len(compared))
+        figure, axes = pyplot.subplots(len(compared), 2, figsize=size, layout="constrained", squeeze=False)
+        for (left, right), found in zip(axes, compared, strict=True):
+            _draw_mean(left, found)
+            _draw_single(right, found.differences)
+        axes[-1, 0].set_xlabel("mean difference, 95 % interval")
+        axes[-1, 1].set_xlabel(f"share of {'items' if compared[0].verdict.items else 'seeds'}")
+        save(figure, path)
+
+
+def _draw_mean(axis: Axes, found: "Comparison") -> None:
+    verdict = found.verdict
+    if verdict.margin is not None:
+        draw_margin(axis, verdict.margin)
+    else:
+        axis.axvline(0, color="black", linewidth=0.8)
+        axis.grid(axis="y", visible=False)
+    low, high = verdict.interval
+    errors = [[verdict.difference - low], [high - verdict.difference]]
+    look: dict[str, Any] = {"capsize": 3, "elinewidth": 1.4, "color": BLUE, "marker": "o"}
+    axis.errorbar(verdict.difference, 0, xerr=errors, **look)
+    axis.set_yticks([])
+    axis.set_ylim(-1, 1)
+    shown = found.metric.replace("$", r"\$")[:50]
+    axis.set_title(f"{shown}: {found.kind}")
+    axis.xaxis.set_major_locator(MaxNLocator(5))
+    axis.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
+
+
+def _draw_single(axis: Axes, differences: "np.ndarray[Any, np.dtype[np.float64]]") -> None:
+    chosen = np.unique(np.linspace(0, len(differences) - 1, MOST_POINTS).astype(int))
+    axis.step((chosen + 0.5) / len(differences), differences[chosen], where="mid", color=BLUE)
+    axis.axhline(0, color="black", linewidth=0.8)
+    axis.set_title("single differences, sorted")
+    axis.yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
