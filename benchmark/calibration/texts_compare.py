@@ -17,7 +17,7 @@ def compare_tables(table: pd.DataFrame) -> str:
         "```\npip install -c constraints.txt -e .\npython benchmark/calibration/compare.py\n```",
         "- False difference: without any, the second system is called better or worse; so often does the 95 % interval "
         "miss. Demand: at most 5 %.\n"
-        "- False equivalence: a difference of exactly the margin, to either side, is called equivalent. Demand: at most "
+        "- False equivalence: the second system is better by exactly the margin and called equivalent. Demand: at most "
         "5 %.\n"
         "- Equivalence: no difference, and it is called so. Found at the margin: a difference of the margin is shown.\n"
         "- Worlds: differences of items that are normal, lognormal (the logarithm of standard deviation 1) to either "

@@ -33,7 +33,7 @@ def _add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def _run(options: argparse.Namespace) -> None:
     path = options.curve
-    out = options.out or path.with_name(f"{path.name.partition('.')[0] or 'curve'}_verdict")
+    out = options.out or path.parent / f"{path.name.partition('.')[0] or 'curve'}_verdict"
     import_matplotlib(cache_folder())
     chosen = choice(
         columns=options.columns,

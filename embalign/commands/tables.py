@@ -48,7 +48,12 @@ def add_table_arguments(parser: argparse.ArgumentParser, example: str, roles: st
         metavar="COLUMN=VALUE",
         help="only rows with that value; may be repeated",
     )
-    parser.add_argument("--decimal", choices=(".", ","), help="the decimal sign, where the table does not show it")
+    parser.add_argument(
+        "--decimal",
+        choices=(".", ","),
+        metavar="SIGN",
+        help="the decimal sign, . or , where the table does not show it",
+    )
 
 
 def number(text: str) -> float:

@@ -137,7 +137,7 @@ def measured(source: Source, used: Iterable[str]) -> list[str]:
     """Return the columns that may hold values: numeric ones without a role that are no index and no side number."""
     out = set(used)
     rest = [name for name in source.frame.columns if name not in out and not INDEX.fullmatch(name)]
-    rest = [name for name in rest if plain(name) not in NO_VALUES]
+    rest = [name for name in rest if plain(name) not in NO_VALUES and plain(name) not in ALIASES["seed"]]
     return [name for name in rest if is_numeric(source, name) and not (source.frame[name] == NESTED).any()]
 
 
@@ -179,7 +179,7 @@ def differing(source: Source, rows: NDArray[np.bool_], used: Iterable[str]) -> l
     chosen = source.frame[rows]
     other = [name for name in chosen.columns if name not in taken and chosen[name].nunique() > 1]
     values = set(measured(source, taken))
-    return [name for name in other if name not in values or plain(name) in ALIASES["seed"]]
+    return [name for name in other if name not in values]
 
 
 def plain(name: str) -> str:

@@ -56,9 +56,9 @@ class Comparison:
 
     @property
     def digits(self) -> int:
-        """Digits behind the point that show the hundredth part of the interval's width."""
+        """Digits behind the point that show the thousandth part of the interval's width."""
         size = np.ptp(self.verdict.interval) or abs(self.verdict.difference) or 1.0
-        return max(0, min(10, 2 - math.floor(math.log10(size))))
+        return max(0, min(10, 3 - math.floor(math.log10(size))))
 
     def as_record(self) -> dict[str, Any]:
         """Return the comparison as verdict.json has it."""
@@ -139,7 +139,7 @@ def _systems(paths: Sequence[Path], by: str | None) -> tuple[list[Source], list[
     """The two tables, control first, and what they are called."""
     if by is None:
         if len(paths) != 2:
-            raise TableError(f"{len(paths)} file: compare two, or name the column of systems in one with --by COLUMN")
+            raise TableError(f"found {len(paths)} of two files: give two, or name the column of systems in one with --by COLUMN")
         sources = [read_source(path) for path in paths]
         if sources[0].sha256 == sources[1].sha256:
             raise TableError(f"{paths[0]} and {paths[1]} hold the same bytes: there is nothing to compare")
@@ -175,7 +175,7 @@ def _judge(control: Run, treatment: Run, settings: Settings) -> PairedVerdict:
         remedy = "bring more of them"
         if "differences are" in str(error):
             remedy = "are these copies of one result?"
-        elif "two seeds" in str(error) or "two values" in str(error):
+        elif "one pair" in str(error):
             remedy = "repeat with other seeds, three or more, or give values by item"
         elif "group" in str(error):
             remedy = "bring items of more groups"

@@ -211,8 +211,9 @@ def _without_repeats(
     remedy = "leave one row for each size and seed"
     if other:
         value = source.frame[other[0]][same.to_numpy()].iloc[0]
-        remedy = f"they differ in {listed(other, 4)}: keep some rows with --where {other[0]}={value}, or"
-        remedy += f" name more of what makes a seed: --columns seed={roles.columns['seed']}+{other[0]}"
+        remedy = f"they differ in {listed(other, 4)}: keep some rows with --where {other[0]}={value}"
+        if plain(other[0]) in ALIASES["seed"]:
+            remedy += f", or make it a part of the seed: --columns seed={roles.columns['seed']}+{other[0]}"
     raise TableError(f"{source.path}: {what} has {int(same.sum())} values; {remedy}")
 
 
@@ -233,7 +234,7 @@ def _complete(
         first = missing[0][0] if isinstance(missing[0], tuple) else missing[0]
         size = f"n {sizes[first]:g}" if counted else f"ratio {first:g}"
         shown.append(f"{unit} {name} at {size}" + (f" and {len(missing) - 1} more" if len(missing) > 1 else ""))
-    words = f"{int(gaps.sum())} of {len(wide)} {unit}s lack a value: {'; '.join(shown)}"
+    words = f"{unit}s that lack a value: {int(gaps.sum())} of {len(wide)} ({'; '.join(shown)})"
     if not only_complete:
         raise TableError(
             f"{source.path}: {words}; measure them, or leave these {unit}s out with --only-complete (if runs that "

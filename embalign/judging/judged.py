@@ -119,7 +119,8 @@ def judge_curve(
         chosen = margin if margin is not None else SHARE * abs(reached)
         verdict = judge_elbow(frame, margin=chosen, higher_is_better=higher_is_better, origin=by_seed)
     except ValueError as error:
-        raise TableError(f"{path}: {table.metric} cannot be judged: {error}") from None
+        remedy = "; remove the copies, or correct the column of seeds" if "copies" in str(error) else ""
+        raise TableError(f"{path}: {table.metric} cannot be judged: {error}{remedy}") from None
     intervals = [curve.measured.contrast(row).interval() for row in np.eye(len(curve.ratios))]
     counts = np.exp(curve.x) if curve.counted else [None] * len(curve.ratios)
     return JudgedCurve(

@@ -42,6 +42,7 @@ OTHER_KINDS = {
     b"%PDF": "a PDF; give the table as CSV",
     b"\x89PNG": "a picture; give the table as CSV",
 }
+NUMBER = re.compile(r"[+-]?\d*\.?\d+(?:[eE][+-]?\d+)?")
 _DECODER = json.JSONDecoder(object_pairs_hook=unique)
 
 
@@ -79,7 +80,7 @@ def read_source(path: Path) -> Source:
         separator = ""
         if text.lstrip()[0] in "{[":
             frame = _of_json(text, path)
-        elif (found := read_trec(text)) is not None:
+        elif (found := read_trec(text, path)) is not None:
             frame, note = found
             notes.append(note)
         else:
@@ -158,7 +159,14 @@ def _separator(lines: Sequence[str]) -> str:
 
 
 def _names(names: Iterable[str], path: Path) -> list[str]:
-    """Names of columns, those without one by their place; raises TableError for one that stands there twice."""
+    """Names of columns, those without one by their place; raises TableError for a header that names none.
+
+    Numbers that rise may be sizes, and then are names.
+    """
+    names = list(names)
+    numbers = [float(name) for name in names if NUMBER.fullmatch(name)]
+    if len(numbers) == len(names) > 1 and sorted(set(numbers)) != numbers:
+        raise TableError(f"{path}: the first line holds numbers, not names of columns; add one such as n,seed,value")
     found = [name or f"Unnamed: {place}" for place, name in enumerate(names)]
     (name, count), *_ = collections.Counter(found).most_common(1)
     if count > 1:

@@ -2,20 +2,26 @@
 
 import io
 import warnings
+from pathlib import Path
 
 import pandas as pd
 
+from embalign.errors import TableError
+
 ALL = "all"  # stands for the query on lines that hold a mean
 SHOWN_LINES = 20
+ONLY_MEANS = "means over all queries alone, which cannot be paired; run the tool again with -q"
 
 
-def read_trec(text: str) -> tuple[pd.DataFrame, str] | None:
+def read_trec(text: str, path: Path) -> tuple[pd.DataFrame, str] | None:
     """Return a frame of text, columns item, metric and value, and what was left out; None for another kind of file.
 
     trec_eval writes the measure first and the query second, ir-measures the query first. Lines for all queries, which
-    hold means and counts, are left out.
+    hold means and counts, are left out. Raises TableError where there are no others.
     """
     first = [fields for line in text.split("\n", SHOWN_LINES)[:SHOWN_LINES] if (fields := line.split())]
+    if first and all(len(fields) == 2 and not _is_number(fields[0]) and _is_number(fields[1]) for fields in first):
+        raise TableError(f"{path}: {ONLY_MEANS}")
     if any(len(fields) != 3 for fields in first) or not any(_is_number(fields[2]) for fields in first):
         return None
     if not _is_number(first[0][2]) and first[0][1] != ALL:  # names of columns; trec_eval starts with the run's name
@@ -33,7 +39,7 @@ def read_trec(text: str) -> tuple[pd.DataFrame, str] | None:
     means = rows[items] == ALL
     frame = rows[~means].rename(columns={items: "item", metric: "metric"})[["item", "metric", "value"]]
     if not len(frame):
-        return None
+        raise TableError(f"{path}: {ONLY_MEANS}")
     words = f"lines for all queries are left out: {int(means.sum())}" if means.any() else "no line is left out"
     return frame, f"read as lines of {'ir-measures' if items == 'one' else 'trec_eval'} -q; {words}"
 

@@ -143,6 +143,8 @@ def _differences(treatment: pd.DataFrame, control: pd.DataFrame, keys: Sequence[
     if "group" in both and (both["group"].isna().any() or (both.groupby("item")["group"].nunique() > 1).any()):
         raise ValueError("every item needs one group")
     found = both[kept].assign(value=both["value"].to_numpy(np.float64) - both["value_of_control"].to_numpy(np.float64))
+    if len(found) < 2:
+        raise ValueError("one pair of values says nothing of how differences vary")
     size = max(np.abs(both["value"]).max(), np.abs(both["value_of_control"]).max(), np.finfo(np.float64).tiny)
     if np.ptp(found["value"]) <= 64 * np.finfo(np.float64).eps * size:
         raise ValueError(
