@@ -28,18 +28,7 @@ ALIASES: Mapping[str, tuple[str, ...]] = {
     ),
     "seed": (
         *("seed", "random_seed", "random_state", "rng_seed", "outer_seed", "run", "run_id", "trial", "repeat"),
-        *(
-            "repetition",
-            "rep",
-            "replicate",
-            "replication",
-            "restart",
-            "epoch",
-            "fold",
-            "outer_fold",
-            "cv_fold",
-            "split",
-        ),
+        *("repetition", "rep", "replicate", "replication", "restart", "fold", "outer_fold", "cv_fold", "split"),
         *("split_id", "inner_seed", "inner_fold"),
     ),
     "item": (

@@ -35,7 +35,6 @@ class Comparison:
     verdict: PairedVerdict
     control_mean: float
     treatment_mean: float
-    differences: np.ndarray[Any, np.dtype[np.float64]]
     higher_is_better: bool
     p_value: float
     tests: int
@@ -108,7 +107,21 @@ def compare_files(
     answers = [sentences("comparison.md.j2", "lines", found) for found in compared]
     notes = list(dict.fromkeys(notes))
     if out is not None:
-        _write(out, sources, names, compared, answers, notes)
+        spreads = [_differences(control, treatment) for _, _, control, treatment in judged]
+        content = {
+            "inputs": [
+                {"name": source.path.name, "system": name, "sha256": source.sha256, "rows": len(source.frame)}
+                for source, name in zip(sources, names, strict=True)
+            ],
+            "notes": notes,
+            "comparisons": [
+                found.as_record() | {"answer": lines} for found, lines in zip(compared, answers, strict=True)
+            ],
+        }
+        with result_folder(out, "compare", content) as building:
+            draw_comparisons(list(zip(compared, spreads, strict=True)), building / "comparison.png")
+            report = _report(sources, names, compared, answers, notes)
+            (building / "report.md").write_text(report, encoding="utf-8")
     lines = [f"note: {note}" for note in notes]
     for compare, answer in zip(compared, answers, strict=True):
         of = f", {compare.metric}" if len(compared) > 1 else ""
@@ -126,7 +139,6 @@ def _compared(judged: Sequence[tuple[str, PairedVerdict, Run, Run]], settings: S
             verdict=verdict,
             control_mean=float(control.frame["value"].mean()),
             treatment_mean=float(treatment.frame["value"].mean()),
-            differences=_differences(control, treatment),
             higher_is_better=settings.higher_is_better,
             p_value=p_value,
             tests=len(judged),
@@ -139,7 +151,9 @@ def _systems(paths: Sequence[Path], by: str | None) -> tuple[list[Source], list[
     """The two tables, control first, and what they are called."""
     if by is None:
         if len(paths) != 2:
-            raise TableError(f"found {len(paths)} of two files: give two, or name the column of systems in one with --by COLUMN")
+            raise TableError(
+                f"found {len(paths)} of two files: give two, or name the column of systems in one with --by COLUMN"
+            )
         sources = [read_source(path) for path in paths]
         if sources[0].sha256 == sources[1].sha256:
             raise TableError(f"{paths[0]} and {paths[1]} hold the same bytes: there is nothing to compare")
@@ -189,32 +203,20 @@ def _differences(control: Run, treatment: Run) -> np.ndarray[Any, np.dtype[np.fl
     return np.sort((by_key[1] - by_key[0]).to_numpy())
 
 
-def _write(
-    out: Path,
+def _report(
     sources: Sequence[Source],
     names: Sequence[str],
     compared: Sequence[Comparison],
     answers: Sequence[list[str]],
     notes: Sequence[str],
-) -> None:
-    content = {
-        "inputs": [
-            {"name": source.path.name, "system": name, "sha256": source.sha256, "rows": len(source.frame)}
-            for source, name in zip(sources, names, strict=True)
-        ],
-        "notes": list(notes),
-        "comparisons": [found.as_record() | {"answer": lines} for found, lines in zip(compared, answers, strict=True)],
-    }
-    with result_folder(out, "compare", content) as building:
-        draw_comparisons(compared, building / "comparison.png")
-        report = render(
-            "comparison_report.md.j2",
-            control=names[0],
-            treatment=names[1],
-            compared=compared,
-            answers=answers,
-            sources=sources,
-            notes=notes,
-            unit="items" if compared[0].verdict.items else "seeds",
-        )
-        (building / "report.md").write_text(report, encoding="utf-8")
+) -> str:
+    return render(
+        "comparison_report.md.j2",
+        control=names[0],
+        treatment=names[1],
+        compared=compared,
+        answers=answers,
+        sources=sources,
+        notes=notes,
+        unit="items" if compared[0].verdict.items else "seeds",
+    )

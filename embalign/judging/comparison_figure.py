@@ -14,19 +14,20 @@ from embalign.experiments.style import BLUE, draw_margin, figure_style, save
 if TYPE_CHECKING:
     from embalign.judging.comparison import Comparison
 
+Differences = np.ndarray[Any, np.dtype[np.float64]]
 MOST_POINTS = 2000  # of the sorted differences
 
 
-def draw_comparisons(compared: Sequence["Comparison"], path: Path) -> None:
-    """Draw one row of two panels for each comparison."""
+def draw_comparisons(compared: Sequence[tuple["Comparison", Differences]], path: Path) -> None:
+    """Draw one row of two panels for each comparison and its sorted differences."""
     with figure_style():
         size = (8.3, 0.6 + 2.4 * len(compared))
         figure, axes = pyplot.subplots(len(compared), 2, figsize=size, layout="constrained", squeeze=False)
-        for (left, right), found in zip(axes, compared, strict=True):
+        for (left, right), (found, differences) in zip(axes, compared, strict=True):
             _draw_mean(left, found)
-            _draw_single(right, found.differences)
+            _draw_single(right, differences)
         axes[-1, 0].set_xlabel("mean difference, 95 % interval")
-        axes[-1, 1].set_xlabel(f"share of {'items' if compared[0].verdict.items else 'seeds'}")
+        axes[-1, 1].set_xlabel(f"share of {'items' if compared[0][0].verdict.items else 'seeds'}")
         save(figure, path)
 
 
@@ -49,7 +50,7 @@ def _draw_mean(axis: Axes, found: "Comparison") -> None:
     axis.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
 
 
-def _draw_single(axis: Axes, differences: "np.ndarray[Any, np.dtype[np.float64]]") -> None:
+def _draw_single(axis: Axes, differences: Differences) -> None:
     chosen = np.unique(np.linspace(0, len(differences) - 1, MOST_POINTS).astype(int))
     axis.step((chosen + 0.5) / len(differences), differences[chosen], where="mid", color=BLUE)
     axis.axhline(0, color="black", linewidth=0.8)

@@ -143,7 +143,7 @@ def joined(source: Source, column: str) -> pd.Series:
     names = found[0]
     for cells in found[1:]:
         names = names + "/" + cells
-    if names.str.fullmatch(r"-?\d{1,15}\.0+").any() and names.str.fullmatch(r"-?\d{1,15}(\.0+)?").all():
+    if names.str.contains(".0", regex=False).any() and names.str.fullmatch(r"-?\d{1,15}(\.0+)?").all():
         names = names.str.replace(r"\.0+$", "", regex=True)
     return names
 
