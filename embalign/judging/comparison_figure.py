@@ -1,5 +1,6 @@
 """comparison.png: the mean difference of two systems with its interval, and the single differences behind it."""
 
+import warnings
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -10,6 +11,7 @@ from matplotlib.axes import Axes
 from matplotlib.ticker import FuncFormatter, MaxNLocator
 
 from embalign.experiments.style import BLUE, draw_margin, figure_style, save
+from embalign.judging.curve_figure import drawable
 
 if TYPE_CHECKING:
     from embalign.judging.comparison import Comparison
@@ -20,7 +22,8 @@ MOST_POINTS = 2000  # of the sorted differences
 
 def draw_comparisons(compared: Sequence[tuple["Comparison", Differences]], path: Path) -> None:
     """Draw one row of two panels for each comparison and its sorted differences."""
-    with figure_style():
+    with figure_style(), warnings.catch_warnings():
+        warnings.filterwarnings("ignore", "Glyph")  # the font has no such script: boxes in a title
         size = (8.3, 0.6 + 2.4 * len(compared))
         figure, axes = pyplot.subplots(len(compared), 2, figsize=size, layout="constrained", squeeze=False)
         for (left, right), (found, differences) in zip(axes, compared, strict=True):
@@ -44,8 +47,7 @@ def _draw_mean(axis: Axes, found: "Comparison") -> None:
     axis.errorbar(verdict.difference, 0, xerr=errors, **look)
     axis.set_yticks([])
     axis.set_ylim(-1, 1)
-    shown = found.metric.replace("$", r"\$")[:50]
-    axis.set_title(f"{shown}: {found.kind}")
+    axis.set_title(f"{drawable(found.metric, 40)}: {found.kind}")
     axis.xaxis.set_major_locator(MaxNLocator(5))
     axis.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
 

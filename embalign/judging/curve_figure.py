@@ -1,5 +1,6 @@
 """curve.png: a learning curve over log n with intervals, what is enough and where a bend may lie."""
 
+import warnings
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -10,6 +11,7 @@ from matplotlib import pyplot
 from matplotlib.axes import Axes
 from matplotlib.ticker import FuncFormatter, NullLocator
 
+from embalign.escaping import visible
 from embalign.experiments.style import BLUE, GREY, figure_style, note, save
 from embalign.experiments.tables import percent
 from embalign.judging.judged import JudgedCurve
@@ -23,7 +25,8 @@ LONGEST_TITLE = 70
 
 def draw_curves(curves: Sequence[tuple[JudgedCurve, pd.DataFrame]], path: Path) -> None:
     """Draw judged curves with their frames of values, one below the other."""
-    with figure_style():
+    with figure_style(), warnings.catch_warnings():
+        warnings.filterwarnings("ignore", "Glyph")  # the font has no such script: boxes in a title
         size = (8.3, 4.2 if len(curves) == 1 else 3.6 * len(curves))
         figure, axes = pyplot.subplots(len(curves), 1, figsize=size, layout="constrained", squeeze=False)
         for axis, (found, frame) in zip(axes[:, 0], curves, strict=True):
@@ -54,10 +57,14 @@ def _draw(axis: Axes, found: JudgedCurve, frame: pd.DataFrame) -> None:
     reach = (high - low) or 1.0
     axis.set_ylim(low - 0.05 * reach, high + HEADROOM * reach)
     _mark(axis, found)
-    title = found.metric.replace("$", r"\$")
-    shown = title if len(title) <= LONGEST_TITLE else f"{title[:LONGEST_TITLE]}..."
-    axis.set_title(f"{shown}{'' if found.higher_is_better else ' (lower is better)'}")
+    axis.set_title(f"{drawable(found.metric)}{'' if found.higher_is_better else ' (lower is better)'}")
     _ticks(axis, found)
+
+
+def drawable(name: str, longest: int = LONGEST_TITLE) -> str:
+    """Return a name as a figure can show it: one line, shortened, without mathematics."""
+    words = visible(name)
+    return (words if len(words) <= longest else f"{words[:longest]}...").replace("$", r"\$")
 
 
 def _is_near(origin: float, low: float, high: float) -> bool:

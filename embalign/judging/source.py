@@ -12,6 +12,7 @@ import itertools
 import json
 import re
 import warnings
+import zlib
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -21,7 +22,7 @@ import pandas as pd
 
 from embalign.errors import TableError
 from embalign.judging.trec import read_trec
-from embalign.readers import MEBI, quoted, read_bytes, reading, unique
+from embalign.readers import MEBI, quoted, read_bytes, reading, said, unique
 
 LARGEST = 2048 * MEBI
 REMEDY = "give a CSV whose first line names its columns, or JSON lines"
@@ -92,8 +93,11 @@ def read_source(path: Path) -> Source:
 
 def _unpacked(content: bytes, path: Path) -> bytes:
     if content.startswith(b"\x1f\x8b"):
-        with reading(path, TableError, REMEDY, "not valid gzip"), gzip.GzipFile(fileobj=io.BytesIO(content)) as file:
-            content = file.read(LARGEST + 1)
+        try:
+            with gzip.GzipFile(fileobj=io.BytesIO(content)) as file:
+                content = file.read(LARGEST + 1)
+        except (OSError, EOFError, zlib.error) as fault:
+            raise TableError(f"{path}: not valid gzip ({said(fault)}); pack it again, or unpack it") from None
         if len(content) > LARGEST:
             raise TableError(f"{path}: more than {LARGEST} bytes when unpacked; {REMEDY}")
     for start, words in OTHER_KINDS.items():
