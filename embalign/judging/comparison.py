@@ -118,7 +118,7 @@ def compare_files(
                 found.as_record() | {"answer": lines} for found, lines in zip(compared, answers, strict=True)
             ],
         }
-        with result_folder(out, "compare", content) as building:
+        with result_folder(out, "compare", content, ("comparison.png", "report.md")) as building:
             draw_comparisons(list(zip(compared, spreads, strict=True)), building / "comparison.png")
             report = _report(sources, names, compared, answers, notes)
             (building / "report.md").write_text(report, encoding="utf-8")

@@ -47,7 +47,7 @@ def judge_file(path: Path, out: Path, choice: Choice, question: Question) -> lis
         "notes": notes,
         "curves": [found.as_record() | {"answer": lines} for found, lines in zip(curves, answers, strict=True)],
     }
-    with result_folder(out, "judge", content) as building:
+    with result_folder(out, "judge", content, ("curve.png", "report.md")) as building:
         draw_curves([(found, table.frame) for found, table in zip(curves, tables, strict=True)], building / "curve.png")
         report = render(
             "curves_report.md.j2",

@@ -9,7 +9,7 @@ import json
 import math
 import os
 import tempfile
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from importlib import metadata
 from pathlib import Path
 from typing import Any
@@ -29,21 +29,21 @@ def cache_folder() -> Path:
 
 
 @contextlib.contextmanager
-def result_folder(folder: Path, command: str, content: Mapping[str, Any]) -> Iterator[Path]:
-    """Give a folder to write files into; they and the record with `content` are then moved into `folder`.
+def result_folder(folder: Path, command: str, content: Mapping[str, Any], names: Sequence[str]) -> Iterator[Path]:
+    """Give a folder to write files of these names into; they and the record with `content` are moved into `folder`.
 
     Raises TableError where that holds files of others under these names, and LinkError for symbolic links.
     """
     if folder.exists() and not folder.is_dir():
         raise TableError(f"{folder}: not a folder; name another with --out")
-    earlier = _earlier(folder, command)
+    refuse_links(folder, *(folder / name for name in (*names, RECORD)), remedy="remove it, or name another --out")
+    replaced = _replaced(folder, names, _earlier(folder, command))
     there = folder
     while not there.exists():
         there = there.parent
     with tempfile.TemporaryDirectory(dir=there, prefix=f".{command}-") as building:
         yield Path(building)
-        files = {path.name: file_digest(path) for path in sorted(Path(building).iterdir())}
-        replaced = _replaced(folder, files, earlier)
+        files = {name: file_digest(Path(building) / name) for name in names}
         record = {
             "command": f"embalign {command}",
             "version": metadata.version("embalign"),
@@ -54,7 +54,6 @@ def result_folder(folder: Path, command: str, content: Mapping[str, Any]) -> Ite
         text = json.dumps(_plain(record), indent=2, allow_nan=False) + "\n"
         (Path(building) / RECORD).write_text(text, encoding="ascii")
         folder.mkdir(parents=True, exist_ok=True)
-        refuse_links(folder, *(folder / name for name in (*files, RECORD)), remedy="remove it, or name another --out")
         move_all(Path(building), folder, first=RECORD)
 
 
@@ -70,11 +69,11 @@ def _earlier(folder: Path, command: str) -> Mapping[str, Any]:
     return found
 
 
-def _replaced(folder: Path, files: Mapping[str, str], earlier: Mapping[str, Any]) -> dict[str, str]:
+def _replaced(folder: Path, names: Sequence[str], earlier: Mapping[str, Any]) -> dict[str, str]:
     """Digests of the files that will be written over, all of which an earlier record names."""
     known = [found for key in ("files", "replaced") if isinstance(found := earlier.get(key), dict)]
     found = {}
-    for name in files:
+    for name in names:
         path = folder / name
         if not path.exists():
             continue

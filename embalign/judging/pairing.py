@@ -61,7 +61,7 @@ def _common(
     if not any(map(len, alone)):
         return frames, []
     words = ", ".join(
-        f"{len(only)} of {len(there)} {name}s are only in {run.name} ({_shown(only)})"
+        f"only in {run.name}: {len(only)} of {len(there)} {name}s ({_shown(only)})"
         for only, there, run in zip(alone, sets, runs, strict=True)
         if len(only)
     )
@@ -98,7 +98,7 @@ def _crossed(
     if not lacking:
         return frames, []
     total = frames[0]["item"].nunique()
-    words = f"{len(lacking)} of {total} items lack a seed: {where}"
+    words = f"items that lack a seed: {len(lacking)} of {total} ({where})"
     if not only_common or len(lacking) == total:
         remedy = "measure it, or leave these items out with --only-common"
         if len(lacking) == total:

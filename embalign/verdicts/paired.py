@@ -129,7 +129,7 @@ def _differences(treatment: pd.DataFrame, control: pd.DataFrame, keys: Sequence[
         if frame[list(keys)].isna().any(axis=None):
             raise ValueError(f"the {name} has a row without {' or '.join(keys)}")
         if (twice := frame.duplicated(list(keys))).any():
-            first = frame.loc[twice.idxmax(), list(keys)]
+            first = frame.loc[twice, list(keys)].iloc[0]
             raise ValueError(f"the {name} has two values for {_named(first)}")
         if not np.isfinite(frame["value"].to_numpy(dtype=np.float64)).all():
             raise ValueError(f"the {name} has a value that is not finite")
@@ -150,7 +150,7 @@ def _differences(treatment: pd.DataFrame, control: pd.DataFrame, keys: Sequence[
         raise ValueError(
             f"all {len(found)} differences are {found['value'].iloc[0]:+.4g}: that says nothing of how they vary"
         )
-    return found
+    return found.sort_values("value", ignore_index=True)  # rounding then depends on no order of rows
 
 
 def _refuse_few(count: float, unit: str) -> None:
