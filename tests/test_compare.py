@@ -1,12 +1,14 @@
 """embalign compare: statistics against scipy and plain formulas, files of other tools, and a line for each mistake."""
 
 import json
+import re
 import sys
 
 import ir_measures.__main__
 import numpy as np
 import pandas as pd
 import pytest
+from pair_folders import ROOT
 from result_tables import everything_in, mistaken, results, write
 from scipy import stats
 
@@ -448,3 +450,10 @@ def test_a_mistake_ends_in_one_line_and_nothing_is_written(name, tmp_path, capsy
     found, line = mistaken(["compare", *paths, *options], tmp_path, capsys)
     assert found == code, line
     assert words in line
+
+
+def test_the_pages_example_runs(capsys):
+    page = (ROOT / "docs" / "compare.md").read_text(encoding="utf-8")
+    (example,) = re.findall(r"```python\n(.*?)```", page, re.DOTALL)
+    exec(example, {})
+    assert capsys.readouterr().out.startswith("better ")

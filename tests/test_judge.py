@@ -4,6 +4,7 @@ import gzip
 import json
 import os
 import re
+import shlex
 import shutil
 import subprocess
 import sys
@@ -11,6 +12,7 @@ import sys
 import numpy as np
 import pandas as pd
 import pytest
+from pair_folders import ROOT
 from PIL import Image
 from result_tables import SIZES, as_csv, curve, everything_in, mistaken, write
 
@@ -69,6 +71,10 @@ FORMS = {
     "scores-by-size.csv": plain(WIDE).to_csv(),
     "scores-by-split.csv": plain(WIDE.T).to_csv(),
     "grid-search.csv": WIDE.rename(columns="split{}_test_score".format).rename_axis("train_size").to_csv(),
+    "index-and-splits.csv": plain(WIDE).rename(columns="split{}_test_score".format).to_csv(),
+    "with-means.csv": WIDE.rename(columns="split{}_score".format).assign(mean_score=0.5, std_score=0.1).to_csv(),
+    "blank-rows.csv": BASE.to_csv(index=False, sep=";") + ";;\n;;\n",
+    "commas-in-texts.csv": BASE.assign(note="1,234", text="one, two"),
     "table.csv": nested(BASE),
     "aliases.csv": BASE.rename(columns={"n": "n_samples", "seed": "random_state", "value": "accuracy"}),
     "run-names.csv": BASE.assign(seed=[f"run {seed}" for seed in BASE["seed"]]),
@@ -240,10 +246,10 @@ def test_sentences_of_every_kind_agree_with_each_other(name, tmp_path):
         assert "inconclusive: 6 sizes and 2 seeds; an elbow needs 5 and 3" in text
 
 
-def test_folds_are_said_to_overlap(tmp_path, capsys):
-    _, report = judged(tmp_path, BASE.rename(columns={"seed": "fold"}))
-    assert "their training sets overlap" in report
-    assert "their training sets overlap" in capsys.readouterr().out
+def test_folds_are_said_to_overlap(tmp_path):
+    folds = write(tmp_path, "curve.csv", BASE.rename(columns={"seed": "fold"}))
+    ((found,), _) = read_curves(read_source(folds), Choice(columns={}))
+    assert "their training sets overlap" in found.notes[0]
 
 
 def test_what_was_taken_for_what_is_said(tmp_path, capsys):
@@ -272,20 +278,19 @@ def test_seeds_with_gaps_are_left_out_only_if_asked_and_named(tmp_path, capsys):
     assert "seeds that lack a value: 2 of 5 (seed 3 at n 50; seed 4 at n 100); these seeds are left out" in report
 
 
-def test_scikit_learns_learning_curve_is_read_as_the_page_says(tmp_path):
-    from sklearn.datasets import make_classification
-    from sklearn.model_selection import ShuffleSplit, learning_curve
-    from sklearn.naive_bayes import GaussianNB
-
-    x, y = make_classification(400, random_state=0)
-    sizes, _, scores = learning_curve(
-        GaussianNB(), x, y, train_sizes=[20, 40, 80, 160, 250], cv=ShuffleSplit(4, test_size=0.3, random_state=0)
-    )
-    pd.DataFrame(scores, index=pd.Index(sizes, name="n")).to_csv(tmp_path / "curve.csv")
-    ((found,), _) = read_curves(read_source(tmp_path / "curve.csv"), Choice(columns={}))
-    by_size = found.frame.groupby("n_train")["value"].mean()
-    assert by_size.index.tolist() == sizes.tolist()
-    assert by_size.to_numpy() == pytest.approx(scores.mean(axis=1))
+def test_the_pages_examples_run_one_after_the_other(tmp_path, monkeypatch, capsys):
+    """The page's curve of scikit-learn, the command on it, and the same verdict by the function."""
+    monkeypatch.chdir(tmp_path)
+    page = (ROOT / "docs" / "judge.md").read_text(encoding="utf-8")
+    write_curve, from_python = re.findall(r"```python\n(.*?)```", page, re.DOTALL)
+    exec(write_curve, {})
+    assert main(shlex.split(re.search(r"`embalign (judge curve\.csv --origin 0\.1)`", page)[1])) == 0
+    (found,) = json.loads((tmp_path / "curve_verdict" / "verdict.json").read_text())["curves"]
+    assert [point["n"] for point in found["points"]] == [40, 80, 160, 320, 640, 1257]
+    assert found["gain"]["mean"] > 0.5
+    capsys.readouterr()
+    exec(from_python, {})
+    assert capsys.readouterr().out.split()[0] == found["kind"]
 
 
 def test_values_with_per_cent_signs_stay_in_per_cent(tmp_path):
@@ -375,6 +380,12 @@ MISTAKES = {
     "no seeds": (BASE.drop(columns="seed"), [], 4, "no column seed"),
     "training epochs are no seeds": (BASE.rename(columns={"seed": "epoch"}), [], 4, "no column seed"),
     "metrics or seeds": (many(2).reset_index().drop(columns="seed"), [], 4, "if they are metrics, add a column seed"),
+    "means over seeds": (
+        BASE.groupby("n")["value"].agg(["mean", "std"]).reset_index(),
+        [],
+        4,
+        "mean, std are over seeds, and a verdict needs each one",
+    ),
     "no values": (BASE.drop(columns="value"), [], 4, "no column of values among n, seed"),
     "several values": (many(3).reset_index(), [], 4, "m0, m1, m2 may each be the value"),
     "no such metric": (BASE, ["--metric", "valeu"], 4, "did you mean 'value'?"),
@@ -435,6 +446,23 @@ def test_a_mistake_ends_in_one_line_and_nothing_is_written(name, tmp_path, capsy
     found, line = mistaken(["judge", str(tmp_path / "curve.csv"), *options], tmp_path, capsys)
     assert found == code, line
     assert words in line
+
+
+def test_a_folder_that_cannot_be_written_is_named(tmp_path, capsys):
+    """As a full disk or a lack of rights has it; the tests may run with the rights to write everywhere."""
+    path = write(tmp_path, "curve.csv", BASE)
+    code, line = mistaken(["judge", str(path), "--out", "/proc/verdict"], tmp_path, capsys)
+    assert (code, "cannot be written" in line) == (4, True)
+
+
+def test_what_a_killed_run_was_building_is_swept(tmp_path):
+    left = tmp_path / ".embalign-judge-abc"
+    left.mkdir()
+    judged(tmp_path, BASE)
+    assert left.exists()
+    os.utime(left, (0, 0))
+    judged(tmp_path, BASE)
+    assert not left.exists()
 
 
 def test_links_and_odd_files_are_refused(tmp_path, capsys):

@@ -70,8 +70,9 @@ def read_curves(source: Source, choice: Choice) -> tuple[list[CurveTable], Roles
     source, roles = lengthen(source, roles)
     if "item" in choice.columns or any(plain(name) in ALIASES["item"][:6] for name in source.frame.columns):
         roles = roles.having(**find_roles(source, choice.columns, ("item",)).columns)
-    decimal = decimal_sign(source, choice.decimal)
     chosen = list(_metrics(source, roles, choice))
+    sizes = [roles.columns[role] for role in ("n", "ratio") if role in roles.columns]
+    decimal = decimal_sign(source, choice.decimal, [*sizes, *(column for _, column, _ in chosen)])
     tables = [_curve(part, roles.having(value=column), metric, decimal, choice) for metric, column, part in chosen]
     return tables, roles.having(value=chosen[0][1]) if len(chosen) == 1 else roles
 

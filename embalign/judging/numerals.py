@@ -4,6 +4,7 @@ Which of point and comma is the decimal sign is found from the whole table, and 
 """
 
 import re
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 import numpy as np
@@ -37,16 +38,17 @@ class Numbers:
     coded: str = ""
 
 
-def decimal_sign(source: Source, asked: str | None) -> str:
-    """Return the decimal sign of a table: the one asked for, or what its cells show. Raises TableError if they do not.
+def decimal_sign(source: Source, asked: str | None, names: Iterable[str]) -> str:
+    """Return the decimal sign of a table: the one asked for, or what cells of these columns show.
 
-    A cell shows it unless it may be a number with separators of thousands: 0,85 and 12,5 do, 1,234 does not.
+    A cell shows it unless it may be a number with separators of thousands: 0,85 and 12,5 do, 1,234 does not. Raises
+    TableError where none shows it.
     """
     if asked is not None:
         return asked
     shown: dict[str, str] = {}
     open_cells: dict[str, str] = {}
-    columns = [source.frame[name] for name in source.frame.columns]
+    columns = [source.frame[name] for name in dict.fromkeys(names)]
     if source.separator != ";" and not any(cells.str.contains(",", regex=False).any() for cells in columns):
         return "."  # points alone, and a comma or tab between cells: as everywhere
     for cells in columns:

@@ -8,7 +8,9 @@ import contextlib
 import json
 import math
 import os
+import shutil
 import tempfile
+import time
 from collections.abc import Iterator, Mapping, Sequence
 from importlib import metadata
 from pathlib import Path
@@ -17,9 +19,10 @@ from typing import Any
 from embalign.durable import move_all, refuse_links
 from embalign.errors import TableError
 from embalign.pairs.provenance import file_digest
-from embalign.readers import read_json
+from embalign.readers import read_json, said
 
 RECORD = "verdict.json"
+SWEPT_SECONDS = 3600
 
 
 def cache_folder() -> Path:
@@ -41,9 +44,16 @@ def result_folder(folder: Path, command: str, content: Mapping[str, Any], names:
     there = folder
     while not there.exists():
         there = there.parent
-    with tempfile.TemporaryDirectory(dir=there, prefix=f".{command}-") as building:
-        yield Path(building)
-        files = {name: file_digest(Path(building) / name) for name in names}
+    prefix = f".embalign-{command}-"
+    try:
+        for place in {there, folder.parent}:  # what builds the first result is beside its folder, later ones in it
+            _sweep(place, prefix)
+        building = tempfile.TemporaryDirectory(dir=there, prefix=prefix)
+    except OSError as fault:
+        raise TableError(f"{there}: cannot be written into ({said(fault)}); name another folder with --out") from None
+    with building as built:
+        yield Path(built)
+        files = {name: file_digest(Path(built) / name) for name in names}
         record = {
             "command": f"embalign {command}",
             "version": metadata.version("embalign"),
@@ -52,9 +62,16 @@ def result_folder(folder: Path, command: str, content: Mapping[str, Any], names:
             "replaced": replaced,
         }
         text = json.dumps(_plain(record), indent=2, allow_nan=False) + "\n"
-        (Path(building) / RECORD).write_text(text, encoding="ascii")
+        (Path(built) / RECORD).write_text(text, encoding="ascii")
         folder.mkdir(parents=True, exist_ok=True)
-        move_all(Path(building), folder, first=RECORD)
+        move_all(Path(built), folder, first=RECORD)
+
+
+def _sweep(folder: Path, prefix: str) -> None:
+    """Remove what killed runs were building; one that still builds is younger than that."""
+    for left in folder.glob(f"{prefix}*"):
+        if left.is_dir() and not left.is_symlink() and time.time() - left.stat().st_mtime > SWEPT_SECONDS:
+            shutil.rmtree(left, ignore_errors=True)
 
 
 def _earlier(folder: Path, command: str) -> Mapping[str, Any]:

@@ -44,7 +44,7 @@ def read_run(source: Source, name: str, choice: Choice, group: str | None, *, me
     if group is not None and group in source.frame:
         roles = roles.having(group=group)
     value = roles.columns["value"]
-    numbers = numbers_in(source, value, decimal_sign(source, choice.decimal))
+    numbers = numbers_in(source, value, decimal_sign(source, choice.decimal, [value]))
     frame = pd.DataFrame({"value": numbers.values})
     for role in ("seed", "item", "group"):
         if role in roles.columns:

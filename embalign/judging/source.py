@@ -147,7 +147,10 @@ def _of_lines(text: str, path: Path) -> tuple[pd.DataFrame, str]:
         )
     frame = frame.fillna("")
     blank = [name for name in frame.columns if name.startswith("Unnamed: ") and not frame[name].str.strip().any()]
-    return frame.drop(columns=blank), separator  # what a separator at the end of every line makes
+    frame = frame.drop(columns=blank)  # what a separator at the end of every line makes
+    if (frame.iloc[:, 0] == "").any():
+        frame = frame[(frame != "").any(axis=1)]  # blank rows of a sheet are separators alone
+    return frame, separator
 
 
 def _separator(lines: Sequence[str]) -> str:

@@ -10,6 +10,10 @@ from embalign.judging.source import Source
 
 REPEATED = r"(?:seed|run|rep|repeat|repetition|fold|split|trial|cv|replicate)"
 OF_SEED = re.compile(rf"(?:^|_)({REPEATED}_?\d+)(?:_|$)")
+# Columns that summarise seeds beside those of each.
+OVER_SEEDS = re.compile(
+    r"(?:^|_)(?:mean|avg|average|std|sd|stdev|stderr|sem|rank|median|min|max|ci|lower|upper)(?:_|$)"
+)
 SIZE = re.compile(r"(?:n|size|anchor|ratio)?[ =_]*(\d+(?:\.\d+)?(?:e\+?\d+)?)\s*(%?)", re.IGNORECASE)
 REMEDY = "name the column with --columns n=NAME or --columns ratio=NAME"
 
@@ -30,18 +34,24 @@ def lengthen(source: Source, roles: Roles) -> tuple[Source, Roles]:
     return _seeds_above(source, roles)
 
 
+def _seed_and_metric(name: str) -> tuple[str, str] | None:
+    """The seed that a column's name holds, and the metric that is left of it; None for another name."""
+    if re.fullmatch(r"\d+(\.0)?", name.strip()):
+        return name.strip().removesuffix(".0"), ""
+    if match := OF_SEED.search(plain(name)):
+        return match[1], plain(name).replace(match[1], "").strip("_").replace("__", "_")
+    return None
+
+
 def _seeds_above(source: Source, roles: Roles) -> tuple[Source, Roles]:
     """One column for each seed, possibly of several metrics: split0_test_score, split0_train_score."""
     values = measured(source, roles.columns.values())
-    found: dict[str, tuple[str, str]] = {}
-    for name in values:
-        if name.strip().isdecimal():
-            found[name] = (name.strip(), "")
-        elif match := OF_SEED.search(plain(name)):
-            found[name] = (match[1], plain(name).replace(match[1], "").strip("_").replace("__", "_"))
+    found = {name: both for name in values if (both := _seed_and_metric(name)) is not None}
+    over_seeds = [name for name in values if OVER_SEEDS.search(plain(name))]
+    rest = [name for name in values if name not in found and name not in over_seeds]
     if not found:
-        raise TableError(f"{source.path}: no column seed; {_what_of(values)}")
-    if rest := [name for name in values if name not in found]:
+        raise TableError(f"{source.path}: no column seed; {_what_of(rest, over_seeds)}")
+    if rest:
         words = f"{listed(found, 4)} look like one column a seed, and {listed(rest, 4)} do not"
         raise TableError(f"{source.path}: {words}; remove the others, or give one row a seed")
     sizes = [roles.columns[role] for role in ("n", "ratio") if role in roles.columns]
@@ -53,10 +63,13 @@ def _seeds_above(source: Source, roles: Roles) -> tuple[Source, Roles]:
     columns = {"seed": "seed", "value": "value"}
     if any(metric for _, metric in found.values()):
         columns["metric"] = "metric"
-    return _long(source, parts, f"read as one column a seed: {listed(found, 6)}"), roles.having(**columns)
+    left = f"; left out: {listed(over_seeds, 4)}" if over_seeds else ""
+    return _long(source, parts, f"read as one column a seed: {listed(found, 6)}{left}"), roles.having(**columns)
 
 
-def _what_of(values: list[str]) -> str:
+def _what_of(values: list[str], over_seeds: list[str]) -> str:
+    if over_seeds:
+        return f"{listed(over_seeds, 4)} are over seeds, and a verdict needs each one: give one row for each seed"
     if len(values) < 2:
         return "add one that says which run each row is of, or name it with --columns seed=NAME"
     return (
@@ -87,6 +100,7 @@ def _by_index(source: Source, roles: Roles, index: str) -> tuple[Source, Roles]:
     names = [name for name in source.frame.columns if name != index]
     rows, above = list(source.frame[index].str.strip()), [name.strip() for name in names]
     numbered = [cells == [str(place) for place in range(len(cells))] for cells in (rows, above)]
+    numbered[1] |= not any(SIZE.fullmatch(name) for name in above) and any(_seed_and_metric(name) for name in above)
     if numbered == [True, True]:
         words = "neither the first column nor the first line says how much data there was"
         raise TableError(f"{source.path}: {words}; write sizes there, or a column n")
