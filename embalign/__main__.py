@@ -10,13 +10,15 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
+from embalign.commands.compare import COMPARE
 from embalign.commands.export import EXPORT
 from embalign.commands.import_ import IMPORT
+from embalign.commands.judge import JUDGE
 from embalign.errors import EmbalignError
 from embalign.escaping import visible
 from embalign.unforeseen import EXIT_CODE, log_unforeseen
 
-COMMANDS = (IMPORT, EXPORT)
+COMMANDS = (IMPORT, JUDGE, COMPARE, EXPORT)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

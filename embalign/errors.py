@@ -91,6 +91,10 @@ class StoreError(EmbalignError, RuntimeError):
     """A store file that cannot be used; the message names it and the remedy."""
 
 
+class TableError(EmbalignError, ValueError):
+    """A table of results that cannot be read or judged; the message names the file, what was found and the remedy."""
+
+
 class MapError(EmbalignError, ValueError):
     """A map file that cannot be used; the message names the file and the remedy."""
 

@@ -20,11 +20,12 @@ WORDS = {
     "index_migration": "teacher's queries, mapped index",
     "draft_only": "mapped queries, mapped index",
 }
+ROOMS = ("experiments", "judging")  # with templates
 STARTS_A_LINE = re.compile(r"^(?:[-*+] |[|#>]|\d+\. )")
 
 
 def render(template: str, **context: Any) -> str:
-    """Return a template, named by its path under `experiments/`, with soft line breaks inside paragraphs joined."""
+    """Return a template, named by its path in its room, with soft line breaks inside paragraphs joined."""
     return unwrap(_environment().get_template(template).render(context)) + "\n"
 
 
@@ -62,7 +63,7 @@ def unwrap(text: str) -> str:
 @functools.cache
 def _environment() -> jinja2.Environment:
     environment = jinja2.Environment(
-        loader=jinja2.PackageLoader("embalign", "experiments"),
+        loader=jinja2.ChoiceLoader([jinja2.PackageLoader("embalign", room) for room in ROOMS]),
         undefined=jinja2.StrictUndefined,
         autoescape=False,  # Markdown, not HTML
         trim_blocks=True,
@@ -82,6 +83,7 @@ def _environment() -> jinja2.Environment:
         "than": lambda answer: {"not shown": "not shown to be better"}.get(answer, answer),
         "short": lambda value: f"{value:g}",
         "thousands": lambda value: f"{value:,}",
+        "count": lambda value: f"{value:,.0f}" if value >= 10 else f"{value:.3g}",
     }
     environment.globals |= {"deployments": DEPLOYMENTS, "deployment_words": WORDS}
     environment.globals |= {"basis_of": basis_of, "agreement": AGREEMENT, "of_teacher": OF_TEACHER}

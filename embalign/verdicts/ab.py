@@ -8,6 +8,7 @@ from typing import Literal
 import pandas as pd
 
 from embalign.verdicts.replicates import replicates
+from embalign.verdicts.statistics import StudentT
 
 ABKind = Literal["better", "worse", "equivalent", "inconclusive"]
 Direction = Literal["better", "worse"]
@@ -28,6 +29,17 @@ class ABVerdict:
     minimum_detectable_effect: float
     seeds: int
     items: int
+
+
+def kind_of(
+    difference: StudentT, margin: float | None, *, alpha: float = 0.05, higher_is_better: bool = True
+) -> ABKind:
+    """Return what is shown of a difference, treatment minus control; never `equivalent` without a margin."""
+    if margin is not None and difference.p_within(margin) <= alpha:
+        return "equivalent"
+    if difference.p_two_sided() <= alpha:
+        return "better" if (difference.mean > 0) == higher_is_better else "worse"
+    return "inconclusive"
 
 
 def after_holm(verdict: ABVerdict, p_holm: float, alpha: float = 0.05) -> ABKind:
@@ -81,19 +93,12 @@ def judge_ab(
     arms = pd.concat([treatment.assign(arm="treatment"), control.assign(arm="control")])
     measured = replicates(arms[["arm", *keys, "value"]], "arm")
     found = measured.contrast(measured.difference("treatment", "control"))
-    equivalence = max(found.p_greater(-margin), (-found).p_greater(-margin))
-    p_value = found.p_two_sided()
-    kind: ABKind = "inconclusive"
-    if equivalence <= alpha:
-        kind = "equivalent"
-    elif p_value <= alpha:
-        kind = "better" if (found.mean > 0) == higher_is_better else "worse"
     return ABVerdict(
-        kind=kind,
+        kind=kind_of(found, margin, alpha=alpha, higher_is_better=higher_is_better),
         difference=found.mean,
         interval=found.interval(1 - alpha),
-        p_value=p_value,
-        equivalence_p_value=equivalence,
+        p_value=found.p_two_sided(),
+        equivalence_p_value=found.p_within(margin),
         minimum_detectable_effect=max(margin, found.minimum_detectable_effect(alpha / (2 * family))),
         seeds=measured.seeds,
         items=measured.items,

@@ -47,6 +47,10 @@ class StudentT:
         larger = self if self.mean >= 0 else -self
         return min(1.0, 2 * larger.p_greater())
 
+    def p_within(self, margin: float) -> float:
+        """Larger p-value of the two one-sided tests of H0: the mean is `margin` or more away from 0 (TOST)."""
+        return max(self.p_greater(-margin), (-self).p_greater(-margin))
+
     def __neg__(self) -> Self:
         return replace(self, mean=-self.mean)
 

@@ -1,0 +1,176 @@
+"""Which column is what: named by the user, or recognised by the names that tools give them."""
+
+import difflib
+import itertools
+import re
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+from numpy.typing import NDArray
+
+from embalign.errors import TableError
+from embalign.judging.numerals import LETTERS, MISSING, WORDS
+from embalign.judging.source import NESTED, Source
+from embalign.readers import quoted
+
+# Names by role, spelled as `plain` has them; earlier ones go first.
+ALIASES: Mapping[str, tuple[str, ...]] = {
+    "n": (
+        *("n", "n_train", "train_n", "ntrain", "train_size", "train_sizes", "size_train", "training_size", "anchor"),
+        *("n_samples", "num_samples", "samples", "n_examples", "num_examples", "examples", "training_examples"),
+        *("train_examples", "n_items", "n_pairs", "pairs", "sample_size", "dataset_size", "data_size", "num_train"),
+        *("size", "count"),
+    ),
+    "ratio": (
+        *("ratio", "fraction", "frac", "share", "proportion", "data_fraction", "train_fraction", "train_frac"),
+        *("data_ratio", "train_ratio", "percent", "percentage", "pct", "subset"),
+    ),
+    "seed": (
+        *("seed", "random_seed", "random_state", "rng_seed", "outer_seed", "run", "run_id", "trial", "repeat"),
+        *("repetition", "rep", "replicate", "replication", "restart", "fold", "outer_fold", "cv_fold", "split"),
+        *("split_id", "inner_seed", "inner_fold"),
+    ),
+    "item": (
+        *("item", "item_id", "query_id", "qid", "query", "doc_id", "question_id", "example_id", "instance_id"),
+        *("prompt_id", "id", "sample_id", "sample", "example", "uid"),
+    ),
+    "value": (
+        *("value", "score", "metric_value", "result", "accuracy", "acc", "test_score", "score_test", "test_accuracy"),
+        *("val_score", "score_valid", "valid_score", "val_accuracy", "ndcg_at_10", "ndcg_cut_10", "mrr", "map", "f1"),
+    ),
+    "metric": ("metric", "measure", "metric_name"),
+    "group": ("group", "topic", "category"),
+}
+LOOKED_AT = 200  # different cells, to tell what a column holds
+FOLDS = ("fold", "outer_fold", "cv_fold", "split", "split_id", "inner_fold")
+# Numbers that tools write beside the values; --metric may name one all the same.
+NO_VALUES = {
+    *("target", "targets", "label", "gold", "epoch", "epochs", "step", "steps", "rank", "total_tokens", "retries"),
+    *("time", "seconds", "duration", "total_time", "working_time", "fit_time", "score_time", "runtime", "timestamp"),
+    *("message_count", "turn_count", "token_limit_usage", "limit", "fallbacks", "lr", "learning_rate", "batch_size"),
+}
+INDEX = re.compile(r"Unnamed: \d+|index|level_\d")
+
+
+@dataclass(frozen=True)
+class Roles:
+    """Columns by role, as they stand in the file; `taken` are those that were recognised by another name."""
+
+    columns: Mapping[str, str]
+    taken: tuple[str, ...] = ()
+
+    def words(self) -> str:
+        """Which column was taken for what, for those that have another name."""
+        return ", ".join(f"{role} = {column}" for role, column in self.columns.items() if role != column)
+
+    def having(self, **columns: str) -> "Roles":
+        """Return the roles with further columns."""
+        return replace(self, columns={**self.columns, **columns})
+
+
+def find_roles(source: Source, mapped: Mapping[str, str], wanted: Sequence[str]) -> Roles:
+    """Return the columns of the wanted roles that a table has: those mapped, then those with a known name.
+
+    Raises TableError for a mapped column that is not there, and for a role that several columns may have; of seeds the
+    first known name is taken, since folds inside of repetitions are no repetitions.
+    """
+    for role, column in mapped.items():
+        for part in column.split("+") if column not in source.frame else [column]:
+            require(source, part, f"--columns {role}={column}")
+    found: dict[str, str] = {}
+    used = set(mapped.values())
+    for role in wanted:
+        if role in mapped:
+            found[role] = mapped[role]
+            continue
+        candidates = [name for name in source.frame.columns if plain(name) in ALIASES[role] and name not in used]
+        candidates.sort(key=lambda name: ALIASES[role].index(plain(name)))
+        if not candidates:
+            continue
+        exact = plain(candidates[0]) == role
+        if len(candidates) > 1 and not exact and role in ("n", "ratio"):
+            names = " and ".join(candidates)
+            remedy = f"say which with --columns {role}={candidates[0]}"
+            raise TableError(f"{source.path}: the columns {names} may both be {role}; {remedy}")
+        found[role] = candidates[0]
+        used.add(candidates[0])
+    return Roles(found, tuple(role for role, column in found.items() if role not in mapped and role != column))
+
+
+def require(source: Source, column: str, asked: str) -> None:
+    """Raise TableError, with the nearest name, for a column that a table lacks."""
+    if column in source.frame:
+        return
+    near = difflib.get_close_matches(column, list(source.frame.columns), 1)
+    hint = f"did you mean {quoted(near[0])}?" if near else f"its columns are {listed(source.frame.columns)}"
+    raise TableError(f"{source.path}: no column {quoted(column)} ({asked}); {hint}")
+
+
+def listed(names: Iterable[object], most: int = 12) -> str:
+    """Return names as a message shows them."""
+    shown = [str(name) for name in names]
+    return ", ".join(shown[:most]) + (f", ... ({len(shown)} in all)" if len(shown) > most else "")
+
+
+def is_numeric(source: Source, column: str) -> bool:
+    """Whether most cells of a column look like numbers, or all are letters or words that stand for them."""
+    cells = source.frame[column].drop_duplicates()[:LOOKED_AT].str.strip()
+    present = cells[~cells.str.lower().isin(MISSING)]
+    numbers = present.str.fullmatch(r"[+\-\u2212]?[\d.,]*\d[\d.,eE+\-]*\s*%?.*")
+    coded = present.isin(LETTERS) | present.str.lower().isin(WORDS)
+    return bool(len(present)) and bool(numbers.mean() > 0.5 or coded.all())
+
+
+def measured(source: Source, used: Iterable[str]) -> list[str]:
+    """Return the columns that may hold values: numeric ones without a role that are no index and no side number."""
+    out = set(used)
+    rest = [name for name in source.frame.columns if name not in out and not INDEX.fullmatch(name)]
+    rest = [name for name in rest if plain(name) not in NO_VALUES and plain(name) not in ALIASES["seed"]]
+    return [name for name in rest if is_numeric(source, name) and not (source.frame[name] == NESTED).any()]
+
+
+def value_column(source: Source, used: Iterable[str]) -> str:
+    """Return the one column that holds the values: named value, the only one, or the only one with a known name.
+
+    Raises TableError where there is none, or where several may be it.
+    """
+    values = measured(source, used)
+    known = [name for name in values if plain(name) in ALIASES["value"]]
+    exact = [name for name in known if plain(name) == "value"]
+    for found in (exact, values, known):
+        if len(found) == 1:
+            return found[0]
+    if not values:
+        columns = listed(source.frame.columns)
+        raise TableError(f"{source.path}: no column of values among {columns}; name it with --columns value=NAME")
+    raise TableError(
+        f"{source.path}: {listed(values)} may each be the value; say which, such as --metric {(known or values)[0]}"
+    )
+
+
+def only_where(source: Source, conditions: Sequence[tuple[str, str]]) -> Source:
+    """Return the rows whose cells in these columns have these values. Raises TableError where none has."""
+    frame = source.frame
+    for column, value in conditions:
+        require(source, column, f"--where {column}={value}")
+        kept = frame[frame[column].str.strip() == value]
+        if not len(kept):
+            there = listed(sorted(frame[column].drop_duplicates()), 8)
+            raise TableError(f"{source.path}: no row has {column}={quoted(value)}; there are {there}")
+        frame = kept
+    return source.of(frame)
+
+
+def differing(source: Source, rows: NDArray[np.bool_], used: Iterable[str]) -> list[str]:
+    """Return the columns without a role in which these rows differ, but for those that hold values."""
+    taken = set(itertools.chain.from_iterable([column, *column.split("+")] for column in used))
+    chosen = source.frame[rows]
+    other = [name for name in chosen.columns if name not in taken and chosen[name].nunique() > 1]
+    values = set(measured(source, taken))
+    return [name for name in other if name not in values]
+
+
+def plain(name: str) -> str:
+    """Return a column's name in small letters, with one underscore for all that is no letter or digit."""
+    return re.sub(r"[^a-z0-9]+", "_", name.lower()).strip("_")

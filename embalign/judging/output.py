@@ -1,0 +1,110 @@
+"""A folder of results of one's own: written whole, and over nothing but an earlier result of the same command.
+
+`verdict.json` is the record: it names the command and the digest of every other file. It is moved into place first, and
+keeps the digests of the files that it replaces, so that a rerun after a kill finds what it may write over.
+"""
+
+import contextlib
+import json
+import math
+import os
+import shutil
+import tempfile
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from importlib import metadata
+from pathlib import Path
+from typing import Any
+
+from embalign.durable import move_all, refuse_links
+from embalign.errors import TableError
+from embalign.pairs.provenance import file_digest
+from embalign.readers import read_json, said
+
+RECORD = "verdict.json"
+SWEPT_SECONDS = 3600
+
+
+def cache_folder() -> Path:
+    """Return a folder for what may be made again, such as the cache of fonts: never beside a user's files."""
+    base = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
+    return Path(base) / "embalign" / "matplotlib"
+
+
+@contextlib.contextmanager
+def result_folder(folder: Path, command: str, content: Mapping[str, Any], names: Sequence[str]) -> Iterator[Path]:
+    """Give a folder to write files of these names into; they and the record with `content` are moved into `folder`.
+
+    Raises TableError where that holds files of others under these names, and LinkError for symbolic links.
+    """
+    if folder.exists() and not folder.is_dir():
+        raise TableError(f"{folder}: not a folder; name another with --out")
+    refuse_links(folder, *(folder / name for name in (*names, RECORD)), remedy="remove it, or name another --out")
+    replaced = _replaced(folder, names, _earlier(folder, command))
+    there = folder
+    while not there.exists():
+        there = there.parent
+    prefix = f".embalign-{command}-"
+    try:
+        for place in {there, folder.parent}:  # what builds the first result is beside its folder, later ones in it
+            _sweep(place, prefix)
+        building = tempfile.TemporaryDirectory(dir=there, prefix=prefix)
+    except OSError as fault:
+        raise TableError(f"{there}: cannot be written into ({said(fault)}); name another folder with --out") from None
+    with building as built:
+        yield Path(built)
+        files = {name: file_digest(Path(built) / name) for name in names}
+        record = {
+            "command": f"embalign {command}",
+            "version": metadata.version("embalign"),
+            **content,
+            "files": files,
+            "replaced": replaced,
+        }
+        text = json.dumps(_plain(record), indent=2, allow_nan=False) + "\n"
+        (Path(built) / RECORD).write_text(text, encoding="ascii")
+        folder.mkdir(parents=True, exist_ok=True)
+        move_all(Path(built), folder, first=RECORD)
+
+
+def _sweep(folder: Path, prefix: str) -> None:
+    """Remove what killed runs were building; one that still builds is younger than that."""
+    for left in folder.glob(f"{prefix}*"):
+        if left.is_dir() and not left.is_symlink() and time.time() - left.stat().st_mtime > SWEPT_SECONDS:
+            shutil.rmtree(left, ignore_errors=True)
+
+
+def _earlier(folder: Path, command: str) -> Mapping[str, Any]:
+    """The record of an earlier result, empty where none is there; TableError where the file is another's."""
+    path = folder / RECORD
+    if not path.exists():
+        return {}
+    remedy = "it is not written over; name another folder with --out, or move it away"
+    found = read_json(path, TableError, remedy, dict[str, Any])
+    if found.get("command") != f"embalign {command}":
+        raise TableError(f"{path}: this is no result of embalign {command}; {remedy}")
+    return found
+
+
+def _replaced(folder: Path, names: Sequence[str], earlier: Mapping[str, Any]) -> dict[str, str]:
+    """Digests of the files that will be written over, all of which an earlier record names."""
+    known = [found for key in ("files", "replaced") if isinstance(found := earlier.get(key), dict)]
+    found = {}
+    for name in names:
+        path = folder / name
+        if not path.exists():
+            continue
+        found[name] = file_digest(path)
+        if not any(record.get(name) == found[name] for record in known):
+            words = "was changed since it was written" if earlier else "was not written by this command"
+            raise TableError(f"{path} {words}; it is not written over: name another folder with --out, or move it away")
+    return found
+
+
+def _plain(value: Any) -> Any:
+    """JSON has no infinity and no numeric keys: null and text in their place."""
+    if isinstance(value, Mapping):
+        return {key if isinstance(key, str) else f"{key:.10g}": _plain(item) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [_plain(item) for item in value]
+    return None if isinstance(value, float) and not math.isfinite(value) else value
