@@ -36,8 +36,8 @@ EXPORT = Command(
     name="export",
     help="train a pair's map on all its training items and write it with its quality and certified thresholds",
     description="Train a pair's map on all its training items. Writes W.npy, float32 with one row per teacher "
-    "dimension (mapped = draft @ W.T), and W.json: what the map is, how good it is in each deployment, whether it beats "
-    "no map, and the thresholds certified for it. Prints the same in a few lines.",
+    "dimension (mapped = draft @ W.T), and W.json: what the map is, how good it is in each deployment, whether it "
+    "beats no map, and the thresholds certified for it. Prints the same in a few lines.",
     example="embalign export --pair smollm2-mpnet --out maps",
     add_arguments=_add_arguments,
     run=_run,

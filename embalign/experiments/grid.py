@@ -43,6 +43,18 @@ def grid(**axes: Sequence[Value | Callable[..., Any]]) -> list[Settings]:
     return [dict(zip(plain, values, strict=True)) for values in itertools.product(*plain.values())]
 
 
+def _check_names(table: str, settings: Iterable[Settings]) -> None:
+    """Raise ValueError for two values of one name in an axis of a table: its rows could not be told apart."""
+    known: dict[tuple[str, str], Value] = {}
+    for axis, value in itertools.chain.from_iterable(each.items() for each in settings):
+        if (other := known.setdefault((axis, str(value)), value)) != value:
+            function = next(each for each in (value, other) if isinstance(each, Reference))
+            raise ValueError(
+                f"table {table!r}: two values of axis {axis!r} are named {str(value)!r}, one the function of "
+                f"{function.module}; give the function another name"
+            )
+
+
 def _plain(value: Value | Callable[..., Any]) -> Value:
     return value if isinstance(value, str | int | float) else reference(value)
 
@@ -106,6 +118,8 @@ class Table:
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "measure", reference(self.measure))
+        for settings in (self.quick, self.full, self.regression):
+            _check_names(self.name, settings)
 
     def run(self, pair: Any, cell: Cell) -> Measurement:
         """Measure one cell on one thread: sums on several may differ in the last bit."""
