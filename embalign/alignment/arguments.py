@@ -34,7 +34,7 @@ def described(value: object) -> str:
     return text if len(text) <= SHOWN else f"{text[:SHOWN]}..."
 
 
-def array(value: object, name: str) -> NDArray[Any]:
+def array(value: Any, name: str) -> NDArray[Any]:
     """Return what a caller gave as an array: a list, a Series, a frame, or a tensor wherever it is."""
     if hasattr(value, "detach"):  # a torch tensor, without importing torch
         value = value.detach().cpu()
@@ -45,17 +45,20 @@ def array(value: object, name: str) -> NDArray[Any]:
         raise ValueError(f"{name} is no table of numbers ({error}); give one row of equal length per item") from None
 
 
-def vectors(value: object, name: str, *, width: int | None = None, rows: int | None = None) -> Vectors:
-    """Return vectors (n, d) as contiguous float32, the same object where they are that already.
+def vectors(
+    value: object, name: str, *, width: int | None = None, rows: int | None = None, least: int = 1, double: bool = False
+) -> Vectors:
+    """Return vectors (n, d) with `least` rows or more as float32, the same object where they are that already.
 
-    Raises TypeError for what is not numbers, ValueError for another shape, none at all, NaN and infinite values.
+    float64 is kept if `double`. Raises TypeError for what is not numbers, ValueError for another shape, none at all, NaN
+    and infinite values.
     """
     found = array(value, name)
     if found.dtype.kind == "O":
         found = _from_objects(found, name)
     if found.dtype.kind not in "fiu":
         raise TypeError(f"{name} must hold numbers, found {described(found)}; give an array (n, d) of floats")
-    if found.ndim != 2 or 0 in found.shape:
+    if found.ndim != 2 or found.shape[1] == 0 or len(found) < least:
         hint = f": {name}[None] is a list of one" if found.ndim == 1 and len(found) else ""
         raise ValueError(f"{name} must be (n, d), one vector per row, found {described(found)}{hint}")
     if rows is not None and len(found) != rows:
@@ -63,7 +66,9 @@ def vectors(value: object, name: str, *, width: int | None = None, rows: int | N
     if width is not None and found.shape[1] != width:
         raise ValueError(f"{name} must have {width} columns, found {described(found)}")
     with np.errstate(over="ignore"):
-        plain = np.ascontiguousarray(found, dtype=np.float32)
+        plain: Vectors = np.asarray(found, dtype=np.float64 if double and found.dtype == np.float64 else np.float32)
+    if min(plain.strides) < 0 or not plain.flags.writeable:  # torch takes neither without a word
+        plain = plain.copy()
     if not np.isfinite(plain).all():
         row = int(np.flatnonzero(~np.isfinite(plain).all(axis=1))[0])
         raise ValueError(f"{name} holds NaN or infinite values, first in row {row}; leave such rows out on both sides")
@@ -87,7 +92,7 @@ def unit_vectors(value: object, name: str) -> Vectors:
     lengths = np.linalg.norm(found, axis=1, keepdims=True)
     if len(empty := np.flatnonzero(lengths == 0)):
         raise ValueError(f"row {empty[0]} of {name} has length 0, so it has no direction; leave it out")
-    return found / lengths
+    return np.asarray(found / lengths, np.float32)
 
 
 def check_unit(found: Vectors, name: str) -> None:
@@ -135,7 +140,10 @@ def numbers_of(value: object, name: str) -> NDArray[Any]:
 
 
 def whole_number(value: object, name: str, least: int = 0) -> int:
-    """Return a whole number of at least `least`. Raises TypeError for anything but one, ValueError for a smaller one."""
+    """Return a whole number of at least `least`.
+
+    Raises TypeError for anything but a whole number, ValueError for a smaller one.
+    """
     if isinstance(value, bool) or not isinstance(value, numbers.Integral):
         raise TypeError(f"{name} must be a whole number of at least {least}, found {described(value)}")
     if value < least:
@@ -144,12 +152,17 @@ def whole_number(value: object, name: str, least: int = 0) -> int:
 
 
 def number(value: object, name: str, least: float = -math.inf) -> float:
-    """Return a finite number of at least `least`. Raises TypeError for anything but a number, ValueError for others."""
+    """Return a finite number of at least `least`.
+
+    Raises TypeError for anything but a number, ValueError for one that is not finite or smaller.
+    """
     if isinstance(value, bool) or not isinstance(value, numbers.Real):
         raise TypeError(f"{name} must be a number, found {described(value)}")
-    if not (math.isfinite(value) and value >= least):
-        raise ValueError(f"{name} must be finite and at least {least:g}, found {value!r}")
-    return float(value)
+    plain = float(value)
+    if not (math.isfinite(plain) and plain >= least):
+        bound = "" if math.isinf(least) else f" and at least {least:g}"
+        raise ValueError(f"{name} must be finite{bound}, found {value!r}")
+    return plain
 
 
 def _from_objects(found: NDArray[Any], name: str) -> NDArray[Any]:

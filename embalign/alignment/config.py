@@ -24,6 +24,9 @@ class TrainingConfig:
     """What a run of the loop depends on besides its data, its seed and an added loss term.
 
     The fixed budget is `steps`, or as many as pass the pool `passes` times if that is more.
+
+    >>> TrainingConfig(steps=100).steps_for(1280), TrainingConfig(steps=100).steps_for(12_800)
+    (100, 1000)
     """
 
     steps: int = 400

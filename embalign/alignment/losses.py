@@ -15,9 +15,11 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor
 
+from embalign.alignment.arguments import array, described, name_of
 from embalign.alignment.lengths import length, normalize, polar, scaled_length, through_normalization
 from embalign.alignment.setting import FFTNorm, Scale
 
@@ -31,6 +33,13 @@ class Loss:
             Training calls it once.
         value_and_gradient: mapped vectors (..., batch, d) and targets to the value (...), a mean over the batch, and
             its gradient in the mapped vectors (..., batch, d). It changes neither argument.
+
+    >>> import torch
+    >>> def value_and_gradient(z, target):
+    ...     return (z - target).square().mean((-2, -1)), 2 * (z - target) / z.shape[-1] / z.shape[-2]
+    >>> error = Loss(prepare=lambda teacher: teacher, value_and_gradient=value_and_gradient)
+    >>> error(torch.zeros(1, 4), torch.ones(1, 4))
+    tensor(1.)
     """
 
     prepare: Callable[[Tensor], Tensor]
@@ -39,8 +48,10 @@ class Loss:
     def __call__(self, z_s: Tensor, z_t: Tensor) -> Tensor:
         """Return the value, (...), differentiable once in both arguments; half precision is computed in float32.
 
-        Raises ValueError for shapes that differ, have less than two dimensions or are empty.
+        Arrays and lists are taken for tensors. Raises ValueError for shapes that differ, have less than two dimensions
+        or are empty, TypeError for what is not real numbers.
         """
+        z_s, z_t = _tensor(z_s, "z_s"), _tensor(z_t, "z_t")
         if z_s.ndim < 2 or z_s.shape != z_t.shape or z_s.numel() == 0:
             raise ValueError(
                 f"the loss needs two non-empty (..., batch, d) tensors of one shape, not {tuple(z_s.shape)} and "
@@ -50,6 +61,56 @@ class Loss:
         # torch gives the apply of its functions no types.
         value: Tensor = _Differentiable.apply(self, z_s.to(dtype), z_t.to(dtype))  # type: ignore[no-untyped-call]
         return value
+
+
+def by_autograd(function: Callable[[Tensor, Tensor], Tensor]) -> Loss:
+    """Return the loss whose value a torch function of mapped and teacher vectors gives, its gradient by autograd.
+
+    The function takes both as (..., batch, d) and returns (...), a mean over the batch. A closed form is faster.
+
+    >>> import torch
+    >>> loss = by_autograd(lambda z_s, z_t: (z_s - z_t).abs().mean((-2, -1)))
+    >>> loss(torch.zeros(2, 4), torch.ones(2, 4))
+    tensor(1.)
+    """
+
+    def value_and_gradient(z: Tensor, target: Tensor) -> tuple[Tensor, Tensor]:
+        with torch.enable_grad():
+            leaf = z.detach().requires_grad_()
+            value = function(leaf, target.detach())
+            _check_value(function, value, z)
+            (gradient,) = torch.autograd.grad(value.sum(), leaf)
+        return value.detach(), gradient
+
+    return Loss(lambda teacher: teacher, value_and_gradient)
+
+
+def _check_value(function: Callable[..., Any], value: Any, z: Tensor) -> None:
+    """Raise TypeError or ValueError for what no gradient can be taken of."""
+    if not isinstance(value, Tensor):
+        raise TypeError(f"loss {name_of(function)} returned {described(value)}; return a torch tensor")
+    if value.shape != z.shape[:-2]:
+        raise ValueError(
+            f"loss {name_of(function)} returned shape {tuple(value.shape)} for vectors of shape {tuple(z.shape)}; "
+            "return the mean over batch and dimensions: .mean((-2, -1))"
+        )
+    if not value.requires_grad:
+        raise ValueError(
+            f"loss {name_of(function)} does not depend on the mapped vectors through torch operations; leave out "
+            ".detach(), .item() and NumPy"
+        )
+
+
+def _tensor(value: Any, name: str) -> Tensor:
+    """What a caller gave as a tensor of real numbers."""
+    if not isinstance(value, Tensor):
+        found = array(value, name)
+        if found.dtype.kind not in "fiu":
+            raise TypeError(f"{name} must hold real numbers, found {described(found)}; give a tensor (..., batch, d)")
+        return torch.from_numpy(np.array(found, found.dtype.newbyteorder("=")))
+    if value.is_complex() or value.dtype == torch.bool:
+        raise TypeError(f"{name} must hold real numbers, found a tensor of {value.dtype}; give floats (..., batch, d)")
+    return value
 
 
 class _Differentiable(torch.autograd.Function):
@@ -86,6 +147,10 @@ def cosine_loss(z_s: Tensor, z_t: Tensor) -> Tensor:
 
     A row shorter than the square root of the smallest normal number counts as zero: the true gradient there is larger
     than the number format holds.
+
+    >>> import torch
+    >>> cosine_loss(torch.tensor([[2.0, 0.0], [0.0, 1.0]]), torch.tensor([[1.0, 0.0], [1.0, 0.0]]))
+    tensor(0.5000)
     """
     return COSINE(z_s, z_t)
 
@@ -101,6 +166,10 @@ def spectral_loss(z_s: Tensor, z_t: Tensor, *, convention: Scale = "raw", norm: 
 
     The gradient at a zero bin is 0, the centre of the cone. Raises ValueError for shapes that differ, have less than
     two dimensions or are empty, and for an unknown convention or norm.
+
+    >>> import torch
+    >>> spectral_loss(torch.zeros(1, 4), torch.tensor([[1.0, 0.0, 0.0, 0.0]]))
+    tensor(1.)
     """
     return at_scale(spectral(norm), convention)(z_s, z_t)
 

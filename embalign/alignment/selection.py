@@ -65,9 +65,9 @@ def select(policy: str | Policy, draft: Draft, ratio: float, *, seed: int = 0) -
     >>> import numpy as np
     >>> draft = np.random.default_rng(0).standard_normal((10, 4))
     >>> select("random", draft, 0.3)
-    array([0, 1, 3])
+    array([0, 5, 9])
     >>> select(lambda draft, seed: np.argsort(draft[:, 0]), draft, 0.3)
-    array([0, 1, 2])
+    array([2, 3, 4])
     """
     return head(selection_order(policy, unit_vectors(draft, "draft"), whole_number(seed, "seed")), ratio)
 
@@ -89,8 +89,8 @@ def _order_of(policy: Policy, draft: Draft, seed: int) -> Rows:
     right = found.shape == (len(draft),) and found.dtype.kind in "iu"
     if not right or not np.array_equal(np.sort(found), np.arange(len(draft))):
         raise SelectionError(
-            f"policy {name_of(policy)} returned {described(found)}, which is no order of the {len(draft)} items: return "
-            f"each position from 0 to {len(draft) - 1} once, the first to pick first, as numpy.argsort gives them"
+            f"policy {name_of(policy)} returned {described(found)}, which is no order of the {len(draft)} items: "
+            f"return each position from 0 to {len(draft) - 1} once, first what to pick first, as numpy.argsort does"
         )
     return found.astype(np.int64)
 

@@ -135,7 +135,8 @@ def load(path: str | Path, deployment: str = QUERY_ADAPTER, risk: float = 0.2) -
     `risk` the highest share of wrong answers among the accepted: 0.05, 0.1 or 0.2. Warns where the map is not shown to
     beat the raw draft's own search. Raises MapError for anything else.
 
-    >>> load("maps", "reranker")
+    >>> from embalign import load_deployed
+    >>> load_deployed("maps", "reranker")
     Traceback (most recent call last):
     embalign.errors.MapError: no deployment 'reranker': use query_adapter, index_migration or draft_only
     """

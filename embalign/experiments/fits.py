@@ -9,6 +9,7 @@ from dataclasses import dataclass
 
 import pandas as pd
 
+from embalign.alignment.arguments import described, vectors
 from embalign.alignment.closed_form import fit_ridge, mean_vector
 from embalign.alignment.config import TrainingConfig
 from embalign.alignment.own_map import fit_own
@@ -99,8 +100,21 @@ def measure_share(pair: Pair, share: Share, seed: int, config: TrainingConfig) -
     return measured | Measurement(found.facts, tables=tables)
 
 
-def score_map(pair: Pair, weights: Vectors, seed: int) -> Measurement:
-    """Return every metric of the map W (d_teacher, d_draft) on the held-out queries."""
+def score_map(pair: Pair, weights: Vectors, seed: int = 0) -> Measurement:
+    """Return every metric of the map W (d_teacher, d_draft) on the held-out queries of a pair.
+
+    `seed` is that of the training pool whose mean vector skill is measured from. Raises TypeError or ValueError for a
+    map that does not fit the pair.
+
+    >>> pair = load_pair(find_pair("smollm2-mpnet")).asked_by(100)
+    >>> train = pair.holdout.train[::5]
+    >>> ridge = fit_ridge(pair.draft[train], pair.teacher[train], pair.labels[train])
+    >>> round(score_map(pair, ridge.weights).metrics["query_adapter_ndcg_at_10"], 1)
+    0.2
+    """
+    if not isinstance(pair, Pair):
+        raise TypeError(f"pair must be what load_pair returns, found {described(pair)}")
+    weights = vectors(weights, "weights", rows=pair.teacher.shape[1], width=pair.draft.shape[1])
     return score_mapped(pair, map_task(pair, weights), seed)
 
 

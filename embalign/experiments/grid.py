@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import math
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -31,12 +32,15 @@ def grid(**axes: Sequence[Value | Callable[..., Any]]) -> list[Settings]:
 
     A value is a string, a number, or a function, which is known by its name. Raises ValueError for an axis without
     values or with one twice, for two functions of one name, which would be one arm to every table, and for a function
-    that has no name to import it by.
+    that has no name to import it by; TypeError for an axis that is no list and a value of another kind.
 
     >>> grid(policy=["random"], ratio=[0.1, 1.0])
     [{'policy': 'random', 'ratio': 0.1}, {'policy': 'random', 'ratio': 1.0}]
     """
-    plain = {axis: [_plain(value) for value in values] for axis, values in axes.items()}
+    for axis, values in axes.items():
+        if isinstance(values, str) or not isinstance(values, Iterable):
+            raise TypeError(f"axis {axis!r} must be a list of values, found {values!r}; for one value: [{values!r}]")
+    plain = {axis: [_plain(axis, value) for value in values] for axis, values in axes.items()}
     for axis, values in plain.items():
         if not values or not len(set(values)) == len({str(value) for value in values}) == len(values):
             raise ValueError(f"axis {axis!r} needs distinct values, found {list(values)}")
@@ -55,8 +59,16 @@ def _check_names(table: str, settings: Iterable[Settings]) -> None:
             )
 
 
-def _plain(value: Value | Callable[..., Any]) -> Value:
-    return value if isinstance(value, str | int | float) else reference(value)
+def _plain(axis: str, value: Value | Callable[..., Any]) -> Value:
+    if type(value).__module__ == "numpy" and hasattr(value, "item"):  # a number of NumPy's own
+        value = value.item()
+    if isinstance(value, float) and not math.isfinite(value):
+        raise ValueError(f"axis {axis!r}: {value!r} is no value to measure at; give finite numbers")
+    if isinstance(value, str | int | float):
+        return value
+    if not callable(value):
+        raise TypeError(f"axis {axis!r}: {value!r} is no string, number or function")
+    return reference(value)
 
 
 @dataclass(frozen=True)
@@ -105,7 +117,12 @@ class Table:
     """One CSV of an experiment: `measure`, given as a function, turns a pair and a cell into a :class:`Measurement`.
 
     `regression` is the small grid of the regression check; a table without one takes no part in it. A table of
-    `own_queries` is for pairs alone that have queries of their own.
+    `own_queries` is for pairs alone that have queries of their own. Raises ValueError for two values of one name.
+
+    >>> def measure(pair, cell):
+    ...     return Measurement({"value": cell["ratio"]})
+    >>> Table("curve", measure, quick=grid(ratio=[0.1, 1.0])).quick
+    [{'ratio': 0.1}, {'ratio': 1.0}]
     """
 
     name: str
@@ -135,6 +152,13 @@ class Experiment:
 
     `report(results, about, folder)` takes the :class:`~embalign.evaluation.results.Results` of each table by name and
     the provenance of the run, writes the artifacts into a folder and returns a one-line answer.
+
+    >>> def report(results, about, folder):
+    ...     return "no answer yet"
+    >>> curve = Table("curve", measure=print, quick=grid(ratio=[0.1, 1.0]))
+    >>> small = Experiment("small", report, (curve,), quick_seeds=2)
+    >>> [cell.id for cell in small.cells("mypair", "quick")]
+    ['ratio0.10-seed00', 'ratio1.00-seed00', 'ratio0.10-seed01', 'ratio1.00-seed01']
     """
 
     name: str

@@ -10,6 +10,7 @@ from typing import Annotated, Literal, get_args
 import msgspec
 
 from embalign.errors import PairError
+from embalign.escaping import visible
 from embalign.readers import quoted, read_toml, said
 
 LARGEST_BYTES = 32 * 1024
@@ -65,18 +66,30 @@ class PairConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         return {key: name for key, name in named.items() if name}
 
 
-def find_pair(name: str, root: Path) -> Path:
+def find_pair(name: str | Path, root: str | Path = ".") -> Path:
     """Return the folder of a pair, given its name under `root`/benchmark or a path to any folder.
 
-    Raises PairError that lists the known pairs.
+    `root` is the checkout, here by default. Raises PairError that lists the known pairs.
+
+    >>> find_pair("smollm2-mpnet").name
+    'smollm2-mpnet'
     """
+    name, root = str(name), Path(root)
     for folder in (root / "benchmark" / name, Path(name)):
         if os.path.isfile(folder / "pair.toml"):  # False, not an error, for a name too long for the file system
             return folder.resolve()
     known = sorted(path.parent.name for path in (root / "benchmark").glob("*/pair.toml"))
     raise PairError(
-        f"no pair {name!r}: neither benchmark/{name}/pair.toml nor {name}/pair.toml exists (known pairs: "
-        f"{', '.join(known) or 'none'}){_near(name, known)}"
+        f"no pair {name!r}: neither benchmark/{name}/pair.toml nor {name}/pair.toml exists "
+        + (f"(known pairs: {', '.join(known)}){_near(name, known)}" if known else elsewhere(root))
+    )
+
+
+def elsewhere(root: Path) -> str:
+    """Return the words for a folder that has no pairs under benchmark/: it is not the checkout."""
+    return (
+        f"(known pairs: none): {visible(str(root.resolve()))} has no benchmark/ with pairs, so it is not the checkout; "
+        "cd there, or give the path of a folder with a pair.toml"
     )
 
 

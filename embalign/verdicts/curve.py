@@ -1,5 +1,6 @@
 """The curve that a verdict is on: values by ratio, seed (and item), and where each ratio lies over log n."""
 
+import numbers
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -7,6 +8,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from embalign.verdicts.frames import checked
 from embalign.verdicts.replicates import ROUNDING, Array, Replicates, replicates
 from embalign.verdicts.statistics import StudentT
 
@@ -50,12 +52,19 @@ def gain_over(curve: pd.DataFrame, origin: float | Mapping[Any, float] | pd.Data
     """Return value at ratio 1 minus the origin, paired by seed (and item). Raises ValueError where they do not pair."""
     whole = curve.loc[curve["ratio"] == 1, [name for name in ("seed", "item", "value") if name in curve.columns]]
     if isinstance(origin, pd.DataFrame):
+        origin = checked(origin, "origin", ("seed", "value"), ("item",))
         keys = [name for name in ("seed", "item") if name in origin.columns and name in whole.columns]
-        if missing := {"seed", "value"} - set(origin.columns):
-            raise ValueError(f"the origin lacks column(s) {', '.join(sorted(missing))}")
+        if len(repeated := origin[origin.duplicated(keys)]):
+            raise ValueError(f"the origin has more than one value for seed {repeated['seed'].iloc[0]}")
         start = whole.drop(columns="value").merge(origin[[*keys, "value"]], on=keys, how="left")
     else:
-        values = whole["seed"].map(origin) if isinstance(origin, Mapping) else float(origin)
+        if isinstance(origin, pd.Series):
+            origin = origin.to_dict()
+        if not isinstance(origin, Mapping | numbers.Real) or isinstance(origin, bool):
+            raise TypeError(
+                f"origin must be a number, one per seed, or a frame with columns seed and value, found {origin!r}"
+            )
+        values = whole["seed"].map(dict(origin)) if isinstance(origin, Mapping) else float(origin)
         start = whole.assign(value=values)
     if not np.isfinite(start["value"].to_numpy(dtype=np.float64)).all():
         seed = start.loc[~np.isfinite(start["value"].astype(float)), "seed"].iloc[0]
@@ -68,7 +77,8 @@ def gain_over(curve: pd.DataFrame, origin: float | Mapping[Any, float] | pd.Data
 def _log_size(curve: pd.DataFrame, ratios: Sequence[float]) -> Array:
     """Log of the sample count at each ratio, or of the ratio itself; raises ValueError where they disagree."""
     if ratios[-1] != 1 or ratios[0] <= 0 or len(ratios) < 2:
-        raise ValueError(f"at least two ratios in (0, 1] are needed, 1 among them, found {list(ratios)}")
+        hint = "" if ratios[-1] <= 1 else f"; divide by the largest, {ratios[-1]:g}, and give counts as n_train"
+        raise ValueError(f"at least two ratios in (0, 1] are needed, 1 among them, found {list(ratios)}{hint}")
     if "n_train" not in curve.columns:
         return np.log(ratios)
     counts = curve.groupby("ratio")["n_train"].agg(["min", "max"])
