@@ -4,6 +4,7 @@ Arrays, lists, pandas and torch are taken alike, of any number format and memory
 TypeError or ValueError that names the argument, says what was found, and what to give instead.
 """
 
+import inspect
 import math
 import numbers
 from collections.abc import Callable
@@ -16,11 +17,22 @@ from embalign.pairs import Vectors
 
 UNIT = 0.01  # how far a length may be from 1: vectors kept in half precision are off by less
 SHOWN = 60  # characters of a refused value
+MOST = 2**32 - 1  # what the libraries take for a seed
+MISSING = ("NoneType", "NAType", "NaTType")  # types whose value is that there is none
 
 
 def name_of(function: Callable[..., Any]) -> str:
     """Return the name by which messages and tables know a function."""
     return str(getattr(function, "__name__", None) or function)
+
+
+def takes(function: Callable[..., Any], count: int) -> bool:
+    """Return whether a function can be called with so many arguments by place."""
+    try:
+        inspect.signature(function).bind(*range(count))
+    except (TypeError, ValueError):  # ValueError: built in, without a signature
+        return False
+    return True
 
 
 def described(value: object) -> str:
@@ -41,8 +53,8 @@ def array(value: Any, name: str) -> NDArray[Any]:
         value = (value.float() if "bfloat16" in str(value.dtype) else value).numpy()
     try:
         return np.asarray(value)
-    except ValueError as error:  # rows of unequal length
-        raise ValueError(f"{name} is no table of numbers ({error}); give one row of equal length per item") from None
+    except ValueError:
+        raise ValueError(f"{name} has rows of unequal length; give one row of equal length per item") from None
 
 
 def vectors(
@@ -50,17 +62,19 @@ def vectors(
 ) -> Vectors:
     """Return vectors (n, d) with `least` rows or more as float32, the same object where they are that already.
 
-    float64 is kept if `double`. Raises TypeError for what is not numbers, ValueError for another shape, none at all, NaN
-    and infinite values.
+    float64 is kept if `double`. Raises TypeError for what is not numbers, ValueError for another shape, none at all,
+    NaN and infinite values.
     """
     found = array(value, name)
     if found.dtype.kind == "O":
-        found = _from_objects(found, name)
+        found = from_objects(value, found, name)
     if found.dtype.kind not in "fiu":
-        raise TypeError(f"{name} must hold numbers, found {described(found)}; give an array (n, d) of floats")
-    if found.ndim != 2 or found.shape[1] == 0 or len(found) < least:
+        raise TypeError(f"{name} must hold numbers, found {_shown(value, found)}; give an array (n, d) of floats")
+    if found.ndim == 2 and found.shape[1] and len(found) < least:
+        raise ValueError(f"{name} has no rows, {described(found)}; give at least one item")
+    if found.ndim != 2 or found.shape[1] == 0:
         hint = f": {name}[None] is a list of one" if found.ndim == 1 and len(found) else ""
-        raise ValueError(f"{name} must be (n, d), one vector per row, found {described(found)}{hint}")
+        raise ValueError(f"{name} must be (n, d), one vector per row, found {_shown(value, found)}{hint}")
     if rows is not None and len(found) != rows:
         raise ValueError(f"{name} must have one row for each of {rows} items, found {described(found)}")
     if width is not None and found.shape[1] != width:
@@ -71,7 +85,7 @@ def vectors(
         plain = plain.copy()
     if not np.isfinite(plain).all():
         row = int(np.flatnonzero(~np.isfinite(plain).all(axis=1))[0])
-        raise ValueError(f"{name} holds NaN or infinite values, first in row {row}; leave such rows out on both sides")
+        raise ValueError(f"{name} holds NaN or infinite values, first in row {row}; fix or leave out such rows")
     return plain
 
 
@@ -89,7 +103,7 @@ def pair_of_vectors(draft: object, teacher: object) -> tuple[Vectors, Vectors]:
 def unit_vectors(value: object, name: str) -> Vectors:
     """Return vectors (n, d) at length 1. Raises as `vectors` does, and ValueError for a vector of length 0."""
     found = vectors(value, name)
-    lengths = np.linalg.norm(found, axis=1, keepdims=True)
+    lengths = np.linalg.norm(found.astype(np.float64), axis=1, keepdims=True)
     if len(empty := np.flatnonzero(lengths == 0)):
         raise ValueError(f"row {empty[0]} of {name} has length 0, so it has no direction; leave it out")
     return np.asarray(found / lengths, np.float32)
@@ -113,13 +127,12 @@ def labels(value: object, name: str, rows: int) -> NDArray[Any]:
     """
     found = array(value, name)
     if found.ndim != 1 or len(found) != rows:
-        raise ValueError(f"{name} must hold one value for each of {rows} items, found {described(found)}")
+        raise ValueError(f"{name} must hold one value for each of {rows} items, found {_shown(value, found)}")
     if found.dtype.kind == "f" and np.isnan(found).any():
         raise ValueError(f"{name} lacks a value at position {int(np.isnan(found).argmax())}; give every item one")
     if found.dtype.kind != "O":
         return found
-    missing = [place for place, each in enumerate(found) if each is None or each != each]
-    if missing:
+    if missing := [place for place, each in enumerate(found) if type(each).__name__ in MISSING or each != each]:
         raise ValueError(f"{name} lacks a value at position {missing[0]}; give every item one")
     kinds = {type(each).__name__ for each in found}
     if len(kinds) > 1:
@@ -131,24 +144,26 @@ def numbers_of(value: object, name: str) -> NDArray[Any]:
     """Return numbers (n,), booleans among them. Raises TypeError for anything else, ValueError for another shape."""
     found = array(value, name)
     if found.dtype.kind == "O":
-        found = _from_objects(found, name)
+        found = from_objects(value, found, name)
     if found.dtype.kind not in "fiub":
-        raise TypeError(f"{name} must hold numbers, found {described(found)}")
+        raise TypeError(f"{name} must hold numbers, found {_shown(value, found)}")
     if found.ndim != 1:
-        raise ValueError(f"{name} must be (n,), one number per item, found {described(found)}")
+        raise ValueError(f"{name} must be (n,), one number per item, found {_shown(value, found)}")
     return found
 
 
 def whole_number(value: object, name: str, least: int = 0) -> int:
-    """Return a whole number of at least `least`.
+    """Return a whole number of at least `least` and at most `MOST`.
 
-    Raises TypeError for anything but a whole number, ValueError for a smaller one.
+    Raises TypeError for anything but a whole number, ValueError for a smaller or larger one.
     """
     if isinstance(value, bool) or not isinstance(value, numbers.Integral):
         raise TypeError(f"{name} must be a whole number of at least {least}, found {described(value)}")
-    if value < least:
-        raise ValueError(f"{name} must be a whole number of at least {least}, found {value}")
-    return int(value)
+    plain = int(value)
+    if not least <= plain <= MOST:
+        bound = f"at least {least}" if plain < least else f"at most {MOST}"
+        raise ValueError(f"{name} must be a whole number of {bound}, found {described(plain)}")
+    return plain
 
 
 def number(value: object, name: str, least: float = -math.inf) -> float:
@@ -158,15 +173,23 @@ def number(value: object, name: str, least: float = -math.inf) -> float:
     """
     if isinstance(value, bool) or not isinstance(value, numbers.Real):
         raise TypeError(f"{name} must be a number, found {described(value)}")
-    plain = float(value)
+    try:
+        plain = float(value)
+    except OverflowError:
+        plain = math.inf
     if not (math.isfinite(plain) and plain >= least):
         bound = "" if math.isinf(least) else f" and at least {least:g}"
-        raise ValueError(f"{name} must be finite{bound}, found {value!r}")
+        raise ValueError(f"{name} must be finite{bound}, found {described(value)}")
     return plain
 
 
-def _from_objects(found: NDArray[Any], name: str) -> NDArray[Any]:
+def _shown(value: object, found: NDArray[Any]) -> str:
+    return described(found if found.ndim else value)
+
+
+def from_objects(value: object, found: NDArray[Any], name: str) -> NDArray[Any]:
+    """Return numbers that came as objects as float64. Raises TypeError if one is none."""
     try:
         return found.astype(np.float64)
     except (TypeError, ValueError):
-        raise TypeError(f"{name} must hold numbers, found {described(found)}; give an array of floats") from None
+        raise TypeError(f"{name} must hold numbers, found {_shown(value, found)}; give an array of floats") from None

@@ -19,7 +19,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from embalign.alignment.arguments import array, described, name_of
+from embalign.alignment.arguments import array, described, from_objects
 from embalign.alignment.lengths import length, normalize, polar, scaled_length, through_normalization
 from embalign.alignment.setting import FFTNorm, Scale
 
@@ -63,51 +63,16 @@ class Loss:
         return value
 
 
-def by_autograd(function: Callable[[Tensor, Tensor], Tensor]) -> Loss:
-    """Return the loss whose value a torch function of mapped and teacher vectors gives, its gradient by autograd.
-
-    The function takes both as (..., batch, d) and returns (...), a mean over the batch. A closed form is faster.
-
-    >>> import torch
-    >>> loss = by_autograd(lambda z_s, z_t: (z_s - z_t).abs().mean((-2, -1)))
-    >>> loss(torch.zeros(2, 4), torch.ones(2, 4))
-    tensor(1.)
-    """
-
-    def value_and_gradient(z: Tensor, target: Tensor) -> tuple[Tensor, Tensor]:
-        with torch.enable_grad():
-            leaf = z.detach().requires_grad_()
-            value = function(leaf, target.detach())
-            _check_value(function, value, z)
-            (gradient,) = torch.autograd.grad(value.sum(), leaf)
-        return value.detach(), gradient
-
-    return Loss(lambda teacher: teacher, value_and_gradient)
-
-
-def _check_value(function: Callable[..., Any], value: Any, z: Tensor) -> None:
-    """Raise TypeError or ValueError for what no gradient can be taken of."""
-    if not isinstance(value, Tensor):
-        raise TypeError(f"loss {name_of(function)} returned {described(value)}; return a torch tensor")
-    if value.shape != z.shape[:-2]:
-        raise ValueError(
-            f"loss {name_of(function)} returned shape {tuple(value.shape)} for vectors of shape {tuple(z.shape)}; "
-            "return the mean over batch and dimensions: .mean((-2, -1))"
-        )
-    if not value.requires_grad:
-        raise ValueError(
-            f"loss {name_of(function)} does not depend on the mapped vectors through torch operations; leave out "
-            ".detach(), .item() and NumPy"
-        )
-
-
 def _tensor(value: Any, name: str) -> Tensor:
     """What a caller gave as a tensor of real numbers."""
     if not isinstance(value, Tensor):
         found = array(value, name)
+        if found.dtype.kind == "O":
+            found = from_objects(value, found, name)
         if found.dtype.kind not in "fiu":
             raise TypeError(f"{name} must hold real numbers, found {described(found)}; give a tensor (..., batch, d)")
-        return torch.from_numpy(np.array(found, found.dtype.newbyteorder("=")))
+        plain = np.float64 if found.dtype.itemsize > 8 else found.dtype.newbyteorder("=")
+        return torch.from_numpy(np.array(found, plain))
     if value.is_complex() or value.dtype == torch.bool:
         raise TypeError(f"{name} must hold real numbers, found a tensor of {value.dtype}; give floats (..., batch, d)")
     return value

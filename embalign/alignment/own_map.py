@@ -5,7 +5,7 @@ from typing import Any
 
 import numpy as np
 
-from embalign.alignment.arguments import array, described, name_of
+from embalign.alignment.arguments import array, described, name_of, takes
 from embalign.errors import MapError
 from embalign.pairs import Vectors
 from embalign.pairs.holdout import Names
@@ -19,6 +19,10 @@ def fit_own(function: Fitter, draft: Vectors, teacher: Vectors, groups: Names, s
     The function takes these, the items' label groups (n,) and a seed, and returns W: mapped = draft @ W.T. Raises
     MapError for anything else that it returns.
     """
+    if not takes(function, 4):
+        raise MapError(
+            f"map {name_of(function)} must take four arguments: draft and teacher vectors, label groups and a seed"
+        )
     found = array(function(draft.copy(), teacher.copy(), groups.copy(), seed), "the map")
     shape = (teacher.shape[1], draft.shape[1])
     if found.shape != shape or found.dtype.kind != "f":

@@ -27,7 +27,7 @@ from sklearn import config_context
 from sklearn.cluster import KMeans
 from sklearn.neighbors import NearestNeighbors
 
-from embalign.alignment.arguments import described, name_of, unit_vectors, whole_number
+from embalign.alignment.arguments import described, name_of, takes, unit_vectors, whole_number
 from embalign.alignment.seeds import Stream, generator
 from embalign.errors import SelectionError
 
@@ -76,7 +76,7 @@ def selection_order(policy: str | Policy, draft: Draft, seed: int) -> Rows:
     """Return the positions of the pool's items (rows of `draft`, unit length) in the order `policy` picks them."""
     if callable(policy):
         return _order_of(policy, draft, seed)
-    if policy not in POLICIES:
+    if not isinstance(policy, str) or policy not in POLICIES:
         raise SelectionError(
             f"policy {policy!r} is unknown: choose one of {', '.join(POLICIES)}, or give a function of your own"
         )
@@ -85,6 +85,8 @@ def selection_order(policy: str | Policy, draft: Draft, seed: int) -> Rows:
 
 def _order_of(policy: Policy, draft: Draft, seed: int) -> Rows:
     """What a policy of one's own returns, if it is an order of all items."""
+    if not takes(policy, 2):
+        raise SelectionError(f"policy {name_of(policy)} must take two arguments, the pool's draft vectors and a seed")
     found = np.asarray(policy(draft, seed))
     right = found.shape == (len(draft),) and found.dtype.kind in "iu"
     if not right or not np.array_equal(np.sort(found), np.arange(len(draft))):

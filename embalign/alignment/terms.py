@@ -16,7 +16,6 @@ A model's dimensions can be permuted and flipped without changing what it comput
 A term of one's own is a function: docs/own-loss-term.md.
 """
 
-import inspect
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
@@ -24,8 +23,9 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from embalign.alignment.arguments import described, name_of, number, whole_number
-from embalign.alignment.losses import MSE, NORM, PHASE, SHRINK, Loss, at_scale, by_autograd, spectral
+from embalign.alignment.arguments import described, name_of, number, takes, whole_number
+from embalign.alignment.losses import MSE, NORM, PHASE, SHRINK, Loss, at_scale, spectral
+from embalign.alignment.own_loss import by_autograd
 from embalign.alignment.seeds import Stream, generator
 from embalign.alignment.setting import FFTNorm, Scale, fft_norm
 from embalign.lazy import Reference
@@ -121,27 +121,18 @@ def _own(arm: Loss | Callable[..., Any]) -> Loss:
     function = arm.resolve() if isinstance(arm, Reference) else arm
     if not callable(function):
         raise TypeError(f"arm {described(arm)} is no loss: give one of {', '.join(ARMS)}, or a function of your own")
-    if _takes(function, 2):
+    if takes(function, 2):
         return by_autograd(function)
     remedy = (
         "define it as a torch function of two arguments, the mapped and the teacher vectors, or without arguments and "
         "let it return a Loss: docs/own-loss-term.md"
     )
-    if not _takes(function, 0):
+    if not takes(function, 0):
         raise TypeError(f"arm {name_of(function)} is no loss; {remedy}")
     loss = function()
     if not isinstance(loss, Loss):
         raise TypeError(f"arm {function!r} gave {described(loss)}, which is no Loss; {remedy}")
     return loss
-
-
-def _takes(function: Callable[..., Any], count: int) -> bool:
-    """Whether a function can be called with so many arguments by place."""
-    try:
-        inspect.signature(function).bind(*range(count))
-    except (TypeError, ValueError):  # built in, without a signature
-        return False
-    return True
 
 
 def _in_coordinates(loss: Loss, change: Change, transposed: Change) -> Loss:

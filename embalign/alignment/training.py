@@ -14,7 +14,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from embalign.alignment.arguments import check_unit, pair_of_vectors, vectors, whole_number
+from embalign.alignment.arguments import check_unit, described, pair_of_vectors, vectors, whole_number
 from embalign.alignment.config import DEFAULT, TrainingConfig
 from embalign.alignment.gemm import use_fast_gemm
 from embalign.alignment.losses import COSINE
@@ -67,8 +67,7 @@ def train_map(
     >>> trained.weights.shape
     (6, 4)
     """
-    draft, teacher = pair_of_vectors(draft, teacher)
-    check_unit(teacher, "teacher")
+    draft, teacher = _checked(draft, teacher, config, term)
     seed = whole_number(seed, "seed")
     use_fast_gemm()
     steps = config.steps_for(len(draft)) if steps is None else whole_number(steps, "steps", 1)
@@ -117,6 +116,17 @@ def apply_map(weights: Vectors, draft: Vectors) -> Vectors:
     draft = vectors(draft, "draft", width=weights.shape[1], least=0)
     use_fast_gemm()
     return (torch.from_numpy(draft) @ torch.from_numpy(weights).T).numpy()
+
+
+def _checked(draft: Vectors, teacher: Vectors, config: TrainingConfig, term: Term | None) -> tuple[Vectors, Vectors]:
+    """The vectors as torch takes them. Raises TypeError or ValueError for what cannot be meant."""
+    draft, teacher = pair_of_vectors(draft, teacher)
+    check_unit(teacher, "teacher")
+    if not isinstance(config, TrainingConfig):
+        raise TypeError(f"config must be a TrainingConfig, found {described(config)}")
+    if term is not None and not hasattr(term, "loss"):
+        raise TypeError(f"term must be what make_term returns, found {described(term)}")
+    return draft, teacher
 
 
 def _schedule(step: int, steps: int, warmup_share: float) -> float:

@@ -130,7 +130,9 @@ def search_metrics(
     if own is not None:
         own = arguments.array(own, "own")
         if own.dtype.kind not in "iu" or own.ndim != 1 or own.min(initial=0) < -1:
-            raise ValueError(f"own must hold a row of the index for each query, -1 for none, found {own!r}")
+            raise ValueError(
+                f"own must hold a row of the index for each query, -1 for none, found {arguments.described(own)}"
+            )
     return search(asked, held, Relevance.by_label(query_labels, index_labels), own=own, ks=ks)
 
 

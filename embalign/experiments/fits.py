@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 import pandas as pd
 
-from embalign.alignment.arguments import described, vectors
+from embalign.alignment.arguments import described, vectors, whole_number
 from embalign.alignment.closed_form import fit_ridge, mean_vector
 from embalign.alignment.config import TrainingConfig
 from embalign.alignment.own_map import fit_own
@@ -114,7 +114,13 @@ def score_map(pair: Pair, weights: Vectors, seed: int = 0) -> Measurement:
     """
     if not isinstance(pair, Pair):
         raise TypeError(f"pair must be what load_pair returns, found {described(pair)}")
-    weights = vectors(weights, "weights", rows=pair.teacher.shape[1], width=pair.draft.shape[1])
+    seed = whole_number(seed, "seed")
+    weights = vectors(weights, "weights")
+    if weights.shape != (shape := (pair.teacher.shape[1], pair.draft.shape[1])):
+        hint = "; it is transposed: give W.T" if weights.shape == shape[::-1] else ""
+        raise ValueError(
+            f"a map for {pair.name} has shape {shape}, one row a teacher dimension, found {weights.shape}{hint}"
+        )
     return score_mapped(pair, map_task(pair, weights), seed)
 
 

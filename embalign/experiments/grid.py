@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import math
+import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -47,8 +48,10 @@ def grid(**axes: Sequence[Value | Callable[..., Any]]) -> list[Settings]:
     return [dict(zip(plain, values, strict=True)) for values in itertools.product(*plain.values())]
 
 
-def _check_names(table: str, settings: Iterable[Settings]) -> None:
-    """Raise ValueError for two values of one name in an axis of a table: its rows could not be told apart."""
+def _check_names(table: str, profile: str, settings: Iterable[Settings]) -> None:
+    """Raise TypeError for what is no grid, and ValueError for two values of one name: rows could not be told apart."""
+    if not isinstance(settings, Sequence) or not all(isinstance(each, Mapping) for each in settings):
+        raise TypeError(f"table {table!r}: {profile} must be what grid(...) returns, or a list of such dictionaries")
     known: dict[tuple[str, str], Value] = {}
     for axis, value in itertools.chain.from_iterable(each.items() for each in settings):
         if (other := known.setdefault((axis, str(value)), value)) != value:
@@ -135,8 +138,8 @@ class Table:
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "measure", reference(self.measure))
-        for settings in (self.quick, self.full, self.regression):
-            _check_names(self.name, settings)
+        for profile in PROFILES:
+            _check_names(self.name, profile, getattr(self, profile))
 
     def run(self, pair: Any, cell: Cell) -> Measurement:
         """Measure one cell on one thread: sums on several may differ in the last bit."""
@@ -172,6 +175,11 @@ class Experiment:
     training: TrainingConfig = DEFAULT
 
     def __post_init__(self) -> None:
+        if not isinstance(self.name, str) or not re.fullmatch(r"\w[\w-]*", self.name):
+            raise ValueError(f"experiment {self.name!r} needs a name of letters, digits, _ and -, as -k can select it")
+        if not isinstance(self.tables, Sequence) or not all(isinstance(each, Table) for each in self.tables):
+            raise TypeError(f"experiment {self.name!r}: tables must be a tuple of Table, found {self.tables!r:.200}")
+        object.__setattr__(self, "tables", tuple(self.tables))
         object.__setattr__(self, "report", reference(self.report))
         if self.conclusion is not None:
             object.__setattr__(self, "conclusion", reference(self.conclusion))

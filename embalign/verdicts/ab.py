@@ -6,8 +6,8 @@ from typing import Literal
 
 import pandas as pd
 
-from embalign.alignment.arguments import whole_number
-from embalign.verdicts.frames import check_level, checked
+from embalign.alignment.arguments import described, whole_number
+from embalign.verdicts.frames import check_flag, check_level, checked
 from embalign.verdicts.replicates import replicates
 
 ABKind = Literal["better", "worse", "equivalent", "inconclusive"]
@@ -76,16 +76,17 @@ def judge_ab(
     """
     check_level(margin, "margin", 0, math.inf, open_below=True)
     check_level(alpha, "alpha", 0, 0.5, open_below=True)
+    check_flag(higher_is_better, "higher_is_better")
     family = whole_number(family, "family", 1)
     treatment, control = (
         checked(frame, name, ("seed", "value"), ("item",))
         for name, frame in (("treatment", treatment), ("control", control))
     )
-    keys = ["seed", *(["item"] if "item" in treatment.columns else [])]
+    keys = ["seed", *(["item"] if "item" in treatment or "item" in control else [])]
     for name in keys:
         left, right = (set(frame[name]) if name in frame else None for frame in (treatment, control))
         if left != right:
-            shown = [None if found is None else sorted(found, key=str) for found in (left, right)]
+            shown = ["none" if found is None else described(sorted(found, key=str)) for found in (left, right)]
             raise ValueError(f"{name}s must pair one to one: treatment has {shown[0]}, control {shown[1]}")
     arms = pd.concat([treatment.assign(arm="treatment"), control.assign(arm="control")])
     measured = replicates(arms[["arm", *keys, "value"]], "arm")

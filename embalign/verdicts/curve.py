@@ -1,6 +1,5 @@
 """The curve that a verdict is on: values by ratio, seed (and item), and where each ratio lies over log n."""
 
-import numbers
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -8,7 +7,8 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from embalign.verdicts.frames import checked
+from embalign.alignment.arguments import described
+from embalign.verdicts.frames import checked, is_number
 from embalign.verdicts.replicates import ROUNDING, Array, Replicates, replicates
 from embalign.verdicts.statistics import StudentT
 
@@ -59,12 +59,12 @@ def gain_over(curve: pd.DataFrame, origin: float | Mapping[Any, float] | pd.Data
         start = whole.drop(columns="value").merge(origin[[*keys, "value"]], on=keys, how="left")
     else:
         if isinstance(origin, pd.Series):
-            origin = origin.to_dict()
-        if not isinstance(origin, Mapping | numbers.Real) or isinstance(origin, bool):
-            raise TypeError(
-                f"origin must be a number, one per seed, or a frame with columns seed and value, found {origin!r}"
-            )
-        values = whole["seed"].map(dict(origin)) if isinstance(origin, Mapping) else float(origin)
+            origin = dict(origin.items())
+        given = origin.values() if isinstance(origin, Mapping) else [origin]
+        if not all(map(is_number, given)):
+            remedy = "give a number, one per seed, or a frame with columns seed and value"
+            raise TypeError(f"origin must hold numbers, found {described(origin)}; {remedy}")
+        values = whole["seed"].map(dict(origin)) if isinstance(origin, Mapping) else origin
         start = whole.assign(value=values)
     if not np.isfinite(start["value"].to_numpy(dtype=np.float64)).all():
         seed = start.loc[~np.isfinite(start["value"].astype(float)), "seed"].iloc[0]

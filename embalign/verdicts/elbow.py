@@ -29,7 +29,7 @@ from numpy.typing import NDArray
 from embalign.alignment.arguments import whole_number
 from embalign.verdicts.curve import Curve, gain_over, read_curve
 from embalign.verdicts.enough import find_enough
-from embalign.verdicts.frames import check_level, checked
+from embalign.verdicts.frames import check_flag, check_level, checked
 from embalign.verdicts.last_doubling import LastDoubling, judge_last_doubling
 from embalign.verdicts.next_doubling import NextDoubling, bracket_next_doubling
 from embalign.verdicts.replicates import Array, Replicates
@@ -121,17 +121,14 @@ def judge_elbow(
     frame and a margin that is no number. Rows may come in any order.
 
     >>> ratios, seeds = [0.01, 0.03, 0.1, 0.3, 1.0], [0, 1, 2]
-    >>> noise = np.random.default_rng(0).normal(0, 0.001, (5, 3))
-    >>> rows = [(r, s, 1 - 0.1 * r**-0.5 + noise[i, s]) for i, r in enumerate(ratios) for s in seeds]
+    >>> rng = np.random.default_rng(0)
+    >>> rows = [(r, s, 1 - 0.1 * r**-0.5 + rng.normal(0, 0.001)) for r in ratios for s in seeds]
     >>> found = judge_elbow(pd.DataFrame(rows, columns=["ratio", "seed", "value"]), margin=0.1)
     >>> found.kind, found.recommended_ratio, round(found.last_doubling.value, 2)
     ('saturated', 0.3, 0.05)
     """
     curve = checked(curve, "curve", ("ratio", "seed", "value"), ("n_train", "item"))
-    check_level(margin, "margin", 0, math.inf)
-    check_level(alpha, "alpha", 0, 0.5, open_below=True)
-    if dimension is not None:
-        dimension = whole_number(dimension, "dimension", 1)
+    _check(margin, alpha, higher_is_better, dimension)
     sign = 1 if higher_is_better else -1
     read = read_curve(curve, sign)
     measured, loss = read.measured, read.losses()
@@ -165,6 +162,14 @@ def judge_elbow(
         loss=loss,
         gain=gain,
     )
+
+
+def _check(margin: float, alpha: float, higher_is_better: bool, dimension: int | None) -> None:
+    check_level(margin, "margin", 0, math.inf)
+    check_level(alpha, "alpha", 0, 0.5, open_below=True)
+    check_flag(higher_is_better, "higher_is_better")
+    if dimension is not None:
+        whole_number(dimension, "dimension", 1)
 
 
 def _significant(differences: dict[float, StudentT], alpha: float) -> list[float]:

@@ -2,11 +2,14 @@
 
 import math
 import numbers
-from collections.abc import Collection
-from typing import Any
+import sys
+from collections.abc import Collection, Hashable
+from typing import Any, TypeGuard
 
 import numpy as np
 import pandas as pd
+
+from embalign.alignment.arguments import described
 
 NUMBERS = ("ratio", "n_train", "value")
 
@@ -36,22 +39,39 @@ def checked(frame: Any, name: str, needed: Collection[str], known: Collection[st
     for column in kept:
         if column in NUMBERS:
             found[column] = _numbers(found[column], name)
-        elif isinstance(found[column].dtype, pd.CategoricalDtype):
+            continue
+        if isinstance(found[column].dtype, pd.CategoricalDtype):
             found[column] = found[column].astype(found[column].cat.categories.dtype)
+        if found[column].isna().any():
+            raise ValueError(f"a row of the {name} has no {column}; give every row one")
+        if odd := [each for each in found[column] if not isinstance(each, Hashable)]:
+            raise ValueError(f"column {column} of the {name} must hold strings or whole numbers, found {odd[0]!r}")
     return found
 
 
-def check_level(value: object, name: str, least: float, below: float, *, open_below: bool = False) -> None:
-    """Raise TypeError for what is no number, ValueError for one outside [least, below), or (least, below)."""
+def is_number(value: object) -> TypeGuard[float]:
+    """Return whether a value is a real number, of whatever library, that a float can hold."""
     if isinstance(value, bool | np.bool_) or not isinstance(value, numbers.Real):
-        raise TypeError(f"{name} must be a number, found {value!r}")
-    plain = float(value)
+        return False
+    return not (isinstance(value, int) and abs(value) > sys.float_info.max)
+
+
+def check_flag(value: object, name: str) -> None:
+    """Raise TypeError for anything but True and False."""
+    if not isinstance(value, bool | np.bool_):
+        raise TypeError(f"{name} must be True or False, found {described(value)}")
+
+
+def check_level(value: object, name: str, least: float, below: float, *, open_below: bool = False) -> None:
+    """Raise ValueError for what is no number, and for one outside [least, below), or (least, below)."""
+    plain = float(value) if is_number(value) else math.nan
     if not (least < plain < below if open_below else least <= plain < below):
         if math.isinf(below):
             raise ValueError(
-                f"{name} must be a finite number {'above' if open_below else 'of at least'} {least:g}, found {value!r}"
+                f"{name} must be a finite number {'above' if open_below else 'of at least'} {least:g}, found "
+                f"{described(value)}"
             )
-        raise ValueError(f"{name} must lie between {least:g} and {below:g}, found {value!r}")
+        raise ValueError(f"{name} must lie between {least:g} and {below:g}, found {described(value)}")
 
 
 def _numbers(column: pd.Series, name: str) -> pd.Series:
