@@ -117,18 +117,15 @@ def judge_elbow(
     `margin` is the absolute loss against 100 % that is acceptable, in the value's units, at least 0. With `n_train` the
     curve is judged over log n_train, else over log ratio. Values are paired by seed (and item). Raises ValueError for
     repeated, missing or non-finite cells, fewer than two seeds or ratios, seeds that are copies of each other, ratios
-    outside (0, 1] or without 1, and sample counts that do not rise with the ratio, TypeError for a curve that is no
-    frame and a margin that is no number. Rows may come in any order.
+    outside (0, 1] or without 1, counts that do not rise with the ratio; TypeError for no frame. Rows in any order.
 
-    >>> ratios, seeds = [0.01, 0.03, 0.1, 0.3, 1.0], [0, 1, 2]
-    >>> rng = np.random.default_rng(0)
-    >>> rows = [(r, s, 1 - 0.1 * r**-0.5 + rng.normal(0, 0.001)) for r in ratios for s in seeds]
+    >>> rng, ratios = np.random.default_rng(0), [0.01, 0.03, 0.1, 0.3, 1.0]
+    >>> rows = [(r, seed, 1 - 0.1 * r**-0.5 + rng.normal(0, 0.001)) for r in ratios for seed in range(3)]
     >>> found = judge_elbow(pd.DataFrame(rows, columns=["ratio", "seed", "value"]), margin=0.1)
     >>> found.kind, found.recommended_ratio, round(found.last_doubling.value, 2)
     ('saturated', 0.3, 0.05)
     """
-    curve = checked(curve, "curve", ("ratio", "seed", "value"), ("n_train", "item"))
-    _check(margin, alpha, higher_is_better, dimension)
+    curve = _checked(curve, margin, alpha, higher_is_better, dimension)
     sign = 1 if higher_is_better else -1
     read = read_curve(curve, sign)
     measured, loss = read.measured, read.losses()
@@ -164,12 +161,15 @@ def judge_elbow(
     )
 
 
-def _check(margin: float, alpha: float, higher_is_better: bool, dimension: int | None) -> None:
+def _checked(
+    curve: pd.DataFrame, margin: float, alpha: float, higher_is_better: bool, dimension: int | None
+) -> pd.DataFrame:
     check_level(margin, "margin", 0, math.inf)
     check_level(alpha, "alpha", 0, 0.5, open_below=True)
     check_flag(higher_is_better, "higher_is_better")
     if dimension is not None:
         whole_number(dimension, "dimension", 1)
+    return checked(curve, "curve", ("ratio", "seed", "value"), ("n_train", "item"))
 
 
 def _significant(differences: dict[float, StudentT], alpha: float) -> list[float]:
