@@ -42,7 +42,7 @@ def described(value: object) -> str:
     shape = getattr(value, "shape", None)
     if shape is not None and shape != ():
         return f"a {type(value).__name__} of shape {tuple(shape)}"
-    text = repr(value)
+    text = repr(value.item() if isinstance(value, np.ndarray) else value)
     return text if len(text) <= SHOWN else f"{text[:SHOWN]}..."
 
 
