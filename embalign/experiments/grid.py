@@ -154,7 +154,8 @@ class Experiment:
     """Tables measured over common seeds, and the functions that write a report and a conclusion from them.
 
     `report(results, about, folder)` takes the :class:`~embalign.evaluation.results.Results` of each table by name and
-    the provenance of the run, writes the artifacts into a folder and returns a one-line answer.
+    the provenance of the run, writes the artifacts into a folder and returns a one-line answer. With fewer seeds than
+    `fewest_seeds` it could give no verdict, and a run is refused.
 
     >>> def report(results, about, folder):
     ...     return "no answer yet"
@@ -171,6 +172,7 @@ class Experiment:
     full_seeds: int = 10
     # With 7, a loss of twice what matters is seen in at least 95 %: docs/calibration/regression.md.
     regression_seeds: int = 7
+    fewest_seeds: int = FEWEST_SEEDS
     conclusion: Reference | None = None
     training: TrainingConfig = DEFAULT
 

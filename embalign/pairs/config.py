@@ -10,7 +10,7 @@ from typing import Annotated, Literal, get_args
 import msgspec
 
 from embalign.errors import PairError
-from embalign.escaping import visible
+from embalign.pairs.place import not_the_checkout
 from embalign.readers import quoted, read_toml, said
 
 LARGEST_BYTES = 32 * 1024
@@ -81,15 +81,11 @@ def find_pair(name: str | Path, root: str | Path = ".") -> Path:
     known = sorted(path.parent.name for path in (root / "benchmark").glob("*/pair.toml"))
     raise PairError(
         f"no pair {name!r}: neither benchmark/{name}/pair.toml nor {name}/pair.toml exists "
-        + (f"(known pairs: {', '.join(known)}){_near(name, known)}" if known else elsewhere(root))
-    )
-
-
-def elsewhere(root: Path) -> str:
-    """Return the words for a folder that has no pairs under benchmark/: it is not the checkout."""
-    return (
-        f"(known pairs: none): {visible(str(root.resolve()))} has no benchmark/ with pairs, so it is not the checkout; "
-        "cd there, or give the path of a folder with a pair.toml"
+        + (
+            f"(known pairs: {', '.join(known)}){_near(name, known)}"
+            if known
+            else f"(known pairs: none); {not_the_checkout(root)}"
+        )
     )
 
 
