@@ -223,5 +223,6 @@ def rerun_command(experiment: str, about: Mapping[str, Any]) -> str:
     pair = about["pair"] if about.get("folder", usual) == usual else about["folder"]
     named = [f"--pair={pair}"] if pair.startswith("-") else ["--pair", pair]
     profile = [] if about["profile"] == "quick" else ["--profile", about["profile"]]
-    seeds = ["--seeds", str(len(about["seeds"])), "--results", "always"]
+    seeds = ["--seeds", str(len(about["seeds"])), *(["--no-verdict"] if about.get("no_verdict") else [])]
+    seeds += ["--results", "always"]
     return shell(["pytest", "benchmark/", "-k", experiment, *named, *profile, *seeds])

@@ -78,7 +78,7 @@ def find_pair(name: str | Path, root: str | Path = ".") -> Path:
     for folder in (root / "benchmark" / name, Path(name)):
         if os.path.isfile(folder / "pair.toml"):  # False, not an error, for a name too long for the file system
             return folder.resolve()
-    known = sorted(path.parent.name for path in (root / "benchmark").glob("*/pair.toml"))
+    known = known_pairs(root)
     raise PairError(
         f"no pair {name!r}: neither benchmark/{name}/pair.toml nor {name}/pair.toml exists "
         + (
@@ -87,6 +87,11 @@ def find_pair(name: str | Path, root: str | Path = ".") -> Path:
             else f"(known pairs: none); {not_the_checkout(root)}"
         )
     )
+
+
+def known_pairs(root: Path) -> list[str]:
+    """Return the names of the pairs under `root`/benchmark."""
+    return sorted(path.parent.name for path in (root / "benchmark").glob("*/pair.toml"))
 
 
 def read_config(folder: Path) -> PairConfig:

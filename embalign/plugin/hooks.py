@@ -122,7 +122,7 @@ class Hooks:
         if self.config.option.collectonly:
             return
         if not self.runner.experiments:
-            refuse_pair_alone(self.config, session.items)
+            refuse_pair_alone(self.config)
             return
         selected: list[tuple[Table, Cell]] = []
         for item in session.items:

@@ -118,6 +118,8 @@ def _clash(chosen: Callable[..., Any], profile: str) -> str | None:
             )
         if chosen("seeds") is not None:
             return "--update-baseline: a baseline holds every seed of its grid; leave --seeds out"
+    if chosen("promote") and chosen("no_verdict"):
+        return "--promote: a conclusion needs a verdict; leave --no-verdict out"
     if chosen("promote") and profile == "regression":
         return (
             "--promote: the small grid of the regression check is too small for a conclusion; choose another --profile"

@@ -28,12 +28,11 @@ def refuse_elsewhere(config: pytest.Config, words: Sequence[str]) -> None:
             raise pytest.UsageError(f"{word}: {not_the_checkout(start)}")
 
 
-def refuse_pair_alone(config: pytest.Config, items: Sequence[pytest.Item]) -> None:
+def refuse_pair_alone(config: pytest.Config) -> None:
     """Raise UsageError where a pair is named and no case that could measure it was collected."""
     if not config.getoption("pair") or is_worker(config) or has_workers(config):
         return
     start = config.invocation_params.dir
     if (start / EXPERIMENTS).is_file():
         raise pytest.UsageError("--pair: no experiment was collected; add benchmark/, as in pytest benchmark/ -k elbow")
-    if not items:
-        raise pytest.UsageError(f"--pair: no experiment was collected; {not_the_checkout(start)}")
+    raise pytest.UsageError(f"--pair: no experiment was collected; {not_the_checkout(start)}")
