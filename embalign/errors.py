@@ -9,7 +9,14 @@ LONGEST = 3000  # characters of a message
 
 
 class EmbalignError(Exception):
-    """An error with a cause and a remedy; `exit_code` is that of a run that it ends (4: pytest's usage error)."""
+    """An error with a cause and a remedy; `exit_code` is that of a run that it ends (4: pytest's usage error).
+
+    >>> try:
+    ...     find_pair("smollm2")
+    ... except EmbalignError as error:
+    ...     print(str(error).split("; ")[-1])
+    did you mean 'smollm2-mpnet'?
+    """
 
     exit_code = 4
 

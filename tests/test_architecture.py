@@ -152,7 +152,7 @@ def test_the_package_imports_nothing_heavy_and_its_public_names_are_there():
 def test_public_names_are_those_that_type_checkers_see():
     _, tree = modules()[""]
     typed = {
-        alias.name: node.module.removeprefix("embalign.")
+        alias.asname: node.module.removeprefix("embalign.")
         for node in ast.walk(tree)
         if isinstance(node, ast.ImportFrom) and node.module.startswith("embalign.")
         for alias in node.names

@@ -14,7 +14,7 @@ from embalign.experiments.elbow.protocol import (
     Judgement,
     claim_answer,
     claim_budget,
-    compare_density,
+    compare_policy,
     judge_curves,
 )
 from embalign.experiments.templates import sentence
@@ -81,14 +81,14 @@ def recommendation(found):
 
 @pytest.mark.parametrize(("advantage", "expected"), [(0.05, "supported"), (-0.05, "refuted"), (0.0, "not settled")])
 def test_the_claim_is_answered_by_metric(advantage, expected):
-    comparisons = compare_density(results(cells(advantage)), references(), "tuned")
+    comparisons = compare_policy(results(cells(advantage)), references(), "tuned")
     assert {found.metric for found in comparisons} == {USE, ALIGNMENT}
     for metric in (USE, ALIGNMENT):
         assert claim_answer([found for found in comparisons if found.metric == metric]) == expected
 
 
 def test_gain_shares_are_counted_from_no_training_to_all_data():
-    comparisons = compare_density(results(cells(-0.06)), references(), "tuned")
+    comparisons = compare_policy(results(cells(-0.06)), references(), "tuned")
     found = next(c for c in comparisons if (c.metric, c.ratio) == ("cosine_mean", 0.5))
     assert found.share == pytest.approx(0.9, abs=0.02)
     assert found.difference.mean == pytest.approx(-0.1, abs=0.02)
@@ -99,7 +99,7 @@ def test_a_difference_at_a_few_ratios_settles_nothing():
         (settings, {**found, USE: np.full(LABELS, 0.1)} if few(settings, "density", 0.05) else found)
         for settings, found in cells()
     ]
-    own = [c for c in compare_density(results(measured), references(), "tuned") if c.metric == USE]
+    own = [c for c in compare_policy(results(measured), references(), "tuned") if c.metric == USE]
     assert [c.word for c in own].count("worse") == 3
     assert claim_answer(own) == "not settled"
 

@@ -23,6 +23,7 @@ from embalign.runs.store import cell_key
 
 DOCUMENT = Path(__file__).resolve().parents[1] / "docs" / "own-loss-term.md"
 BLOCKS = re.findall(r"^```python\n(.*?)^```", DOCUMENT.read_text(encoding="utf-8"), re.DOTALL | re.MULTILINE)
+SHORT, *BLOCKS = BLOCKS
 
 
 @pytest.fixture
@@ -35,6 +36,13 @@ def my_terms(tmp_path, monkeypatch):
     yield path
     sys.modules.pop("my_terms", None)
     source_digest.cache_clear()
+
+
+@pytest.fixture
+def short_terms(my_terms):
+    """The same module in its short form."""
+    my_terms.write_text(SHORT, encoding="utf-8")
+    return my_terms
 
 
 def executed(block):
@@ -77,6 +85,23 @@ def test_a_cell_of_the_documents_grid_trains_a_map_with_the_term(my_terms):
         distances.append(mse_loss(torch.from_numpy(draft @ trained.weights.T), torch.from_numpy(teacher)).item())
         assert trained.gradient_ratio > 0
     assert distances[1] < distances[0]
+
+
+def test_the_short_form_has_the_gradient_of_the_closed_one(my_terms):
+    closed = make_term(executed(BLOCKS[0])["huber"], 1.0, dimension=8).loss
+    short = make_term(executed(SHORT)["huber"], 1.0, dimension=8).loss
+    z, t = torch.randn(2, 3, 64, 8, generator=torch.Generator().manual_seed(0)) / 10
+    for ours, theirs in zip(short.value_and_gradient(z, t), closed.value_and_gradient(z, t), strict=True):
+        assert torch.allclose(ours, theirs, atol=1e-7)
+
+
+@pytest.mark.parametrize("convention", ["raw", "unit_gradient_ratio"])
+def test_a_cell_of_the_short_form_is_measured(short_terms, small_pair, convention):
+    assert len([line for line in SHORT.splitlines() if line.strip()]) <= 10
+    settings = tuple(({**dict(cell_of_the_grid().settings), "convention": convention}).items())
+    table = Table("spectral_ab", measure_arm, quick=[])
+    measured = table.run(load_pair(small_pair), Cell("spectral", "spectral_ab", "small", settings, 0))
+    assert measured.metrics["gradient_ratio"] > 0
 
 
 def test_tables_name_the_arm_as_the_document_says_and_hold_it_against_the_baseline(my_terms, small_pair):

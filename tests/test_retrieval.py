@@ -374,8 +374,8 @@ def test_counts_are_exact_above_the_integers_of_float32():
 @pytest.mark.parametrize(
     ("embeddings", "labels", "options", "message"),
     [
-        (np.ones((3, 2)), ["a", "a"], {}, "found 2 labels"),
-        (np.ones(3), ["a"] * 3, {}, "one label a row"),
+        (np.ones((3, 2)), ["a", "a"], {}, "one value for each of 3 items"),
+        (np.ones(3), ["a"] * 3, {}, "one vector per row"),
         (np.full((2, 2), np.nan), ["a", "a"], {}, "NaN"),
         (np.ones((2, 2)), ["a", "b"], {}, "no label occurs twice"),
         (np.ones((1, 2)), ["a"], {}, "no label occurs twice"),

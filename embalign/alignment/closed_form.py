@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.linalg import eigh, solve, svd
 
+from embalign.alignment.arguments import labels, pair_of_vectors
 from embalign.alignment.inner import inner_split
 from embalign.pairs import Vectors
 from embalign.pairs.holdout import Names, Rows
@@ -35,17 +36,26 @@ def mean_vector(teacher: Vectors) -> Vectors:
     return np.asarray(mean / length if length > 0 else mean, dtype=np.float32)
 
 
-def fit_ridge(draft: Vectors, teacher: Vectors, groups: Names) -> RidgeMap:
+def fit_ridge(draft: Vectors, teacher: Vectors, groups: Names | None = None) -> RidgeMap:
     """Return the least-squares map with the L2 penalty from 1e-4 to 100 that does best on held-out groups.
 
-    Inputs (n, d_draft) and (n, d_teacher) are of unit length, `groups` (n,) names what is held out as a whole. The
-    penalty is that with the highest mean cosine on a fifth of the items when fitted on the others, of equal ones the
-    smallest; where nothing can be held out, it is 1. All penalties come from one eigen-decomposition. With fewer items
-    than dimensions the penalty is what makes the map unique. Raises ValueError without items and for NaN.
+    Inputs (n, d_draft) and (n, d_teacher) are of unit length, `groups` (n,) names what is held out as a whole, without
+    it each item alone. The penalty is that with the highest mean cosine on a fifth of the items when fitted on the
+    others, of equal ones the smallest; where nothing can be held out, it is 1. All penalties come from one
+    eigen-decomposition. With fewer items than dimensions the penalty is what makes the map unique. Raises TypeError or
+    ValueError for vectors or groups that no map can be fitted on: none, NaN, other shapes.
+
+    >>> draft = np.random.default_rng(0).standard_normal((50, 4))
+    >>> found = fit_ridge(draft, draft[:, :2])
+    >>> found.weights.round(2) + 0.0
+    array([[1., 0., 0., 0.],
+           [0., 1., 0., 0.]], dtype=float32)
+    >>> found.penalty
+    0.0001
     """
-    if len(draft) == 0:
-        raise ValueError("a ridge map needs at least one item")
-    penalty = choose_penalty(draft, teacher, groups)
+    draft, teacher = pair_of_vectors(draft, teacher)
+    names = (np.arange(len(draft)) if groups is None else labels(groups, "groups", len(draft))).astype(np.str_)
+    penalty = choose_penalty(draft, teacher, names)
     return RidgeMap(solve_ridge(draft, teacher, penalty), penalty)
 
 
@@ -92,8 +102,15 @@ def solve_ridge(draft: Vectors, teacher: Vectors, penalty: float) -> Vectors:
 def fit_procrustes(draft: Vectors, teacher: Vectors) -> Vectors:
     """Return the semi-orthogonal map W (d_teacher, d_draft) closest to teacher = draft W^T (Schoenemann 1966).
 
-    W^T W = I where the teacher has at least as many dimensions, else W W^T = I.
+    W^T W = I where the teacher has at least as many dimensions, else W W^T = I. Raises TypeError or ValueError for
+    vectors that no map can be fitted on.
+
+    >>> draft = np.random.default_rng(0).standard_normal((50, 2))
+    >>> fit_procrustes(draft, draft[:, ::-1]).round(2) + 0.0
+    array([[0., 1.],
+           [1., 0.]], dtype=float32)
     """
+    draft, teacher = pair_of_vectors(draft, teacher)
     products = np.zeros((teacher.shape[1], draft.shape[1]))
     for x, y in _blocks(draft, teacher, np.arange(len(draft))):
         products += y.T @ x

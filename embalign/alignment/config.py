@@ -10,6 +10,7 @@ hold fixed; :mod:`embalign.alignment.tuning` chooses a number for the data at ha
 
 import dataclasses
 import math
+import numbers
 from dataclasses import dataclass
 from typing import Self
 
@@ -18,12 +19,18 @@ from typing import Self
 # map's outputs stay short, and terms that see lengths weigh little. `linear`: what torch.nn.Linear draws.
 STARTS = {"small": (0.01, 2e-4), "linear": (1.0, 1e-3)}
 
+MOST = 1e9  # of any setting
+LONGEST = 200  # characters of a message
+
 
 @dataclass(frozen=True)
 class TrainingConfig:
     """What a run of the loop depends on besides its data, its seed and an added loss term.
 
     The fixed budget is `steps`, or as many as pass the pool `passes` times if that is more.
+
+    >>> TrainingConfig(steps=100).steps_for(1280), TrainingConfig(steps=100).steps_for(12_800)
+    (100, 1000)
     """
 
     steps: int = 400
@@ -33,6 +40,13 @@ class TrainingConfig:
     initial_scale: float = STARTS["small"][0]
     weight_decay: float = 0.0
     warmup_share: float = 0.1
+
+    def __post_init__(self) -> None:
+        whole = ("steps", "batch_size")
+        for name, least in {"steps": 1, "batch_size": 1, "passes": 0, "initial_scale": 0, "weight_decay": 0}.items():
+            _check(name, getattr(self, name), numbers.Integral if name in whole else numbers.Real, least)
+        _check("learning_rate", self.learning_rate, numbers.Real, 0)
+        _check("warmup_share", self.warmup_share, numbers.Real, 0, 1)
 
     def steps_for(self, n_pool: int) -> int:
         """Return the fixed number of steps for a pool of so many items."""
@@ -52,6 +66,15 @@ class TrainingConfig:
             raise ValueError(f"start {init!r} is unknown: choose one of {', '.join(STARTS)}")
         scale, rate = STARTS[init]
         return dataclasses.replace(self, initial_scale=scale, learning_rate=rate)
+
+
+def _check(name: str, value: object, kind: type, least: float, most: float = MOST) -> None:
+    """Raise TypeError or ValueError, in words, for a value that is not of a kind of number or out of its range."""
+    whole = "a whole number" if kind is numbers.Integral else "a number"
+    if isinstance(value, bool) or not isinstance(value, kind):
+        raise TypeError(f"{name} must be {whole}, found {value!r}")
+    if not least <= value <= most:  # type: ignore[operator]  # numbers, of whatever library
+        raise ValueError(f"{name} must be {whole} from {least:g} to {most:g}, found {value!r}"[:LONGEST])
 
 
 DEFAULT = TrainingConfig()

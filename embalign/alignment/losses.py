@@ -15,9 +15,11 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor
 
+from embalign.alignment.arguments import array, described, from_objects
 from embalign.alignment.lengths import length, normalize, polar, scaled_length, through_normalization
 from embalign.alignment.setting import FFTNorm, Scale
 
@@ -31,6 +33,13 @@ class Loss:
             Training calls it once.
         value_and_gradient: mapped vectors (..., batch, d) and targets to the value (...), a mean over the batch, and
             its gradient in the mapped vectors (..., batch, d). It changes neither argument.
+
+    >>> import torch
+    >>> def value_and_gradient(z, target):
+    ...     return (z - target).square().mean((-2, -1)), 2 * (z - target) / z.shape[-1] / z.shape[-2]
+    >>> error = Loss(prepare=lambda teacher: teacher, value_and_gradient=value_and_gradient)
+    >>> error(torch.zeros(1, 4), torch.ones(1, 4))
+    tensor(1.)
     """
 
     prepare: Callable[[Tensor], Tensor]
@@ -39,8 +48,10 @@ class Loss:
     def __call__(self, z_s: Tensor, z_t: Tensor) -> Tensor:
         """Return the value, (...), differentiable once in both arguments; half precision is computed in float32.
 
-        Raises ValueError for shapes that differ, have less than two dimensions or are empty.
+        Arrays and lists are taken for tensors. Raises ValueError for shapes that differ, have less than two dimensions
+        or are empty, TypeError for what is not real numbers.
         """
+        z_s, z_t = _tensor(z_s, "z_s"), _tensor(z_t, "z_t")
         if z_s.ndim < 2 or z_s.shape != z_t.shape or z_s.numel() == 0:
             raise ValueError(
                 f"the loss needs two non-empty (..., batch, d) tensors of one shape, not {tuple(z_s.shape)} and "
@@ -50,6 +61,21 @@ class Loss:
         # torch gives the apply of its functions no types.
         value: Tensor = _Differentiable.apply(self, z_s.to(dtype), z_t.to(dtype))  # type: ignore[no-untyped-call]
         return value
+
+
+def _tensor(value: Any, name: str) -> Tensor:
+    """What a caller gave as a tensor of real numbers."""
+    if not isinstance(value, Tensor):
+        found = array(value, name)
+        if found.dtype.kind == "O":
+            found = from_objects(value, found, name)
+        if found.dtype.kind not in "fiu":
+            raise TypeError(f"{name} must hold real numbers, found {described(found)}; give a tensor (..., batch, d)")
+        plain = np.float64 if found.dtype.itemsize > 8 else found.dtype.newbyteorder("=")
+        return torch.from_numpy(np.array(found, plain))
+    if value.is_complex() or value.dtype == torch.bool:
+        raise TypeError(f"{name} must hold real numbers, found a tensor of {value.dtype}; give floats (..., batch, d)")
+    return value
 
 
 class _Differentiable(torch.autograd.Function):
@@ -86,6 +112,10 @@ def cosine_loss(z_s: Tensor, z_t: Tensor) -> Tensor:
 
     A row shorter than the square root of the smallest normal number counts as zero: the true gradient there is larger
     than the number format holds.
+
+    >>> import torch
+    >>> cosine_loss(torch.tensor([[2.0, 0.0], [0.0, 1.0]]), torch.tensor([[1.0, 0.0], [1.0, 0.0]]))
+    tensor(0.5000)
     """
     return COSINE(z_s, z_t)
 
@@ -101,6 +131,10 @@ def spectral_loss(z_s: Tensor, z_t: Tensor, *, convention: Scale = "raw", norm: 
 
     The gradient at a zero bin is 0, the centre of the cone. Raises ValueError for shapes that differ, have less than
     two dimensions or are empty, and for an unknown convention or norm.
+
+    >>> import torch
+    >>> spectral_loss(torch.zeros(1, 4), torch.tensor([[1.0, 0.0, 0.0, 0.0]]))
+    tensor(1.)
     """
     return at_scale(spectral(norm), convention)(z_s, z_t)
 

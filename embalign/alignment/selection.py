@@ -10,11 +10,15 @@ orders the whole pool once; the subset at a ratio is the head of that order, so 
     kcenter    greedy k-center, the item farthest from all picked ones (Gonzalez 1985)
     facility   greedy facility location, the item that most raises the pool's similarity to its nearest picked one
 
+A policy of one's own is a function of the pool's draft vectors and a seed that returns such an order:
+docs/own-policy-or-map.md.
+
 No policy holds the similarities of all pairs of a large pool. Only `facility` approximates for that: above `SAMPLE`
 items it sees them in random samples.
 """
 
 import heapq
+import numbers
 from collections.abc import Callable
 
 import numpy as np
@@ -23,6 +27,7 @@ from sklearn import config_context
 from sklearn.cluster import KMeans
 from sklearn.neighbors import NearestNeighbors
 
+from embalign.alignment.arguments import described, name_of, takes, unit_vectors, whole_number
 from embalign.alignment.seeds import Stream, generator
 from embalign.errors import SelectionError
 
@@ -38,6 +43,7 @@ DISTANCE_MIB = 64  # memory for the distances of some items to all
 
 Rows = NDArray[np.int64]
 Draft = NDArray[np.float32]
+Policy = Callable[[Draft, int], Rows]
 
 
 def draw_pool(train: Rows, seed: int) -> Rows:
@@ -49,16 +55,51 @@ def draw_pool(train: Rows, seed: int) -> Rows:
     return np.sort(generator(seed, Stream.POOL).choice(train, size=size, replace=False))
 
 
-def selection_order(policy: str, draft: Draft, seed: int) -> Rows:
+def select(policy: str | Policy, draft: Draft, ratio: float, *, seed: int = 0) -> Rows:
+    """Return which rows of `draft` (n, d) a policy picks at a ratio in (0, 1]: round(ratio * n) of them, ascending.
+
+    `policy` is one of the names above or a function of one's own. Raises SelectionError, which is a ValueError, for an
+    unknown policy, a ratio that selects nothing, and a function that returns no order of the rows; ValueError for
+    vectors that are not finite or of length 0.
+
+    >>> import numpy as np
+    >>> draft = np.random.default_rng(0).standard_normal((10, 4))
+    >>> select("random", draft, 0.3)
+    array([0, 5, 9])
+    >>> select(lambda draft, seed: np.argsort(draft[:, 0]), draft, 0.3)
+    array([2, 3, 4])
+    """
+    return head(selection_order(policy, unit_vectors(draft, "draft"), whole_number(seed, "seed")), ratio)
+
+
+def selection_order(policy: str | Policy, draft: Draft, seed: int) -> Rows:
     """Return the positions of the pool's items (rows of `draft`, unit length) in the order `policy` picks them."""
-    if policy not in POLICIES:
-        raise SelectionError(f"policy {policy!r} is unknown: choose one of {', '.join(POLICIES)}")
+    if callable(policy):
+        return _order_of(policy, draft, seed)
+    if not isinstance(policy, str) or policy not in POLICIES:
+        raise SelectionError(
+            f"policy {policy!r} is unknown: choose one of {', '.join(POLICIES)}, or give a function of your own"
+        )
     return POLICIES[policy](draft, seed)
+
+
+def _order_of(policy: Policy, draft: Draft, seed: int) -> Rows:
+    """What a policy of one's own returns, if it is an order of all items."""
+    if not takes(policy, 2):
+        raise SelectionError(f"policy {name_of(policy)} must take two arguments, the pool's draft vectors and a seed")
+    found = np.asarray(policy(draft, seed))
+    right = found.shape == (len(draft),) and found.dtype.kind in "iu"
+    if not right or not np.array_equal(np.sort(found), np.arange(len(draft))):
+        raise SelectionError(
+            f"policy {name_of(policy)} returned {described(found)}, which is no order of the {len(draft)} items: "
+            f"return each position from 0 to {len(draft) - 1} once, first what to pick first, as numpy.argsort does"
+        )
+    return found.astype(np.int64)
 
 
 def head(order: Rows, ratio: float) -> Rows:
     """Return the first round(ratio * n) of an order, ascending."""
-    if not 0 < ratio <= 1:
+    if not (isinstance(ratio, numbers.Real) and 0 < ratio <= 1):
         raise SelectionError(f"ratio {ratio!r} is outside (0, 1]")
     count = round(ratio * len(order))
     if count == 0:
@@ -166,7 +207,7 @@ def _raise_to_nearest(nearest: NDArray[np.float32], draft: Draft, rows: Rows, pi
         nearest[block] = np.maximum(nearest[block], (draft[block] @ picked.T).max(axis=1))
 
 
-POLICIES: dict[str, Callable[[Draft, int], Rows]] = {
+POLICIES: dict[str, Policy] = {
     "random": lambda draft, seed: generator(seed, Stream.RANDOM_ORDER).permutation(len(draft)),
     "density": lambda draft, _: np.argsort(-density(draft), kind="stable"),
     "sparse": lambda draft, _: np.argsort(density(draft), kind="stable"),

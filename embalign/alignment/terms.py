@@ -13,18 +13,22 @@ A model's dimensions can be permuted and flipped without changing what it comput
 ``signed_permutation`` has too is not spectral; one that ``norm_only`` has too is the norm's. In the same way
 ``scrambled_phase`` and ``shrink`` are the controls of ``phase``, which shortens the map's output.
 
-A term of one's own is a function that returns a :class:`~embalign.alignment.losses.Loss`: docs/own-loss-term.md.
+A term of one's own is a function: docs/own-loss-term.md.
 """
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 from torch import Tensor
 
+from embalign.alignment.arguments import described, name_of, number, takes, whole_number
 from embalign.alignment.losses import MSE, NORM, PHASE, SHRINK, Loss, at_scale, spectral
+from embalign.alignment.own_loss import by_autograd
 from embalign.alignment.seeds import Stream, generator
 from embalign.alignment.setting import FFTNorm, Scale, fft_norm
+from embalign.lazy import Reference
 
 Change = Callable[[Tensor], Tensor]
 
@@ -36,14 +40,18 @@ ARMS = (
 
 @dataclass(frozen=True)
 class Term:
-    """A loss to be added to the cosine loss, and its weight."""
+    """A loss to be added to the cosine loss, and its weight.
+
+    >>> make_term("norm_only", 0.1, dimension=8).weight
+    0.1
+    """
 
     weight: float
     loss: Loss
 
 
 def make_term(
-    arm: str | Loss | Callable[[], Loss],
+    arm: str | Loss | Callable[..., Any],
     weight: float,
     *,
     dimension: int,
@@ -54,15 +62,21 @@ def make_term(
     """Return the term that an arm adds, or None for the baseline.
 
     Args:
-        arm: one of ARMS, a loss of one's own, or a function that returns one, which is how a grid's cells carry it.
-        weight: what the loss is multiplied with.
+        arm: one of ARMS, or a loss of one's own: a torch function of mapped and teacher vectors that returns the value,
+            a Loss, or a function without arguments that returns one. A grid's cells carry functions.
+        weight: what the loss is multiplied with, finite.
         dimension: d of the teacher vectors.
         scale: ``raw`` or ``unit``, for every arm.
         seed: fixes, with `draw`, what is drawn at random.
         draw: number of the draw, from 0.
 
-    Raises ValueError for an unknown arm or scale, and TypeError for a function that returns no Loss.
+    Raises ValueError for an unknown arm or scale, and TypeError for a function that is no loss.
+
+    >>> make_term("spectral", 0.05, dimension=8).weight
+    0.05
     """
+    weight, dimension = number(weight, "weight"), whole_number(dimension, "dimension", 1)
+    seed, draw = whole_number(seed, "seed"), whole_number(draw, "draw")
     if arm == "baseline":
         return None
     loss = _named(arm, fft_norm(scale), dimension, seed, draw) if isinstance(arm, str) else _own(arm)
@@ -100,11 +114,24 @@ def _named(arm: str, norm: FFTNorm, dimension: int, seed: int, draw: int) -> Los
     raise ValueError(f"arm {arm!r} is unknown: choose one of {', '.join(ARMS)}, or give a loss of your own")
 
 
-def _own(arm: Loss | Callable[[], Loss]) -> Loss:
-    """A loss that is none of ARMS, as it is or as a function returns it."""
-    loss = arm if isinstance(arm, Loss) else arm()
+def _own(arm: Loss | Callable[..., Any]) -> Loss:
+    """A loss that is none of ARMS: as it is, as a function returns it, or as one of two arguments computes it."""
+    if isinstance(arm, Loss):
+        return arm
+    function = arm.resolve() if isinstance(arm, Reference) else arm
+    if not callable(function):
+        raise TypeError(f"arm {described(arm)} is no loss: give one of {', '.join(ARMS)}, or a function of your own")
+    if takes(function, 2):
+        return by_autograd(function)
+    remedy = (
+        "define it as a torch function of two arguments, the mapped and the teacher vectors, or without arguments and "
+        "let it return a Loss: docs/own-loss-term.md"
+    )
+    if not takes(function, 0):
+        raise TypeError(f"arm {name_of(function)} is no loss; {remedy}")
+    loss = function()
     if not isinstance(loss, Loss):
-        raise TypeError(f"arm {arm!r} gave {loss!r}, which is no Loss: see docs/own-loss-term.md")
+        raise TypeError(f"arm {function!r} gave {described(loss)}, which is no Loss; {remedy}")
     return loss
 
 

@@ -14,6 +14,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from embalign.alignment.arguments import check_unit, described, pair_of_vectors, vectors, whole_number
 from embalign.alignment.config import DEFAULT, TrainingConfig
 from embalign.alignment.gemm import use_fast_gemm
 from embalign.alignment.losses import COSINE
@@ -56,10 +57,20 @@ def train_map(
     `seed` fixes the initial map and the batch order; `steps` is the config's fixed budget for these items if not given.
     The result holds a copy of the map after each number of steps in `checkpoints`. The gradient ratio is
     |weight * dL_term/dW| / |dL_cos/dW| on the first batch after warm-up, 0 without a term. The learning rate rises
-    linearly over the warm-up and falls to zero along a half cosine. Raises TrainingDivergedError naming the step.
+    linearly over the warm-up and falls to zero along a half cosine. Raises TrainingDivergedError naming the step, and
+    TypeError or ValueError for vectors that no map can be trained on.
+
+    >>> rng = np.random.default_rng(0)
+    >>> draft = rng.standard_normal((50, 4))
+    >>> teacher = np.eye(6, 4) @ draft.T
+    >>> trained = train_map(draft, (teacher / np.linalg.norm(teacher, axis=0)).T, seed=0, steps=20)
+    >>> trained.weights.shape
+    (6, 4)
     """
+    draft, teacher = _checked(draft, teacher, config, term)
+    seed = whole_number(seed, "seed")
     use_fast_gemm()
-    steps = config.steps_for(len(draft)) if steps is None else steps
+    steps = config.steps_for(len(draft)) if steps is None else whole_number(steps, "steps", 1)
     x, t = torch.from_numpy(draft), torch.from_numpy(teacher)
     targets = term.loss.prepare(t) if term else None
     weights = torch.from_numpy(initial_map(t.shape[1], x.shape[1], seed, config.initial_scale))
@@ -94,9 +105,28 @@ def train_map(
 
 
 def apply_map(weights: Vectors, draft: Vectors) -> Vectors:
-    """Return the mapped vectors draft @ W.T, (n, d_teacher)."""
+    """Return the mapped vectors draft @ W.T, (n, d_teacher), of a map W (d_teacher, d_draft).
+
+    Raises TypeError or ValueError for vectors that the map does not fit.
+
+    >>> apply_map(np.array([[0.0, 1.0], [1.0, 0.0], [1.0, 1.0]]), np.array([[2.0, 3.0]]))
+    array([[3., 2., 5.]], dtype=float32)
+    """
+    weights = vectors(weights, "weights")
+    draft = vectors(draft, "draft", width=weights.shape[1], least=0)
     use_fast_gemm()
     return (torch.from_numpy(draft) @ torch.from_numpy(weights).T).numpy()
+
+
+def _checked(draft: Vectors, teacher: Vectors, config: TrainingConfig, term: Term | None) -> tuple[Vectors, Vectors]:
+    """The vectors as torch takes them. Raises TypeError or ValueError for what cannot be meant."""
+    draft, teacher = pair_of_vectors(draft, teacher)
+    check_unit(teacher, "teacher")
+    if not isinstance(config, TrainingConfig):
+        raise TypeError(f"config must be a TrainingConfig, found {described(config)}")
+    if term is not None and not hasattr(term, "loss"):
+        raise TypeError(f"term must be what make_term returns, found {described(term)}")
+    return draft, teacher
 
 
 def _schedule(step: int, steps: int, warmup_share: float) -> float:

@@ -4,16 +4,19 @@ import argparse
 from pathlib import Path
 
 from embalign.commands.command import Command
+from embalign.errors import PairError
 from embalign.escaping import visible
 from embalign.lazy import lazy
 
 find_pair = lazy("embalign.pairs.config").find_pair
+known_pairs = lazy("embalign.pairs.config").known_pairs
+not_the_checkout = lazy("embalign.pairs.place").not_the_checkout
 export_map = lazy("embalign.deploy.map").export_map
 summarise = lazy("embalign.deploy.summary").summarise
 
 
 def _add_arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--pair", default="qwen-sentence-align", help="pair folder or its name (default: %(default)s)")
+    parser.add_argument("--pair", help="name of a pair under benchmark/, or a path to its folder; required")
     parser.add_argument("--out", type=Path, default=Path("."), help="folder to write into (default: here)")
     parser.add_argument(
         "--seed", type=_seed, default=0, help="fixes initial map and batch order, at least 0 (default: %(default)s)"
@@ -21,9 +24,18 @@ def _add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def _run(options: argparse.Namespace) -> None:
+    if options.pair is None:
+        raise _no_pair(Path.cwd())
     path = export_map(find_pair(options.pair, Path.cwd()), options.out, options.seed)
     print(f"{visible(str(path))} and {path.with_suffix('.json').name} written")
     print(summarise(path))
+
+
+def _no_pair(root: Path) -> PairError:
+    path = "or --pair PATH, a folder with a pair.toml"
+    if known := known_pairs(root):
+        return PairError(f"no pair is named: add --pair NAME, one of {', '.join(known)}, {path}")
+    return PairError(f"no pair is named, and there is none here: add --pair NAME, {path}; {not_the_checkout(root)}")
 
 
 def _seed(text: str) -> int:
@@ -36,8 +48,8 @@ EXPORT = Command(
     name="export",
     help="train a pair's map on all its training items and write it with its quality and certified thresholds",
     description="Train a pair's map on all its training items. Writes W.npy, float32 with one row per teacher "
-    "dimension (mapped = draft @ W.T), and W.json: what the map is, how good it is in each deployment, whether it beats "
-    "no map, and the thresholds certified for it. Prints the same in a few lines.",
+    "dimension (mapped = draft @ W.T), and W.json: what the map is, how good it is in each deployment, whether it "
+    "beats no map, and the thresholds certified for it. Prints the same in a few lines.",
     example="embalign export --pair smollm2-mpnet --out maps",
     add_arguments=_add_arguments,
     run=_run,

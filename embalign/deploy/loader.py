@@ -135,14 +135,16 @@ def load(path: str | Path, deployment: str = QUERY_ADAPTER, risk: float = 0.2) -
     `risk` the highest share of wrong answers among the accepted: 0.05, 0.1 or 0.2. Warns where the map is not shown to
     beat the raw draft's own search. Raises MapError for anything else.
 
-    >>> load("maps", "reranker")
+    >>> from embalign import load_deployed
+    >>> load_deployed("maps", "reranker")
     Traceback (most recent call last):
     embalign.errors.MapError: no deployment 'reranker': use query_adapter, index_migration or draft_only
     """
-    if deployment not in DEPLOYMENTS:
+    if not isinstance(deployment, str) or deployment not in DEPLOYMENTS:
         *others, last = DEPLOYMENTS
         raise MapError(f"no deployment {deployment!r}: use {', '.join(others)} or {last}")
-    if not isinstance(risk, int | float) or not any(math.isclose(risk, target) for target in RISK_TARGETS):
+    known = isinstance(risk, int | float) and 0 < risk < 1
+    if not known or not any(math.isclose(risk, target) for target in RISK_TARGETS):
         *others, last = (f"{target:g}" for target in RISK_TARGETS)
         raise MapError(f"no threshold was certified for a risk of {risk!r}: use {', '.join(others)} or {last}")
     given = Path(path)

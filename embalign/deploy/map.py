@@ -6,6 +6,7 @@ from pathlib import Path
 import msgspec
 import numpy as np
 
+from embalign.alignment.arguments import described
 from embalign.alignment.config import DEFAULT
 from embalign.deploy.card import Card
 from embalign.deploy.loader import LARGEST_MAP
@@ -22,8 +23,21 @@ from embalign.verdicts.basis import BY_TEACHER
 from embalign.verdicts.sanity import suspect_vectors
 
 
-def load_map(path: Path, pair: Pair) -> Vectors:
-    """Return the map in an .npy file, checked against the pair's dimensions. Raises MapError."""
+def load_map(path: str | Path, pair: Pair) -> Vectors:
+    """Return the map in an .npy file, checked against the pair's dimensions.
+
+    Raises MapError, which is a ValueError, for a file that holds no such map.
+
+    >>> import tempfile
+    >>> pair = load_pair("benchmark/smollm2-mpnet")
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     np.save(f"{folder}/W.npy", np.eye(768, 576))
+    ...     load_map(f"{folder}/W.npy", pair).shape
+    (768, 576)
+    """
+    if not isinstance(pair, Pair):
+        raise TypeError(f"pair must be what load_pair returns, found {described(pair)}")
+    path = Path(path)
     shape = (pair.teacher.shape[1], pair.draft.shape[1])
     remedy = "embalign export writes one"
     weights = as_array(read_bytes(path, MapError, remedy, LARGEST_MAP), path, MapError, remedy)

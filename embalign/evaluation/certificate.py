@@ -32,6 +32,7 @@ from scipy.optimize.elementwise import find_root
 from scipy.special import betainc
 from scipy.stats import beta, norm, t
 
+from embalign.alignment.arguments import labels, number, numbers_of
 from embalign.evaluation.gate import Outcomes, Scores, by_acceptance
 from embalign.evaluation.relevance import Labels
 
@@ -70,17 +71,27 @@ def certify(
     """Return the lowest threshold that keeps the risk of outputs with that score or a higher one at `risk_target`.
 
     `scores` and `correct` are (n,); accepted are scores >= threshold. An outcome between 0 and 1 is the probability of
-    being correct. Raises ValueError for a target or confidence outside (0, 1), for no outputs or unequal counts, and
-    for scores that are not finite.
+    being correct. Raises ValueError for a target or confidence outside (0, 1), for no outputs or unequal counts, for
+    scores that are not finite and outcomes outside [0, 1], and TypeError for what is not numbers.
+
+    >>> scores = np.linspace(1, 0, 200)
+    >>> found = certify(scores, scores > 0.4, risk_target=0.1)
+    >>> found.accepted, found.wrong, round(found.threshold, 2)
+    (126, 6.0, 0.37)
     """
     for name, value in (("risk_target", risk_target), ("confidence", confidence)):
-        if not 0 < value < 1:
+        if not 0 < number(value, name) < 1:
             raise ValueError(f"{name} must be between 0 and 1, found {value!r}")
+    scores, correct = numbers_of(scores, "scores"), numbers_of(correct, "correct")
     if not len(scores) == len(correct) > 0:
         raise ValueError(f"one outcome a score is needed, found {len(scores)} scores and {len(correct)} outcomes")
     if not np.isfinite(scores).all():
         raise ValueError("scores hold NaN or infinite values")
-    order, last = by_acceptance(scores)
+    if not ((correct >= 0) & (correct <= 1)).all():
+        raise ValueError("correct must hold True and False, or probabilities from 0 to 1 of being right")
+    if groups is not None:
+        groups = labels(groups, "groups", len(scores))
+    order, last = by_acceptance(scores.astype(np.float64, copy=False))
     errors = 1 - correct[order]
     wrong, accepted, effect = np.cumsum(errors)[last], last + 1, np.ones(len(last))
     if groups is not None:

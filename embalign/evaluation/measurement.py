@@ -28,6 +28,10 @@ class Measurement:
     `metrics` are single numbers by name. `by_label` holds, for metrics that are means over items, one float32 value a
     label group (G,) whose mean is the metric: verdicts take their standard errors over test items from these. `tables`
     are frames in long form: an accept curve, a training trajectory, every output.
+
+    >>> found = Measurement({"cosine_mean": 0.5}) | Measurement({"mrr": 0.25})
+    >>> found.metrics
+    {'cosine_mean': 0.5, 'mrr': 0.25}
     """
 
     metrics: Mapping[str, float]

@@ -15,6 +15,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from embalign.alignment import arguments
 from embalign.alignment.gemm import use_fast_gemm
 from embalign.evaluation.index import Index, hide, unit
 from embalign.evaluation.relevance import Labels, Relevance, Rows
@@ -83,17 +84,17 @@ def leave_one_out(embeddings: Embeddings, labels: Labels, ks: Sequence[int] = KS
     Each of the embeddings (n, d), which may have any length, searches the others; relevant are those of its label.
     Items whose label no other has are in the pool but ask no query. Recall@K is the share of queries with a relevant
     item in the first K, as metric learning uses the word (Success@K in TREC terms); MRR is not truncated. Raises
-    ValueError for unequal counts, values that are not finite, and if no label occurs twice.
+    ValueError for unequal counts, values that are not finite, and if no label occurs twice, TypeError for what is not
+    vectors.
 
     >>> found = leave_one_out(np.array([[1.0, 0.0], [0.8, 0.6], [0.0, 1.0]]), ["a", "b", "a"])
     >>> found.recall, found.mrr
     ({1: 0.0, 5: 1.0, 10: 1.0}, 0.5)
     """
-    vectors = np.asarray(embeddings)
-    if vectors.ndim != 2 or len(vectors) != len(labels):
-        raise ValueError(f"embeddings of shape {vectors.shape} need one label a row, found {len(labels)} labels")
-    own = np.arange(len(vectors))
-    found = search_metrics(vectors, vectors, query_labels=labels, index_labels=labels, own=own, ks=ks)
+    held = arguments.vectors(embeddings, "embeddings", double=True)
+    labels = arguments.labels(labels, "labels", len(held))
+    own = np.arange(len(held))
+    found = search_metrics(held, held, query_labels=labels, index_labels=labels, own=own, ks=ks)
     asked = ~np.isnan(found.rank)
     if not asked.any():
         raise ValueError("no label occurs twice, so no query has a relevant item")
@@ -112,16 +113,27 @@ def search_metrics(
 ) -> Search:
     """Return what `queries` (Q, d) find in `index` (N, d) if rows of the query's label are relevant.
 
-    `own` (Q,) names the index row that is the query itself, -1 for none: it is left out. See :func:`search`.
+    `own` (Q,) names the index row that is the query itself, -1 for none: it is left out. Vectors may have any length.
+    Raises ValueError and TypeError for what cannot be searched. See :func:`search`.
 
     >>> found = search_metrics(np.eye(2), np.eye(2), query_labels=["a", "b"], index_labels=["a", "a"])
     >>> found.ndcg
     array([ 1., nan])
     """
-    if len(index) != len(index_labels) or len(queries) != len(query_labels):
-        counts = f"{len(query_labels)} labels of {len(queries)} queries, {len(index_labels)} of {len(index)} rows"
-        raise ValueError(f"every query and every row of the index needs one label, found {counts}")
-    return search(queries, index, Relevance.by_label(query_labels, index_labels), own=own, ks=ks)
+    held = arguments.vectors(index, "index", double=True)
+    asked = arguments.vectors(queries, "queries", width=held.shape[1], double=True)
+    query_labels = arguments.labels(query_labels, "query_labels", len(asked))
+    index_labels = arguments.labels(index_labels, "index_labels", len(held))
+    if not isinstance(ks, Sequence | np.ndarray) or isinstance(ks, str):
+        raise TypeError(f"ks must be a list of cut-offs, found {ks!r}")
+    ks = [arguments.whole_number(k, "a cut-off in ks", 1) for k in ks]
+    if own is not None:
+        own = arguments.array(own, "own")
+        if own.dtype.kind not in "iu" or own.ndim != 1 or own.min(initial=0) < -1:
+            raise ValueError(
+                f"own must hold a row of the index for each query, -1 for none, found {arguments.described(own)}"
+            )
+    return search(asked, held, Relevance.by_label(query_labels, index_labels), own=own, ks=ks)
 
 
 def search(

@@ -9,8 +9,10 @@ from dataclasses import dataclass
 
 import pandas as pd
 
+from embalign.alignment.arguments import described, vectors, whole_number
 from embalign.alignment.closed_form import fit_ridge, mean_vector
 from embalign.alignment.config import TrainingConfig
+from embalign.alignment.own_map import fit_own
 from embalign.alignment.selection import Rows, draw_pool, head, selection_order
 from embalign.alignment.training import apply_map, train_map
 from embalign.alignment.tuning import tune_steps
@@ -19,10 +21,14 @@ from embalign.evaluation.deployment import Embedded, SearchTask, task_of
 from embalign.evaluation.measurement import Measurement
 from embalign.evaluation.retrieval import Search
 from embalign.evaluation.similarity import cosines
+from embalign.lazy import Reference
 from embalign.pairs import Vectors
 from embalign.pairs.pair import FitOn, Fitted, Pair
 
 CHECKPOINTS = 16  # along the training of fixed steps
+
+
+Recipe = int | Reference  # steps of training, 0 for ridge; or a function of one's own
 
 
 @dataclass(frozen=True)
@@ -32,12 +38,14 @@ class Share:
     Budgets: `tuned` is the number of steps that does best on label groups held out of the share; `steps` is the same
     number for every share, `epochs` the same number of passes; `closed_form` is ridge, its penalty chosen like `tuned`.
 
+    Policy and budget may each be a function of one's own: docs/own-policy-or-map.md.
+
     `fit_on` says of which texts: see :meth:`embalign.pairs.pair.Pair.fitted_on`.
     """
 
-    policy: str
+    policy: str | Reference
     ratio: float
-    budget: str = "tuned"
+    budget: str | Reference = "tuned"
     fit_on: FitOn = "queries"
 
 
@@ -71,10 +79,10 @@ def fit_on_share(pair: Pair, share: Share, seed: int, config: TrainingConfig) ->
     """Return the map fitted on a share of a seed's pool."""
     pool, rows = pool_of(pair, seed, share.fit_on), rows_of(pair, share, seed)
     if len(rows) == len(pool):
-        found = _fit_whole_pool(pair, _steps(pair, _whole(share), seed, config), share.fit_on, seed, config)
+        found = _fit_whole_pool(pair, _recipe(pair, _whole(share), seed, config), share.fit_on, seed, config)
     else:
-        steps, follow = _steps(pair, share, seed, config), share.budget == "steps"
-        found = _fit(pair, rows, steps, share.fit_on, seed, config, follow)
+        recipe, follow = _recipe(pair, share, seed, config), share.budget == "steps"
+        found = _fit(pair, rows, recipe, share.fit_on, seed, config, follow)
     sizes: dict[str, float] = {"n_train": len(rows), "n_over_d": len(rows) / pair.draft.shape[1]}
     return Fit(found.weights, sizes | found.facts, found.trajectory if share.budget == "steps" else ())
 
@@ -85,15 +93,34 @@ def measure_share(pair: Pair, share: Share, seed: int, config: TrainingConfig) -
     if share.ratio < 1:
         measured = score_map(pair, found.weights, seed)
     else:
-        measured = _score_whole_pool(pair, int(found.facts["steps"]), share.fit_on, seed, config)
+        measured = _score_whole_pool(pair, _recipe(pair, _whole(share), seed, config), share.fit_on, seed, config)
     tables = {}
     if found.trajectory:
         tables["trajectory"] = pd.DataFrame(found.trajectory, columns=["step", "cosine_mean"])
     return measured | Measurement(found.facts, tables=tables)
 
 
-def score_map(pair: Pair, weights: Vectors, seed: int) -> Measurement:
-    """Return every metric of the map W (d_teacher, d_draft) on the held-out queries."""
+def score_map(pair: Pair, weights: Vectors, seed: int = 0) -> Measurement:
+    """Return every metric of the map W (d_teacher, d_draft) on the held-out queries of a pair.
+
+    `seed` is that of the training pool whose mean vector skill is measured from. Raises TypeError or ValueError for a
+    map that does not fit the pair.
+
+    >>> pair = load_pair(find_pair("smollm2-mpnet")).asked_by(100)
+    >>> train = pair.holdout.train[::5]
+    >>> ridge = fit_ridge(pair.draft[train], pair.teacher[train], pair.labels[train])
+    >>> round(score_map(pair, ridge.weights).metrics["query_adapter_ndcg_at_10"], 1)
+    0.2
+    """
+    if not isinstance(pair, Pair):
+        raise TypeError(f"pair must be what load_pair returns, found {described(pair)}")
+    seed = whole_number(seed, "seed")
+    weights = vectors(weights, "weights")
+    if weights.shape != (shape := (pair.teacher.shape[1], pair.draft.shape[1])):
+        hint = "; it is transposed: give W.T" if weights.shape == shape[::-1] else ""
+        raise ValueError(
+            f"a map for {pair.name} has shape {shape}, one row a teacher dimension, found {weights.shape}{hint}"
+        )
     return score_mapped(pair, map_task(pair, weights), seed)
 
 
@@ -127,7 +154,7 @@ def ceiling_of(pair: Pair) -> Search:
 
 
 @functools.lru_cache(maxsize=64)
-def _order(pair: Pair, policy: str, seed: int, fit_on: FitOn) -> Rows:
+def _order(pair: Pair, policy: str | Reference, seed: int, fit_on: FitOn) -> Rows:
     return selection_order(policy, fitted_on(pair, fit_on).draft[pool_of(pair, seed, fit_on)], seed)
 
 
@@ -137,8 +164,10 @@ def _whole(share: Share) -> Share:
 
 
 @functools.lru_cache(maxsize=64)
-def _steps(pair: Pair, share: Share, seed: int, config: TrainingConfig) -> int:
-    """The number of steps that a budget gives; 0 for the closed form."""
+def _recipe(pair: Pair, share: Share, seed: int, config: TrainingConfig) -> Recipe:
+    """The recipe that a budget means for a share."""
+    if isinstance(share.budget, Reference):
+        return share.budget
     pool = len(pool_of(pair, seed, share.fit_on))
     rows = rows_of(pair, share, seed)
     match share.budget:
@@ -152,24 +181,27 @@ def _steps(pair: Pair, share: Share, seed: int, config: TrainingConfig) -> int:
             fitted = fitted_on(pair, share.fit_on)
             chosen = (fitted.draft[rows], fitted.teacher[rows], fitted.groups[rows])
             return tune_steps(*chosen, seed=seed, most=config.steps_for(pool), config=config)
-    raise ValueError(f"budget {share.budget!r} is unknown: choose one of tuned, steps, epochs, closed_form")
+    known = "tuned, steps, epochs, closed_form"
+    raise ValueError(f"budget {share.budget!r} is unknown: choose one of {known}, or give a function of your own")
 
 
 @functools.lru_cache(maxsize=32)
-def _fit_whole_pool(pair: Pair, steps: int, fit_on: FitOn, seed: int, config: TrainingConfig) -> Fit:
+def _fit_whole_pool(pair: Pair, recipe: Recipe, fit_on: FitOn, seed: int, config: TrainingConfig) -> Fit:
     pool = pool_of(pair, seed, fit_on)
-    return _fit(pair, pool, steps, fit_on, seed, config, follow=steps == config.steps_for(len(pool)))
+    return _fit(pair, pool, recipe, fit_on, seed, config, follow=recipe == config.steps_for(len(pool)))
 
 
 @functools.lru_cache(maxsize=32)
-def _score_whole_pool(pair: Pair, steps: int, fit_on: FitOn, seed: int, config: TrainingConfig) -> Measurement:
-    return score_map(pair, _fit_whole_pool(pair, steps, fit_on, seed, config).weights, seed)
+def _score_whole_pool(pair: Pair, recipe: Recipe, fit_on: FitOn, seed: int, config: TrainingConfig) -> Measurement:
+    return score_map(pair, _fit_whole_pool(pair, recipe, fit_on, seed, config).weights, seed)
 
 
-def _fit(pair: Pair, rows: Rows, steps: int, fit_on: FitOn, seed: int, config: TrainingConfig, follow: bool) -> Fit:
+def _fit(pair: Pair, rows: Rows, recipe: Recipe, fit_on: FitOn, seed: int, config: TrainingConfig, follow: bool) -> Fit:
     fitted = fitted_on(pair, fit_on)
     draft, teacher = fitted.draft[rows], fitted.teacher[rows]
-    if steps == 0:
+    if isinstance(recipe, Reference):
+        return Fit(fit_own(recipe, draft, teacher, fitted.groups[rows], seed), {"steps": 0})
+    if (steps := recipe) == 0:
         ridge = fit_ridge(draft, teacher, fitted.groups[rows])
         return Fit(ridge.weights, {"steps": 0, "ridge_penalty": ridge.penalty})
     many = follow and steps >= CHECKPOINTS

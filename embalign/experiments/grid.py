@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import itertools
+import math
+import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -31,20 +33,45 @@ def grid(**axes: Sequence[Value | Callable[..., Any]]) -> list[Settings]:
 
     A value is a string, a number, or a function, which is known by its name. Raises ValueError for an axis without
     values or with one twice, for two functions of one name, which would be one arm to every table, and for a function
-    that has no name to import it by.
+    that has no name to import it by; TypeError for an axis that is no list and a value of another kind.
 
     >>> grid(policy=["random"], ratio=[0.1, 1.0])
     [{'policy': 'random', 'ratio': 0.1}, {'policy': 'random', 'ratio': 1.0}]
     """
-    plain = {axis: [_plain(value) for value in values] for axis, values in axes.items()}
+    for axis, values in axes.items():
+        if isinstance(values, str) or not isinstance(values, Iterable):
+            raise TypeError(f"axis {axis!r} must be a list of values, found {values!r}; for one value: [{values!r}]")
+    plain = {axis: [_plain(axis, value) for value in values] for axis, values in axes.items()}
     for axis, values in plain.items():
         if not values or not len(set(values)) == len({str(value) for value in values}) == len(values):
             raise ValueError(f"axis {axis!r} needs distinct values, found {list(values)}")
     return [dict(zip(plain, values, strict=True)) for values in itertools.product(*plain.values())]
 
 
-def _plain(value: Value | Callable[..., Any]) -> Value:
-    return value if isinstance(value, str | int | float) else reference(value)
+def _check_names(table: str, profile: str, settings: Iterable[Settings]) -> None:
+    """Raise TypeError for what is no grid, and ValueError for two values of one name: rows could not be told apart."""
+    if not isinstance(settings, Sequence) or not all(isinstance(each, Mapping) for each in settings):
+        raise TypeError(f"table {table!r}: {profile} must be what grid(...) returns, or a list of such dictionaries")
+    known: dict[tuple[str, str], Value] = {}
+    for axis, value in itertools.chain.from_iterable(each.items() for each in settings):
+        if (other := known.setdefault((axis, str(value)), value)) != value:
+            function = next(each for each in (value, other) if isinstance(each, Reference))
+            raise ValueError(
+                f"table {table!r}: two values of axis {axis!r} are named {str(value)!r}, one the function of "
+                f"{function.module}; give the function another name"
+            )
+
+
+def _plain(axis: str, value: Value | Callable[..., Any]) -> Value:
+    if type(value).__module__ == "numpy" and hasattr(value, "item"):  # a number of NumPy's own
+        value = value.item()
+    if isinstance(value, float) and not math.isfinite(value):
+        raise ValueError(f"axis {axis!r}: {value!r} is no value to measure at; give finite numbers")
+    if isinstance(value, str | int | float):
+        return value
+    if not callable(value):
+        raise TypeError(f"axis {axis!r}: {value!r} is no string, number or function")
+    return reference(value)
 
 
 @dataclass(frozen=True)
@@ -93,7 +120,12 @@ class Table:
     """One CSV of an experiment: `measure`, given as a function, turns a pair and a cell into a :class:`Measurement`.
 
     `regression` is the small grid of the regression check; a table without one takes no part in it. A table of
-    `own_queries` is for pairs alone that have queries of their own.
+    `own_queries` is for pairs alone that have queries of their own. Raises ValueError for two values of one name.
+
+    >>> def measure(pair, cell):
+    ...     return Measurement({"value": cell["ratio"]})
+    >>> Table("curve", measure, quick=grid(ratio=[0.1, 1.0])).quick
+    [{'ratio': 0.1}, {'ratio': 1.0}]
     """
 
     name: str
@@ -106,6 +138,8 @@ class Table:
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "measure", reference(self.measure))
+        for profile in PROFILES:
+            _check_names(self.name, profile, getattr(self, profile))
 
     def run(self, pair: Any, cell: Cell) -> Measurement:
         """Measure one cell on one thread: sums on several may differ in the last bit."""
@@ -120,7 +154,15 @@ class Experiment:
     """Tables measured over common seeds, and the functions that write a report and a conclusion from them.
 
     `report(results, about, folder)` takes the :class:`~embalign.evaluation.results.Results` of each table by name and
-    the provenance of the run, writes the artifacts into a folder and returns a one-line answer.
+    the provenance of the run, writes the artifacts into a folder and returns a one-line answer. With fewer seeds than
+    `fewest_seeds` it could give no verdict, and a run is refused.
+
+    >>> def report(results, about, folder):
+    ...     return "no answer yet"
+    >>> curve = Table("curve", measure=print, quick=grid(ratio=[0.1, 1.0]))
+    >>> small = Experiment("small", report, (curve,), quick_seeds=2)
+    >>> [cell.id for cell in small.cells("mypair", "quick")]
+    ['ratio0.10-seed00', 'ratio1.00-seed00', 'ratio0.10-seed01', 'ratio1.00-seed01']
     """
 
     name: str
@@ -130,10 +172,16 @@ class Experiment:
     full_seeds: int = 10
     # With 7, a loss of twice what matters is seen in at least 95 %: docs/calibration/regression.md.
     regression_seeds: int = 7
+    fewest_seeds: int = FEWEST_SEEDS
     conclusion: Reference | None = None
     training: TrainingConfig = DEFAULT
 
     def __post_init__(self) -> None:
+        if not isinstance(self.name, str) or not re.fullmatch(r"\w[\w-]*", self.name):
+            raise ValueError(f"experiment {self.name!r} needs a name of letters, digits, _ and -, as -k can select it")
+        if not isinstance(self.tables, Sequence) or not all(isinstance(each, Table) for each in self.tables):
+            raise TypeError(f"experiment {self.name!r}: tables must be a tuple of Table, found {self.tables!r:.200}")
+        object.__setattr__(self, "tables", tuple(self.tables))
         object.__setattr__(self, "report", reference(self.report))
         if self.conclusion is not None:
             object.__setattr__(self, "conclusion", reference(self.conclusion))
@@ -175,5 +223,6 @@ def rerun_command(experiment: str, about: Mapping[str, Any]) -> str:
     pair = about["pair"] if about.get("folder", usual) == usual else about["folder"]
     named = [f"--pair={pair}"] if pair.startswith("-") else ["--pair", pair]
     profile = [] if about["profile"] == "quick" else ["--profile", about["profile"]]
-    seeds = ["--seeds", str(len(about["seeds"])), "--results", "always"]
+    seeds = ["--seeds", str(len(about["seeds"])), *(["--no-verdict"] if about.get("no_verdict") else [])]
+    seeds += ["--results", "always"]
     return shell(["pytest", "benchmark/", "-k", experiment, *named, *profile, *seeds])

@@ -10,6 +10,7 @@ from typing import Annotated, Literal, get_args
 import msgspec
 
 from embalign.errors import PairError
+from embalign.pairs.place import not_the_checkout
 from embalign.readers import quoted, read_toml, said
 
 LARGEST_BYTES = 32 * 1024
@@ -72,19 +73,33 @@ class PairConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         return {key: name for key, name in named.items() if name}
 
 
-def find_pair(name: str, root: Path) -> Path:
+def find_pair(name: str | Path, root: str | Path = ".") -> Path:
     """Return the folder of a pair, given its name under `root`/benchmark or a path to any folder.
 
-    Raises PairError that lists the known pairs.
+    `root` is the checkout, here by default. Raises PairError that lists the known pairs.
+
+    >>> find_pair("smollm2-mpnet").name
+    'smollm2-mpnet'
     """
+    name, root = str(name), Path(root)
     for folder in (root / "benchmark" / name, Path(name)):
         if os.path.isfile(folder / "pair.toml"):  # False, not an error, for a name too long for the file system
             return folder.resolve()
-    known = sorted(path.parent.name for path in (root / "benchmark").glob("*/pair.toml"))
+    known = known_pairs(root)
     raise PairError(
-        f"no pair {name!r}: neither benchmark/{name}/pair.toml nor {name}/pair.toml exists (known pairs: "
-        f"{', '.join(known) or 'none'}){_near(name, known)}{_bare(Path(name))}"
+        f"no pair {name!r}: neither benchmark/{name}/pair.toml nor {name}/pair.toml exists "
+        + (
+            f"(known pairs: {', '.join(known)}){_near(name, known)}"
+            if known
+            else f"(known pairs: none); {not_the_checkout(root)}"
+        )
+        + _bare(Path(name))
     )
+
+
+def known_pairs(root: Path) -> list[str]:
+    """Return the names of the pairs under `root`/benchmark."""
+    return sorted(path.parent.name for path in (root / "benchmark").glob("*/pair.toml"))
 
 
 def read_config(folder: Path) -> PairConfig:

@@ -206,8 +206,14 @@ class Pair:
         return pair
 
 
-def load_pair(folder: Path) -> Pair:
-    """Return the pair in `folder` with every file read and checked. Raises PairError or CorpusError."""
+def load_pair(folder: str | Path) -> Pair:
+    """Return the pair in `folder` with every file read and checked. Raises PairError or CorpusError.
+
+    >>> pair = load_pair("benchmark/smollm2-mpnet")
+    >>> pair.draft.shape, pair.teacher.shape, len(pair.holdout.train)
+    ((3151, 576), (3151, 768), 2519)
+    """
+    folder = Path(folder)
     pair = Pair(folder)
     vars(pair).update(_read(folder))
     return pair

@@ -10,6 +10,7 @@ overwrites it.
 
 import hashlib
 import os
+import time
 from collections.abc import Collection, Sequence
 from pathlib import Path
 from typing import Any
@@ -24,6 +25,8 @@ from embalign.pairs.texts import OF_QUERIES, ROLES, parts_of
 from embalign.readers import opened, read_json, reading
 
 PROVENANCE = "provenance.json"
+SETTLED = 2.0  # seconds after a file was written, from which on its times tell whether it was written again
+_DIGESTS: dict[tuple[int, ...], str] = {}
 UNKNOWN = "unknown"
 _REMEDY = "correct it, or move it and the vectors away and rerun to embed the pair"
 _SIDE = msgspec.defstruct(
@@ -49,9 +52,20 @@ def is_embedded(folder: Path) -> bool:
 
 
 def file_digest(path: Path) -> str:
-    """Return the hex SHA-256 of a file. Raises OSError, also for what is no regular file."""
+    """Return the hex SHA-256 of a file. Raises OSError, also for what is no regular file.
+
+    A file that has not changed since this process has read it is not read again, by inode, size and times. As git has
+    it, that is asked only of files that were not written just before: a second write may be in the same tick.
+    """
     with opened(path) as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
+        about = os.fstat(file.fileno())
+        state = (about.st_dev, about.st_ino, about.st_size, about.st_mtime_ns, about.st_ctime_ns)
+        if state in _DIGESTS:
+            return _DIGESTS[state]
+        digest = hashlib.file_digest(file, "sha256").hexdigest()
+    if time.time() - max(about.st_mtime, about.st_ctime) > SETTLED:
+        _DIGESTS[state] = digest
+    return digest
 
 
 def line_ends_hint(path: Path, recorded: str) -> str:

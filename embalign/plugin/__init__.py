@@ -17,8 +17,9 @@ from embalign.plugin import fixtures
 from embalign.plugin.boundary import guarded
 from embalign.plugin.data_only import hide_conftests, hide_conftests_above, in_pair, is_conclusions, refuse_data
 from embalign.plugin.fixtures import RUNNER, declared
-from embalign.plugin.hooks import Hooks, is_worker
+from embalign.plugin.hooks import Hooks
 from embalign.plugin.options import add_options, read_options
+from embalign.plugin.place import is_worker, refuse_elsewhere
 from embalign.plugin.settings import run_again, start_again_if_misled
 from embalign.runs.runner import Runner
 
@@ -51,6 +52,7 @@ def pytest_cmdline_main(config: pytest.Config) -> int | None:
 def pytest_configure(config: pytest.Config) -> None:
     """Register the marker and the session's state; refuse unknown pairs before anything runs."""
     config.addinivalue_line("markers", "cells(experiment, table): run the case once for every cell of the table")
+    refuse_elsewhere(config, config.args)
     refuse_data(config, config.args)  # again: a plugin that a conftest.py names comes too late for the hook above
     runner = config.stash[RUNNER] = Runner(read_options(config, worker=is_worker(config)))
     if config.getoption("pair"):

@@ -4,7 +4,6 @@ Outcomes travel from the case to the controlling process in the test report and 
 crash loses at most the cells in flight.
 """
 
-import datetime
 import functools
 import pickle
 import signal
@@ -22,7 +21,10 @@ from embalign.lazy import lazy
 from embalign.pairs.ignored import ignored
 from embalign.plugin import boundary
 from embalign.plugin.boundary import guarded
+from embalign.plugin.expressions import explain_empty, valid
 from embalign.plugin.fixtures import OUTCOME, declared
+from embalign.plugin.place import has_workers, is_worker, refuse_pair_alone
+from embalign.plugin.progress import Progress
 from embalign.plugin.regression_results import report_verdicts
 from embalign.regression import check
 from embalign.runs.artifacts import publish
@@ -31,7 +33,7 @@ from embalign.runs.runner import Runner
 PROGRESS_SECONDS = 30
 _AT_ITS_END = (pytest.ExitCode.OK, pytest.ExitCode.TESTS_FAILED, pytest.ExitCode.NO_TESTS_COLLECTED)
 NO_REPORT = "no report written: {}; artifacts already there are unchanged"
-_OUTCOME = "embalign_outcome"  # attribute of a test report
+_OUTCOME, _WAITING, _STORED = "embalign_outcome", "embalign_waiting", "embalign_stored"  # attributes of a test report
 
 promote = lazy("embalign.research.promote")
 
@@ -46,7 +48,8 @@ class Hooks:
         self.unpublished: list[str] = []
         self.running: pytest.Session
         self.by_user = False
-        self.expected = 0
+        self.progress = Progress()
+        self.nodes: set[str] = set()
         self.started = self.last_progress = time.monotonic()
 
     @guarded
@@ -58,13 +61,17 @@ class Hooks:
         self.name_ignored()
         if threading.current_thread() is threading.main_thread():
             signal.signal(signal.SIGTERM, self.terminate)
-        # Before the cases are collected and, under xdist, before its processes start: each needs whole pairs.
-        if self.config.getoption("pair") and not self.config.option.collectonly:
-            try:
+        if self.config.getoption("pair") and not self.config.option.collectonly and has_workers(self.config):
+            self.prepare()  # before xdist's processes start: each needs whole pairs
+
+    def prepare(self) -> None:
+        """Embed the pairs that were named and have no vectors, and check every pair, once."""
+        try:
+            if self.config.getoption("pair"):
                 self.runner.embed(quiet=self.config.get_verbosity() < 0)
-                self.runner.check()
-            except KeyboardInterrupt:
-                pytest.exit(f"interrupted {self.how_to_resume()}", returncode=128 + signal.SIGINT)
+            self.runner.check()
+        except KeyboardInterrupt:
+            pytest.exit(f"interrupted {self.how_to_resume()}", returncode=128 + signal.SIGINT)
 
     def name_ignored(self) -> None:
         """Write a line for each chosen pair in whose folder there is more than data."""
@@ -82,38 +89,60 @@ class Hooks:
     def how_to_resume(self) -> str:
         """Say what an interrupted run has kept."""
         kept = "before the first cell; fetched embeddings are saved"
-        if self.expected:
-            kept = f"after {len(self.runner.outcomes)} of {self.expected} cells, which are stored"
+        if self.progress.cells:
+            kept = f"after {len(self.runner.outcomes)} of {self.progress.cells} cells, which are stored"
         return f"{kept}; rerun the same command to resume"
 
-    @guarded
-    def pytest_collection_modifyitems(self, config: pytest.Config, items: list[pytest.Item]) -> None:
-        """Leave out the cases of tables that have no cell in the chosen profile; pytest would skip each, by name."""
+    @pytest.hookimpl(wrapper=True, tryfirst=True)
+    def pytest_collection_modifyitems(self, config: pytest.Config, items: list[pytest.Item]) -> Generator[None]:
+        """Leave out the cases of tables that have no cell in the chosen profile; pytest would skip each, by name.
+
+        Where -k then selects none of the others, or cannot be read, say what there is to select.
+        """
         empty = [item for item in items if isinstance(item, pytest.Function) and _has_no_cell(item)]
         if empty:
             config.hook.pytest_deselected(items=empty)
             items[:] = [item for item in items if item not in empty]
+        names = [item.name for item in items if item.get_closest_marker("cells") is not None]
+        try:
+            yield
+        except pytest.UsageError as error:
+            if names and config.option.keyword:
+                raise pytest.UsageError(f"{error}\n{valid(self.runner.experiments, names)}") from None
+            raise
+        if names and not items and config.option.keyword:
+            self.runner.hint = explain_empty(config.option.keyword, self.runner.experiments, names)
 
     @guarded
     def pytest_collection_finish(self, session: pytest.Session) -> None:
-        """Refuse unusable pairs before the first case and hand missing cells to the executor."""
-        if self.runner.unusable and not is_worker(self.config):
+        """Refuse unusable pairs and choices before the first case and hand missing cells to the executor."""
+        worker = is_worker(self.config)
+        if self.runner.unusable and not worker:
             raise pytest.UsageError(self.runner.unusable)
-        if self.config.option.collectonly or not self.runner.experiments:
+        if self.config.option.collectonly:
+            return
+        if not self.runner.experiments:
+            refuse_pair_alone(self.config)
             return
         selected: list[tuple[Table, Cell]] = []
         for item in session.items:
             marker = item.get_closest_marker("cells")
             if marker is not None and isinstance(item, pytest.Function):
                 selected.append((declared(marker)[1], cast(Cell, item.callspec.params["cell"])))
-        self.expected = len(selected)
+        self.progress.cells = len(selected)
         self.runner.checkout.begin()
         self.runner.selected = {cell.experiment for _, cell in selected}
-        if not is_worker(self.config) and selected:
-            if not self.config.getoption("pair"):  # those were checked before anything was collected
-                self.runner.check()
+        if reason := self.runner.no_verdict():
+            if not worker:
+                raise pytest.UsageError(reason)
+            self.runner.unusable, session.items[:] = reason, []
+        elif worker:
+            self.runner.look_up(selected)
+        elif selected:
+            self.prepare()
             self.check_purpose({cell for _, cell in selected})
             self.runner.start(selected)
+            self.progress.waiting = len(self.runner.missing)
 
     def check_purpose(self, selected: set[Cell]) -> None:
         """Raise BaselineError or ConclusionError if it is certain that the run cannot serve its purpose."""
@@ -138,6 +167,8 @@ class Hooks:
         """Put the outcome of a case, if it has one, into its report."""
         if report.when == "call" and OUTCOME in item.stash:
             setattr(report, _OUTCOME, pickle.dumps(item.stash[OUTCOME]))
+            setattr(report, _STORED, item.stash[OUTCOME][1] not in self.runner.missing)
+            setattr(report, _WAITING, len(self.runner.missing))
 
     @pytest.hookimpl(tryfirst=True)
     @guarded
@@ -150,6 +181,9 @@ class Hooks:
                 self.runner.accept(*pickle.loads(content))
             except StoreError as error:
                 self.running.shouldstop = str(error)
+            if self.progress.waiting is None:  # xdist's processes have looked them up
+                self.progress.waiting = getattr(report, _WAITING)
+            self.progress.add(report.duration, stored=getattr(report, _STORED))
         self.show_progress()
 
     def pytest_keyboard_interrupt(self, excinfo: pytest.ExceptionInfo[BaseException]) -> None:
@@ -158,22 +192,22 @@ class Hooks:
 
     def show_progress(self) -> None:
         """Write a line with elapsed and remaining time every half minute, unless pytest is quiet."""
-        now, done = time.monotonic(), len(self.runner.outcomes)
-        if self.config.get_verbosity() < 0 or not self.expected or now - self.last_progress < PROGRESS_SECONDS:
+        now, quiet = time.monotonic(), self.config.get_verbosity() < 0
+        if quiet or not self.progress.cells or now - self.last_progress < PROGRESS_SECONDS:
             return
         reporter = self.config.pluginmanager.get_plugin("terminalreporter")
-        if reporter is None or done == 0:
+        if reporter is None or not self.runner.outcomes:
             return
         self.last_progress = now
-        elapsed = datetime.timedelta(seconds=round(now - self.started))
-        left = datetime.timedelta(seconds=round((now - self.started) / done * (self.expected - done)))
         reporter.ensure_newline()
-        reporter.write_line(f"{done} of {self.expected} cells, {elapsed} elapsed, about {left} left")
+        reporter.write_line(self.progress.line(now - self.started))
 
     @pytest.hookimpl(optionalhook=True)
     def pytest_xdist_node_collection_finished(self, node: Any, ids: list[str]) -> None:
         """Learn from xdist how many cases there are: the controlling process collects nothing itself."""
-        self.expected = len(ids)
+        self.progress.cells = len(ids)
+        self.nodes.add(node.gateway.id)
+        self.progress.processes = len(self.nodes)
         self.runner.checkout.begin()
 
     @pytest.hookimpl(optionalhook=True)
@@ -184,6 +218,7 @@ class Hooks:
         if content := output.get("embalign_experiments"):
             self.runner.experiments.update(pickle.loads(content))
         self.runner.unusable = output.get("embalign_unusable", "") or self.runner.unusable
+        self.runner.hint = output.get("embalign_hint", "") or self.runner.hint
 
     @pytest.hookimpl(tryfirst=True)  # before the JUnit file is written: verdicts belong into it
     @guarded
@@ -192,14 +227,16 @@ class Hooks:
         self.attempt(session, "workers or store not closed: {}", self.stop)
         if is_worker(self.config):
             output: dict[str, Any] = {"embalign_experiments": pickle.dumps(self.runner.experiments)}
-            output["embalign_unusable"] = self.runner.unusable
+            output["embalign_unusable"], output["embalign_hint"] = self.runner.unusable, self.runner.hint
             self.config.workeroutput.update(output)  # type: ignore[attr-defined]  # set by xdist
             return
         if self.runner.unusable and exitstatus != pytest.ExitCode.USAGE_ERROR:  # one of xdist's processes has found it
             self.messages.append(self.runner.unusable)
             session.exitstatus = pytest.ExitCode.USAGE_ERROR
             return
-        if self.by_user and exitstatus == pytest.ExitCode.INTERRUPTED and self.expected:
+        if self.runner.hint:
+            self.messages.append(self.runner.hint)
+        if self.by_user and exitstatus == pytest.ExitCode.INTERRUPTED and self.progress.cells:
             self.messages.append(f"interrupted {self.how_to_resume()}")
             session.exitstatus = 128 + signal.SIGINT
         options, ended = self.runner.options, exitstatus in _AT_ITS_END
@@ -246,11 +283,6 @@ class Hooks:
             terminalreporter.section("embalign")
             for message in self.messages:
                 terminalreporter.line(visible(message))
-
-
-def is_worker(config: pytest.Config) -> bool:
-    """Return whether this is one of xdist's worker processes."""
-    return hasattr(config, "workerinput")
 
 
 def _has_no_cell(item: pytest.Function) -> bool:

@@ -15,7 +15,7 @@ from embalign.runs.runner import RESULTS, Options
 MOST_WORKERS = 1000  # processes on one machine
 SHOWN = 40  # characters of a refused value
 DEFAULT_PAIR = "qwen-sentence-align"
-AS_CHOSEN = ("seeds", "results", "reports_dir", "refresh", "regression", "update_baseline", "promote")
+AS_CHOSEN = ("seeds", "no_verdict", "results", "reports_dir", "refresh", "regression", "update_baseline", "promote")
 
 cpu_count = lazy("joblib").cpu_count  # knows processor affinity and the limits of containers
 
@@ -40,6 +40,7 @@ OPTIONS: dict[str, dict[str, Any]] = {
     "--pair": {"action": "append", "metavar": "NAME"},
     "--profile": {"choices": (*PROFILES, *ALIASES), "default": "quick"},
     "--seeds": {"type": _between(FEWEST_SEEDS, MOST_SEEDS), "metavar": "N"},
+    "--no-verdict": FLAG,
     "--refresh": FLAG,
     "--reports-dir": {"type": Path, "metavar": "DIR"},
     "--results": {"choices": RESULTS, "default": "only-missing"},
@@ -56,6 +57,8 @@ HELP = {
     "--profile": "quick: six ratios, five seeds; full: more ratios and ten seeds; regression (or gate): the small grid "
     "of the regression check, seven seeds, no reports (default: %(default)s)",
     "--seeds": f"number of seeds, from {FEWEST_SEEDS} to {MOST_SEEDS} (default: by profile)",
+    "--no-verdict": "measure with fewer seeds than a verdict needs (elbow: 3), to try something out; without it such a "
+    "run is refused",
     "--refresh": "embed the chosen pairs again with the models in their pair.toml; vectors of models whose weights a "
     "server pins by digest are taken from the cache (default: embed only pairs that have no embeddings)",
     "--reports-dir": "write artifacts under DIR/<pair>/<experiment>/ (default: the pair's own reports/ folder)",
@@ -115,6 +118,8 @@ def _clash(chosen: Callable[..., Any], profile: str) -> str | None:
             )
         if chosen("seeds") is not None:
             return "--update-baseline: a baseline holds every seed of its grid; leave --seeds out"
+    if chosen("promote") and chosen("no_verdict"):
+        return "--promote: a conclusion needs a verdict; leave --no-verdict out"
     if chosen("promote") and profile == "regression":
         return (
             "--promote: the small grid of the regression check is too small for a conclusion; choose another --profile"

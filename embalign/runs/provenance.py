@@ -41,6 +41,7 @@ def describe(run: Run) -> dict[str, Any]:
         "python": platform.python_version(),
         "versions": library_versions() | {"embalign": importlib.metadata.version("embalign")},
         "machine": machine(),
+        **({"no_verdict": True} if len({cell.seed for cell in run.cells}) < run.experiment.fewest_seeds else {}),
         "profile": run.profile,
         "seeds": sorted({cell.seed for cell in run.cells}),
     }
@@ -85,7 +86,15 @@ def _without_folders(value: str | bool | None) -> str | bool | None:
 
 
 def _relative(argument: str, root: Path) -> str:
+    """A word of a command line, to be run in the root: absolute paths are made relative to it, or cut to their name.
+
+    Those beside the root keep their place, so that the command can be copied.
+    """
+    option, sign, value = argument.partition("=")
+    if argument.startswith("-") and sign:
+        return f"{option}={_relative(value, root)}"
     path = Path(argument)
     if not path.is_absolute():
         return argument
-    return str(path.relative_to(root)) if path.is_relative_to(root) else f".../{path.name}"
+    beside = path.is_relative_to(root.parent) and root.parent != root.parent.parent  # not all of a disk
+    return os.path.relpath(path, root) if beside else f".../{path.name}"

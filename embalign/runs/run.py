@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -37,16 +37,17 @@ class Run:
     checkout: Checkout
     arguments: Sequence[str] = ()
     reports_dir: Path | None = None
+    digest: Callable[[], str] | None = None
 
     @property
     def pair(self) -> str:
         """The name of the pair."""
         return self.folder.name
 
-    @cached_property
+    @property
     def data_digest(self) -> str:
-        """The SHA-256 over the pair's data."""
-        return pair_digest(self.folder)
+        """The SHA-256 over the pair's data, as `digest` has it for whom that is known already."""
+        return self.digest() if self.digest else pair_digest(self.folder)
 
     @property
     def missing(self) -> list[Cell]:

@@ -37,6 +37,7 @@ class Options:
     pairs: Sequence[str]
     profile: str = "quick"
     seeds: int | None = None
+    no_verdict: bool = False
     results: str = "only-missing"
     reports_dir: Path | None = None
     workers: int = 0
@@ -52,8 +53,9 @@ class Runner:
     """State of a session. `outcomes` holds what it has measured, tried in vain, or read from the store.
 
     `experiments` are those collected, `selected` the names of those of which a case is to run; `unusable` is why no
-    case can, if the pairs are at fault. `pair` gives a pair by
-    its name, loaded on first use.
+    case can, if the pairs are at fault; `hint` what to select instead where nothing was. `missing` are the cells that
+    had no stored measurement when the run began.
+    `pair` gives a pair by its name, loaded on first use.
     """
 
     def __init__(self, options: Options) -> None:
@@ -63,7 +65,8 @@ class Runner:
         self.experiments: dict[str, Experiment] = {}
         self.outcomes: dict[Cell, Outcome] = {}
         self.selected: set[str] = set()
-        self.unusable = ""
+        self.unusable = self.hint = ""
+        self.missing: set[Cell] = set()
         self._folders: dict[str, Path] = {}
         self.pair: Callable[[str], Pair] = functools.cache(lambda name: load_pair(self.folders()[name]))
         self._digest: Callable[[str], str] = functools.cache(lambda name: pair_digest(self.folders()[name]))
@@ -107,16 +110,26 @@ class Runner:
         for folder in self.folders().values():
             check_pair(folder)
 
-    def start(self, cells: Iterable[tuple[Table, Cell]]) -> None:
-        """Hand every cell without a stored measurement to the executor, if there is one.
+    def look_up(self, cells: Iterable[tuple[Table, Cell]]) -> list[tuple[Table, Cell]]:
+        """Return the cells that are to be measured, and note them as `missing`: none in a run that measures nothing."""
+        found = []
+        if self.options.results != "only-cache":
+            found = [(table, cell) for table, cell in cells if self.stored(table, cell) is None]
+        self.missing = {cell for _, cell in found}
+        return found
 
-        Raises ExecutorError, and StoreError for a store that cannot be used.
+    def start(self, cells: Iterable[tuple[Table, Cell]]) -> None:
+        """Hand every cell without a stored measurement to the executor; without one, load their pairs.
+
+        Raises ExecutorError, StoreError for a store that cannot be used, and PairError for vectors that cannot.
         """
         self.store.get("")
-        if self.options.results == "only-cache" or (self.options.dask is None and not self.options.workers):
-            return
-        missing = [(table, cell) for table, cell in cells if self.stored(table, cell) is None]
+        missing = self.look_up(cells)
         if not missing:
+            return
+        if self.options.dask is None and not self.options.workers:
+            for name in {cell.pair: None for _, cell in missing}:
+                self.pair(name)
             return
         if self.options.dask is not None:
             self._executor = DaskExecutor(self.options.dask, self.pair, missing[0])
@@ -162,6 +175,20 @@ class Runner:
             self._executor = None
         self.store.close()
 
+    def no_verdict(self) -> str:
+        """Return why no verdict can come of the selected experiments with the chosen number of seeds, or nothing."""
+        seeds = self.options.seeds
+        if seeds is None or self.options.no_verdict:
+            return ""
+        least = max((self.experiments[name].fewest_seeds for name in self.selected), default=0)
+        if seeds >= least:
+            return ""
+        needing = [name for name in sorted(self.selected) if self.experiments[name].fewest_seeds == least]
+        return (
+            f"--seeds {seeds}: a verdict of {' and '.join(needing)} needs at least {least} seeds; give --seeds {least} "
+            "or more, leave --seeds out, or add --no-verdict to measure without one"
+        )
+
     def run_experiments(self) -> dict[str, Experiment]:
         """Return the experiments that this session is about: others are collected too, and their cases deselected."""
         names = self.selected | {cell.experiment for cell in self.outcomes}
@@ -185,6 +212,7 @@ class Runner:
                 checkout=self.checkout,
                 arguments=options.arguments,
                 reports_dir=options.reports_dir,
+                digest=functools.partial(self._digest, pair),
             )
             for pair, folder in self.folders().items()
             for name, experiment in self.run_experiments().items()

@@ -1,12 +1,13 @@
 """Does a treatment arm beat a control arm? Paired by seed (and item), with equivalence as a possible answer."""
 
 import math
-import numbers
 from dataclasses import dataclass
 from typing import Literal
 
 import pandas as pd
 
+from embalign.alignment.arguments import described, whole_number
+from embalign.verdicts.frames import check_flag, check_level, checked
 from embalign.verdicts.replicates import replicates
 from embalign.verdicts.statistics import StudentT
 
@@ -77,18 +78,27 @@ def judge_ab(
     alpha makes `better` or `worse`; anything else is `inconclusive`. The standard error is over seeds, with items over
     seeds and items. `family` is the number of contrasts that the caller adjusts for, which the detectable effect takes
     into account. Raises ValueError for seeds or items that do not pair one to one, repeated or non-finite values, fewer
-    than two seeds, a margin not above 0.
+    than two seeds, a margin not above 0, and TypeError for what is no frame.
+
+    >>> control = pd.DataFrame({"seed": [0, 1, 2], "value": [0.50, 0.52, 0.51]})
+    >>> treatment = control.assign(value=[0.60, 0.63, 0.61])
+    >>> found = judge_ab(treatment, control, margin=0.01)
+    >>> found.kind, round(found.difference, 3), round(found.p_value, 3)
+    ('better', 0.103, 0.001)
     """
-    if not (isinstance(margin, numbers.Real) and math.isfinite(margin) and margin > 0):
-        raise ValueError(f"margin must be a finite number above 0, found {margin!r}")
-    for name, frame in (("treatment", treatment), ("control", control)):
-        if missing := {"seed", "value"} - set(frame.columns):
-            raise ValueError(f"the {name} lacks column(s) {', '.join(sorted(missing))}")
-    keys = ["seed", *(["item"] if "item" in treatment.columns else [])]
+    check_level(margin, "margin", 0, math.inf, open_below=True)
+    check_level(alpha, "alpha", 0, 0.5, open_below=True)
+    check_flag(higher_is_better, "higher_is_better")
+    family = whole_number(family, "family", 1)
+    treatment, control = (
+        checked(frame, name, ("seed", "value"), ("item",))
+        for name, frame in (("treatment", treatment), ("control", control))
+    )
+    keys = ["seed", *(["item"] if "item" in treatment or "item" in control else [])]
     for name in keys:
         left, right = (set(frame[name]) if name in frame else None for frame in (treatment, control))
         if left != right:
-            shown = [None if found is None else sorted(found, key=str) for found in (left, right)]
+            shown = ["none" if found is None else described(sorted(found, key=str)) for found in (left, right)]
             raise ValueError(f"{name}s must pair one to one: treatment has {shown[0]}, control {shown[1]}")
     arms = pd.concat([treatment.assign(arm="treatment"), control.assign(arm="control")])
     measured = replicates(arms[["arm", *keys, "value"]], "arm")

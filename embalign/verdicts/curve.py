@@ -7,6 +7,8 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from embalign.alignment.arguments import described
+from embalign.verdicts.frames import checked, is_number
 from embalign.verdicts.replicates import ROUNDING, Array, Replicates, replicates
 from embalign.verdicts.statistics import StudentT
 
@@ -50,12 +52,19 @@ def gain_over(curve: pd.DataFrame, origin: float | Mapping[Any, float] | pd.Data
     """Return value at ratio 1 minus the origin, paired by seed (and item). Raises ValueError where they do not pair."""
     whole = curve.loc[curve["ratio"] == 1, [name for name in ("seed", "item", "value") if name in curve.columns]]
     if isinstance(origin, pd.DataFrame):
+        origin = checked(origin, "origin", ("seed", "value"), ("item",))
         keys = [name for name in ("seed", "item") if name in origin.columns and name in whole.columns]
-        if missing := {"seed", "value"} - set(origin.columns):
-            raise ValueError(f"the origin lacks column(s) {', '.join(sorted(missing))}")
+        if len(repeated := origin[origin.duplicated(keys)]):
+            raise ValueError(f"the origin has more than one value for seed {repeated['seed'].iloc[0]}")
         start = whole.drop(columns="value").merge(origin[[*keys, "value"]], on=keys, how="left")
     else:
-        values = whole["seed"].map(origin) if isinstance(origin, Mapping) else float(origin)
+        if isinstance(origin, pd.Series):
+            origin = dict(origin.items())
+        given = origin.values() if isinstance(origin, Mapping) else [origin]
+        if not all(map(is_number, given)):
+            remedy = "give a number, one per seed, or a frame with columns seed and value"
+            raise TypeError(f"origin must hold numbers, found {described(origin)}; {remedy}")
+        values = whole["seed"].map(dict(origin)) if isinstance(origin, Mapping) else origin
         start = whole.assign(value=values)
     if not np.isfinite(start["value"].to_numpy(dtype=np.float64)).all():
         seed = start.loc[~np.isfinite(start["value"].astype(float)), "seed"].iloc[0]
@@ -68,7 +77,8 @@ def gain_over(curve: pd.DataFrame, origin: float | Mapping[Any, float] | pd.Data
 def _log_size(curve: pd.DataFrame, ratios: Sequence[float]) -> Array:
     """Log of the sample count at each ratio, or of the ratio itself; raises ValueError where they disagree."""
     if ratios[-1] != 1 or ratios[0] <= 0 or len(ratios) < 2:
-        raise ValueError(f"at least two ratios in (0, 1] are needed, 1 among them, found {list(ratios)}")
+        hint = "" if ratios[-1] <= 1 else f"; divide by the largest, {ratios[-1]:g}, and give counts as n_train"
+        raise ValueError(f"at least two ratios in (0, 1] are needed, 1 among them, found {list(ratios)}{hint}")
     if "n_train" not in curve.columns:
         return np.log(ratios)
     counts = curve.groupby("ratio")["n_train"].agg(["min", "max"])

@@ -18,7 +18,6 @@ over seeds alone. `python benchmark/calibration/elbow.py` prints the error rates
 
 import functools
 import math
-import numbers
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Literal
@@ -27,8 +26,10 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from embalign.alignment.arguments import whole_number
 from embalign.verdicts.curve import Curve, gain_over, read_curve
 from embalign.verdicts.enough import find_enough
+from embalign.verdicts.frames import check_flag, check_level, checked
 from embalign.verdicts.last_doubling import LastDoubling, judge_last_doubling
 from embalign.verdicts.next_doubling import NextDoubling, bracket_next_doubling
 from embalign.verdicts.replicates import Array, Replicates
@@ -116,9 +117,15 @@ def judge_elbow(
     `margin` is the absolute loss against 100 % that is acceptable, in the value's units, at least 0. With `n_train` the
     curve is judged over log n_train, else over log ratio. Values are paired by seed (and item). Raises ValueError for
     repeated, missing or non-finite cells, fewer than two seeds or ratios, seeds that are copies of each other, ratios
-    outside (0, 1] or without 1, and sample counts that do not rise with the ratio. Rows may come in any order.
+    outside (0, 1] or without 1, counts that do not rise with the ratio; TypeError for no frame. Rows in any order.
+
+    >>> rng, ratios = np.random.default_rng(0), [0.01, 0.03, 0.1, 0.3, 1.0]
+    >>> rows = [(r, seed, 1 - 0.1 * r**-0.5 + rng.normal(0, 0.001)) for r in ratios for seed in range(3)]
+    >>> found = judge_elbow(pd.DataFrame(rows, columns=["ratio", "seed", "value"]), margin=0.1)
+    >>> found.kind, found.recommended_ratio, round(found.last_doubling.value, 2)
+    ('saturated', 0.3, 0.05)
     """
-    _check(curve, margin, alpha)
+    curve = _checked(curve, margin, alpha, higher_is_better, dimension)
     sign = 1 if higher_is_better else -1
     read = read_curve(curve, sign)
     measured, loss = read.measured, read.losses()
@@ -154,13 +161,15 @@ def judge_elbow(
     )
 
 
-def _check(curve: pd.DataFrame, margin: float, alpha: float) -> None:
-    if not (isinstance(margin, numbers.Real) and math.isfinite(margin) and margin >= 0):
-        raise ValueError(f"margin must be a finite number of at least 0, found {margin!r}")
-    if not 0 < alpha < 0.5:
-        raise ValueError(f"alpha must lie between 0 and 0.5, found {alpha!r}")
-    if missing := {"ratio", "seed", "value"} - set(curve.columns):
-        raise ValueError(f"the curve lacks column(s) {', '.join(sorted(missing))}")
+def _checked(
+    curve: pd.DataFrame, margin: float, alpha: float, higher_is_better: bool, dimension: int | None
+) -> pd.DataFrame:
+    check_level(margin, "margin", 0, math.inf)
+    check_level(alpha, "alpha", 0, 0.5, open_below=True)
+    check_flag(higher_is_better, "higher_is_better")
+    if dimension is not None:
+        whole_number(dimension, "dimension", 1)
+    return checked(curve, "curve", ("ratio", "seed", "value"), ("n_train", "item"))
 
 
 def _significant(differences: dict[float, StudentT], alpha: float) -> list[float]:

@@ -11,7 +11,7 @@ from matplotlib.axes import Axes
 from matplotlib.ticker import FuncFormatter, NullLocator
 
 from embalign.evaluation.deployment import INDEX_MIGRATION, QUERY_ADAPTER
-from embalign.experiments.elbow.protocol import BUDGETS, Judged
+from embalign.experiments.elbow.protocol import BUDGETS, POLICIES, Judged
 from embalign.experiments.style import (
     BLUE,
     GREEN,
@@ -44,6 +44,8 @@ MORE_LINES: dict[str, dict[str, Any]] = {
 }
 RIDGE: dict[str, Any] = {"color": GREY, "marker": "", "linestyle": (0, (7, 2)), "linewidth": 1.2}
 DENSITY_RIDGE = RIDGE | {"color": ORANGE, "marker": "s", "markersize": 3.5}
+OWN: dict[str, Any] = {"color": "#B2182B", "linestyle": (0, (5, 1, 1, 1)), "linewidth": 1.2, "markersize": 4.0}
+OWN_MARKERS = ("P", "X", "*", "p", "h")
 FIXED: dict[str, Any] = {"color": BLUE, "marker": "", "linestyle": (0, (1, 1.5)), "linewidth": 1.4}
 # Budget and metric of each panel: alignment by two budgets on the left, the map in use on the right.
 PANELS = (
@@ -78,6 +80,7 @@ def draw(measured: pd.DataFrame, references: pd.DataFrame, judged: list[Judged],
             axis.set_xlabel("training pairs (share of all), log scale")
         handles, labels = axes[0, 0].get_legend_handles_labels()
         order = [labels.index(name) for name in (*LINES, *OTHER_RECIPES, *MORE_LINES) if name in labels]
+        order += [place for place in range(len(labels)) if place not in order]
         chosen = [handles[i] for i in order], [labels[i] for i in order]
         figure.legend(*chosen, loc="outside upper center", ncols=5)
         save(figure, path)
@@ -101,6 +104,11 @@ def _panel(axis: Axes, measured: pd.DataFrame, panel: tuple[str, str], levels: p
     _curve(axis, by_seed("random", "closed_form"), "ridge (random)", RIDGE)
     if set(measured.loc[measured["policy"] == "density", "budget"]) == {"closed_form"}:
         _curve(axis, by_seed("density", "closed_form"), "density (ridge)", DENSITY_RIDGE)
+    for place, (policy, recipe) in enumerate(_own(measured, budget)):
+        name = (
+            policy if recipe == budget else recipe if policy == "random" else f"{policy}, {BUDGETS.get(recipe, recipe)}"
+        )
+        _curve(axis, by_seed(policy, recipe), name, {**OWN, "marker": OWN_MARKERS[place % len(OWN_MARKERS)]})
     heights = {
         words: float(levels.loc[reference, metric])
         for reference, words in (ALIGNED if metric == ALIGNMENT else AGREED if by_teacher else SEARCHED).items()
@@ -118,6 +126,19 @@ def _panel(axis: Axes, measured: pd.DataFrame, panel: tuple[str, str], levels: p
     axis.set_xticks(ticks, [f"{sizes[ratio]:.0f}\n{100 * ratio:g} %" for ratio in ticks], fontsize=7.5)
     axis.xaxis.set_minor_locator(NullLocator())
     axis.yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
+
+
+def _own(measured: pd.DataFrame, budget: str) -> list[tuple[str, str]]:
+    """The curves of a panel, by policy and budget, in which either is a function of one's own.
+
+    A policy is drawn in the panel of its budget, or beside ridge where only that was measured.
+    """
+    pairs = dict.fromkeys(zip(measured["policy"], measured["budget"], strict=True))
+    return [
+        (policy, recipe)
+        for policy, recipe in pairs
+        if recipe not in BUDGETS or (policy not in POLICIES and recipe in (budget, "closed_form"))
+    ]
 
 
 def draw_trajectory(by_step: pd.DataFrame, path: Path) -> None:

@@ -1,6 +1,7 @@
 """What experiment 1 judges, fixed before any run: curves, margins, and the claim that the densest items come first."""
 
 import dataclasses
+import itertools
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -31,6 +32,7 @@ BUDGETS = {"tuned": "tuned steps", "steps": "fixed steps", "epochs": "fixed epoc
 BESIDE_BUDGETS = ("steps", "closed_form")  # the recipes that the answer names beside the headline's
 FEWEST_DRAWS = 1.0  # of each item, that a training is judged from
 CLAIMED, AGAINST = "density", "random"
+POLICIES = ("random", "density", "coverage", "sparse", "kcenter", "facility")  # any other is of one's own
 
 Answer = Literal["supported", "refuted", "not settled"]
 
@@ -78,7 +80,7 @@ class Judged:
 
 @dataclass(frozen=True)
 class Comparison:
-    """Gain share of density minus that of random selection at one ratio, and what is said of it after Holm."""
+    """Gain share of a policy minus that of random selection at one ratio, and what is said of it after Holm."""
 
     metric: str
     ratio: float
@@ -264,9 +266,28 @@ def claim_budget(measured: Results) -> str | None:
     return next((budget for budget in (PRIMARY["budget"], *reversed(BUDGETS)) if budget in with_density), None)
 
 
-def compare_density(measured: Results, references: Results, budget: str) -> list[Comparison]:
-    """Return density against random selection at every ratio below 1, Holm over ratios and metrics."""
-    chosen = measured.where(budget=budget, policy=[CLAIMED, AGAINST])
+def own_policies(measured: Results) -> list[str]:
+    """Return the names of the policies that are functions of one's own, as they come in the grid."""
+    return [name for name in dict.fromkeys(measured.frame["policy"]) if name not in POLICIES]
+
+
+def budget_names(measured: Results) -> dict[str, str]:
+    """Return what reports call each budget: those known, then maps of one's own by the name of their function."""
+    return BUDGETS | {name: name for name in dict.fromkeys(measured.frame["budget"]) if name not in BUDGETS}
+
+
+def compare_own(measured: Results, references: Results) -> dict[tuple[str, str], list[Comparison]]:
+    """Return what `compare_policy` says of each policy of one's own, by its name and the budget, where there is any."""
+    asked = itertools.product(own_policies(measured), budget_names(measured))
+    found = {(policy, budget): compare_policy(measured, references, budget, policy) for policy, budget in asked}
+    return {key: comparisons for key, comparisons in found.items() if comparisons}
+
+
+def compare_policy(measured: Results, references: Results, budget: str, policy: str = CLAIMED) -> list[Comparison]:
+    """Return a policy against random selection at every ratio below 1, Holm over ratios and metrics."""
+    chosen = measured.where(budget=budget, policy=[policy, AGAINST])
+    if not {policy, AGAINST} <= set(chosen.frame["policy"]):
+        return []
     found = []
     for metric in HEADLINES:
         at_all = float(chosen.where(ratio=1).frame[metric].mean())
@@ -282,10 +303,10 @@ def compare_density(measured: Results, references: Results, budget: str) -> list
             frame["value"] /= gain
             try:
                 pair = replicates(frame, "policy")
-                difference = pair.contrast(pair.difference(CLAIMED, AGAINST))
+                difference = pair.contrast(pair.difference(policy, AGAINST))
             except ValueError:
                 continue
-            share = 1 - (at_all - at_ratio.where(policy=CLAIMED).frame[metric].mean()) / gain
+            share = 1 - (at_all - at_ratio.where(policy=policy).frame[metric].mean()) / gain
             found.append((metric, float(ratio), float(share), difference))
     better = holm([difference.p_greater() for *_, difference in found])
     worse = holm([(-difference).p_greater() for *_, difference in found])

@@ -54,19 +54,20 @@ def write_report(results: Mapping[str, Results], about: Mapping[str, Any], folde
     claimed_by = protocol.claim_budget(measured)
     claim = []
     if claimed_by is not None and not judgement.fatal:
-        claim = protocol.compare_density(measured, references.ok(), claimed_by)
+        claim = protocol.compare_policy(measured, references.ok(), claimed_by)
     followed = _followed(results, folder)
     by_size = _by_size(results.get("index_size"), folder)
     by_source = _by_source(results.get("fit_on"), folder)
     draw(measured.frame, references.frame, judgement.curves, folder / "data_ratio_vs_metrics.png")
     (folder / "verdict.json").write_text(_verdict(judgement, claim), encoding="ascii")
-    answer = sentences("elbow/answer.md.j2", "lines", judgement, BUDGETS, MARGIN_SHARE)
+    budgets = protocol.budget_names(measured)
+    answer = sentences("elbow/answer.md.j2", "lines", judgement, budgets, MARGIN_SHARE)
     report = render(
         "elbow/report.md.j2",
         about=about,
         answer=answer,
         protocol=protocol,
-        budgets=BUDGETS,
+        budgets=budgets,
         share=MARGIN_SHARE,
         judgement=judgement,
         primary=primary,
@@ -75,13 +76,14 @@ def write_report(results: Mapping[str, Results], about: Mapping[str, Any], folde
         seconds=[found for name in BESIDE if (found := find_curve(judgement.curves, policy, budget, name))],
         claim=claim,
         claimed_by=claimed_by,
+        of_own={} if judgement.fatal else protocol.compare_own(measured, references.ok()),
         recipes=_by_recipe(measured),
         failed=failures(results),
         columns=_columns(measured.frame),
         first_hit=RETRIEVAL,
         by_size=by_size,
         by_source=by_source,
-        curve=measured.where(budget=budget, policy=SHOWN_POLICIES).frame,
+        curve=measured.where(budget=budget, policy=[*SHOWN_POLICIES, *protocol.own_policies(measured)]).frame,
         whole=measured.where(ratio=1, policy=policy, budget=budget).frame,
         references=references.frame,
         spread=functools.partial(_spread, measured.where(budget=budget)),
