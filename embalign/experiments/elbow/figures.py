@@ -119,8 +119,8 @@ def _panel(axis: Axes, measured: pd.DataFrame, panel: tuple[str, str], levels: p
     low, high = axis.get_ylim()
     axis.set_ylim(low, high + HEADROOM * (high - low))
     level_labels(axis, heights)
-    of = " (teacher's top 10)" if by_teacher else ""
-    axis.set_title(f"{label(metric)[:1].upper()}{label(metric)[1:]}{of}, {BUDGETS[budget]}")
+    of = "\nrelevant: the teacher's top 10" if by_teacher else ""
+    axis.set_title(f"{label(metric)[:1].upper()}{label(metric)[1:]}, {BUDGETS[budget]}{of}")
     sizes = measured.groupby("ratio")["n_train"].first()
     ticks = [ratio for ratio in sizes.index if ratio in TICKS] or list(sizes.index)
     axis.set_xticks(ticks, [f"{sizes[ratio]:.0f}\n{100 * ratio:g} %" for ratio in ticks], fontsize=7.5)
