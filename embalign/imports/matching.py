@@ -65,9 +65,7 @@ def match_rows(stored: Stored, ids: Sequence[str] | None, wanted: Sequence[str],
     return Side(stored, places(ids, wanted, f"the rows of {stored.shown}", whose))
 
 
-_BY_ID = (
-    "each text needs one row in each file: embed all of them again, or leave out the others and name ids with --ids"
-)
+_BY_ID = "each text needs one row in each file; embed the same texts with both models"
 
 
 def places(ids: Sequence[str], wanted: Sequence[str], there: str, whose: str) -> Order:
@@ -165,6 +163,11 @@ def ids_of_texts(
         return list(shared)
     if labels is not None and labels.ids is not None:
         check_differ(labels.ids, str(labels.path))
+        if len(labels.ids) != size:
+            raise CorpusError(
+                f"{labels.path}: {len(labels.ids):,} labels by id, and there are {size:,} texts, without ids; label "
+                "each, and name the ids of the rows with --ids"
+            )
         if found := row_numbers(labels.ids):
             return found
         if corpus is None:
