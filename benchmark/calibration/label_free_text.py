@@ -13,13 +13,13 @@ def label_free_tables(table: pd.DataFrame) -> str:
         "# What answers without labels say of those with labels",
         f"**{_headline(table)}** Labels and judgements of the five shipped pairs are dropped, so that relevant is what "
         f"the teacher itself finds and clusters of its vectors are held out. {int(table['maps'].max())} maps a pair "
-        "(ridge on 6 to 100 % of the pairs, at random and densest first, with three penalties; Procrustes; maps trained "
-        "for few, many and all steps, on an eighth of the pairs, with MSE and the spectral loss; untrained) are judged "
-        "both ways, each in three deployments.",
+        "(ridge on 6 to 100 % of the pairs, at random and densest first, with three penalties; Procrustes; maps "
+        "trained for few, many and all steps, on an eighth of the pairs, with MSE and the spectral loss; untrained) "
+        "are judged both ways, each in three deployments.",
         "```\npip install -c constraints.txt -e .\npython benchmark/calibration/label_free.py\n```",
         f"- {_ordered(table)}\n- {_answered(table, said)}\n- {_sized(table)}\n- {_chosen(table)}",
-        "So without labels a report says how well a map stands in for its teacher, and no more. It is good for choosing "
-        "amounts of data and for seeing what a change breaks. Whether to use a map at all, where its teacher is not "
+        "So without labels a report says how well a map stands in for its teacher, and no more. It is good for "
+        "choosing amounts of data and for seeing what a change breaks. Whether to use a map at all, where its teacher is not "
         "known to be good at the task, takes labels or judgements: a few hundred queries do.",
         _table(table),
         "- Teacher: nDCG@10 of its own search by labels or judgements; without them it is 1 by construction.\n"
