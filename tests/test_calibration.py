@@ -5,6 +5,7 @@ import re
 import pandas as pd
 import pytest
 from intervals import as_text
+from label_free_text import label_free_tables
 from pair_folders import ROOT
 from real_curves import real_tables
 from texts import elbow_tables
@@ -32,6 +33,7 @@ def ab_text(table):
         ("ab", ab_text),
         ("gate", gate_tables),
         ("regression", regression_tables),
+        ("label-free", label_free_tables),
     ],
 )
 def test_a_calibrations_text_is_that_of_its_table(name, write):

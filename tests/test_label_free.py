@@ -1,11 +1,14 @@
 """Pairs that nobody has labelled or judged: the teacher's own ranking is what is relevant, and every report says so."""
 
 import dataclasses
+import importlib
 import json
 import pickle
+import re
 
 import numpy as np
 import pytest
+import synthetic_runs
 from pair_folders import write_pair, write_queries_pair
 
 from embalign.deploy.card import Card
@@ -34,6 +37,7 @@ from embalign.runs.provenance import _split
 from embalign.verdicts.basis import AGREEMENT, OF_TEACHER
 
 LABELLED = '{"id": "a", "text": "one text", "label": "x"}\n'
+SPLIT = {"train": 300, "held_out": 62, "near_duplicates": 2, "asking": 60, "groups": 12}
 PLAIN = '{"id": "b", "text": "two texts"}\n'
 
 
@@ -377,6 +381,27 @@ def test_the_teacher_that_finds_its_own_is_no_ceiling_but_chance_still_counts(fr
     noise = free.with_vectors(draft=unit(np.random.default_rng(0).standard_normal(free.draft.shape)))
     task = task_of(noise)
     assert metrics_of(search_task(task, task.draft))["ndcg_at_10"] < 0.1
+
+
+@pytest.mark.parametrize("experiment", ["elbow", "spectral", "gate"])
+def test_every_report_says_early_what_is_relevant(experiment, tmp_path, monkeypatch):
+    about = synthetic_runs.about(experiment)
+    about["data"]["split"] = SPLIT | {"relevance": "teacher", "own_queries": False}
+    report = importlib.import_module(f"embalign.experiments.{experiment}.report")
+    for name in [name for name in vars(report) if name.startswith("draw")]:
+        monkeypatch.setattr(report, name, lambda *arguments: None)  # figures take longer than all else
+    run = getattr(synthetic_runs, experiment)()
+    if experiment == "elbow":  # a curve of each metric is enough
+        curves = run["data_ratio_vs_metrics"]
+        run["data_ratio_vs_metrics"] = curves.where(policy="random", budget=["tuned", "steps"])
+    answer = report.write_report(run, about, tmp_path).split("\n")
+    assert answer.index(AGREEMENT) <= 1
+    assert sum(OF_TEACHER in line or "teacher's own" in line for line in answer) >= 2
+    text = (tmp_path / "report.md").read_text(encoding="utf-8")
+    assert text.split("\n")[2 + answer.index(AGREEMENT)] == f"- **{AGREEMENT}**"
+    assert "docs/calibration/label-free.md" in text
+    assert not re.search("label group|[^o] label[^s-]|judged so", text.split("## Run it again")[0])
+    assert json.loads((tmp_path / "verdict.json").read_text())["relevance"] == "teacher"
 
 
 def test_provenance_and_gate_know_what_is_relevant(free, asked, smollm2):

@@ -5,7 +5,8 @@
 
 Labels and judgements of each pair are dropped: relevant is then what the teacher finds, and held out are clusters of
 its vectors. Eighteen maps are fitted on the training items of either split, and so is the curve of ridge over the
-number of pairs. Then both answers stand side by side. Writes label-free.md and label-free.csv. Takes some ten minutes on a core.
+number of pairs. Then both answers stand side by side. Writes label-free.md and label-free.csv. Takes some ten minutes
+on a core.
 """
 
 from __future__ import annotations

@@ -13,14 +13,13 @@ def label_free_tables(table: pd.DataFrame) -> str:
         "# What answers without labels say of those with labels",
         f"**{_headline(table)}** Labels and judgements of the five shipped pairs are dropped, so that relevant is what "
         f"the teacher itself finds and clusters of its vectors are held out. {int(table['maps'].max())} maps a pair "
-        "(ridge on 6 to 100 % of the pairs, at random and densest first, with three penalties; Procrustes; maps trained "
-        "for few, many and all steps, on an eighth of the pairs, with MSE and the spectral loss; untrained) are judged "
-        "both ways, each in three deployments.",
+        "(ridge on 6 to 100 % of the pairs, at random and densest first, with three penalties; Procrustes; maps "
+        "trained for few, many and all steps, on an eighth of the pairs, with MSE and the spectral loss; untrained) "
+        "are judged both ways, each in three deployments.",
         "```\npip install -c constraints.txt -e .\npython benchmark/calibration/label_free.py\n```",
         f"- {_ordered(table)}\n- {_answered(table, said)}\n- {_sized(table)}\n- {_chosen(table)}",
-        "So without labels a report says how well a map stands in for its teacher, and no more. It is good for choosing "
-        "amounts of data and for seeing what a change breaks. Whether to use a map at all, where its teacher is not "
-        "known to be good at the task, takes labels or judgements: a few hundred queries do.",
+        "So without labels a report says how well a map stands in for its teacher, and no more. Whether to use a map "
+        "at all, where its teacher is not known to be good at the task, takes labels or judgements of some queries.",
         _table(table),
         "- Teacher: nDCG@10 of its own search by labels or judgements; without them it is 1 by construction.\n"
         "- Order of maps: Spearman's rank correlation between retention of nDCG@10 by labels or judgements and nDCG@10 "
@@ -30,8 +29,7 @@ def label_free_tables(table: pd.DataFrame) -> str:
         "- Against no map: of how many maps both say the same (better, worse, not shown; one-sided tests at 5 % over "
         "groups), and of how many the opposite.\n"
         "- Best map loses: retention by labels of the best map, minus that of the map that is best without them.\n"
-        "- Enough: pairs that keep 95 % of the gain of ridge over the untrained map, interval by interpolation; no gain "
-        "where none is shown.",
+        "- Enough: pairs that keep 95 % of the gain of ridge over the untrained map, interval by interpolation.",
     ]
     return "\n\n".join(parts) + "\n"
 

@@ -1,8 +1,8 @@
 """Groups of texts without labels: clusters of the teacher's vectors, which stand for topics.
 
 They are held out as a whole and standard errors are over them, as over label groups. There are enough of them for the
-held-out fifth to have well over eight. On the shipped pairs a map loses about as much on held-out clusters of five as on
-held-out labels; on clusters of twenty it loses more, since all that is near a query is held out with it.
+held-out fifth to have well over eight. On the shipped pairs a map loses about as much on held-out clusters of five as
+on held-out labels; on clusters of twenty it loses more, since all that is near a query is held out with it.
 """
 
 from __future__ import annotations

@@ -110,7 +110,9 @@ def split_holdout(
 
     The labels are clusters where nobody has labelled the items. Near-duplicates of training items are excluded from
     both: on them a map would be measured on what it memorised. See
-    :func:`embalign.pairs.near_duplicates.near_duplicates`. Raises CorpusError if nothing is left to test on.
+    :func:`embalign.pairs.near_duplicates.near_duplicates`.
+
+    Raises CorpusError if nothing is left to test on.
     """
     test_labels = _held_out_clusters(labels, fraction) if clusters else check_labels(labels, fraction)
     in_test = np.array([label in test_labels for label in labels], dtype=bool)

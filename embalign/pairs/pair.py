@@ -163,8 +163,7 @@ class Pair:
 
         That is draft and teacher of each query, of each document, or of a query and of its relevant document, the
         teacher's nearest of the training documents where nobody says which that is. Without queries it is the items.
-        Raises PairError for a kind that a pair without queries does not have, ValueError for
-        an unknown one.
+        Raises PairError for a kind that a pair without queries does not have, ValueError for an unknown one.
         """
         if kind not in FIT_ON:
             raise ValueError(f"a map is fitted on one of {', '.join(FIT_ON)}, not on {kind!r}")

@@ -13,7 +13,7 @@ from embalign.verdicts.metrics import ALIGNMENT, label
 BY_TEACHER: Basis = "teacher"
 OF_TEACHER = "of the teacher's own top 10"
 AGREEMENT = (
-    "Relevance: the teacher's own ranking, its ten nearest, for this pair has no labels and no judgements. What "
+    "Relevance: the teacher's own ranking, its ten nearest, since no labels or judgements say what is relevant. What "
     "follows measures agreement with the teacher, not relevance."
 )
 WITHOUT = (ALIGNMENT, "spearman")  # metrics that ask nobody what is relevant
