@@ -293,6 +293,17 @@ def test_the_pages_examples_run_one_after_the_other(tmp_path, monkeypatch, capsy
     assert capsys.readouterr().out.split()[0] == found["kind"]
 
 
+def test_of_many_sizes_some_are_judged_and_that_is_said(tmp_path):
+    dense = world(lambda n: 0.05 * np.log(n), sizes=range(20, 4001, 20))
+    ((found,), _) = read_curves(read_source(write(tmp_path, "curve.csv", dense)), Choice(columns={}))
+    sizes = sorted(found.frame["n_train"].unique())
+    assert len(sizes) <= 20
+    assert {20, 2000, 4000} <= set(sizes)
+    assert found.notes[0].startswith(f"of 200 sizes {len(sizes)} are judged")
+    with pytest.raises(ValueError, match="200 ratios; the limit is 40"):
+        judge_elbow(dense.assign(ratio=dense["n"] / 4000), margin=0.01)
+
+
 def test_values_with_per_cent_signs_stay_in_per_cent(tmp_path):
     signs = BASE.assign(value=[f"{100 * value:.4f} %" for value in BASE["value"]])
     ((found,), _) = read_curves(read_source(write(tmp_path, "curve.csv", signs)), Choice(columns={}))

@@ -37,6 +37,7 @@ from embalign.verdicts.statistics import StudentT, detectable, holm
 
 Kind = Literal["no_gain", "flat", "declining", "elbow", "saturated", "diminishing", "rising", "unidentifiable"]
 FEWEST_RATIOS, FEWEST_SEEDS = 5, 3
+MOST_RATIOS = 40  # more take gigabytes
 MOST_SEEDS = 1000
 ROUNDING = 1e-6  # of a number of items
 
@@ -115,8 +116,9 @@ def judge_elbow(
 
     `margin` is the absolute loss against 100 % that is acceptable, in the value's units, at least 0. With `n_train` the
     curve is judged over log n_train, else over log ratio. Values are paired by seed (and item). Raises ValueError for
-    repeated, missing or non-finite cells, fewer than two seeds or ratios, seeds that are copies of each other, ratios
-    outside (0, 1] or without 1, and sample counts that do not rise with the ratio. Rows may come in any order.
+    repeated, missing or non-finite cells, fewer than two seeds or ratios, more than forty ratios, seeds that are copies
+    of each other, ratios outside (0, 1] or without 1, and sample counts that do not rise with the ratio. Rows may come
+    in any order.
     """
     _check(curve, margin, alpha)
     sign = 1 if higher_is_better else -1
@@ -161,6 +163,8 @@ def _check(curve: pd.DataFrame, margin: float, alpha: float) -> None:
         raise ValueError(f"alpha must lie between 0 and 0.5, found {alpha!r}")
     if missing := {"ratio", "seed", "value"} - set(curve.columns):
         raise ValueError(f"the curve lacks column(s) {', '.join(sorted(missing))}")
+    if (count := curve["ratio"].nunique()) > MOST_RATIOS:
+        raise ValueError(f"{count} ratios; the limit is {MOST_RATIOS}: leave some out, evenly over log n")
 
 
 def _significant(differences: dict[float, StudentT], alpha: float) -> list[float]:
