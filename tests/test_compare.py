@@ -386,6 +386,7 @@ MISTAKES = {
     ),
     "no such metric": (OLD, NEW, ["--metric", "valu"], 4, "did you mean 'value'?"),
     "no such column": (OLD, NEW, ["--columns", "item=qid"], 4, "no column 'qid' (--columns item=qid)"),
+    "a role of curves": (OLD, NEW, ["--columns", "n=item"], 2, "roles are seed, item, value, metric"),
     "items in one file alone": (ITEMS, NEW[["item", "value"]][:50], [], 4, "only in a.csv: 10 of 60 items (q50, "),
     "no common item": (ITEMS, ITEMS.assign(item=ITEMS["item"].str.upper()), [], 4, "share no item"),
     "other seeds": (BY_SEED, BY_SEED_TOO.assign(seed=[5, 6, 7]), [], 4, "number independent repetitions alike"),

@@ -426,6 +426,7 @@ MISTAKES = {
     "a role that is none": (BASE, ["--columns", "size=n"], 2, "roles are n, ratio"),
     "a column map without sign": (BASE, ["--columns", "n"], 2, "is not ROLE=COLUMN"),
     "a role twice": (BASE, ["--columns", "n=n,n=seed"], 2, "n is given twice"),
+    "two names of the values": (BASE, ["--metric", "value", "--columns", "value=value"], 4, "both name the values"),
     "no such row": (BASE, ["--where", "seed=9"], 4, "no row has seed='9'"),
     "a condition without sign": (BASE, ["--where", "seed"], 2, "is not COLUMN=VALUE"),
     "two sizes": (BASE.assign(size=BASE["n"]).rename(columns={"n": "samples"}), [], 4, "may both be n"),

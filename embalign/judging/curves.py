@@ -90,12 +90,20 @@ def _metrics(source: Source, roles: Roles, choice: Choice) -> Iterable[tuple[str
             yield str(metric), value, only_where(source, [(column, str(metric))])
         return
     if choice.metrics:
+        refuse_two_values(source, choice)
         for metric in choice.metrics:
             require(source, metric, f"--metric {metric}")
             yield metric, metric, source
         return
     value = roles.columns.get("value") or choice.columns.get("value") or value_column(source, roles.columns.values())
     yield value, value, source
+
+
+def refuse_two_values(source: Source, choice: Choice) -> None:
+    """Raise TableError where --metric and --columns name a column of values each."""
+    if "value" in choice.columns:
+        words = f"--metric {choice.metrics[0]} and --columns value={choice.columns['value']}"
+        raise TableError(f"{source.path}: {words} both name the values; leave one out")
 
 
 def _curve(source: Source, roles: Roles, metric: str, decimal: str, choice: Choice) -> CurveTable:
