@@ -5,7 +5,6 @@ import json
 import os
 import re
 import shlex
-import shutil
 import subprocess
 import sys
 
@@ -22,6 +21,7 @@ from embalign.errors import TableError
 from embalign.judging.curve_report import answer
 from embalign.judging.curves import Choice, CurveTable, read_curves
 from embalign.judging.judged import judge_curve
+from embalign.judging.output import result_folder
 from embalign.judging.source import read_source
 
 BASE = curve()
@@ -171,11 +171,12 @@ def test_lower_is_better_turns_the_curve_and_an_origin_is_judged(tmp_path, capsy
 
 def test_rows_without_data_are_the_origin(tmp_path):
     nothing = pd.DataFrame({"n": 0, "seed": range(5), "value": [0.5, 0.51, 0.49, 0.5, 0.5]})
-    record, report = judged(tmp_path, pd.concat([nothing, BASE]))
-    (found,) = record["curves"]
+    path = write(tmp_path, "curve.csv", pd.concat([nothing, BASE]))
+    ((table,), _) = read_curves(read_source(path), Choice(columns={}))
+    found = judge_curve(table, path, higher_is_better=True, margin=None, origin=None)
     whole = BASE.query("n == 2000").set_index("seed")["value"]
-    assert found["gain"]["mean"] == pytest.approx((whole - nothing["value"]).mean())
-    assert "without training (the value at n = 0)" in report
+    assert found.gain.mean == pytest.approx((whole - nothing["value"]).mean())
+    assert "without training (the value at n = 0)" in answer(found)[1]
 
 
 def test_each_metric_gets_an_answer_and_figure_panels_stack(tmp_path, capsys):
@@ -271,11 +272,13 @@ def test_columns_can_be_mapped_joined_and_rows_chosen(tmp_path):
     assert len(found.frame) == 60
 
 
-def test_seeds_with_gaps_are_left_out_only_if_asked_and_named(tmp_path, capsys):
+def test_seeds_with_gaps_are_left_out_only_if_asked_and_named(tmp_path):
     gaps = BASE.drop(index=3).assign(value=lambda frame: frame["value"].where(frame.index != 9))
-    record, report = judged(tmp_path, gaps, "--only-complete")
-    assert record["curves"][0]["seeds"] == 3
-    assert "seeds that lack a value: 2 of 5 (seed 3 at n 50; seed 4 at n 100); these seeds are left out" in report
+    source = read_source(write(tmp_path, "curve.csv", gaps))
+    ((found,), _) = read_curves(source, Choice(columns={}, only_complete=True))
+    assert sorted(found.frame["seed"].unique()) == ["0", "1", "2"]
+    (note,) = found.notes
+    assert note == "seeds that lack a value: 2 of 5 (seed 3 at n 50; seed 4 at n 100); these seeds are left out"
 
 
 def test_the_pages_examples_run_one_after_the_other(tmp_path, monkeypatch, capsys):
@@ -293,6 +296,17 @@ def test_the_pages_examples_run_one_after_the_other(tmp_path, monkeypatch, capsy
     assert capsys.readouterr().out.split()[0] == found["kind"]
 
 
+def test_of_many_sizes_some_are_judged_and_that_is_said(tmp_path):
+    dense = world(lambda n: 0.05 * np.log(n), sizes=range(20, 4001, 20))
+    ((found,), _) = read_curves(read_source(write(tmp_path, "curve.csv", dense)), Choice(columns={}))
+    sizes = sorted(found.frame["n_train"].unique())
+    assert len(sizes) <= 20
+    assert {20, 2000, 4000} <= set(sizes)
+    assert found.notes[0].startswith(f"of 200 sizes {len(sizes)} are judged")
+    with pytest.raises(ValueError, match="200 ratios; the limit is 40"):
+        judge_elbow(dense.assign(ratio=dense["n"] / 4000), margin=0.01)
+
+
 def test_values_with_per_cent_signs_stay_in_per_cent(tmp_path):
     signs = BASE.assign(value=[f"{100 * value:.4f} %" for value in BASE["value"]])
     ((found,), _) = read_curves(read_source(write(tmp_path, "curve.csv", signs)), Choice(columns={}))
@@ -300,32 +314,51 @@ def test_values_with_per_cent_signs_stay_in_per_cent(tmp_path):
     assert found.frame["value"].max() == pytest.approx(100 * BASE["value"].max())
 
 
-def test_a_rerun_replaces_its_own_result_and_nothing_else(tmp_path, capsys):
+def test_a_rerun_replaces_its_own_result_byte_by_byte_and_nothing_else(tmp_path, capsys):
     judged(tmp_path, BASE)
     folder = tmp_path / "curve_verdict"
     first = everything_in(folder)
     (folder / "notes.txt").write_text("mine")
-    write(tmp_path, "curve.csv", BASE.assign(value=BASE["value"] + 0.1))
     assert main(["judge", str(tmp_path / "curve.csv")]) == 0
-    assert (folder / "notes.txt").read_text() == "mine"
     second = everything_in(folder)
-    assert second[folder / "report.md"] != first[folder / "report.md"]
-    # A kill between two moves leaves the new record beside old files: they may be replaced.
-    (folder / "report.md").write_bytes(first[folder / "report.md"])
-    assert main(["judge", str(tmp_path / "curve.csv")]) == 0
-    assert everything_in(folder)[folder / "report.md"] == second[folder / "report.md"]
+    assert second.pop(folder / "notes.txt") == b"mine"
+    record = json.loads(second.pop(folder / "verdict.json"))
+    assert record["replaced"] == record["files"]
+    assert second == {path: content for path, content in first.items() if path.name != "verdict.json"}
     (folder / "report.md").write_text("my own words")
     code, line = mistaken(["judge", str(tmp_path / "curve.csv")], tmp_path, capsys)
     assert code == 4
     assert "report.md was changed since it was written" in line
 
 
-def test_the_same_file_gives_the_same_bytes(tmp_path):
-    judged(tmp_path, BASE)
-    first = everything_in(tmp_path / "curve_verdict")
-    shutil.rmtree(tmp_path / "curve_verdict")
-    judged(tmp_path, BASE)
-    assert everything_in(tmp_path / "curve_verdict") == first
+def fill(folder, words):
+    with result_folder(folder, "judge", {}, ("one.txt", "two.txt")) as building:
+        for name in ("one.txt", "two.txt"):
+            (building / name).write_text(words)
+
+
+def test_what_a_kill_between_two_moves_leaves_is_written_over(tmp_path):
+    """The new record is then there beside old files, whose digests it has."""
+    folder = tmp_path / "out"
+    fill(folder, "old")
+    fill(folder, "new")
+    (folder / "two.txt").write_text("old")
+    fill(folder, "third")
+    assert {(folder / name).read_text() for name in ("one.txt", "two.txt")} == {"third"}
+    (folder / "two.txt").write_text("mine")
+    with pytest.raises(TableError, match=r"two.txt was changed since"):
+        fill(folder, "fourth")
+    assert (folder / "one.txt").read_text() == "third"
+
+
+def test_what_a_killed_run_was_building_is_swept(tmp_path):
+    left = tmp_path / ".embalign-judge-abc"
+    left.mkdir()
+    fill(tmp_path / "out", "one")
+    assert left.exists()
+    os.utime(left, (0, 0))
+    fill(tmp_path / "out", "other")
+    assert not left.exists()
 
 
 def test_hostile_names_reach_neither_terminal_nor_markdown(tmp_path, capsys):
@@ -393,6 +426,7 @@ MISTAKES = {
     "a role that is none": (BASE, ["--columns", "size=n"], 2, "roles are n, ratio"),
     "a column map without sign": (BASE, ["--columns", "n"], 2, "is not ROLE=COLUMN"),
     "a role twice": (BASE, ["--columns", "n=n,n=seed"], 2, "n is given twice"),
+    "two names of the values": (BASE, ["--metric", "value", "--columns", "value=value"], 4, "both name the values"),
     "no such row": (BASE, ["--where", "seed=9"], 4, "no row has seed='9'"),
     "a condition without sign": (BASE, ["--where", "seed"], 2, "is not COLUMN=VALUE"),
     "two sizes": (BASE.assign(size=BASE["n"]).rename(columns={"n": "samples"}), [], 4, "may both be n"),
@@ -453,16 +487,6 @@ def test_a_folder_that_cannot_be_written_is_named(tmp_path, capsys):
     path = write(tmp_path, "curve.csv", BASE)
     code, line = mistaken(["judge", str(path), "--out", "/proc/verdict"], tmp_path, capsys)
     assert (code, "cannot be written" in line) == (4, True)
-
-
-def test_what_a_killed_run_was_building_is_swept(tmp_path):
-    left = tmp_path / ".embalign-judge-abc"
-    left.mkdir()
-    judged(tmp_path, BASE)
-    assert left.exists()
-    os.utime(left, (0, 0))
-    judged(tmp_path, BASE)
-    assert not left.exists()
 
 
 def test_links_and_odd_files_are_refused(tmp_path, capsys):

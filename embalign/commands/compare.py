@@ -18,7 +18,7 @@ def _add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "files", type=Path, nargs="+", metavar="FILE", help="the results to compare with, then the new ones"
     )
-    add_table_arguments(parser, "item=qid,value=ndcg_cut_10", "seed, item, value, metric, group")
+    add_table_arguments(parser, "item=qid,value=ndcg_cut_10", ("seed", "item", "value", "metric"))
     parser.add_argument("--group", metavar="COLUMN", help="items of one group, such as a topic, vary together")
     parser.add_argument("--by", metavar="COLUMN[=A,B]", help="one file: the column that names the two systems")
     parser.add_argument("--lower-is-better", action="store_true", help="for losses and errors")

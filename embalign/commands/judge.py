@@ -16,8 +16,10 @@ cache_folder = lazy("embalign.judging.output").cache_folder
 
 
 def _add_arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("curve", type=Path, help="the table: CSV, TSV, JSON or JSON lines, gzipped or not")
-    add_table_arguments(parser, "n=anchor,seed=outer_seed", "n, ratio, seed, value, item, metric")
+    parser.add_argument(
+        "curve", type=Path, metavar="CURVE", help="the table: CSV, TSV, JSON or JSON lines, gzipped or not"
+    )
+    add_table_arguments(parser, "n=anchor,seed=outer_seed", ("n", "ratio", "seed", "value", "item", "metric"))
     parser.add_argument("--lower-is-better", action="store_true", help="for losses and errors")
     parser.add_argument(
         "--margin", type=positive, help="loss against all of the data that does not matter (default: 5 %% of the gain)"

@@ -2,12 +2,15 @@
 
 import argparse
 import math
-
-ROLES = ("n", "ratio", "seed", "item", "value", "metric", "group")
+from typing import Any
 
 
 class _Columns(argparse.Action):
     """Collects ROLE=COLUMN, several by commas or by repeating the option."""
+
+    def __init__(self, *, roles: tuple[str, ...], **words: Any) -> None:
+        super().__init__(**words)
+        self.roles = roles
 
     def __call__(
         self,
@@ -19,8 +22,8 @@ class _Columns(argparse.Action):
         found = dict(getattr(namespace, self.dest) or {})
         for part in str(values).split(","):
             role, sign, column = part.partition("=")
-            if not sign or not column.strip() or role.strip() not in ROLES:
-                known = ", ".join(ROLES)
+            if not sign or not column.strip() or role.strip() not in self.roles:
+                known = ", ".join(self.roles)
                 parser.error(f"argument {option_string}: {part!r} is not ROLE=COLUMN; roles are {known}")
             if role.strip() in found:
                 parser.error(f"argument {option_string}: {role.strip()} is given twice")
@@ -28,14 +31,15 @@ class _Columns(argparse.Action):
         setattr(namespace, self.dest, found)
 
 
-def add_table_arguments(parser: argparse.ArgumentParser, example: str, roles: str) -> None:
+def add_table_arguments(parser: argparse.ArgumentParser, example: str, roles: tuple[str, ...]) -> None:
     """Add the options that say how a table is read."""
     parser.add_argument(
         "--columns",
         action=_Columns,
+        roles=roles,
         default={},
         metavar="ROLE=COLUMN,...",
-        help=f"which column is what, such as {example}; roles: {roles} (default: known names)",
+        help=f"which column is what, such as {example}; roles: {', '.join(roles)} (default: known names)",
     )
     parser.add_argument(
         "--metric", action="append", default=[], metavar="NAME", help="the column, or the metric, that is judged"

@@ -5,7 +5,7 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 
@@ -15,6 +15,7 @@ from embalign.experiments.templates import render, sentences
 from embalign.judging.columns import listed, require
 from embalign.judging.comparison_figure import draw_comparisons
 from embalign.judging.curves import Choice
+from embalign.judging.judged import in_digits
 from embalign.judging.output import result_folder
 from embalign.judging.pairing import pair_runs
 from embalign.judging.runs import Run, read_run
@@ -57,7 +58,11 @@ class Comparison:
     def digits(self) -> int:
         """Digits behind the point that show the thousandth part of the interval's width."""
         size = np.ptp(self.verdict.interval) or abs(self.verdict.difference) or 1.0
-        return max(0, min(10, 3 - math.floor(math.log10(size))))
+        return 3 - math.floor(math.log10(size))
+
+    def text(self, value: float, sign: Literal["", "+"] = "") -> str:
+        """Return a value in the metric's units as texts show it."""
+        return in_digits(value, self.digits, sign)
 
     def as_record(self) -> dict[str, Any]:
         """Return the comparison as verdict.json has it."""

@@ -85,7 +85,7 @@ def _mark(axis: Axes, found: JudgedCurve) -> None:
         lines.append(f"enough: {items}{percent(high)}" if high < 1 else "no smaller size is shown to be enough")
     else:
         lines.append("training brings no gain that is shown")
-    lines.append(f"last doubling: {verdict.last_doubling.value:+.{found.digits}f}")
+    lines.append(f"last doubling: {found.text(verdict.last_doubling.value, '+')}")
     if verdict.bend is not None and verdict.bend_interval is not None:
         start, end = verdict.bend_interval
         foot, top = axis.get_ylim()

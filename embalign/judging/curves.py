@@ -28,6 +28,7 @@ from embalign.readers import quoted
 NESTED_REPEATS = ("inner_seed", "inner_fold", "fold", "cv_fold", "split", "split_id", "repeat", "repetition", "rep")
 SAME_SIZE = 0.05  # by which training sets of one ratio may differ in number, such as folds that do not divide evenly
 SHOWN = 3
+MOST_SIZES = 20  # more take much memory and time, and say little more
 FOLD_NOTE = (
     "the column {column} holds folds: their training sets overlap, so that intervals are too narrow; prefer fresh "
     "draws of the training data"
@@ -89,12 +90,20 @@ def _metrics(source: Source, roles: Roles, choice: Choice) -> Iterable[tuple[str
             yield str(metric), value, only_where(source, [(column, str(metric))])
         return
     if choice.metrics:
+        refuse_two_values(source, choice)
         for metric in choice.metrics:
             require(source, metric, f"--metric {metric}")
             yield metric, metric, source
         return
     value = roles.columns.get("value") or choice.columns.get("value") or value_column(source, roles.columns.values())
     yield value, value, source
+
+
+def refuse_two_values(source: Source, choice: Choice) -> None:
+    """Raise TableError where --metric and --columns name a column of values each."""
+    if "value" in choice.columns:
+        words = f"--metric {choice.metrics[0]} and --columns value={choice.columns['value']}"
+        raise TableError(f"{source.path}: {words} both name the values; leave one out")
 
 
 def _curve(source: Source, roles: Roles, metric: str, decimal: str, choice: Choice) -> CurveTable:
@@ -114,6 +123,8 @@ def _curve(source: Source, roles: Roles, metric: str, decimal: str, choice: Choi
     notes += note
     keys = ["ratio", "seed", *(["item"] if "item" in frame else [])]
     frame, note = _without_repeats(frame, keys, source, roles)
+    notes += note
+    frame, note = _thinned(frame)
     notes += note
     frame, note = _complete(frame, keys, source, choice.only_complete)
     notes += note
@@ -216,6 +227,17 @@ def _without_repeats(
         if plain(other[0]) in ALIASES["seed"]:
             remedy += f", or make it a part of the seed: --columns seed={roles.columns['seed']}+{other[0]}"
     raise TableError(f"{source.path}: {what} has {int(same.sum())} values; {remedy}")
+
+
+def _thinned(frame: pd.DataFrame) -> tuple[pd.DataFrame, list[str]]:
+    """The rows of at most twenty sizes, the smallest, the largest and half among them, chosen without their values."""
+    there = np.sort(frame["ratio"].unique())
+    if len(there) <= MOST_SIZES:
+        return frame, []
+    wanted = [*np.geomspace(there[0], 1.0, MOST_SIZES - 1), 0.5]
+    chosen = {float(there[np.abs(np.log(there / ratio)).argmin()]) for ratio in wanted}
+    note = f"of {len(there)} sizes {len(chosen)} are judged, spread evenly over log n"
+    return frame[frame["ratio"].isin(chosen)].reset_index(drop=True), [note]
 
 
 def _complete(

@@ -5,7 +5,7 @@ import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 
@@ -18,6 +18,14 @@ from embalign.verdicts.statistics import StudentT
 SHARE = 0.05  # of the gain, the margin where none is given
 ALPHA = 0.05
 GIVEN = "given"
+MOST_DIGITS = 9  # on either side of the point
+
+
+def in_digits(value: float, digits: int, sign: Literal["", "+"] = "") -> str:
+    """Return a number with so many digits behind the point, or with a power of ten where these are very many."""
+    if digits > MOST_DIGITS or abs(value) >= 10**MOST_DIGITS:
+        return f"{value:{sign}.4g}"
+    return f"{value:{sign}.{max(0, digits)}f}"
 
 
 @dataclass(frozen=True)
@@ -59,7 +67,11 @@ class JudgedCurve:
         """Digits behind the point that show the thousandth part of the curve's rise."""
         means = [point.mean for point in self.points]
         size = max(max(means) - min(means), abs(self.gain.mean)) or max(map(abs, means)) or 1.0
-        return max(0, min(10, 3 - math.floor(math.log10(size))))
+        return 3 - math.floor(math.log10(size))
+
+    def text(self, value: float, sign: Literal["", "+"] = "") -> str:
+        """Return a value in the metric's units as texts show it."""
+        return in_digits(value, self.digits, sign)
 
     @property
     def unseen(self) -> tuple[float, float] | None:

@@ -7,7 +7,7 @@ import pandas as pd
 
 from embalign.errors import TableError
 from embalign.judging.columns import Roles, differing, find_roles, listed, only_where, plain, require, value_column
-from embalign.judging.curves import Choice, joined
+from embalign.judging.curves import Choice, joined, refuse_two_values
 from embalign.judging.numerals import decimal_sign, numbers_in
 from embalign.judging.source import Source
 from embalign.judging.trec import ALL
@@ -85,6 +85,7 @@ def _of_metric(source: Source, roles: Roles, choice: Choice, metric: str | None)
             notes.append(f"lines for all queries are left out: {int(means.sum())}")
             source = source.of(source.frame[~means])
     if metric is not None and "metric" not in roles.columns:
+        refuse_two_values(source, choice)
         require(source, metric, f"--metric {metric}")
     if metric in source.frame:
         return source, roles.having(value=str(metric)), notes

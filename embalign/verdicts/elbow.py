@@ -38,6 +38,7 @@ from embalign.verdicts.statistics import StudentT, detectable, holm
 
 Kind = Literal["no_gain", "flat", "declining", "elbow", "saturated", "diminishing", "rising", "unidentifiable"]
 FEWEST_RATIOS, FEWEST_SEEDS = 5, 3
+MOST_RATIOS = 40  # more take gigabytes
 MOST_SEEDS = 1000
 ROUNDING = 1e-6  # of a number of items
 
@@ -116,8 +117,8 @@ def judge_elbow(
 
     `margin` is the absolute loss against 100 % that is acceptable, in the value's units, at least 0. With `n_train` the
     curve is judged over log n_train, else over log ratio. Values are paired by seed (and item). Raises ValueError for
-    repeated, missing or non-finite cells, fewer than two seeds or ratios, seeds that are copies of each other, ratios
-    outside (0, 1] or without 1, counts that do not rise with the ratio; TypeError for no frame. Rows in any order.
+    repeated, missing or non-finite cells, fewer than two seeds or ratios, more than forty ratios, seeds that are copies
+    of each other, ratios outside (0, 1] or without 1, counts that do not rise; TypeError for no frame. Rows in any order.
 
     >>> rng, ratios = np.random.default_rng(0), [0.01, 0.03, 0.1, 0.3, 1.0]
     >>> rows = [(r, seed, 1 - 0.1 * r**-0.5 + rng.normal(0, 0.001)) for r in ratios for seed in range(3)]
@@ -169,7 +170,10 @@ def _checked(
     check_flag(higher_is_better, "higher_is_better")
     if dimension is not None:
         whole_number(dimension, "dimension", 1)
-    return checked(curve, "curve", ("ratio", "seed", "value"), ("n_train", "item"))
+    found = checked(curve, "curve", ("ratio", "seed", "value"), ("n_train", "item"))
+    if (count := found["ratio"].nunique()) > MOST_RATIOS:
+        raise ValueError(f"{count} ratios; the limit is {MOST_RATIOS}: leave some out, evenly over log n")
+    return found
 
 
 def _significant(differences: dict[float, StudentT], alpha: float) -> list[float]:
