@@ -213,6 +213,7 @@ class Runner:
                 arguments=options.arguments,
                 reports_dir=options.reports_dir,
                 digest=functools.partial(self._digest, pair),
+                loaded=functools.partial(self.pair, pair),
             )
             for pair, folder in self.folders().items()
             for name, experiment in self.run_experiments().items()
