@@ -178,7 +178,7 @@ class Runner:
     def no_verdict(self) -> str:
         """Return why no verdict can come of the selected experiments with the chosen number of seeds, or nothing."""
         seeds = self.options.seeds
-        if seeds is None or self.options.no_verdict:
+        if seeds is None or self.options.no_verdict or self.options.results == "only-cache":
             return ""
         least = max((self.experiments[name].fewest_seeds for name in self.selected), default=0)
         if seeds >= least:
