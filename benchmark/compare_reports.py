@@ -1,7 +1,7 @@
 """Compare what two runs have written: CSVs, values by label and verdicts, number by number.
 
-    pytest benchmark/ -k elbow --seeds 2 --reports-dir /tmp/before --results always     # in a checkout of one commit
-    pytest benchmark/ -k elbow --seeds 2 --reports-dir /tmp/after --results always      # in a checkout of the other
+    pytest benchmark/ -k elbow --seeds 3 --reports-dir /tmp/before --results always     # in a checkout of one commit
+    pytest benchmark/ -k elbow --seeds 3 --reports-dir /tmp/after --results always      # in a checkout of the other
     python benchmark/compare_reports.py /tmp/before /tmp/after [--tolerance 0]
 
 Prints one line per file: equal to the byte, or the largest difference of each column; columns may stand in another

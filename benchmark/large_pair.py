@@ -1,7 +1,7 @@
 """Write a large pair of made-up vectors, to see what an experiment takes in time and memory.
 
     python benchmark/large_pair.py big --texts 60000
-    /usr/bin/time -v pytest benchmark/ -k elbow --pair big --seeds 2
+    /usr/bin/time -v pytest benchmark/ -k elbow --pair big --seeds 3
 
 Documents and queries are words at random. Their vectors lie near a common subspace, as those of models do, so that maps
 can be fitted. The numbers mean nothing else.

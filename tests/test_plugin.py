@@ -57,7 +57,7 @@ def suite(pytester, smollm2):
     build_suite(pytester.path, smollm2)
 
     def run(*arguments):
-        return pytester.runpytest_subprocess("benchmark", "--pair", "small", "--seeds", "2", *arguments)
+        return pytester.runpytest_subprocess("benchmark", "--pair", "small", "--seeds", "2", "--no-verdict", *arguments)
 
     return run
 
@@ -67,7 +67,19 @@ def finished(tmp_path_factory, smollm2):
     """A root in which both experiments have been run once, by a plain command in a process of its own."""
     root = tmp_path_factory.mktemp("finished")
     build_suite(root, smollm2)
-    command = [sys.executable, "-m", "pytest", "benchmark", "--pair", "small", "--seeds", "2", "-p", "no:randomly"]
+    command = [
+        sys.executable,
+        "-m",
+        "pytest",
+        "benchmark",
+        "--pair",
+        "small",
+        "--seeds",
+        "2",
+        "--no-verdict",
+        "-p",
+        "no:randomly",
+    ]
     done = subprocess.run(command, cwd=root, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stdout + done.stderr
     return root, done.stdout
@@ -178,7 +190,7 @@ def test_provenance_holds_the_digest_of_every_artifact(finished, experiment):
 def test_parallel_shuffled_recomputation_gives_the_same_bytes(finished):
     """Two workers, another order and nothing reused: every artifact is the same to the byte."""
     root, _ = finished
-    command = [sys.executable, "-m", "pytest", "benchmark", "--pair", "small", "--seeds", "2"]
+    command = [sys.executable, "-m", "pytest", "benchmark", "--pair", "small", "--seeds", "2", "--no-verdict"]
     options = ["--results", "always", "-n", "2", "--reports-dir", "again"]
     done = subprocess.run(command + options, cwd=root, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stdout + done.stderr
@@ -193,7 +205,18 @@ def test_parallel_shuffled_recomputation_gives_the_same_bytes(finished):
 def test_a_partial_selection_leaves_canonical_artifacts_alone(finished, selection, missing):
     root, _ = finished
     before = canonical_bytes(root, "elbow")
-    command = [sys.executable, "-m", "pytest", "benchmark", "--pair", "small", "--seeds", "2", *selection]
+    command = [
+        sys.executable,
+        "-m",
+        "pytest",
+        "benchmark",
+        "--pair",
+        "small",
+        "--seeds",
+        "2",
+        "--no-verdict",
+        *selection,
+    ]
     done = subprocess.run(command, cwd=root, capture_output=True, text=True, check=False)
     assert done.returncode == 0
     assert "elbow on small: partial" in done.stdout
@@ -212,7 +235,7 @@ def test_stored_cells_are_reused_and_always_measures_again(finished, tmp_path):
             digest = hashlib.sha256(changed).hexdigest()
             values = (changed, digest, key)
             connection.execute("UPDATE measurements SET content = ?, sha256 = ? WHERE key = ?", values)
-    command = [sys.executable, "-m", "pytest", "benchmark", "--pair", "small", "--seeds", "2"]
+    command = [sys.executable, "-m", "pytest", "benchmark", "--pair", "small", "--seeds", "2", "--no-verdict"]
     for options, reused in ([], True), (["--results", "always"], False):
         selected = [*command, "-k", "elbow and ratio0.50", *options]
         done = subprocess.run(selected, cwd=root, capture_output=True, text=True, check=False)
@@ -242,7 +265,9 @@ def test_both_experiments_are_rebuilt_from_the_store_without_torch(finished, tmp
 def test_cells_that_cannot_be_measured_fail_alone_and_are_reported(pytester, smollm2):
     """A pool too small for 1 % of it: those cells fail with n and ratio, the grid goes on, the report shows them."""
     build_suite(pytester.path, smollm2, count=50)
-    result = pytester.runpytest_subprocess("benchmark", "-k", "elbow", "--pair", "small", "--seeds", "2")
+    result = pytester.runpytest_subprocess(
+        "benchmark", "-k", "elbow", "--pair", "small", "--seeds", "2", "--no-verdict"
+    )
     assert result.ret == 1
     result.stdout.fnmatch_lines(["*ratio 0.01 of * items rounds to no samples*"])
     result.stdout.no_fnmatch_line("*Traceback*")

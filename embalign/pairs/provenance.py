@@ -57,11 +57,11 @@ def file_digest(path: Path) -> str:
     A file that has not changed since this process has read it is not read again, by inode, size and times. As git has
     it, that is asked only of files that were not written just before: a second write may be in the same tick.
     """
+    about = os.stat(path)
+    state = (about.st_dev, about.st_ino, about.st_size, about.st_mtime_ns, about.st_ctime_ns)
+    if state in _DIGESTS:
+        return _DIGESTS[state]
     with opened(path) as file:
-        about = os.fstat(file.fileno())
-        state = (about.st_dev, about.st_ino, about.st_size, about.st_mtime_ns, about.st_ctime_ns)
-        if state in _DIGESTS:
-            return _DIGESTS[state]
         digest = hashlib.file_digest(file, "sha256").hexdigest()
     if time.time() - max(about.st_mtime, about.st_ctime) > SETTLED:
         _DIGESTS[state] = digest

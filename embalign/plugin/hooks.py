@@ -66,6 +66,8 @@ class Hooks:
 
     def prepare(self) -> None:
         """Embed the pairs that were named and have no vectors, and check every pair, once."""
+        if reporter := self.config.pluginmanager.get_plugin("terminalreporter"):
+            reporter.ensure_newline()  # on a terminal, pytest stands after `collecting ...`
         try:
             if self.config.getoption("pair"):
                 self.runner.embed(quiet=self.config.get_verbosity() < 0)
@@ -129,7 +131,6 @@ class Hooks:
             marker = item.get_closest_marker("cells")
             if marker is not None and isinstance(item, pytest.Function):
                 selected.append((declared(marker)[1], cast(Cell, item.callspec.params["cell"])))
-        self.progress.cells = len(selected)
         self.runner.checkout.begin()
         self.runner.selected = {cell.experiment for _, cell in selected}
         if reason := self.runner.no_verdict():
@@ -141,6 +142,7 @@ class Hooks:
         elif selected:
             self.prepare()
             self.check_purpose({cell for _, cell in selected})
+            self.progress.cells = len(selected)
             self.runner.start(selected)
             self.progress.waiting = len(self.runner.missing)
 

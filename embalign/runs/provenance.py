@@ -12,7 +12,7 @@ from typing import Any
 from embalign.escaping import shell
 from embalign.evaluation.mantel import measure_pair
 from embalign.pairs.corpus import has_texts
-from embalign.pairs.pair import Pair, load_pair
+from embalign.pairs.pair import Pair
 from embalign.pairs.provenance import read_provenance
 from embalign.pairs.texts import ROLES
 from embalign.runs.run import Run
@@ -22,7 +22,7 @@ from embalign.runs.store import library_versions
 
 def describe(run: Run) -> dict[str, Any]:
     """Return the provenance of a run, without paths of this machine."""
-    embeddings, pair = read_provenance(run.folder), load_pair(run.folder)
+    embeddings, pair = read_provenance(run.folder), run.load()
     return {
         "experiment": run.experiment.name,
         "pair": run.pair,

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 from embalign.evaluation.measurement import Failure, Outcome
 from embalign.experiments.grid import Cell, Experiment
 from embalign.lazy import lazy
-from embalign.pairs.pair import pair_digest
+from embalign.pairs.pair import Pair, load_pair, pair_digest
 
 if TYPE_CHECKING:
     from embalign.evaluation.results import Results
@@ -38,11 +38,16 @@ class Run:
     arguments: Sequence[str] = ()
     reports_dir: Path | None = None
     digest: Callable[[], str] | None = None
+    loaded: Callable[[], Pair] | None = None
 
     @property
     def pair(self) -> str:
         """The name of the pair."""
         return self.folder.name
+
+    def load(self) -> Pair:
+        """Return the pair: as `loaded` has it for whom has read it already."""
+        return self.loaded() if self.loaded else load_pair(self.folder)
 
     @property
     def data_digest(self) -> str:

@@ -178,7 +178,7 @@ class Runner:
     def no_verdict(self) -> str:
         """Return why no verdict can come of the selected experiments with the chosen number of seeds, or nothing."""
         seeds = self.options.seeds
-        if seeds is None or self.options.no_verdict:
+        if seeds is None or self.options.no_verdict or self.options.results == "only-cache":
             return ""
         least = max((self.experiments[name].fewest_seeds for name in self.selected), default=0)
         if seeds >= least:
@@ -213,6 +213,7 @@ class Runner:
                 arguments=options.arguments,
                 reports_dir=options.reports_dir,
                 digest=functools.partial(self._digest, pair),
+                loaded=functools.partial(self.pair, pair),
             )
             for pair, folder in self.folders().items()
             for name, experiment in self.run_experiments().items()

@@ -118,7 +118,7 @@ def judge_elbow(
     `margin` is the absolute loss against 100 % that is acceptable, in the value's units, at least 0. With `n_train` the
     curve is judged over log n_train, else over log ratio. Values are paired by seed (and item). Raises ValueError for
     repeated, missing or non-finite cells, fewer than two seeds or ratios, more than forty ratios, seeds that are copies
-    of each other, ratios outside (0, 1] or without 1, counts that do not rise; TypeError for no frame. Rows in any order.
+    of each other, ratios outside (0, 1] or without 1, counts that do not rise; TypeError for no frame.
 
     >>> rng, ratios = np.random.default_rng(0), [0.01, 0.03, 0.1, 0.3, 1.0]
     >>> rows = [(r, seed, 1 - 0.1 * r**-0.5 + rng.normal(0, 0.001)) for r in ratios for seed in range(3)]

@@ -331,7 +331,19 @@ def test_the_documented_walk_ends_in_an_elbow_report_though_it_is_killed_half_wa
     example = re.search(r"# llama.cpp\n(.*?)```", toml, re.DOTALL).group(1)
     example = re.sub(r"http://127\.0\.0\.1:808\d", served, example).replace("my-model", MODEL)
     (pair / "pair.toml").write_text(example)
-    command = [sys.executable, "-m", "pytest", "benchmark/", "-k", "elbow", "--pair", str(pair), "--seeds", "2"]
+    command = [
+        sys.executable,
+        "-m",
+        "pytest",
+        "benchmark/",
+        "-k",
+        "elbow",
+        "--pair",
+        str(pair),
+        "--seeds",
+        "2",
+        "--no-verdict",
+    ]
     environment = os.environ | {"PYTHONPATH": str(ROOT)}
     process = subprocess.Popen(command, cwd=root, env=environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
     cache = root / ".embalign" / "embeddings.sqlite"
