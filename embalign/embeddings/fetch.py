@@ -69,13 +69,13 @@ def embed_pair(folder: Path, cache: VectorCache, *, refresh: bool = False, quiet
     config = read_config(folder)
     digests = text_digests(folder, config)
     texts = read_texts(folder, config)
-    if not has_texts(texts.items):
-        raise CorpusError(f"{folder / config.corpus}: its items are ids without a text, so no model can embed them")
     check_texts(texts)
     check_labels_agree(texts)
     # Those there now: what the user copies here during the fetch is not replaced.
     replaceable = set(vectors_digests(folder).values()) if refresh else set()
     check_vectors_are_own(folder, replaceable)
+    if not has_texts(texts.items):
+        raise CorpusError(f"{folder / config.corpus}: its items are ids without a text, so no model can embed them")
     show_waits(not quiet)
     sources = {role: open_source(model_of(config, role)) for role in ROLES}
     # Everything that can fail at once fails here, not after an hour of fetching: either model, an unwritable folder.

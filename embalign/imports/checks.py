@@ -16,7 +16,8 @@ from embalign.pairs.meaning import LARGEST_READ, MOST_SHARED
 from embalign.readers import quoted
 from embalign.verdicts.sanity import FEWEST_ROWS, suspect_vectors
 
-BLOCK_VALUES = 2**22  # that are held at once
+BLOCK_VALUES = 2**20  # that are held at once
+SAMPLED = 2**22  # values that are looked through for equal vectors, of files that a run does not look through either
 NOT_FINITE, ZERO = "values that are not finite (NaN or infinite)", "zeros alone"
 UNIT = 1e-3  # from 1: within the rounding of float16
 
@@ -39,8 +40,8 @@ class Seen:
 def examine(side: Side, ids: Sequence[str], texts: Sequence[str]) -> Seen:
     """Return what was seen of a side's vectors after a look at every value; `ids` and `texts` are those of its texts.
 
-    Raises VectorsError for rows that are not finite or zero, and where most texts share their vector with another text,
-    of as many rows, evenly spaced, as 64 MiB hold.
+    Raises VectorsError for rows that are not finite or zero, and where most texts share their vector with another text.
+    Of large files that is looked for in evenly spaced rows.
     """
     first: dict[str, int] = {}
     counts = dict.fromkeys((NOT_FINITE, ZERO), 0)
@@ -58,7 +59,8 @@ def examine(side: Side, ids: Sequence[str], texts: Sequence[str]) -> Seen:
             f"{side.stored.shown}: row {side.row(text)} (from 0, id {quoted(ids[text])}) has {kind}; {counts[kind]:,} "
             f"of {len(side):,} rows have; embed these texts again, or remove them on both sides"
         )
-    size = min(len(side), max(1, LARGEST_READ // (4 * side.stored.dimension)))
+    values = len(side) * side.stored.dimension
+    size = len(side) if values <= LARGEST_READ // 2 else max(1, SAMPLED // side.stored.dimension)
     some = np.unique(np.linspace(0, len(side) - 1, size).astype(np.int64))
     equal = equal_vectors([texts[text] for text in some.tolist()], OfLength1(side)[some])
     if equal.affected > MOST_SHARED * equal.texts:

@@ -8,7 +8,7 @@ from typing import Any
 import msgspec
 
 from embalign.errors import CorpusError
-from embalign.imports.sheets import is_sheet, lines_of, read_sheet
+from embalign.imports.sheets import IDS, REPEATED, TEXTS, is_sheet, lines_of, read_sheet
 from embalign.pairs.corpus import LONGEST_LINE, parse_beir, parse_line
 from embalign.readers import quoted, reading
 
@@ -121,11 +121,10 @@ def _of_lines(path: Path) -> Iterator[Entry]:
 
 def _of_sheet(path: Path) -> Iterator[Entry]:
     sheet = read_sheet(path)
-    ids = sheet.column("id") or sheet.column("_id")
-    texts, labels = sheet.column("text"), sheet.column("label")
+    ids, texts, labels = sheet.column(*IDS), sheet.column(*TEXTS), sheet.column(*REPEATED)
     if texts is None:
         _refuse_unknown(path, list(sheet.header), f"{path}, line 1")
-    for row, (number, _) in enumerate(sheet.rows):
+    for row, number in enumerate(sheet.lines):
         yield Entry(
             f"{path}, line {number}",
             ids[row] if ids else "",

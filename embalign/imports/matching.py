@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from embalign.errors import CorpusError, VectorsError
-from embalign.imports.entries import Entries
+from embalign.imports.entries import Entries, Entry
 from embalign.imports.names import Labels, row_numbers
 from embalign.imports.stored import Floats, Stored
 from embalign.readers import quoted
@@ -100,19 +100,22 @@ def check_differ(ids: Sequence[str], there: str) -> None:
         )
 
 
-def label_each(labels: Labels, ids: Sequence[str], bases: Sequence[str | None]) -> list[str]:
-    """Return the label of each text; a style variant may take that of its base, the id in `bases`.
+def label_each(labels: Labels, ids: Sequence[str], entries: Sequence[Entry]) -> Sequence[str]:
+    """Return the label of each text; a style variant, known by its entry, may have that of its base.
 
     Raises CorpusError for ids without a label and for labels of ids that are not there.
     """
     if labels.ids is None:
-        return list(labels.values)
+        return labels.values
+    if list(ids) == list(labels.ids):
+        return labels.values
     try:
         check_differ(labels.ids, str(labels.path))
     except VectorsError as error:
         raise CorpusError(str(error)) from None
     of = dict(zip(labels.ids, labels.values, strict=True))
-    missing = [name for name, base in zip(ids, bases, strict=True) if name not in of and base not in of]
+    of |= {entry.id: of[entry.base] for entry in entries if entry.base in of and entry.id not in of}
+    missing = [name for name in ids if name not in of]
     if missing:
         raise CorpusError(
             f"{labels.path}: no label for {len(missing):,} of {len(ids):,} ids, as {examples(missing)}"
@@ -125,7 +128,7 @@ def label_each(labels: Labels, ids: Sequence[str], bases: Sequence[str | None]) 
             f"{labels.path}: {len(more):,} of {len(of):,} ids are not among the texts, as {examples(more)}; remove "
             "these lines"
         )
-    return [of[name] if name in of else of[base or ""] for name, base in zip(ids, bases, strict=True)]
+    return [of[name] for name in ids]
 
 
 def ids_of_texts(

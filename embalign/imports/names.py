@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from embalign.errors import CorpusError
-from embalign.imports.sheets import INDEX_NAMES, Sheet, is_sheet, read_list, read_sheet
+from embalign.imports.sheets import IDS, INDEX_NAMES, REPEATED, Sheet, is_sheet, read_list, read_sheet
 from embalign.readers import quoted
 
 _REMEDY = "a label file has a header, id,label, and a line per id; or the labels alone, in the order of the rows"
@@ -20,19 +20,18 @@ class Labels:
     values: Sequence[str]
 
 
-def read_ids(path: Path, count: int, whose: str) -> list[str]:
+def read_ids(path: Path, count: int, whose: str) -> Sequence[str]:
     """Return the ids of `count` rows: a column `id`, one a line, or an array. Raises CorpusError."""
     if is_sheet(path):
         sheet = read_sheet(path)
-        found = sheet.column("id") or sheet.column("_id")
+        found = sheet.column(*IDS)
         if found is None and len(sheet.header) == 1:
             found = read_list(path, "id", count)
         if found is None:
             raise CorpusError(
                 f"{path}: no column id; its header is {quoted(', '.join(sheet.header))}; rename the column"
             )
-        if "" in found:
-            raise CorpusError(f"{path}, line {sheet.rows[found.index('')][0]}: no id; each row needs one")
+        sheet.check_filled("id", found)
     else:
         found = read_list(path, "id", count)
     if len(found) != count:
@@ -47,20 +46,18 @@ def read_labels(path: Path, count: int) -> Labels:
     if not is_sheet(path):
         return Labels(path, None, _all_rows(path, read_list(path, "label", count), count))
     sheet = read_sheet(path)
-    values = sheet.column("label") or sheet.column("labels")
+    values = sheet.column(*REPEATED)
     if values is None:
         if len(sheet.header) == 1:
             return Labels(path, None, _all_rows(path, read_list(path, "label", count), count))
         listed = quoted(", ".join(sheet.header))
         raise CorpusError(f"{path}: no column label; its first line is {listed}; {_REMEDY}")
-    if "" in values:
-        raise CorpusError(f"{path}, line {sheet.rows[values.index('')][0]}: no label; each row needs one")
-    ids = sheet.column("id") or sheet.column("_id") or _index(sheet)
+    sheet.check_filled("label", values)
+    ids = sheet.column(*IDS) or _index(sheet)
     if ids is not None:
-        if "" in ids:
-            raise CorpusError(f"{path}, line {sheet.rows[ids.index('')][0]}: no id; each row needs one")
+        sheet.check_filled("id", ids)
         return Labels(path, ids, values)
-    others = [name for name in sheet.header if name not in ("label", "labels", *INDEX_NAMES)]
+    others = [name for name in sheet.header if name not in (*REPEATED, *INDEX_NAMES)]
     if others:
         raise CorpusError(
             f"{path}: no column id, but {', '.join(map(quoted, others[:6]))}; rename the column of the ids to id, or "
@@ -80,13 +77,10 @@ def row_numbers(ids: Sequence[str]) -> list[str] | None:
     return [str(number) for number in numbers]
 
 
-def _index(sheet: Sheet) -> list[str] | None:
+def _index(sheet: Sheet) -> Sequence[str] | None:
     """Return the index column that pandas writes, where it numbers all rows; of a part of a table it says nothing."""
-    for name in INDEX_NAMES:
-        found = sheet.column(name)
-        if found is not None and row_numbers(found) is not None:
-            return found
-    return None
+    found = sheet.column(*INDEX_NAMES)
+    return found if found is not None and row_numbers(found) is not None else None
 
 
 def _all_rows(path: Path, values: Sequence[str], count: int) -> Sequence[str]:

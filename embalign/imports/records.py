@@ -58,7 +58,7 @@ def _origin(side: Side, *, normalised: bool) -> dict[str, Any]:
 
 
 def _model(given: str | None, side: Side) -> str:
-    name = visible(side.stored.path.stem if given is None else given).strip()
+    name = visible((side.stored.path.stem if given is None else given).strip())
     if not name:
         raise PairError(f"the model's name {given!r} is blank; leave the option out, or name the model")
     return one_line(name, LONGEST_NAME)

@@ -5,7 +5,9 @@ import csv
 import gzip
 import io
 import itertools
-from collections.abc import Iterator, Sequence
+import sys
+from array import array
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, TextIO, cast
@@ -20,6 +22,8 @@ load_array = lazy("numpy").load
 
 SHEETS = (".csv", ".tsv", ".tab")
 INDEX_NAMES = ("", "index", "unnamed: 0")  # what pandas and R write before the columns of a table
+IDS, TEXTS, REPEATED = ("id", "_id"), ("text",), ("label", "labels")
+KNOWN = (*IDS, *TEXTS, *REPEATED, *INDEX_NAMES)
 _DELIMITERS = "\t;,|"
 _REMEDY = "save it as CSV, UTF-8"
 _NUMPY, _GZIP = b"\x93NUMPY", b"\x1f\x8b"
@@ -28,18 +32,21 @@ _UTF16 = (b"\xff\xfe", b"\xfe\xff")
 
 @dataclass(frozen=True)
 class Sheet:
-    """Header, in lower case, and rows of a CSV file with the line on which each ends."""
+    """A CSV file: its header in lower case, the cells of each column that is known, the line on which each row ends."""
 
     path: Path
     header: tuple[str, ...]
-    rows: Sequence[tuple[int, list[str]]]
+    columns: Mapping[str, Sequence[str]]
+    lines: Sequence[int]
 
-    def column(self, name: str) -> list[str] | None:
-        """Return the stripped cells of a column, None if there is none of that name. Raises CorpusError for two."""
-        places = [place for place, cell in enumerate(self.header) if cell == name]
-        if len(places) > 1:
-            raise CorpusError(f"{self.path}: {len(places)} columns are named {quoted(name)}; keep one")
-        return [row[places[0]].strip() for _, row in self.rows] if places else None
+    def column(self, *names: str) -> Sequence[str] | None:
+        """Return the stripped cells of the first of these columns that is there, None if none is."""
+        return next((self.columns[name] for name in names if name in self.columns), None)
+
+    def check_filled(self, name: str, cells: Sequence[str]) -> None:
+        """Raise CorpusError for a blank cell of the column that holds each row's `name`."""
+        if "" in cells:
+            raise CorpusError(f"{self.path}, line {self.lines[cells.index('')]}: no {name}; each row needs one")
 
 
 def read_sheet(path: Path) -> Sheet:
@@ -57,7 +64,13 @@ def read_sheet(path: Path) -> Sheet:
         header = tuple(cell.strip().casefold() for cell in next(rows, ()))
         if not any(header):
             raise CorpusError(f"{path}: no header; its first line names the columns")
-        body: list[tuple[int, list[str]]] = []
+        columns: dict[str, list[str]] = {name: [] for name in header if name in KNOWN}
+        places = [place for place, name in enumerate(header) if name in columns]
+        if len(places) > len(columns):
+            twice = next(name for name in columns if header.count(name) > 1)
+            raise CorpusError(f"{path}: {header.count(twice)} columns are named {quoted(twice)}; keep one")
+        filled = [(columns[header[place]], place, header[place] in REPEATED) for place in places]
+        lines = array("q")
         for row in rows:
             if not any(cell.strip() for cell in row):
                 continue
@@ -66,8 +79,11 @@ def read_sheet(path: Path) -> Sheet:
                     f"{path}, line {rows.line_num + told}: {len(row)} cells, and the header has {len(header)} "
                     f"({quoted(delimiter.join(header))}); put text that holds {quoted(delimiter)} in quotes"
                 )
-            body.append((rows.line_num + told, row))
-    return Sheet(path, header, body)
+            lines.append(rows.line_num + told)
+            for cells, place, repeated in filled:
+                cell = row[place].strip()
+                cells.append(sys.intern(cell) if repeated else cell)
+    return Sheet(path, header, columns, lines)
 
 
 def read_list(path: Path, name: str, count: int) -> list[str]:

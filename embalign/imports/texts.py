@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from embalign.errors import CorpusError
 from embalign.imports.entries import Entries, Entry, read_entries
-from embalign.imports.matching import ids_of_texts, label_each
+from embalign.imports.matching import check_differ, ids_of_texts, label_each
 from embalign.imports.names import Labels, read_ids, read_labels, row_numbers
 from embalign.imports.stored import Stored
 from embalign.imports.writing import write_lines
@@ -63,19 +64,14 @@ def gather(named: Named, stored: dict[str, Stored]) -> Gathered:
     size = len(draft) if corpus is None else len(corpus.all)
     labels = None if named.labels is None else read_labels(named.labels, size)
     ids = ids_of_texts(corpus, shared, [own[role] for role in ROLES], labels, size)
-    entries = [Entry("", name) for name in ids] if corpus is None else corpus.all
+    check_differ(ids, "the texts")
+    entries = itertools.repeat(Entry(""), len(ids)) if corpus is None else corpus.all
     written = corpus is not None and corpus.written
-    given = None if labels is None else label_each(labels, ids, [entry.base for entry in entries])
-    items = [
-        Item(
-            name,
-            entry.text if written else Unwritten(name),
-            entry.label if given is None else given[place],
-            entry.style,
-            entry.base,
-        )
-        for place, (name, entry) in enumerate(zip(ids, entries, strict=True))
-    ]
+    given = None if labels is None else label_each(labels, ids, [] if corpus is None else corpus.all)
+    items = []
+    for place, (name, entry) in enumerate(zip(ids, entries, strict=True)):
+        text = entry.text if written else (name := Unwritten(name))  # one object for both: there may be millions
+        items.append(Item(name, text, entry.label if given is None else given[place], entry.style, entry.base))
     if corpus is not None:
         _check_corpus(corpus, items, with_queries=named.queries is not None)
     rows: dict[str, Sequence[str] | None] = {role: own[role] if shared is None else shared for role in ROLES}

@@ -33,10 +33,11 @@ def new_folder(out: Path) -> Iterator[Path]:
     """
     out = Path(os.path.abspath(out))
     _refuse_what_is_there(out)
-    base = next(parent for parent in out.parents if os.path.lexists(parent))
+    above = [parent for parent in out.parents if not os.path.lexists(parent)]
     try:
-        _sweep(base)
-        building = Path(tempfile.mkdtemp(dir=base, prefix=f"{own_prefix(BUILDING)}-"))
+        out.parent.mkdir(parents=True, exist_ok=True)
+        _sweep(out.parent)
+        building = Path(tempfile.mkdtemp(dir=out.parent, prefix=f"{own_prefix(BUILDING)}-"))
     except OSError as error:
         raise PairError(f"{out}: cannot be written ({said(error)}); name another folder with --out") from None
     try:
@@ -46,6 +47,9 @@ def new_folder(out: Path) -> Iterator[Path]:
         raise PairError(f"{out}: {said(error)}; nothing was imported; rerun the same command") from None
     finally:
         shutil.rmtree(building, ignore_errors=True)
+        for folder in above:
+            with contextlib.suppress(OSError):  # not empty: the new pair is there
+                folder.rmdir()
 
 
 def write_side(path: Path, side: Side, *, normalised: bool) -> dict[str, Any]:
@@ -110,7 +114,6 @@ def _publish(building: Path, out: Path) -> None:
     building.chmod(0o755)
     for folder in (*(path for path in building.iterdir() if path.is_dir()), building):
         sync_folder(folder)
-    out.parent.mkdir(parents=True, exist_ok=True)
     if out.is_dir() and not out.is_symlink():
         out.rmdir()  # an empty one, or an error
     if os.path.lexists(out):

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from embalign.errors import CorpusError, PairError
+from embalign.pairs.corpus import Unwritten
 from embalign.pairs.equal_vectors import equal_vectors
 from embalign.pairs.provenance import vectors_path
 from embalign.pairs.texts import Texts
@@ -71,7 +72,7 @@ def _conflicts(texts: Texts) -> tuple[dict[str, set[str]], int]:
     """Return the labels of each text that has several, and the number of distinct texts."""
     labels: dict[str, set[str]] = {}
     for item in texts.plain:
-        if item.label is not None:
+        if item.label is not None and not isinstance(item.text, Unwritten):
             labels.setdefault(_normal(item.text), set()).add(item.label)
     return {text: found for text, found in labels.items() if len(found) > 1}, len(labels)
 

@@ -1,0 +1,69 @@
+"""Files that people bring to an import: vectors of two models for one set of texts, their ids and labels."""
+
+import csv
+import json
+
+import numpy as np
+
+COUNT, TOPICS = 120, 12
+DRAFT, TEACHER = 24, 40
+
+
+def vectors(count=COUNT, seed=0):
+    """Vectors (n, 24) and (n, 40) of texts in topics, of any length, as float32."""
+    rng = np.random.default_rng(seed)
+    meaning = rng.standard_normal((TOPICS, 8))[topics(count)] + 0.7 * rng.standard_normal((count, 8))
+    sides = (meaning @ rng.standard_normal((8, size)) for size in (DRAFT, TEACHER))
+    return tuple((side + 0.3 * rng.standard_normal(side.shape)).astype(np.float32) for side in sides)
+
+
+def unit(array):
+    """Rows at length 1."""
+    exact = np.asarray(array, np.float64)
+    return exact / np.linalg.norm(exact, axis=1, keepdims=True)
+
+
+def ids(count=COUNT):
+    """Ids that are no row numbers."""
+    return [f"doc-{row * 7}" for row in range(count)]
+
+
+def topics(count=COUNT):
+    """The number of each text's topic, in no order."""
+    return np.random.default_rng(7).integers(TOPICS, size=count)
+
+
+def labels(count=COUNT):
+    """The topic of each text."""
+    return [f"topic {number}" for number in topics(count)]
+
+
+def text(row):
+    """A text of a few words that no other is like."""
+    return f"one{row} two{row} three{row} four{row}"
+
+
+def write_vectors(folder, draft=None, teacher=None):
+    """Write a.npy and b.npy."""
+    usual = vectors()
+    np.save(folder / "a.npy", usual[0] if draft is None else draft)
+    np.save(folder / "b.npy", usual[1] if teacher is None else teacher)
+
+
+def write_csv(path, rows, delimiter=",", encoding="utf-8"):
+    """Write rows of a table as CSV."""
+    with path.open("w", newline="", encoding=encoding) as file:
+        csv.writer(file, delimiter=delimiter).writerows(rows)
+
+
+def write_lines(path, objects):
+    """Write an object a line."""
+    path.write_text("".join(json.dumps(each) + "\n" for each in objects), encoding="utf-8")
+
+
+def write_bfloat16(path, array):
+    """Write a tensor of bfloat16: the upper half of each float32."""
+    halves = (np.ascontiguousarray(array, np.float32).view(np.uint32) >> 16).astype("<u2").tobytes()
+    about = {"dtype": "BF16", "shape": array.shape, "data_offsets": [0, len(halves)]}
+    header = json.dumps({"embeddings": about}).encode()
+    path.write_bytes(len(header).to_bytes(8, "little") + header + halves)
