@@ -53,8 +53,8 @@ def test_a_line_separator_inside_a_text_does_not_end_the_line(corpus):
         (ITEM + '\n{"id": "b"', 'line 2: Input data was truncated; found \'{"id": "b"\'; an item is a JSON object'),
         ('["a"]', "Expected `object`, got `array`; found"),
         (
-            '{"id": "a", "label": "x"}',
-            "missing required field `text`.*; an item is a JSON object of strings .* id, text",
+            ITEM + '\n{"id": "b", "label": "x"}',
+            "line 2: Object missing required field `text`.*; an item is a JSON object of strings .* id, text",
         ),
         (ITEM.replace("label", "lable"), "unknown field `lable`"),
         (ITEM[:-1] + ', "colour": "red"}', "unknown field `colour`"),
