@@ -147,6 +147,17 @@ def test_a_column_of_parquet_arrives_with_its_ids(here):
     assert bring("--labels", "labels.csv", draft="fixed.parquet:v", out="fixed") == 0
 
 
+def test_texts_in_parquet_arrive(here):
+    pyarrow = pytest.importorskip("pyarrow")
+    parquet = pytest.importorskip("pyarrow.parquet")
+    columns = {"Text": [own_files.text(row) for row in range(COUNT)], "id": list(range(COUNT)), "label": TOPIC.tolist()}
+    parquet.write_table(pyarrow.table(columns | {"embedding": A.tolist()}), here / "c.parquet")
+    assert bring("--corpus", "c.parquet", draft="c.parquet") == 0
+    pair = load_pair(here / "mypair")
+    assert [(item.id, item.text) for item in pair.items] == [(str(row), own_files.text(row)) for row in range(COUNT)]
+    assert pair.labels.tolist() == [str(topic) for topic in TOPIC]
+
+
 def test_parquet_without_pyarrow_ends_in_the_line_that_installs_it(here, capsys):
     (here / "a.parquet").write_bytes(b"PAR1" + bytes(20) + b"PAR1")
     code = "import sys; sys.modules['pyarrow'] = None; from embalign.__main__ import main; sys.exit(main(sys.argv[1:]))"
@@ -278,6 +289,17 @@ def test_a_corpus_of_every_form_arrives(here, form):
     assert [(item.id, item.text) for item in pair.items] == [(str(row), own_files.text(row)) for row in range(COUNT)]
     assert pair.labels.tolist() == [str(TOPIC[row]) for row in range(COUNT)]
     assert has_texts(pair.items)
+
+
+def test_labels_in_another_order_than_the_rows_are_pointed_out(here, capsys):
+    order = np.random.default_rng(6).permutation(COUNT)
+    own_files.write_csv(here / "l.csv", [("id", "label"), *(pairs()[row] for row in order)])
+    assert bring("--labels", "l.csv") == 0
+    assert "labels and rows may be in different orders; check them" in capsys.readouterr().out
+    (here / "ids").write_text("\n".join(own_files.ids()))
+    assert bring("--labels", "l.csv", "--ids", "ids", out="by-id") == 0
+    assert "different orders" not in capsys.readouterr().out
+    assert load_pair(here / "by-id").labels.tolist() == own_files.labels()
 
 
 def write_queries(here):

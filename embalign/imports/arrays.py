@@ -85,6 +85,10 @@ def _refuse_others(path: Path, archive: zipfile.ZipFile) -> None:
 
 def _only_array(path: Path, headers: Mapping[str, Header]) -> str:
     """Return the name of the one array, or of the one that has two axes."""
+    if {"data", "indices", "indptr"} <= headers.keys():
+        raise VectorsError(
+            f"{path}: a sparse matrix; save the dense array: numpy.save('vectors.npy', matrix.toarray())"
+        )
     found = [name for name, (shape, _, _) in headers.items() if len(shape) == 2] or list(headers)
     if len(found) > 1:
         raise VectorsError(f"{path}: it holds {_listed(headers)}; name one: {path}:{found[0]}")

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import shutil
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
 
 from embalign.errors import VectorsError
-from embalign.imports.checks import Seen, check_rows_agree, examine
+from embalign.imports.checks import Seen, check_rows_agree, examine, labels_fit, refuse_the_same_vectors
 from embalign.imports.formats import open_vectors
 from embalign.imports.matching import Side, match_rows
 from embalign.imports.records import write_records
@@ -19,6 +19,8 @@ from embalign.imports.texts import Gathered, Named, gather, write_texts
 from embalign.imports.writing import new_folder
 from embalign.pairs.texts import OF_QUERIES, ROLES, Texts
 from embalign.verdicts.sanity import FEWEST_ROWS
+
+UNRELATED_LABELS = 3.0  # standard deviations above labels at random
 
 
 @dataclass(frozen=True)
@@ -45,6 +47,7 @@ class Imported:
     seen: Mapping[str, Seen]
     agreement: float
     not_checked: Sequence[str]
+    notes: Sequence[str]
 
 
 def import_pair(asked: Request) -> Imported:
@@ -63,12 +66,14 @@ def import_pair(asked: Request) -> Imported:
         if texts.judgements is not None:
             sides |= _of_queries(stored, texts, str(asked.named.queries))
         seen = {part: examine(side, _ids(texts, part), texts.embedded(part)) for part, side in sides.items()}
+        refuse_the_same_vectors(sides["draft"], sides["teacher"])
         agreement, not_checked = _check_agreement(sides, texts, gathered)
+        notes = [*gathered.notes, *_about_labels(sides["teacher"], texts)]
         if not gathered.written:
             not_checked.append("near-duplicates on both sides of the split: the items are ids, without texts")
         write_records(building, sides, seen, asked.models)
         shutil.rmtree(staging)
-    return Imported(asked.out, gathered, texts, sides, seen, agreement, not_checked)
+    return Imported(asked.out, gathered, texts, sides, seen, agreement, not_checked, notes)
 
 
 def _of_items(stored: Mapping[str, Stored], gathered: Gathered) -> dict[str, Side]:
@@ -116,6 +121,15 @@ def _check_agreement(sides: Mapping[str, Side], texts: Texts, gathered: Gathered
         else:
             check_rows_agree(sides["draft_queries"], sides["teacher_queries"], "embed both from one file of queries")
     return found["z"], not_checked
+
+
+def _about_labels(teacher: Side, texts: Texts) -> Iterator[str]:
+    labels = [item.label for item in texts.plain]
+    if texts.judgements is None and any(labels) and labels_fit(teacher, labels) < UNRELATED_LABELS:
+        yield (
+            "texts of one label are no more alike for the teacher than texts at random: labels and rows may be in "
+            "different orders; check them"
+        )
 
 
 def _refuse_the_same(stored: Mapping[str, Stored]) -> None:

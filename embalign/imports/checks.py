@@ -7,7 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from embalign.errors import VectorsError
-from embalign.evaluation.mantel import measure
+from embalign.evaluation.mantel import PAIRINGS, measure
 from embalign.imports.matching import Order, Side
 from embalign.imports.stored import Floats
 from embalign.pairs import Vectors
@@ -19,6 +19,7 @@ from embalign.verdicts.sanity import FEWEST_ROWS, suspect_vectors
 BLOCK_VALUES = 2**20  # that are held at once
 SAMPLED = 2**22  # values that are looked through for equal vectors, of files that a run does not look through either
 NOT_FINITE, ZERO = "values that are not finite (NaN or infinite)", "zeros alone"
+LABELS, LABEL_ROWS = 200, 10  # that are compared
 UNIT = 1e-3  # from 1: within the rounding of float16
 
 
@@ -93,6 +94,41 @@ def check_rows_agree(draft: Side, teacher: Side, remedy: str) -> dict[str, float
             f"from some row on one side seems to be shifted by {abs(int(found['shift']))}, as if a line were missing"
         )
     raise VectorsError(f"{rows}: {first.words.partition('. ')[0]}; {order}; {remedy}")
+
+
+def labels_fit(teacher: Side, labels: Sequence[str | None]) -> float:
+    """Return how much more alike texts of one label are for the teacher than texts at random: standard deviations.
+
+    At most ten texts of each of two hundred labels are looked at; infinite where no label has two texts.
+    """
+    rows_of: dict[str, list[int]] = {}
+    for row, label in enumerate(labels):
+        if label is not None and len(found := rows_of.setdefault(label, [])) < LABEL_ROWS:
+            found.append(row)
+    several = [rows for rows in rows_of.values() if len(rows) > 1]
+    some = [several[i] for i in np.unique(np.linspace(0, len(several) - 1, min(len(several), LABELS)).astype(int))]
+    if len(some) < 2:
+        return np.inf
+    starts = np.cumsum([0, *(len(rows) for rows in some[:-1])])
+    vectors = OfLength1(teacher)[np.concatenate([np.array(rows, np.int64) for rows in some])].astype(np.float64)
+    vectors -= vectors.mean(axis=0)
+
+    def alike(order: Order) -> float:
+        return float((np.add.reduceat(vectors[order], starts) ** 2).sum())
+
+    rng = np.random.default_rng(0)
+    chance = [alike(rng.permutation(len(vectors))) for _ in range(PAIRINGS)]
+    return float((alike(np.arange(len(vectors))) - np.mean(chance)) / max(float(np.std(chance)), 1e-12))
+
+
+def refuse_the_same_vectors(draft: Side, teacher: Side) -> None:
+    """Raise VectorsError where both sides have one vector for each text, but for its length, of a hundred texts."""
+    if draft.stored.dimension != teacher.stored.dimension or len(draft) != len(teacher):
+        return
+    some = np.linspace(0, len(draft) - 1, min(len(draft), 100)).astype(np.int64)
+    if np.allclose(OfLength1(draft)[some], OfLength1(teacher)[some], atol=UNIT):
+        both = f"{draft.stored.shown} and {teacher.stored.shown}"
+        raise VectorsError(f"{both} hold the same vectors; name those of another model for one side")
 
 
 def blocks(side: Side) -> Iterator[tuple[int, Floats]]:

@@ -1,4 +1,4 @@
-"""Texts that people bring: a corpus or queries as JSON lines (this package's or BEIR's), or as CSV with a header."""
+"""Texts that people bring: a corpus or queries as JSON lines (this package's or BEIR's), CSV with a header, Parquet."""
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -8,6 +8,7 @@ from typing import Any
 import msgspec
 
 from embalign.errors import CorpusError
+from embalign.imports.parquet import text_columns
 from embalign.imports.sheets import IDS, REPEATED, TEXTS, is_sheet, lines_of, read_sheet
 from embalign.pairs.corpus import LONGEST_LINE, parse_beir, parse_line
 from embalign.readers import quoted, reading
@@ -18,10 +19,14 @@ _REMEDY = (
 _KNOWN = ("id", "_id", "text", "label", "style", "base", "relevant")
 
 
+Cell = str | int | float | None
+
+
 class _Line(msgspec.Struct, frozen=True):
     """A line of JSON; numbers are taken for ids and labels, and other keys are not read."""
 
     id: str | int | None = None
+    of_beir: str | int | None = msgspec.field(default=None, name="_id")
     text: str | None = None
     label: str | int | float | None = None
     style: str | None = None
@@ -71,7 +76,8 @@ def read_entries(path: Path, kind: str) -> Entries:
     Raises CorpusError that names the first faulty line: what cannot be read, ids that are used twice, an id or a text
     that some have and others lack, keys or columns among which none is known.
     """
-    source = _of_sheet(path) if is_sheet(path) else _of_lines(path)
+    is_parquet = path.suffix.casefold() == ".parquet"
+    source = _of_parquet(path) if is_parquet else _of_sheet(path) if is_sheet(path) else _of_lines(path)
     with reading(path, CorpusError, _REMEDY, f"not readable as a {kind}"):
         found = list(source)
     if not found:
@@ -101,16 +107,16 @@ def _of_lines(path: Path) -> Iterator[Entry]:
             if not line.strip():
                 continue
             line = line.rstrip("\r\n")
-            if beir := parse_beir(line, where, _REMEDY):
-                yield Entry(where, *beir)
-                continue
             found = parse_line(line, where, _Line, _REMEDY)
+            if beir := parse_beir(line, where, _REMEDY):
+                yield Entry(where, *beir, _named(found.label))
+                continue
             if found.text is None and number == 1:
                 _refuse_unknown(path, _keys(line), where)
             plain = (found.text or "") if (found.text or "").strip() else ""
             yield Entry(
                 where,
-                _named(found.id) or "",
+                _named(found.id if found.id is not None else found.of_beir) or "",
                 plain,
                 _named(found.label),
                 found.style,
@@ -130,6 +136,20 @@ def _of_sheet(path: Path) -> Iterator[Entry]:
             ids[row] if ids else "",
             texts[row] if texts else "",
             (labels[row] or None) if labels else None,
+        )
+
+
+def _of_parquet(path: Path) -> Iterator[Entry]:
+    columns, rows = text_columns(path, (*IDS, *TEXTS, *REPEATED))
+    if "text" not in columns:
+        _refuse_unknown(path, columns, str(path))
+    for number, row in enumerate(rows):
+        cells = {name: _named(msgspec.convert(value, Cell)) for name, value in row.items()}
+        yield Entry(
+            f"{path}, row {number} (from 0)",
+            cells.get("id") or cells.get("_id") or "",
+            cells.get("text") or "",
+            cells.get("label") or cells.get("labels"),
         )
 
 

@@ -1,5 +1,6 @@
 """Which kind of file it is, seen from its first bytes. What cannot be read is named, with a way on."""
 
+import re
 from collections.abc import Callable
 from pathlib import Path
 
@@ -7,7 +8,7 @@ from embalign.errors import VectorsError
 from embalign.imports.arrays import read_npy, read_npz
 from embalign.imports.parquet import read_parquet
 from embalign.imports.stored import Stored
-from embalign.imports.tensors import read_safetensors
+from embalign.imports.tensors import LARGEST_HEADER, read_safetensors
 from embalign.readers import opened, reading
 
 TAKEN = "give a .npy, .npz, .safetensors or .parquet file of one vector per text"
@@ -52,7 +53,7 @@ def open_vectors(given: str, staging: Path) -> Stored:
     for signature, words in _OTHERS:
         if start.startswith(signature):
             raise VectorsError(f"{path}: {words}")
-    if start[8:9] == b"{":
+    if start[8:9] == b"{" and int.from_bytes(start[:8], "little") < LARGEST_HEADER:
         return read_safetensors(path, name, staging)
     raise VectorsError(f"{path}: {_as_text(start, path)}")
 
@@ -65,13 +66,22 @@ def _taken_apart(given: str) -> tuple[Path, str]:
 
 
 def _as_text(start: bytes, path: Path) -> str:
+    """Return what to do with a file that is text, or with one that is nothing that is known."""
+    first = start.partition(b"\n")[0].removeprefix(b"\xef\xbb\xbf")
     try:
-        text = start[:-4].decode() if len(start) == _START else start.decode()
+        line = first.decode()
     except UnicodeDecodeError:
         return f"no format that is known; {TAKEN}"
-    if text.isprintable() or text.split("\n")[0].rstrip().isprintable() or "\t" in text:
-        return (
-            f"text, not an array; convert it: python3 -c \"import numpy, pandas; numpy.save('{path.stem}.npy', "
-            f"pandas.read_csv({str(path)!r}).select_dtypes('number').to_numpy('float32'))\""
-        )
-    return f"no format that is known; {TAKEN}"
+    if not line.replace("\t", " ").rstrip().isprintable():
+        return f"no format that is known; {TAKEN}"
+    if line.startswith(("{", "[")):
+        load = f"[json.loads(line)['embedding'] for line in open({str(path)!r})]"
+        code = f"numpy.array({load}, 'float32')"
+        return f"JSON, not an array; {_converted('json', path, code)}"
+    header = "" if re.search("[A-DF-Za-df-z]", line) else ", header=None"
+    load = f"pandas.read_csv({str(path)!r}{header}).select_dtypes('number').to_numpy('float32')"
+    return f"text, not an array; {_converted('pandas', path, load)}"
+
+
+def _converted(module: str, path: Path, code: str) -> str:
+    return f"convert it: python3 -c \"import numpy, {module}; numpy.save('{path.stem}.npy', {code})\""

@@ -53,7 +53,8 @@ def read_labels(path: Path, count: int) -> Labels:
         listed = quoted(", ".join(sheet.header))
         raise CorpusError(f"{path}: no column label; its first line is {listed}; {_REMEDY}")
     sheet.check_filled("label", values)
-    ids = sheet.column(*IDS) or _index(sheet)
+    if (ids := sheet.column(*IDS)) is None:
+        ids = _index(sheet)
     if ids is not None:
         sheet.check_filled("id", ids)
         return Labels(path, ids, values)

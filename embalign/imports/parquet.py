@@ -1,8 +1,9 @@
-"""Vectors in a Parquet file: a column of lists, laid out beside the pair first, since its pages are compressed.
+"""Parquet files: vectors in a column of lists, laid out beside the pair since pages are compressed; and texts.
 
 Needs pyarrow, which is no dependency: few bring Parquet, and those have it.
 """
 
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -25,12 +26,7 @@ def read_parquet(path: Path, name: str, staging: Path) -> Stored:
 
     Raises VectorsError, also where pyarrow is missing.
     """
-    try:
-        ParquetFile.resolve()
-    except ModuleNotFoundError:
-        raise VectorsError(
-            f"{path}: Parquet is read with pyarrow; install it: python3 -m pip install pyarrow"
-        ) from None
+    _check_there(path)
     with (
         reading(path, VectorsError, _REMEDY, "not a readable Parquet file"),
         ParquetFile(path, memory_map=True) as file,
@@ -47,6 +43,34 @@ def read_parquet(path: Path, name: str, staging: Path) -> Stored:
         )
     kind = str(schema[name].value_type).replace("halffloat", "float16").replace("double", "float64")
     return Stored(path, name, {"float": "float32"}.get(kind, kind), values, ids=ids)
+
+
+def text_columns(path: Path, names: Sequence[str]) -> tuple[list[str], Iterator[dict[str, Any]]]:
+    """Return the columns of a Parquet file in lower case, and its rows as far as the columns have one of these names.
+
+    Raises VectorsError where pyarrow is missing, and what pyarrow raises for a file that cannot be read.
+    """
+    _check_there(path)
+    file = ParquetFile(path, memory_map=True)
+    lower = {name.casefold(): name for name in file.schema_arrow.names}
+    known = {name: lower[name] for name in names if name in lower}
+
+    def rows() -> Iterator[dict[str, Any]]:
+        with file:
+            for batch in file.iter_batches(BLOCK, columns=list(known.values())):
+                columns = [batch.column(name).to_pylist() for name in known.values()]
+                yield from (dict(zip(known, cells, strict=True)) for cells in zip(*columns, strict=True))
+
+    return list(lower), rows()
+
+
+def _check_there(path: Path) -> None:
+    try:
+        ParquetFile.resolve()
+    except ModuleNotFoundError:
+        raise VectorsError(
+            f"{path}: Parquet is read with pyarrow; install it: python3 -m pip install pyarrow"
+        ) from None
 
 
 def _lay_out(

@@ -25,7 +25,7 @@ def _lines(made: Imported) -> Iterator[str]:
         f"  rows: those of draft and teacher belong together (agreement {made.agreement:.0f} standard deviations above "
         f"rows paired at random{', on a sample' if items > 1000 else ''})"
     )
-    for note in made.gathered.notes:
+    for note in made.notes:
         yield f"  note: {note}"
     for what in made.not_checked:
         yield f"  not checked: {what}"

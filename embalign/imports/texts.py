@@ -124,7 +124,10 @@ def _write_queries(
     if qrels is not None:
         content = read_bytes(qrels, CorpusError, "name a file of judgements", LARGEST_QRELS)
         (folder / QRELS).write_bytes(content)
-    return read_queries(folder / QUERIES, qrels, items)
+    try:
+        return read_queries(folder / QUERIES, qrels, items)
+    except CorpusError as error:
+        raise CorpusError(str(error).replace(str(folder / QUERIES), str(path))) from None
 
 
 def _ids_of(named: Named, stored: Stored, role: str) -> Sequence[str] | None:

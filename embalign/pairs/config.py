@@ -83,7 +83,7 @@ def find_pair(name: str, root: Path) -> Path:
     known = sorted(path.parent.name for path in (root / "benchmark").glob("*/pair.toml"))
     raise PairError(
         f"no pair {name!r}: neither benchmark/{name}/pair.toml nor {name}/pair.toml exists (known pairs: "
-        f"{', '.join(known) or 'none'}){_near(name, known)}"
+        f"{', '.join(known) or 'none'}){_near(name, known)}{_bare(Path(name))}"
     )
 
 
@@ -114,6 +114,10 @@ def read_config(folder: Path) -> PairConfig:
 def has_queries(folder: Path) -> bool:
     """Return whether a pair has queries of its own. Raises PairError for a pair.toml that cannot be used."""
     return bool(read_config(folder).queries)
+
+
+def _bare(folder: Path) -> str:
+    return "; embalign import makes a pair of vectors" if os.path.isdir(folder) else ""
 
 
 def _near(name: str, known: Iterable[str]) -> str:
