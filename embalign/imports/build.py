@@ -63,7 +63,7 @@ def import_pair(asked: Request) -> Imported:
         gathered = gather(asked.named, stored)
         sides = _of_items(stored, gathered)
         texts = write_texts(building, asked.named, gathered)
-        if texts.judgements is not None:
+        if asked.named.queries is not None:
             sides |= _of_queries(stored, texts, str(asked.named.queries))
         seen = {part: examine(side, _ids(texts, part), texts.embedded(part)) for part, side in sides.items()}
         refuse_the_same_vectors(sides["draft"], sides["teacher"])
@@ -125,7 +125,7 @@ def _check_agreement(sides: Mapping[str, Side], texts: Texts, gathered: Gathered
 
 def _about_labels(teacher: Side, texts: Texts) -> Iterator[str]:
     labels = [item.label for item in texts.plain]
-    if texts.judgements is None and any(labels) and labels_fit(teacher, labels) < UNRELATED_LABELS:
+    if not texts.queries and any(labels) and labels_fit(teacher, labels) < UNRELATED_LABELS:
         yield (
             "texts of one label are no more alike for the teacher than texts at random: labels and rows may be in "
             "different orders; check them"

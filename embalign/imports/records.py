@@ -12,7 +12,7 @@ from embalign.escaping import one_line, visible
 from embalign.imports.checks import Seen
 from embalign.imports.matching import Side
 from embalign.imports.texts import CORPUS, QRELS, QUERIES
-from embalign.imports.writing import write_side, write_text
+from embalign.imports.writing import write_bytes, write_side
 from embalign.pairs.config import IMPORTED
 from embalign.pairs.corpus import corpus_digest
 from embalign.pairs.provenance import PROVENANCE, file_digest, vectors_path
@@ -35,11 +35,11 @@ def write_records(folder: Path, sides: Mapping[str, Side], seen: Mapping[str, Se
         normalised = seen[part].normalised
         written = write_side(vectors_path(folder, part), side, normalised=normalised)
         record[part] = {"model": names[role_of(part)], **written, IMPORTED: _origin(side, normalised=normalised)}
-    write_text(folder / "embeddings" / PROVENANCE, json.dumps(record, indent=2) + "\n")
+    write_bytes(folder / "embeddings" / PROVENANCE, f"{json.dumps(record, indent=2)}\n".encode())
     of_queries = "".join(f"{key} = {_toml(name)}\n" for key, name in texts.items() if key != "corpus")
     of_sides = "".join(f"\n[{role}]\nsource = {_toml(IMPORTED)}\nmodel = {_toml(names[role])}\n" for role in ROLES)
     about = f"# Written by embalign import; embeddings/{PROVENANCE} says which files the vectors are from.\n"
-    write_text(folder / "pair.toml", about + of_queries + of_sides)
+    write_bytes(folder / "pair.toml", (about + of_queries + of_sides).encode())
 
 
 def _origin(side: Side, *, normalised: bool) -> dict[str, Any]:

@@ -44,12 +44,14 @@ def _side(made: Imported, part: str) -> str:
 
 
 def _labels(made: Imported) -> str:
-    if made.gathered.labels:
-        return f"{made.gathered.labels:,} different ones; those of one label should find each other"
     if made.texts.judgements is not None:
-        return "none; the judgements say what is relevant"
-    return "none; what the teacher itself finds is taken for relevant"
+        return f"{made.gathered.labels or 'none'}; the judgements say what is relevant"
+    if made.gathered.labels and not made.texts.queries:
+        return f"{made.gathered.labels:,} different ones; those of one label should find each other"
+    return f"{made.gathered.labels or 'none'}; what the teacher itself finds is taken for relevant"
 
 
 def _named(out: Path) -> str:
-    return str(out) if _EXPERIMENTS.is_file() else str(out.absolute())
+    """Return what names the pair for a run: a name that a pair in benchmark/ has is that one's."""
+    plain = _EXPERIMENTS.is_file() and not (_EXPERIMENTS.parent / out / "pair.toml").is_file()
+    return str(out) if plain and not str(out).startswith("-") else str(out.absolute())

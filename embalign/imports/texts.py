@@ -12,7 +12,7 @@ from embalign.imports.entries import Entries, Entry, read_entries
 from embalign.imports.matching import check_differ, ids_of_texts, label_each
 from embalign.imports.names import Labels, read_ids, read_labels, row_numbers
 from embalign.imports.stored import Stored
-from embalign.imports.writing import write_lines
+from embalign.imports.writing import write_bytes, write_lines
 from embalign.pairs.corpus import Item, Unwritten
 from embalign.pairs.holdout import check_texts
 from embalign.pairs.meaning import check_labels_agree
@@ -105,7 +105,7 @@ def write_texts(folder: Path, named: Named, gathered: Gathered) -> Texts:
 
 def _write_queries(
     folder: Path, path: Path, qrels: Path | None, items: Sequence[Item]
-) -> tuple[list[Query], Judgements]:
+) -> tuple[list[Query], Judgements | None]:
     entries = read_entries(path, "file of queries")
     if entries.ids is None or not entries.written:
         raise CorpusError(f"{path}: each query needs an id and a text")
@@ -123,7 +123,7 @@ def _write_queries(
     )
     if qrels is not None:
         content = read_bytes(qrels, CorpusError, "name a file of judgements", LARGEST_QRELS)
-        (folder / QRELS).write_bytes(content)
+        write_bytes(folder / QRELS, content)
     try:
         return read_queries(folder / QUERIES, qrels, items)
     except CorpusError as error:

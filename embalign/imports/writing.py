@@ -86,10 +86,10 @@ def write_lines(path: Path, objects: Iterable[Mapping[str, Any]]) -> None:
         os.fsync(file.fileno())
 
 
-def write_text(path: Path, text: str) -> None:
-    """Write a small file."""
-    with path.open("x", encoding="utf-8") as file:
-        file.write(text)
+def write_bytes(path: Path, content: bytes) -> None:
+    """Write a file that was read whole."""
+    with path.open("xb") as file:
+        file.write(content)
         file.flush()
         os.fsync(file.fileno())
 
