@@ -3,6 +3,7 @@
 import gzip
 import io
 import json
+import pickle
 import re
 import shlex
 import shutil
@@ -242,6 +243,9 @@ BY_ROW = {
     "part-index.csv": lambda path: own_files.write_csv(
         path, [("", "label"), *((5 + 2 * row, label) for row, label in enumerate(own_files.labels()))]
     ),
+    "wide.csv": lambda path: path.write_text(
+        "id;label;;\n" + "".join(f"{name};{label}{';' * (row % 4)}\n" for row, (name, label) in enumerate(pairs()))
+    ),
     "quoted.csv": lambda path: path.write_bytes(csv_bytes().replace(b"topic 3", b'"topic 3"').replace(b"\n", b"\r\n")),
 }
 
@@ -304,10 +308,11 @@ def test_labels_in_another_order_than_the_rows_are_pointed_out(here, capsys):
 
 def write_queries(here):
     """Write a BEIR folder and vectors of its queries, each of which is near one document."""
+    (here / "ids").write_text("\n".join(own_files.ids()))
     own_files.write_lines(
         here / "c.jsonl", [{"_id": name, "title": "", "text": f"of {name}"} for name in own_files.ids()]
     )
-    queries = [{"_id": f"q{row}", "text": f"what is {row * 3}?"} for row in range(0, COUNT, 2)]
+    queries = [{"_id": f"q{row}", "text": own_files.text(row)} for row in range(0, COUNT, 2)]
     own_files.write_lines(here / "q.jsonl", queries)
     judged = "".join(f"q{row}\t{own_files.ids()[row]}\t1\n" for row in range(0, COUNT, 2))
     (here / "test.tsv").write_text(f"query-id\tcorpus-id\tscore\n{judged}")
@@ -325,6 +330,16 @@ def test_queries_and_their_judgements_arrive(here, capsys):
     assert pair.judgements.documents.tolist() == list(range(0, COUNT, 2))
     np.testing.assert_allclose(pair.query_draft, unit(np.load(here / "dq.npy")), atol=1e-6)
     assert "and 60 queries" in capsys.readouterr().out
+
+
+def test_documents_may_be_ids_alone_where_queries_have_texts(here, capsys):
+    words = write_queries(here)
+    assert bring(*words[2:], "--ids", "ids", "--qrels", "test.tsv") == 0
+    assert "not checked: near-duplicates" in capsys.readouterr().out
+    check_pair(here / "mypair")
+    pair = load_pair(here / "mypair")
+    assert not has_texts(pair.items)
+    assert len(pair.holdout.test) > 5
 
 
 def save(name, array):
@@ -795,6 +810,7 @@ def test_ids_without_texts_are_never_near_duplicates_nor_twins(here):
     folder = here / "mypair"
     items = read_corpus(folder / "corpus.jsonl")
     assert not has_texts(items)
+    assert not has_texts(pickle.loads(pickle.dumps(items)))  # as workers are sent them
     assert remarks(read_texts(folder, read_config(folder))) == []
     pair = load_pair(folder)
     assert len(pair.holdout.near_duplicates) == 0

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -16,7 +15,7 @@ from embalign.imports.matching import Side, match_rows
 from embalign.imports.records import write_records
 from embalign.imports.stored import Stored
 from embalign.imports.texts import Gathered, Named, gather, write_texts
-from embalign.imports.writing import new_folder
+from embalign.imports.writing import new_folder, staging_beside
 from embalign.pairs.texts import OF_QUERIES, ROLES, Texts
 from embalign.verdicts.sanity import FEWEST_ROWS
 
@@ -55,9 +54,7 @@ def import_pair(asked: Request) -> Imported:
 
     Raises PairError, VectorsError or CorpusError, and then nothing is left behind.
     """
-    with new_folder(asked.out) as building:
-        staging = building / ".staging"
-        staging.mkdir()
+    with new_folder(asked.out) as building, staging_beside(building) as staging:
         stored = {part: open_vectors(given, staging) for part, given in asked.vectors.items()}
         _refuse_the_same(stored)
         gathered = gather(asked.named, stored)
@@ -72,7 +69,6 @@ def import_pair(asked: Request) -> Imported:
         if not gathered.written:
             not_checked.append("near-duplicates on both sides of the split: the items are ids, without texts")
         write_records(building, sides, seen, asked.models)
-        shutil.rmtree(staging)
     return Imported(asked.out, gathered, texts, sides, seen, agreement, not_checked, notes)
 
 

@@ -65,9 +65,7 @@ def match_rows(stored: Stored, ids: Sequence[str] | None, wanted: Sequence[str],
     return Side(stored, places(ids, wanted, f"the rows of {stored.shown}", whose))
 
 
-_BY_ID = (
-    "each text needs one row in each file: embed all of them again, or leave out the others and name ids with --ids"
-)
+_BY_ID = "each text needs one row in each file; embed the same texts with both models"
 
 
 def places(ids: Sequence[str], wanted: Sequence[str], there: str, whose: str) -> Order:

@@ -61,19 +61,19 @@ def read_sheet(path: Path) -> Sheet:
         delimiter = separator if told else max(_DELIMITERS, key=_outside_quotes(first).count)
         csv.field_size_limit(LONGEST_LINE)
         rows = csv.reader(file if told else itertools.chain([first], file), delimiter=delimiter, strict=True)
-        header = tuple(cell.strip().casefold() for cell in next(rows, ()))
-        if not any(header):
+        header = _without_blank_end([cell.strip().casefold() for cell in next(rows, ())])
+        if not header:
             raise CorpusError(f"{path}: no header; its first line names the columns")
         columns: dict[str, list[str]] = {name: [] for name in header if name in KNOWN}
-        places = [place for place, name in enumerate(header) if name in columns]
-        if len(places) > len(columns):
-            twice = next(name for name in columns if header.count(name) > 1)
-            raise CorpusError(f"{path}: {header.count(twice)} columns are named {quoted(twice)}; keep one")
-        filled = [(columns[header[place]], place, header[place] in REPEATED) for place in places]
+        if twice := [name for name in columns if header.count(name) > 1 and name not in INDEX_NAMES]:
+            raise CorpusError(f"{path}: {header.count(twice[0])} columns are named {quoted(twice[0])}; keep one")
+        filled = [(cells, header.index(name), name in REPEATED) for name, cells in columns.items()]
         lines = array("q")
         for row in rows:
             if not any(cell.strip() for cell in row):
                 continue
+            if len(row) > len(header):
+                row = [*row[: len(header)], *_without_blank_end(row[len(header) :])]
             if len(row) != len(header):
                 raise CorpusError(
                     f"{path}, line {rows.line_num + told}: {len(row)} cells, and the header has {len(header)} "
@@ -146,6 +146,11 @@ class _Limited(io.RawIOBase):
             raise CorpusError(f"{self._path}: more than {LARGEST_FILE} bytes; use fewer texts")
         buffer[: len(part)] = part
         return len(part)
+
+
+def _without_blank_end(cells: Sequence[str]) -> tuple[str, ...]:
+    """Return cells without the blank ones at their end, which spreadsheets leave behind columns that were used once."""
+    return tuple(cells[: max((place for place, cell in enumerate(cells, 1) if cell.strip()), default=0)])
 
 
 def _start(path: Path) -> bytes:

@@ -52,6 +52,13 @@ def new_folder(out: Path) -> Iterator[Path]:
                 folder.rmdir()
 
 
+@contextlib.contextmanager
+def staging_beside(building: Path) -> Iterator[Path]:
+    """Yield a hidden folder for what is laid out before it is read; files may be open still when it is removed."""
+    with tempfile.TemporaryDirectory(dir=building.parent, prefix=building.name, ignore_cleanup_errors=True) as name:
+        yield Path(name)
+
+
 def write_side(path: Path, side: Side, *, normalised: bool) -> dict[str, Any]:
     """Write a side's vectors in blocks, at length 1, and return what provenance.json says of the file.
 
@@ -72,6 +79,7 @@ def write_side(path: Path, side: Side, *, normalised: bool) -> dict[str, Any]:
             written = np.ascontiguousarray(block if normalised else of_length_1(block), dtype.newbyteorder("<")).data
             digest.update(written)
             file.write(written)
+        file.flush()
         os.fsync(file.fileno())
     return {"vectors": shape[0], "dimension": shape[1], "sha256": digest.hexdigest()}
 
