@@ -233,6 +233,9 @@ BY_ROW = {
     "bare.csv": lambda path: own_files.write_csv(path, PLAIN_LABELS),
     "bare.txt": lambda path: path.write_text("\n".join(own_files.labels()) + "\n\n"),
     "array.npy": lambda path: np.save(path, np.array(own_files.labels())),
+    "lines.jsonl": lambda path: own_files.write_lines(path, [{"id": name, "label": label} for name, label in pairs()]),
+    "bare.jsonl": lambda path: own_files.write_lines(path, [{"label": label} for label in own_files.labels()]),
+    "csv.txt": lambda path: path.write_bytes(csv_bytes()),
     "index.csv": lambda path: own_files.write_csv(path, [("", "label"), *enumerate(own_files.labels())]),
     "shuffled-index.csv": lambda path: own_files.write_csv(
         path, [("Unnamed: 0", "label"), *list(enumerate(own_files.labels()))[::-1]]
@@ -525,6 +528,26 @@ MISTAKES = {
         4,
         "1 of 121 ids are not among",
     ),
+    "few labels by id": (
+        write("l.csv", b"\n".join(csv_bytes().split(b"\n")[:-3])),
+        ("--labels", "l.csv"),
+        4,
+        "118 labels by id, and there are 120 texts, without ids; .*--ids",
+    ),
+    "few labels by row": (write("l.csv", "id,label\n0,x\n1,y\n"), (*CORPUS, "--labels", "l.csv"), 4, "cannot be read"),
+    "workbook of labels": (
+        stray_zip("l.xlsx", "xl/workbook.xml"),
+        ("--labels", "l.xlsx"),
+        4,
+        "a workbook or another zip archive, not text",
+    ),
+    "workbook as csv": (
+        stray_zip("l.csv", "xl/workbook.xml"),
+        ("--labels", "l.csv"),
+        4,
+        "a workbook or another zip archive, not text",
+    ),
+    "header alone": (write("l.csv", "id,label\n"), ("--labels", "l.csv"), 4, "0 labels by id, and there are 120 texts"),
     "an id twice": (
         write("l.csv", csv_bytes() + b"doc-7,t\n"),
         ("--labels", "l.csv", "--ids", "ids"),

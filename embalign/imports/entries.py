@@ -9,7 +9,7 @@ import msgspec
 
 from embalign.errors import CorpusError
 from embalign.imports.parquet import text_columns
-from embalign.imports.sheets import IDS, REPEATED, TEXTS, is_sheet, lines_of, read_sheet
+from embalign.imports.sheets import IDS, REPEATED, TEXTS, first_line, is_sheet, lines_of, read_sheet
 from embalign.pairs.corpus import LONGEST_LINE, parse_beir, parse_line
 from embalign.readers import quoted, reading
 
@@ -86,14 +86,19 @@ def read_entries(path: Path, kind: str) -> Entries:
         lacking = next((entry for entry in found if not getattr(entry, name)), None)
         if lacking is not None and any(getattr(entry, name) for entry in found):
             raise CorpusError(f"{lacking.where}: no {name}, or a blank one, and other lines have one; {_REMEDY}")
-    if not found[0].id and not found[0].text:
-        raise CorpusError(f"{found[0].where}: neither id nor text; {_REMEDY}")
+    if not any((found[0].id, found[0].text, found[0].label)):
+        raise CorpusError(f"{found[0].where}: neither id nor text nor label; {_REMEDY}")
     line_of: dict[str, str] = {}
     for entry in found if found[0].id else ():
         if entry.id in line_of:
             raise CorpusError(f"{entry.where}: id {quoted(entry.id)} is already used on {line_of[entry.id]}")
         line_of[entry.id] = entry.where.rpartition(", ")[2]
     return Entries(path, found)
+
+
+def is_lines(path: Path) -> bool:
+    """Return whether a file is one of JSON lines. Raises CorpusError for a file that cannot be read."""
+    return first_line(path).lstrip().startswith("{")
 
 
 def _of_lines(path: Path) -> Iterator[Entry]:

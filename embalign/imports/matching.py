@@ -163,6 +163,11 @@ def ids_of_texts(
         return list(shared)
     if labels is not None and labels.ids is not None:
         check_differ(labels.ids, str(labels.path))
+        if len(labels.ids) != size:
+            raise CorpusError(
+                f"{labels.path}: {len(labels.ids):,} labels by id, and there are {size:,} texts, without ids; label "
+                "each, and name the ids of the rows with --ids"
+            )
         if found := row_numbers(labels.ids):
             return found
         if corpus is None:

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from embalign.errors import CorpusError
+from embalign.imports.entries import is_lines, read_entries
 from embalign.imports.sheets import IDS, INDEX_NAMES, REPEATED, Sheet, is_sheet, read_list, read_sheet
 from embalign.readers import quoted
 
@@ -22,7 +23,10 @@ class Labels:
 
 def read_ids(path: Path, count: int, whose: str) -> Sequence[str]:
     """Return the ids of `count` rows: a column `id`, one a line, or an array. Raises CorpusError."""
-    if is_sheet(path):
+    found: Sequence[str] | None
+    if is_lines(path):
+        found = read_entries(path, "list of ids").ids or ()
+    elif is_sheet(path):
         sheet = read_sheet(path)
         found = sheet.column(*IDS)
         if found is None and len(sheet.header) == 1:
@@ -43,6 +47,12 @@ def read_ids(path: Path, count: int, whose: str) -> Sequence[str]:
 
 def read_labels(path: Path, count: int) -> Labels:
     """Return the labels of about `count` texts, by id or in the order of the rows. Raises CorpusError."""
+    if is_lines(path):
+        entries = read_entries(path, "file of labels")
+        found = [entry.label or "" for entry in entries.all]
+        if "" in found:
+            raise CorpusError(f"{entries.all[found.index('')].where}: no label; each row needs one")
+        return Labels(path, entries.ids, found if entries.ids else _all_rows(path, found, count))
     if not is_sheet(path):
         return Labels(path, None, _all_rows(path, read_list(path, "label", count), count))
     sheet = read_sheet(path)

@@ -27,6 +27,7 @@ KNOWN = (*IDS, *TEXTS, *REPEATED, *INDEX_NAMES)
 _DELIMITERS = "\t;,|"
 _REMEDY = "save it as CSV, UTF-8"
 _NUMPY, _GZIP = b"\x93NUMPY", b"\x1f\x8b"
+_NO_TEXT = {b"PK": "a workbook or another zip archive", b"PA": "a Parquet file", b"\x80\x04": "a pickle"}
 _UTF16 = (b"\xff\xfe", b"\xfe\xff")
 
 
@@ -58,7 +59,7 @@ def read_sheet(path: Path) -> Sheet:
         first = file.readline()
         separator = first.rstrip("\r\n").removeprefix("sep=")
         told = first.startswith("sep=") and len(separator) == 1  # what Excel writes and reads
-        delimiter = separator if told else max(_DELIMITERS, key=_outside_quotes(first).count)
+        delimiter = separator if told else _delimiter(first)
         csv.field_size_limit(LONGEST_LINE)
         rows = csv.reader(file if told else itertools.chain([first], file), delimiter=delimiter, strict=True)
         header = _without_blank_end([cell.strip().casefold() for cell in next(rows, ())])
@@ -111,8 +112,23 @@ def read_list(path: Path, name: str, count: int) -> list[str]:
 
 
 def is_sheet(path: Path) -> bool:
-    """Return whether a file's name says that it is CSV, compressed or not."""
-    return Path(path.name.removesuffix(".gz")).suffix.casefold() in SHEETS
+    """Return whether a file is CSV, compressed or not: by its name, or by a first line with columns that are known.
+
+    Raises CorpusError for a file that cannot be read.
+    """
+    if Path(path.name.removesuffix(".gz")).suffix.casefold() in SHEETS:
+        return True
+    line = first_line(path)
+    cells = [cell.strip(' "').casefold() for cell in line.rstrip().split(_delimiter(line))]
+    return len(cells) > 1 and not line.startswith("{") and not set(cells).isdisjoint((*IDS, *TEXTS, *REPEATED))
+
+
+def first_line(path: Path) -> str:
+    """Return the first line of a file of text, or its start. Raises CorpusError."""
+    if _start(path) == _NUMPY:
+        return ""
+    with reading(path, CorpusError, _REMEDY, "not readable as text"), lines_of(path) as file:
+        return file.readline(LONGEST_LINE)
 
 
 @contextlib.contextmanager
@@ -123,6 +139,8 @@ def lines_of(path: Path) -> Iterator[TextIO]:
         file = cast(IO[bytes], gzip.GzipFile(fileobj=raw) if packed else raw)
         start = file.read(2)
         file.seek(0)
+        if start in _NO_TEXT:
+            raise CorpusError(f"{path}: {_NO_TEXT[start]}, not text; save it as CSV, UTF-8")
         limited = _Limited(file, path)
         encoding = "utf-16" if start in _UTF16 else "utf-8-sig"
         yield io.TextIOWrapper(io.BufferedReader(limited), encoding=encoding, newline="")
@@ -154,9 +172,9 @@ def _without_blank_end(cells: Sequence[str]) -> tuple[str, ...]:
 
 
 def _start(path: Path) -> bytes:
-    with opened(path) as file:
+    with reading(path, CorpusError, _REMEDY), opened(path) as file:
         return file.read(len(_NUMPY))
 
 
-def _outside_quotes(line: str) -> str:
-    return "".join(line.split('"')[::2])
+def _delimiter(line: str) -> str:
+    return max(_DELIMITERS, key="".join(line.split('"')[::2]).count)  # outside quotes
