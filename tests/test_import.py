@@ -31,6 +31,7 @@ from embalign.pairs.near_duplicates import near_duplicates
 from embalign.pairs.pair import check_pair, load_pair
 from embalign.pairs.provenance import file_digest, read_provenance
 from embalign.pairs.texts import read_texts
+from embalign.pairs.vectors import write_vectors
 
 TOPIC = own_files.topics()
 
@@ -115,6 +116,7 @@ FORMATS = {
     "double.safetensors": lambda path, array: save_file({"side": array.astype(np.float64)}, path),
     "several.safetensors:side": lambda path, array: save_file({"side": array, "other": array[:, :3].copy()}, path),
     "bf16.safetensors": own_files.write_bfloat16,
+    "inte8.safetensors": lambda path, array: write_vectors(path, unit(array), "int8"),
     "misnamed.bin": lambda path, array: path.write_bytes(npy(array)),
 }
 
