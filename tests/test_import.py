@@ -210,6 +210,14 @@ def test_rows_in_another_order_are_matched_by_id(here, capsys):
     assert said.count("matched by id") == 1
 
 
+def test_archives_that_hold_ids_are_matched_by_them(here):
+    order = np.random.default_rng(8).permutation(COUNT)
+    np.savez(here / "a.npz", embeddings=A, ids=np.array(own_files.ids()))
+    np.savez(here / "b.npz", embeddings=B[order], ids=np.array(own_files.ids())[order])
+    assert bring("--labels", "labels.csv", draft="a.npz", teacher="b.npz") == 0
+    np.testing.assert_allclose(load_pair(here / "mypair").teacher, unit(B), atol=1e-6)
+
+
 def test_a_corpus_in_another_order_is_matched_by_id(here):
     order = np.random.default_rng(4).permutation(COUNT).tolist()
     objects = [{"id": own_files.ids()[row], "text": own_files.text(row), "label": int(TOPIC[row])} for row in order]
@@ -605,7 +613,7 @@ MISTAKES = {
         write("i.txt", "a\n" * COUNT),
         ("--ids", "i.txt"),
         4,
-        "1 ids of the texts are used more than once, as 'a'",
+        r"1 id\(s\) of the texts used more than once, as 'a'",
     ),
     "ids of one side": (None, ("--draft-ids", "ids"), 4, "rows of one side have ids and those of the other have none"),
     "ids of others": (
@@ -728,10 +736,17 @@ def test_no_command_touches_vectors_that_were_imported(here, monkeypatch):
     assert snapshot_of_vectors(folder) == before
 
 
-def test_an_imported_pair_that_lacks_a_file_says_how_to_import_again(here, capsys):
+@pytest.mark.parametrize(
+    ("name", "message"),
+    [
+        ("teacher.safetensors", r"embeddings/ lacks teacher\.safetensors\. Import them, .*--draft FILE --teacher FILE"),
+        ("provenance.json", r"embeddings/ lacks provenance\.json\. To use the vectors as they are.*--draft /.*/draft"),
+    ],
+)
+def test_an_imported_pair_that_lacks_a_file_says_how_to_import_again(here, name, message):
     assert bring("--labels", "labels.csv") == 0
-    (here / "mypair" / "embeddings" / "teacher.safetensors").unlink()
-    with pytest.raises(PairError, match=r"no run can embed or refresh them; embeddings/ lacks teacher\.safetensors"):
+    (here / "mypair" / "embeddings" / name).unlink()
+    with pytest.raises(PairError, match=f"no run can embed or refresh them; {message}"):
         embed_pair(here / "mypair", None, quiet=True)
 
 
