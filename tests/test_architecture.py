@@ -22,18 +22,8 @@ PACKAGE = ROOT / "embalign"
 # Each may import those to its left. The package itself and the command line are made of all of them.
 ORDER = (
     *("escaping", "errors", "lazy", "readers", "durable", "unforeseen", "pairs", "embeddings", "alignment"),
-    *(
-        "evaluation",
-        "verdicts",
-        "imports",
-        "deploy",
-        "experiments",
-        "runs",
-        "regression",
-        "research",
-        "plugin",
-        "commands",
-    ),
+    *("evaluation", "verdicts", "imports", "deploy", "experiments"),
+    *("runs", "regression", "research", "plugin", "commands"),
 )
 APART = {"regression", "research"}  # neither of these imports the other
 FREE = {"", "__main__"}
