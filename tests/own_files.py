@@ -1,9 +1,12 @@
 """Files that people bring to an import: vectors of two models for one set of texts, their ids and labels."""
 
 import csv
+import io
 import json
 
 import numpy as np
+
+from embalign.__main__ import main
 
 COUNT, TOPICS = 120, 12
 DRAFT, TEACHER = 24, 40
@@ -67,3 +70,40 @@ def write_bfloat16(path, array):
     about = {"dtype": "BF16", "shape": array.shape, "data_offsets": [0, len(halves)]}
     header = json.dumps({"embeddings": about}).encode()
     path.write_bytes(len(header).to_bytes(8, "little") + header + halves)
+
+
+def labelled():
+    """Id and label of each text."""
+    return list(zip(ids(), labels(), strict=True))
+
+
+def csv_bytes():
+    """A file of labels."""
+    return b"id,label\n" + b"".join(f"{name},{label}\n".encode() for name, label in labelled())
+
+
+def npy(array):
+    """The content of an .npy file."""
+    file = io.BytesIO()
+    np.save(file, array)
+    return file.getvalue()
+
+
+def lay_out(folder):
+    """Write a.npy, b.npy and labels.csv; return the folder."""
+    write_vectors(folder)
+    (folder / "labels.csv").write_bytes(csv_bytes())
+    return folder
+
+
+def bring(*words, draft="a.npy", teacher="b.npy", out="mypair"):
+    """Import what lies in the current folder; return the exit code."""
+    try:
+        return main(["import", "--draft", draft, "--teacher", teacher, "--out", str(out), *map(str, words)])
+    except SystemExit as ended:
+        return ended.code
+
+
+def snapshot(folder):
+    """Every file below a folder, hidden ones too, with its content."""
+    return {path: path.read_bytes() if path.is_file() else None for path in sorted(folder.rglob("*"))}

@@ -109,8 +109,9 @@ def _names(archive: zipfile.ZipFile, name: str) -> list[str]:
 
 
 def names_of(array: NDArray[Any]) -> list[str]:
-    """Return the values of an array of integers or strings as text. Raises ValueError for bytes that are not UTF-8."""
-    return [value.decode() if isinstance(value, bytes) else str(value) for value in array.tolist()]
+    """Return the values of an array of integers or strings as text. Raises UnicodeError for what UTF-8 cannot hold."""
+    # An array of strings may hold numbers that are no characters; they are found where they are decoded.
+    return [(value if isinstance(value, bytes) else str(value).encode()).decode() for value in array.tolist()]
 
 
 def _kind(values: NDArray[Any]) -> str:

@@ -93,7 +93,7 @@ def check_differ(ids: Sequence[str], there: str) -> None:
     if len(set(ids)) < len(ids):
         twice = [name for name, times in Counter(ids).items() if times > 1]
         raise VectorsError(
-            f"{len(twice):,} ids of {there} are used more than once, as {examples(twice)}; each row needs an id of its "
+            f"{len(twice):,} id(s) of {there} used more than once, as {examples(twice)}; each row needs an id of its "
             "own"
         )
 

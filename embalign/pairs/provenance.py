@@ -21,7 +21,7 @@ from embalign.errors import PairError
 from embalign.escaping import shell
 from embalign.pairs.config import PairConfig, read_config
 from embalign.pairs.tensors import TENSOR, opened_tensors
-from embalign.pairs.texts import OF_QUERIES, ROLES, parts_of
+from embalign.pairs.texts import ROLES, parts_of
 from embalign.readers import opened, read_json, reading
 
 PROVENANCE = "provenance.json"
@@ -122,27 +122,29 @@ def check_can_be_embedded(folder: Path) -> None:
     config = read_config(folder)
     if not config.imported:
         return
+    imported = f"{folder}: its vectors were imported, and no run can embed or refresh them"
     missing = [f"{part}.safetensors" for part in parts_of(config) if not vectors_path(folder, part).is_file()]
-    if not os.path.lexists(folder / "embeddings" / PROVENANCE):
-        missing.append(PROVENANCE)
-    state = (
-        f"embeddings/ lacks {' and '.join(missing)}" if missing else "rerun without --refresh to use them as they are"
-    )
-    raise PairError(
-        f"{folder}: its vectors were imported, and no run can embed or refresh them; {state}. To replace them, import "
-        f"vectors into a new folder: {import_command(folder, config)}"
-    )
+    if missing:
+        state = f"embeddings/ lacks {' and '.join(missing)}. Import them"
+    elif not os.path.lexists(folder / "embeddings" / PROVENANCE):
+        raise PairError(f"{imported}; embeddings/ lacks {PROVENANCE}. {_to_use(folder, config)}")
+    else:
+        state = "rerun without --refresh to use them as they are. To replace them, import others"
+    command = import_command(folder, config, vectors="FILE")
+    raise PairError(f"{imported}; {state}, into a new folder: {command}")
 
 
-def import_command(folder: Path, config: PairConfig) -> str:
-    """Return the command that makes a new pair of the texts and vectors in a pair's folder."""
-    words = [("draft", vectors_path(folder, "draft")), ("teacher", vectors_path(folder, "teacher"))]
-    words += [(key, folder / name) for key, name in config.texts.items()]
-    if config.queries:
-        words += [(f"{role}-queries", vectors_path(folder, role + OF_QUERIES)) for role in ROLES]
+def import_command(folder: Path, config: PairConfig, vectors: str = "") -> str:
+    """Return the command that makes a new pair of the texts in a pair's folder and of the vectors there, or others."""
+    parts = [(part.replace("_", "-"), vectors or vectors_path(folder, part)) for part in parts_of(config)]
+    texts = [(key, folder / name) for key, name in config.texts.items()]
     models = [("draft-model", config.draft.model), ("teacher-model", config.teacher.model)]
-    options = [*words, *models, ("out", f"{folder.name}-imported")]
+    options = [*parts, *texts, *models, ("out", f"{folder.name}-imported")]
     return shell(["embalign", "import", *(str(word) for key, value in options for word in (f"--{key}", value))])
+
+
+def _to_use(folder: Path, config: PairConfig) -> str:
+    return f"To use the vectors as they are, make a pair of them: {import_command(folder, config)}"
 
 
 def check_vectors_are_own(folder: Path, replaceable: Collection[str] = ()) -> None:
@@ -155,7 +157,7 @@ def check_vectors_are_own(folder: Path, replaceable: Collection[str] = ()) -> No
     _check_names(folder)
     # Vectors before provenance.json: a concurrent fetch moves provenance.json first.
     present, config = vectors_digests(folder), read_config(folder)
-    to_use = f"To use the vectors as they are, make a pair of them: {import_command(folder, config)}"
+    to_use = _to_use(folder, config)
     if not os.path.lexists(folder / "embeddings" / PROVENANCE):
         if present:
             names = " and ".join(f"{part}.safetensors" for part in present)
