@@ -162,6 +162,28 @@ def agreement(one: Side, other: Side, seed: int, *, paired: bool) -> tuple[float
     return correlation(one.retention(), other.retention()), float(low), float(high)
 
 
+def fitted_on_documents(pair: Pair, task: SearchTask, same_task: SearchTask) -> dict[str, dict[str, float]]:
+    """Return retention of ridge from queries to the teacher's queries, and to its vectors of their documents.
+
+    By deployment, and each by judgements and by the teacher's own ranking; nothing for pairs without queries.
+    """
+    if not pair.own_queries:
+        return {name: {} for name in DEPLOYMENTS}
+    maps = {}
+    for kind in ("queries", "query_document"):
+        fitted = pair.fitted_on(kind)
+        maps[kind] = fit_ridge(*(side[fitted.train] for side in (fitted.draft, fitted.teacher, fitted.groups))).weights
+    found = {by: sides_of(each, maps) for by, each in (("labels", task), ("teacher", same_task))}
+    return {
+        name: {
+            f"{kind} by {by}": float(value)
+            for by, sides in found.items()
+            for kind, value in zip(maps, sides[name].retention(), strict=True)
+        }
+        for name in DEPLOYMENTS
+    }
+
+
 def enough(pair: Pair, task: SearchTask) -> dict[str, ElbowVerdict]:
     """Return the verdict on the curve of ridge over the number of pairs, by deployment."""
     fitted = pair.fitted_on()
@@ -207,6 +229,7 @@ def compare(name: str) -> list[dict[str, object]]:
     by_equal = sides_of(dataclasses.replace(same_task, relevant=equal_gains(same_task.relevant)), maps)
     by_teacher = sides_of(free_task, dict(maps_of(free)))
     verdicts, free_verdicts = enough(pair, task), enough(free, free_task)
+    documents = fitted_on_documents(pair, task, same_task)
     lines = []
     for place, deployment in enumerate(DEPLOYMENTS):
         one, other, same = by_labels[deployment], by_teacher[deployment], by_same[deployment]
@@ -234,6 +257,7 @@ def compare(name: str) -> list[dict[str, object]]:
                 **_span("labels", first),
                 **_span("teacher", second),
                 "overlap": None if None in spans else spans[0][0] <= spans[1][1] and spans[1][0] <= spans[0][1],
+                **documents[deployment],
             }
         )
     return lines

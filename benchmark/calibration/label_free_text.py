@@ -17,9 +17,10 @@ def label_free_tables(table: pd.DataFrame) -> str:
         "trained for few, many and all steps, on an eighth of the pairs, with MSE and the spectral loss; untrained) "
         "are judged both ways, each in three deployments.",
         "```\npip install -c constraints.txt -e .\npython benchmark/calibration/label_free.py\n```",
-        f"- {_ordered(table)}\n- {_answered(table, said)}\n- {_sized(table)}\n- {_chosen(table)}",
-        "So without labels a report says how well a map stands in for its teacher, and no more. Whether to use a map "
-        "at all, where its teacher is not known to be good at the task, takes labels or judgements of some queries.",
+        f"- {_ordered(table)}\n- {_answered(table, said)}\n- {_sized(table)}\n- {_chosen(table)}\n- {_learned(table)}",
+        "So without labels a report says how well a map stands in for its teacher, and no more. Trust it for the order "
+        "of maps that are fitted on the teacher's vectors of the same texts, and for amounts, if the teacher is known "
+        "to be good at the task. Whether to use a map at all takes labels or judgements of some queries.",
         _table(table),
         "- Teacher: nDCG@10 of its own search by labels or judgements; without them it is 1 by construction.\n"
         "- Order of maps: Spearman's rank correlation between retention of nDCG@10 by labels or judgements and nDCG@10 "
@@ -75,6 +76,27 @@ def _chosen(table: pd.DataFrame) -> str:
     return (
         f"Choosing a map without labels costs {_range(lost)} of retention by labels (median {lost.median():.2f}); "
         f"nothing in {int((lost < 0.005).sum())} of {len(table)} rows."
+    )
+
+
+def _learned(table: pd.DataFrame) -> str:
+    known = table.dropna(subset=["queries by labels"])
+    turned = known[
+        (known["query_document by labels"] > known["queries by labels"])
+        & (known["query_document by teacher"] < known["queries by teacher"])
+    ]
+    text = (
+        "Ridge from a query to the teacher's vector of its relevant document, which is not among the maps above, by "
+        "judgements and by the teacher against ridge from a query to the teacher's vector of the query:"
+    )
+    if turned.empty:
+        return f"{text} both say the same in all {len(known)} rows."
+    most = turned.loc[(turned["queries by teacher"] - turned["query_document by teacher"]).idxmax()]
+    return (
+        f"{text} in {len(turned)} of {len(known)} rows it is better by judgements and worse by the teacher, most so on "
+        f"{most['pair']} as {most['deployment']}: retention {most['query_document by labels']:.2f} instead of "
+        f"{most['queries by labels']:.2f}, and by the teacher {most['query_document by teacher']:.2f} instead of "
+        f"{most['queries by teacher']:.2f}. What is learned from judgements can look like a loss without them."
     )
 
 

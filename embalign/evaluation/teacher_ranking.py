@@ -21,9 +21,9 @@ def teachers_own(queries: Vectors, index: Index, left_out: Relevance | None = No
     Of an index with fewer rows it is all. `left_out` are the rows that stand for the query's own text: neither they nor
     their copies are answers.
 
-    Gains fall evenly from 1 for the teacher's first to 0.1 for its tenth. So nDCG@10 is 1 for the teacher itself, and
-    what it finds first matters most, as it does to labels and judgements: measured on the shipped pairs, maps are
-    compared with no map a little more as these do than with equal gains (docs/calibration/label-free.md). Rows within a
+    Gains fall evenly from 1 for the teacher's first to 0.1 for its tenth. So nDCG@10 is 1 for the teacher itself alone,
+    and what it finds first matters most. On the shipped pairs that orders maps as labels and judgements do, a little
+    more than equal gains would (docs/calibration/label-free.md). Rows within a
     tie share the gains of their places, so nothing depends on the order of the rows; of more than a hundred that share
     the tenth place only so many are looked at.
     """

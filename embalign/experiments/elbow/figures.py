@@ -26,7 +26,7 @@ from embalign.experiments.style import (
     spread,
 )
 from embalign.pairs.texts import Basis
-from embalign.verdicts.basis import BY_TEACHER
+from embalign.verdicts.basis import BY_TEACHER, OF_TEACHER
 from embalign.verdicts.elbow import ElbowVerdict
 from embalign.verdicts.metrics import ALIGNMENT, BY_DEPLOYMENT, label
 from embalign.verdicts.statistics import student_t
@@ -119,8 +119,9 @@ def _panel(axis: Axes, measured: pd.DataFrame, panel: tuple[str, str], levels: p
     low, high = axis.get_ylim()
     axis.set_ylim(low, high + HEADROOM * (high - low))
     level_labels(axis, heights)
-    of = "\nrelevant: the teacher's top 10" if by_teacher else ""
-    axis.set_title(f"{label(metric)[:1].upper()}{label(metric)[1:]}, {BUDGETS[budget]}{of}")
+    axis.set_title(f"{label(metric)[:1].upper()}{label(metric)[1:]}, {BUDGETS[budget]}")
+    if by_teacher:
+        axis.set_ylabel(OF_TEACHER, fontsize=8)
     sizes = measured.groupby("ratio")["n_train"].first()
     ticks = [ratio for ratio in sizes.index if ratio in TICKS] or list(sizes.index)
     axis.set_xticks(ticks, [f"{sizes[ratio]:.0f}\n{100 * ratio:g} %" for ratio in ticks], fontsize=7.5)
