@@ -30,9 +30,10 @@ SAME_SIZE = 0.05  # by which training sets of one ratio may differ in number, su
 SHOWN = 3
 MOST_SIZES = 20  # more take much memory and time, and say little more
 FOLD_NOTE = (
-    "the column {column} holds folds: their training sets overlap, so that intervals are too narrow; prefer fresh "
+    "seeds are called folds: training sets of cross-validation overlap, so that intervals are too narrow; prefer fresh "
     "draws of the training data"
 )
+A_FOLD = r"(?:fold|split|cv)[_ -]?\d+"
 
 
 @dataclass(frozen=True)
@@ -116,8 +117,8 @@ def _curve(source: Source, roles: Roles, metric: str, decimal: str, choice: Choi
     frame["seed"] = joined(source, roles.columns["seed"])
     if "item" in roles.columns:
         frame["item"] = joined(source, roles.columns["item"])
-    if plain(roles.columns["seed"]) in FOLDS:
-        notes.append(FOLD_NOTE.format(column=roles.columns["seed"]))
+    if plain(roles.columns["seed"]) in FOLDS or frame["seed"].str.fullmatch(A_FOLD, case=False).all():
+        notes.append(FOLD_NOTE)
     frame, origin = _split_origin(frame)
     frame, note = _with_ratio(frame, source, roles)
     notes += note
