@@ -20,7 +20,7 @@ from embalign.judging.output import result_folder
 from embalign.judging.pairing import pair_runs
 from embalign.judging.runs import Run, read_run
 from embalign.judging.source import Source, read_source
-from embalign.verdicts.ab import ABKind
+from embalign.verdicts.ab import ABKind, Direction
 from embalign.verdicts.paired import PairedVerdict, judge_paired
 from embalign.verdicts.statistics import holm
 
@@ -46,6 +46,11 @@ class Comparison:
         if self.verdict.kind in ("better", "worse") and self.p_value > ALPHA:
             return "inconclusive"
         return self.verdict.kind
+
+    @property
+    def direction(self) -> Direction | None:
+        """Which way a difference goes that is shown after Holm, also where it is equivalent."""
+        return self.verdict.direction if self.p_value <= ALPHA else None
 
     @property
     def few(self) -> bool:
@@ -75,7 +80,7 @@ class Comparison:
                 "p_value_after_holm": self.p_value,
             }
             | dataclasses.asdict(self.verdict)
-            | {"kind": self.kind}
+            | {"kind": self.kind, "direction": self.direction}
         )
 
 
