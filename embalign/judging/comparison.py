@@ -12,7 +12,7 @@ import numpy as np
 from embalign.errors import TableError
 from embalign.escaping import visible
 from embalign.experiments.templates import render, sentences
-from embalign.judging.columns import listed, require
+from embalign.judging.columns import direction_note, listed, require
 from embalign.judging.comparison_figure import draw_comparisons
 from embalign.judging.curves import Choice
 from embalign.judging.judged import in_digits
@@ -111,8 +111,9 @@ def compare_files(
         ]
         control, treatment, found = pair_runs(first, second, settings.group, only_common=choice.only_complete)
         notes += [*(note for run in runs for note in (*_columns(run), *run.notes)), *found]
-        verdict = _judge(control, treatment, settings)
-        judged.append((metric or runs[1].roles.columns["value"], verdict, control, treatment))
+        name = metric or second.roles.columns["value"]
+        notes += direction_note(name, settings.higher_is_better)
+        judged.append((name, _judge(control, treatment, settings), control, treatment))
     compared = _compared(judged, settings)
     answers = [sentences("comparison.md.j2", "lines", found) for found in compared]
     notes = list(dict.fromkeys(notes))

@@ -1,5 +1,6 @@
 """Learning curves in a table, as :func:`embalign.verdicts.elbow.judge_elbow` takes them."""
 
+import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
@@ -182,7 +183,7 @@ def _with_ratio(frame: pd.DataFrame, source: Source, roles: Roles) -> tuple[pd.D
         return frame.assign(ratio=frame["n"] / frame["n"].max(), n_train=frame["n"]).drop(columns="n"), notes
     largest = float(frame["ratio"].max())
     name = roles.columns.get("ratio", roles.columns.get("n", "ratio"))
-    if largest == 100 or (1 < largest < 100 and plain(name) in ("percent", "percentage", "pct")):
+    if largest == 100 or (1 < largest < 100 and re.search("percent|pct", plain(name))):
         notes.append(f"{name} was read as per cent")
         frame, largest = frame.assign(ratio=frame["ratio"] / 100), largest / 100
     if largest > 1:
