@@ -59,10 +59,9 @@ INDEX = re.compile(r"Unnamed: \d+|index|level_\d")
 
 @dataclass(frozen=True)
 class Roles:
-    """Columns by role, as they stand in the file; `taken` are those that were recognised by another name."""
+    """Columns by role, as they stand in the file."""
 
     columns: Mapping[str, str]
-    taken: tuple[str, ...] = ()
 
     def words(self) -> str:
         """Which column was taken for what, for those that have another name."""
@@ -99,7 +98,7 @@ def find_roles(source: Source, mapped: Mapping[str, str], wanted: Sequence[str])
             raise TableError(f"{source.path}: the columns {names} may both be {role}; {remedy}")
         found[role] = candidates[0]
         used.add(candidates[0])
-    return Roles(found, tuple(role for role, column in found.items() if role not in mapped and role != column))
+    return Roles(found)
 
 
 def require(source: Source, column: str, asked: str) -> None:
