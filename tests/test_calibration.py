@@ -11,6 +11,7 @@ from real_curves import real_tables
 from texts import elbow_tables
 from texts_ab import ab_tables
 from texts_amounts import amounts_tables
+from texts_compare import compare_tables
 from texts_gates import gate_tables, regression_tables
 
 FOLDER = ROOT / "docs" / "calibration"
@@ -31,6 +32,7 @@ def ab_text(table):
         ("intervals", as_text),
         ("real", real_tables),
         ("ab", ab_text),
+        ("compare", compare_tables),
         ("gate", gate_tables),
         ("regression", regression_tables),
         ("label-free", label_free_tables),

@@ -375,6 +375,8 @@ MISTAKES = {
     "the same file": (OLD, OLD, [], 4, "hold the same bytes"),
     "the same values": (OLD, OLD.assign(seed=1), [], 4, "are these copies of one result?"),
     "an empty file": (OLD, "", [], 4, "b.csv: the file is empty"),
+    "a run of TREC": ("q1 Q0 d1 1 3.2 mine\nq1 Q0 d2 2 3.1 mine\n", NEW, [], 4, "a.csv: this is a run, a ranking for"),
+    "judgements of TREC": ("q1 0 d1 1\nq1 0 d2 0\n", NEW, [], 4, "a.csv: these are judgements of relevance"),
     "neither item nor seed": (OLD, NEW[["value"]], [], 4, "b.csv: no column item or seed among value"),
     "no values": (OLD, NEW[["item", "topic"]], [], 4, "b.csv: no column of values"),
     "several values": (

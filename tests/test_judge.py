@@ -247,10 +247,12 @@ def test_sentences_of_every_kind_agree_with_each_other(name, tmp_path):
         assert "inconclusive: 6 sizes and 2 seeds; an elbow needs 5 and 3" in text
 
 
-def test_folds_are_said_to_overlap(tmp_path):
-    folds = write(tmp_path, "curve.csv", BASE.rename(columns={"seed": "fold"}))
-    ((found,), _) = read_curves(read_source(folds), Choice(columns={}))
-    assert "their training sets overlap" in found.notes[0]
+@pytest.mark.parametrize(
+    "form", [BASE.rename(columns={"seed": "fold"}), WIDE.rename(columns="split{}".format).to_csv()]
+)
+def test_folds_are_said_to_overlap(form, tmp_path):
+    ((found,), _) = read_curves(read_source(write(tmp_path, "curve.csv", form)), Choice(columns={}))
+    assert "training sets of cross-validation overlap" in found.notes[0]
 
 
 def test_what_was_taken_for_what_is_said(tmp_path, capsys):

@@ -18,13 +18,15 @@ from embalign.readers import quoted
 ALIASES: Mapping[str, tuple[str, ...]] = {
     "n": (
         *("n", "n_train", "train_n", "ntrain", "train_size", "train_sizes", "size_train", "training_size", "anchor"),
-        *("n_samples", "num_samples", "samples", "n_examples", "num_examples", "examples", "training_examples"),
-        *("train_examples", "n_items", "n_pairs", "pairs", "sample_size", "dataset_size", "data_size", "num_train"),
-        *("size", "count"),
+        *("train_set_size", "training_set_size", "n_samples", "num_samples", "samples", "train_samples", "num_train"),
+        *("num_train_samples", "n_train_samples", "n_examples", "num_examples", "examples", "train_examples"),
+        *("training_examples", "n_items", "n_pairs", "pairs", "n_tokens", "num_tokens", "tokens", "sample_size"),
+        *("dataset_size", "data_size", "size", "count"),
     ),
     "ratio": (
         *("ratio", "fraction", "frac", "share", "proportion", "data_fraction", "train_fraction", "train_frac"),
-        *("data_ratio", "train_ratio", "percent", "percentage", "pct", "subset"),
+        *("dataset_fraction", "subset_fraction", "data_ratio", "train_ratio", "subset", "percent", "percentage", "pct"),
+        *("data_percent", "train_percent", "data_pct", "train_pct"),
     ),
     "seed": (
         *("seed", "random_seed", "random_state", "rng_seed", "outer_seed", "run", "run_id", "trial", "repeat"),
@@ -33,15 +35,17 @@ ALIASES: Mapping[str, tuple[str, ...]] = {
     ),
     "item": (
         *("item", "item_id", "query_id", "qid", "query", "doc_id", "question_id", "example_id", "instance_id"),
-        *("prompt_id", "id", "sample_id", "sample", "example", "uid"),
+        *("prompt_id", "task_id", "problem_id", "id", "sample_id", "sample", "example", "uid"),
     ),
     "value": (
         *("value", "score", "metric_value", "result", "accuracy", "acc", "test_score", "score_test", "test_accuracy"),
-        *("val_score", "score_valid", "valid_score", "val_accuracy", "ndcg_at_10", "ndcg_cut_10", "mrr", "map", "f1"),
+        *("test_acc", "val_score", "score_valid", "valid_score", "val_accuracy", "val_acc", "ndcg_at_10", "ndcg_10"),
+        *("ndcg_cut_10", "ndcg", "mrr", "map", "f1", "auc", "recall", "precision", "loss", "val_loss", "test_loss"),
+        *("error", "rmse", "mae", "mse", "perplexity"),
     ),
     "metric": ("metric", "measure", "metric_name"),
-    "group": ("group", "topic", "category"),
 }
+LOWER = re.compile(r"(?:^|_)(?:loss|error|err|rmse|mae|mse|wer|cer|perplexity|ppl|nll|bpb)(?:_|$)")
 LOOKED_AT = 200  # different cells, to tell what a column holds
 FOLDS = ("fold", "outer_fold", "cv_fold", "split", "split_id", "inner_fold")
 # Numbers that tools write beside the values; --metric may name one all the same.
@@ -55,10 +59,9 @@ INDEX = re.compile(r"Unnamed: \d+|index|level_\d")
 
 @dataclass(frozen=True)
 class Roles:
-    """Columns by role, as they stand in the file; `taken` are those that were recognised by another name."""
+    """Columns by role, as they stand in the file."""
 
     columns: Mapping[str, str]
-    taken: tuple[str, ...] = ()
 
     def words(self) -> str:
         """Which column was taken for what, for those that have another name."""
@@ -95,7 +98,7 @@ def find_roles(source: Source, mapped: Mapping[str, str], wanted: Sequence[str])
             raise TableError(f"{source.path}: the columns {names} may both be {role}; {remedy}")
         found[role] = candidates[0]
         used.add(candidates[0])
-    return Roles(found, tuple(role for role, column in found.items() if role not in mapped and role != column))
+    return Roles(found)
 
 
 def require(source: Source, column: str, asked: str) -> None:
@@ -160,6 +163,13 @@ def only_where(source: Source, conditions: Sequence[tuple[str, str]]) -> Source:
             raise TableError(f"{source.path}: no row has {column}={quoted(value)}; there are {there}")
         frame = kept
     return source.of(frame)
+
+
+def direction_note(metric: str, higher_is_better: bool) -> list[str]:
+    """Return a note on a metric whose name says that lower is better, where higher is taken to be."""
+    if not higher_is_better or not LOWER.search(plain(metric)):
+        return []
+    return [f"{metric} is judged as if higher were better; if lower is, give --lower-is-better"]
 
 
 def differing(source: Source, rows: NDArray[np.bool_], used: Iterable[str]) -> list[str]:

@@ -12,7 +12,7 @@ import numpy as np
 from embalign.errors import TableError
 from embalign.escaping import visible
 from embalign.experiments.templates import render, sentences
-from embalign.judging.columns import listed, require
+from embalign.judging.columns import direction_note, listed, require
 from embalign.judging.comparison_figure import draw_comparisons
 from embalign.judging.curves import Choice
 from embalign.judging.judged import in_digits
@@ -20,7 +20,7 @@ from embalign.judging.output import result_folder
 from embalign.judging.pairing import pair_runs
 from embalign.judging.runs import Run, read_run
 from embalign.judging.source import Source, read_source
-from embalign.verdicts.ab import ABKind
+from embalign.verdicts.ab import ABKind, Direction
 from embalign.verdicts.paired import PairedVerdict, judge_paired
 from embalign.verdicts.statistics import holm
 
@@ -46,6 +46,11 @@ class Comparison:
         if self.verdict.kind in ("better", "worse") and self.p_value > ALPHA:
             return "inconclusive"
         return self.verdict.kind
+
+    @property
+    def direction(self) -> Direction | None:
+        """Which way a difference goes that is shown after Holm, also where it is equivalent."""
+        return self.verdict.direction if self.p_value <= ALPHA else None
 
     @property
     def few(self) -> bool:
@@ -75,7 +80,7 @@ class Comparison:
                 "p_value_after_holm": self.p_value,
             }
             | dataclasses.asdict(self.verdict)
-            | {"kind": self.kind}
+            | {"kind": self.kind, "direction": self.direction}
         )
 
 
@@ -106,8 +111,9 @@ def compare_files(
         ]
         control, treatment, found = pair_runs(first, second, settings.group, only_common=choice.only_complete)
         notes += [*(note for run in runs for note in (*_columns(run), *run.notes)), *found]
-        verdict = _judge(control, treatment, settings)
-        judged.append((metric or runs[1].roles.columns["value"], verdict, control, treatment))
+        name = metric or second.roles.columns["value"]
+        notes += direction_note(name, settings.higher_is_better)
+        judged.append((name, _judge(control, treatment, settings), control, treatment))
     compared = _compared(judged, settings)
     answers = [sentences("comparison.md.j2", "lines", found) for found in compared]
     notes = list(dict.fromkeys(notes))

@@ -1,5 +1,6 @@
 """Learning curves in a table, as :func:`embalign.verdicts.elbow.judge_elbow` takes them."""
 
+import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
@@ -30,9 +31,10 @@ SAME_SIZE = 0.05  # by which training sets of one ratio may differ in number, su
 SHOWN = 3
 MOST_SIZES = 20  # more take much memory and time, and say little more
 FOLD_NOTE = (
-    "the column {column} holds folds: their training sets overlap, so that intervals are too narrow; prefer fresh "
+    "seeds are called folds: training sets of cross-validation overlap, so that intervals are too narrow; prefer fresh "
     "draws of the training data"
 )
+A_FOLD = r"(?:fold|split|cv)[_ -]?\d+"
 
 
 @dataclass(frozen=True)
@@ -116,8 +118,8 @@ def _curve(source: Source, roles: Roles, metric: str, decimal: str, choice: Choi
     frame["seed"] = joined(source, roles.columns["seed"])
     if "item" in roles.columns:
         frame["item"] = joined(source, roles.columns["item"])
-    if plain(roles.columns["seed"]) in FOLDS:
-        notes.append(FOLD_NOTE.format(column=roles.columns["seed"]))
+    if plain(roles.columns["seed"]) in FOLDS or frame["seed"].str.fullmatch(A_FOLD, case=False).all():
+        notes.append(FOLD_NOTE)
     frame, origin = _split_origin(frame)
     frame, note = _with_ratio(frame, source, roles)
     notes += note
@@ -181,7 +183,7 @@ def _with_ratio(frame: pd.DataFrame, source: Source, roles: Roles) -> tuple[pd.D
         return frame.assign(ratio=frame["n"] / frame["n"].max(), n_train=frame["n"]).drop(columns="n"), notes
     largest = float(frame["ratio"].max())
     name = roles.columns.get("ratio", roles.columns.get("n", "ratio"))
-    if largest == 100 or (1 < largest < 100 and plain(name) in ("percent", "percentage", "pct")):
+    if largest == 100 or (1 < largest < 100 and re.search("percent|pct", plain(name))):
         notes.append(f"{name} was read as per cent")
         frame, largest = frame.assign(ratio=frame["ratio"] / 100), largest / 100
     if largest > 1:

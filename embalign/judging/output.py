@@ -27,8 +27,9 @@ SWEPT_SECONDS = 3600
 
 def cache_folder() -> Path:
     """Return a folder for what may be made again, such as the cache of fonts: never beside a user's files."""
-    base = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
-    return Path(base) / "embalign" / "matplotlib"
+    home = os.path.expanduser("~")
+    place = Path(home, ".cache") if os.path.isabs(home) else Path(tempfile.gettempdir())
+    return Path(os.environ.get("XDG_CACHE_HOME") or place) / "embalign" / "matplotlib"
 
 
 @contextlib.contextmanager

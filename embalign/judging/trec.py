@@ -10,6 +10,7 @@ from embalign.errors import TableError
 
 ALL = "all"  # stands for the query on lines that hold a mean
 SHOWN_LINES = 20
+SCORED = "score it first: ir_measures QRELS RUN nDCG@10 -q > scores.txt"
 ONLY_MEANS = "means over all queries alone, which cannot be paired; run the tool again with -q"
 
 
@@ -20,6 +21,10 @@ def read_trec(text: str, path: Path) -> tuple[pd.DataFrame, str] | None:
     hold means and counts, are left out. Raises TableError where there are no others.
     """
     first = [fields for line in text.split("\n", SHOWN_LINES)[:SHOWN_LINES] if (fields := line.split())]
+    if first and all(len(fields) == 6 and fields[1].upper() == "Q0" for fields in first):
+        raise TableError(f"{path}: this is a run, a ranking for each query; {SCORED}")
+    if first and all(len(fields) == 4 and fields[1] == "0" for fields in first):
+        raise TableError(f"{path}: these are judgements of relevance; {SCORED}")
     if first and all(len(fields) == 2 and not _is_number(fields[0]) and _is_number(fields[1]) for fields in first):
         raise TableError(f"{path}: {ONLY_MEANS}")
     if any(len(fields) != 3 for fields in first) or not any(_is_number(fields[2]) for fields in first):

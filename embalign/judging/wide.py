@@ -92,7 +92,7 @@ def _sizes_above(source: Source, roles: Roles) -> tuple[Source, Roles]:
     texts = {name: f"{match[1]}{match[2]}" for name, match in sizes.items()}
     parts = [pd.DataFrame({role: texts[name], "seed": seed, "value": source.frame[name].to_numpy()}) for name in sizes]
     note = f"read as one row a seed, sizes in the first line: {listed(sizes, 6)}"
-    return _long(source, parts, note), Roles({role: role, "seed": "seed", "value": "value"}, roles.taken)
+    return _long(source, parts, note), Roles({role: role, "seed": "seed", "value": "value"})
 
 
 def _by_index(source: Source, roles: Roles, index: str) -> tuple[Source, Roles]:
@@ -107,7 +107,7 @@ def _by_index(source: Source, roles: Roles, index: str) -> tuple[Source, Roles]:
     if numbered[1] and all(SIZE.fullmatch(cell) for cell in rows):
         role = "n" if max(float(cell.strip("%")) for cell in rows if SIZE.fullmatch(cell)) > 1 else "ratio"
         renamed = source.of(source.frame.rename(columns={index: role}))
-        return _seeds_above(renamed, Roles({role: role}, roles.taken))
+        return _seeds_above(renamed, Roles({role: role}))
     return _sizes_above(source, roles)
 
 

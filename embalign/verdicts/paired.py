@@ -15,7 +15,7 @@ import math
 import numbers
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Literal
+from typing import Literal, cast
 
 import numpy as np
 import pandas as pd
@@ -76,20 +76,15 @@ def judge_paired(
         raise ValueError(f"alpha must lie between 0 and 0.5, found {alpha!r}")
     keys = _keys(treatment, control)
     differences = _differences(treatment, control, keys)
-    over: list[str] = []
-    seeds = differences["seed"].nunique() if "seed" in keys else 1
+    unit = "group" if "group" in differences and "item" in keys else "item"
     items = differences["item"].nunique() if "item" in keys else 0
     sizes = np.ones(0)
-    unit = "item"
-    if "group" in differences and "item" in keys:
-        unit, sizes = "group", differences.groupby("group")["item"].nunique().to_numpy(dtype=np.float64)
-    if "seed" in keys:
-        over.append("seeds")
-    if "item" in keys:
-        over.append(f"{unit}s")
+    if unit == "group":
+        sizes = differences.groupby("group")["item"].nunique().to_numpy(dtype=np.float64)
     effective = float(sizes.sum() ** 2 / np.square(sizes).sum()) if len(sizes) else 0.0
     if "item" in keys:
         _refuse_few(effective if unit == "group" else items, unit)
+    of_key: dict[str, str] = {"seed": "seeds", "item": f"{unit}s"}
     found = _statistics(differences, keys, unit)
     shown = found.p_two_sided() <= alpha
     return PairedVerdict(
@@ -101,8 +96,8 @@ def judge_paired(
         equivalence_p_value=None if margin is None else found.p_within(margin),
         minimum_detectable_effect=max(margin or 0.0, found.minimum_detectable_effect(alpha / 2)),
         margin=margin,
-        over=" and ".join(over),  # type: ignore[arg-type]
-        seeds=seeds,
+        over=cast(Over, " and ".join(of_key[key] for key in keys)),
+        seeds=differences["seed"].nunique() if "seed" in keys else 1,
         items=items,
         groups=len(sizes),
         effective_groups=effective,
@@ -116,8 +111,8 @@ def _keys(treatment: pd.DataFrame, control: pd.DataFrame) -> list[str]:
         if not len(frame):
             raise ValueError(f"the {name} has no rows")
     keys = [name for name in ("seed", "item") if name in treatment and name in control]
-    if "item" in keys and all(frame["seed"].nunique() == 1 for frame in (treatment, control) if "seed" in frame):
-        keys.remove("seed") if "seed" in keys else None
+    if keys == ["seed", "item"] and treatment["seed"].nunique() == control["seed"].nunique() == 1:
+        keys = ["item"]
     if not keys:
         raise ValueError("nothing to pair by: both sides need a column seed, or item, or both")
     return keys
