@@ -33,6 +33,10 @@ class SelectionError(CellError, ValueError):
     """A ratio or policy that selects nothing."""
 
 
+class LossError(CellError, ValueError, TypeError):
+    """A loss of one's own that cannot be trained with; the message names the function and the remedy."""
+
+
 class TrainingDivergedError(CellError, RuntimeError):
     """The loss became NaN or infinite."""
 
@@ -103,7 +107,7 @@ class TableError(EmbalignError, ValueError):
 
 
 class MapError(EmbalignError, ValueError):
-    """A map file that cannot be used; the message names the file and the remedy."""
+    """A map that cannot be used, of a file or of one's own; the message names file or function, and the remedy."""
 
 
 class LinkError(EmbalignError, RuntimeError):

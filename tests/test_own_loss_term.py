@@ -12,11 +12,12 @@ from torch.autograd.gradcheck import GradcheckError
 from embalign.alignment.losses import mse_loss
 from embalign.alignment.terms import make_term
 from embalign.alignment.training import train_map
+from embalign.errors import CellError
 from embalign.evaluation.results import collect
 from embalign.experiments.grid import Cell, Table
 from embalign.experiments.spectral.cells import measure_arm
 from embalign.experiments.spectral.protocol import planned
-from embalign.lazy import lazy
+from embalign.lazy import lazy, reference
 from embalign.pairs.pair import load_pair
 from embalign.runs.source import source_digest
 from embalign.runs.store import cell_key
@@ -102,6 +103,17 @@ def test_a_cell_of_the_short_form_is_measured(short_terms, small_pair, conventio
     table = Table("spectral_ab", measure_arm, quick=[])
     measured = table.run(load_pair(small_pair), Cell("spectral", "spectral_ab", "small", settings, 0))
     assert measured.metrics["gradient_ratio"] > 0
+
+
+def no_mean(z_s, z_t):
+    return (z_s - z_t).square()
+
+
+def test_a_loss_that_is_no_mean_fails_its_cell_in_words(small_pair):
+    settings = (("arm", reference(no_mean)), ("convention", "raw"), ("lambda", 0.1), ("init", "small"), ("draw", 0))
+    table = Table("spectral_ab", measure_arm, quick=[])
+    with pytest.raises(CellError, match=r"loss no_mean returned shape \(64, 64\) .*; return the mean over batch"):
+        table.run(load_pair(small_pair), Cell("spectral", "spectral_ab", "small", settings, 0))
 
 
 def test_tables_name_the_arm_as_the_document_says_and_hold_it_against_the_baseline(my_terms, small_pair):

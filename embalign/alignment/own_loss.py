@@ -8,6 +8,7 @@ from torch import Tensor
 
 from embalign.alignment.arguments import described, name_of
 from embalign.alignment.losses import Loss
+from embalign.errors import LossError
 
 
 def by_autograd(function: Callable[[Tensor, Tensor], Tensor]) -> Loss:
@@ -33,16 +34,16 @@ def by_autograd(function: Callable[[Tensor, Tensor], Tensor]) -> Loss:
 
 
 def _check_value(function: Callable[..., Any], value: Any, z: Tensor) -> None:
-    """Raise TypeError or ValueError for what no gradient can be taken of."""
+    """Raise LossError for what no gradient can be taken of."""
     if not isinstance(value, Tensor):
-        raise TypeError(f"loss {name_of(function)} returned {described(value)}; return a torch tensor")
+        raise LossError(f"loss {name_of(function)} returned {described(value)}; return a torch tensor")
     if value.shape != z.shape[:-2]:
-        raise ValueError(
+        raise LossError(
             f"loss {name_of(function)} returned shape {tuple(value.shape)} for vectors of shape {tuple(z.shape)}; "
             "return the mean over batch and dimensions: .mean((-2, -1))"
         )
     if not value.requires_grad:
-        raise ValueError(
+        raise LossError(
             f"loss {name_of(function)} does not depend on the mapped vectors through torch operations; leave out "
             ".detach(), .item() and NumPy"
         )

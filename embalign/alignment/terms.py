@@ -28,6 +28,7 @@ from embalign.alignment.losses import MSE, NORM, PHASE, SHRINK, Loss, at_scale, 
 from embalign.alignment.own_loss import by_autograd
 from embalign.alignment.seeds import Stream, generator
 from embalign.alignment.setting import FFTNorm, Scale, fft_norm
+from embalign.errors import LossError
 from embalign.lazy import Reference
 
 Change = Callable[[Tensor], Tensor]
@@ -70,7 +71,7 @@ def make_term(
         seed: fixes, with `draw`, what is drawn at random.
         draw: number of the draw, from 0.
 
-    Raises ValueError for an unknown arm or scale, and TypeError for a function that is no loss.
+    Raises ValueError for an unknown arm or scale, and LossError, a TypeError, for a function that is no loss.
 
     >>> make_term("spectral", 0.05, dimension=8).weight
     0.05
@@ -120,7 +121,7 @@ def _own(arm: Loss | Callable[..., Any]) -> Loss:
         return arm
     function = arm.resolve() if isinstance(arm, Reference) else arm
     if not callable(function):
-        raise TypeError(f"arm {described(arm)} is no loss: give one of {', '.join(ARMS)}, or a function of your own")
+        raise LossError(f"arm {described(arm)} is no loss: give one of {', '.join(ARMS)}, or a function of your own")
     if takes(function, 2):
         return by_autograd(function)
     remedy = (
@@ -128,10 +129,10 @@ def _own(arm: Loss | Callable[..., Any]) -> Loss:
         "let it return a Loss: docs/own-loss-term.md"
     )
     if not takes(function, 0):
-        raise TypeError(f"arm {name_of(function)} is no loss; {remedy}")
+        raise LossError(f"arm {name_of(function)} is no loss; {remedy}")
     loss = function()
     if not isinstance(loss, Loss):
-        raise TypeError(f"arm {function!r} gave {described(loss)}, which is no Loss; {remedy}")
+        raise LossError(f"arm {function!r} gave {described(loss)}, which is no Loss; {remedy}")
     return loss
 
 
