@@ -179,6 +179,14 @@ def test_rows_without_data_are_the_origin(tmp_path):
     assert "without training (the value at n = 0)" in answer(found)[1]
 
 
+def test_files_whose_names_begin_alike_have_results_of_their_own(tmp_path):
+    for number in (1, 2):
+        path = write(tmp_path, f"run.{number}.csv.gz", gzip.compress(as_csv(BASE).encode()))
+        assert main(["judge", str(path), "--margin", "0.01"]) == 0
+    assert (tmp_path / "run.1_verdict" / "report.md").is_file()
+    assert (tmp_path / "run.2_verdict" / "report.md").is_file()
+
+
 def test_each_metric_gets_an_answer_and_figure_panels_stack(tmp_path, capsys):
     two = BASE.rename(columns={"value": "acc"}).assign(f1=0.9 * BASE["value"] + 1e-3 * (BASE["seed"] % 2))
     record, report = judged(tmp_path, two, "--metric", "acc", "--metric", "f1")

@@ -35,7 +35,7 @@ def _add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def _run(options: argparse.Namespace) -> None:
     path = options.curve
-    out = options.out or path.parent / f"{path.name.partition('.')[0] or 'curve'}_verdict"
+    out = options.out or path.parent / f"{Path(path.name.removesuffix('.gz')).stem}_verdict"
     import_matplotlib(cache_folder())
     chosen = choice(
         columns=options.columns,
