@@ -7,6 +7,7 @@ from typing import Literal
 from embalign.alignment.setting import Setting
 from embalign.evaluation.results import Results
 from embalign.verdicts.ab import ABVerdict
+from embalign.verdicts.basis import BY_TEACHER, named
 from embalign.verdicts.contrasts import NO_START, Contrast, Planned, TermSetting, compare_arms, find, judge_contrasts
 from embalign.verdicts.metrics import ALIGNMENT, PRIMARY, RETRIEVAL, label
 from embalign.verdicts.use import REFERENCES
@@ -15,6 +16,7 @@ from embalign.verdicts.use import REFERENCES
 MARGINS = {PRIMARY: 0.003, ALIGNMENT: 0.002, RETRIEVAL: 0.01}
 # What texts call them: with the deployment, but for the cosine, which no search is needed for.
 NAMES = {name: label(name) for name in MARGINS}
+OF_TEACHER = {name: named(name, BY_TEACHER) for name in MARGINS}  # where relevant is what the teacher finds
 ALPHA = 0.05  # of each family: a treatment and a control, Holm over starts, settings and metrics
 # A term whose gradient is a smaller share of the cosine loss's cannot change a map: its verdicts are no evidence.
 INERT_BELOW = 1e-4

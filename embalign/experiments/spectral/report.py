@@ -18,7 +18,7 @@ from embalign.experiments.spectral.findings import findings
 from embalign.experiments.spectral.protocol import BASELINE
 from embalign.experiments.tables import cells_of, failures, mean_over_groups, widen, write_by_label, write_csv
 from embalign.experiments.templates import render, sentences
-from embalign.verdicts.basis import BY_TEACHER, basis_of, named
+from embalign.verdicts.basis import BY_TEACHER, basis_of
 from embalign.verdicts.contrasts import by_setting, find
 from embalign.verdicts.metrics import ALIGNMENT, BY_DEPLOYMENT, METRICS, PRIMARY, PUBLISHED, RETRIEVAL
 from embalign.verdicts.sanity import suspect
@@ -60,8 +60,7 @@ def write_report(results: Mapping[str, Results], about: Mapping[str, Any], folde
     suspicions = suspect(baseline, references, about["data"].get("rows"), basis)
     fatal = any(suspicion.fatal for suspicion in suspicions)
     uses = {} if fatal else judge_uses(baseline, references)[0]
-    names = {metric: named(metric, basis) for metric in protocol.NAMES}
-    answer = sentences("spectral/answer.md.j2", "lines", found, uses, suspicions, protocol, names, basis == BY_TEACHER)
+    answer = sentences("spectral/answer.md.j2", "lines", found, uses, suspicions, protocol, basis == BY_TEACHER)
     payload = {
         "answer": " ".join(answer),
         "relevance": basis,
