@@ -29,8 +29,10 @@ def refuse_elsewhere(config: pytest.Config, words: Sequence[str]) -> None:
 
 
 def refuse_pair_alone(config: pytest.Config) -> None:
-    """Raise UsageError where a pair is named and no case that could measure it was collected."""
+    """Raise UsageError where a pair is named, no path is, and no case that could measure it was collected."""
     if not config.getoption("pair") or is_worker(config) or has_workers(config):
+        return
+    if config.args_source is pytest.Config.ArgsSource.ARGS:  # what is to run is named: conclusions, a suite of one's own
         return
     start = config.invocation_params.dir
     if (start / EXPERIMENTS).is_file():
