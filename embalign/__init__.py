@@ -37,6 +37,7 @@ if TYPE_CHECKING:
     from embalign.pairs.pair import load_pair as load_pair
     from embalign.verdicts.ab import judge_ab as judge_ab
     from embalign.verdicts.elbow import judge_elbow as judge_elbow
+    from embalign.verdicts.paired import judge_paired as judge_paired
 
 _HOMES = {
     "EmbalignError": "errors",
@@ -55,6 +56,7 @@ _HOMES = {
     "grid": "experiments.grid",
     "judge_ab": "verdicts.ab",
     "judge_elbow": "verdicts.elbow",
+    "judge_paired": "verdicts.paired",
     "leave_one_out": "evaluation.retrieval",
     "load_deployed": "deploy.loader",
     "load_map": "deploy.map",
@@ -84,6 +86,7 @@ __all__ = [
     "grid",
     "judge_ab",
     "judge_elbow",
+    "judge_paired",
     "leave_one_out",
     "load_deployed",
     "load_map",

@@ -32,7 +32,7 @@ def refuse_pair_alone(config: pytest.Config) -> None:
     """Raise UsageError where a pair is named, no path is, and no case that could measure it was collected."""
     if not config.getoption("pair") or is_worker(config) or has_workers(config):
         return
-    if config.args_source is pytest.Config.ArgsSource.ARGS:  # what is to run is named: conclusions, a suite of one's own
+    if config.args_source is pytest.Config.ArgsSource.ARGS:  # conclusions, or a suite of one's own
         return
     start = config.invocation_params.dir
     if (start / EXPERIMENTS).is_file():

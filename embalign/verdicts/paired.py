@@ -69,6 +69,12 @@ def judge_paired(
     The kinds are those of :func:`embalign.verdicts.ab.judge_ab`; `equivalent` needs a margin above 0. Raises ValueError
     for rows that do not pair one to one, values that are not finite, differences that are all the same, fewer than two
     seeds, and fewer than eight items or groups (by their effective number).
+
+    >>> scores = np.random.default_rng(0).uniform(size=(2, 200))
+    >>> control = pd.DataFrame({"item": range(200), "value": scores[0]})
+    >>> found = judge_paired(control.assign(value=scores[0] + 0.1 * scores[1]), control)
+    >>> found.kind, round(found.difference, 2), found.over
+    ('better', 0.05, 'items')
     """
     if margin is not None and not (isinstance(margin, numbers.Real) and math.isfinite(margin) and margin > 0):
         raise ValueError(f"margin must be a finite number above 0, found {margin!r}")
