@@ -255,6 +255,27 @@ def test_folds_are_said_to_overlap(form, tmp_path):
     assert "training sets of cross-validation overlap" in found.notes[0]
 
 
+def test_sizes_that_differ_by_rounding_are_one(tmp_path):
+    shares = BASE.assign(n=BASE["n"] / 2000).rename(columns={"n": "ratio"})
+    shares["ratio"] = np.where(shares["seed"] == 3, np.nextafter(shares["ratio"], 0), shares["ratio"])
+    ((found,), _) = read_curves(read_source(write(tmp_path, "curve.csv", shares)), Choice(columns={}))
+    assert found.frame["ratio"].nunique() == len(SIZES)
+
+
+@pytest.mark.parametrize("seeds", [[0, 1], [0, 1, 2, 3, 4]])
+def test_a_blank_value_without_training_is_none(seeds, tmp_path):
+    nothing = pd.DataFrame({"n": 0, "seed": seeds, "value": [0.3] * (len(seeds) - 1) + [np.nan]})
+    ((found,), _) = read_curves(
+        read_source(write(tmp_path, "curve.csv", pd.concat([BASE, nothing]))), Choice(columns={})
+    )
+    assert found.origin == {str(seed): 0.3 for seed in seeds[:-1]}
+
+
+def test_a_margin_in_other_units_is_pointed_out(tmp_path, capsys):
+    judged(tmp_path, BASE, "--margin", "5")
+    assert "Note: the margin of 5 is wider than all values differ" in capsys.readouterr().out
+
+
 def test_what_was_taken_for_what_is_said(tmp_path, capsys):
     record, _ = judged(tmp_path, nested(BASE).assign(score_train=1.0, note="x"), "--metric", "score_valid")
     printed = capsys.readouterr().out
@@ -414,7 +435,7 @@ MISTAKES = {
     "no sizes": (BASE.drop(columns="n"), [], 4, "no column n or ratio among seed, value"),
     "no seeds": (BASE.drop(columns="seed"), [], 4, "no column seed"),
     "training epochs are no seeds": (BASE.rename(columns={"seed": "epoch"}), [], 4, "no column seed"),
-    "metrics or seeds": (many(2).reset_index().drop(columns="seed"), [], 4, "if they are metrics, add a column seed"),
+    "metrics or seeds": (many(2).reset_index().drop(columns="seed"), [], 4, "if they are metrics, add a column seed or name it"),
     "means over seeds": (
         BASE.groupby("n")["value"].agg(["mean", "std"]).reset_index(),
         [],
@@ -458,7 +479,18 @@ MISTAKES = {
     "a row twice": (pd.concat([BASE, BASE[:1]]), [], 4, "n 50, seed 0 has 2 values"),
     "several learners": (pd.concat([BASE.assign(model=m) for m in "ab"]), [], 4, "--where model=a"),
     "a copied seed": (pd.concat([BASE, BASE[BASE["seed"] == 1].assign(seed=9)]), [], 4, "remove the copies"),
-    "one constant": (BASE.assign(value=0.5), [], 4, "have the same curve"),
+    "one constant": (BASE.assign(value=0.5), [], 4, "the value is the same at every size"),
+    "constants": (BASE.assign(value=BASE["seed"]), [], 4, "the value is the same at every size"),
+    "values beyond computing": (BASE.assign(value=BASE["value"] * 1e300), [], 4, "too large to be computed with"),
+    "values below computing": (BASE.assign(value=BASE["value"] * 1e-300), [], 4, "too small to be computed with"),
+    "one column as two": (BASE, ["--columns", "n=n,seed=n"], 4, "'n' both n and seed; a column has one role"),
+    "per cent up to 50": (
+        BASE.assign(n=BASE["n"] / 40).rename(columns={"n": "ratio"}),
+        [],
+        4,
+        "rename the column percent",
+    ),
+    "seeds of another name": (BASE.rename(columns={"seed": "draw"}), [], 4, "name it with --columns seed=NAME"),
     "a margin of nothing": (BASE, ["--margin", "0"], 2, "is not above 0"),
     "a margin that is no number": (BASE, ["--margin", "small"], 2, "is not a finite number"),
     "an origin that is no number": (BASE, ["--origin", "nan"], 2, "is not a finite number"),
