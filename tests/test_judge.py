@@ -435,7 +435,12 @@ MISTAKES = {
     "no sizes": (BASE.drop(columns="n"), [], 4, "no column n or ratio among seed, value"),
     "no seeds": (BASE.drop(columns="seed"), [], 4, "no column seed"),
     "training epochs are no seeds": (BASE.rename(columns={"seed": "epoch"}), [], 4, "no column seed"),
-    "metrics or seeds": (many(2).reset_index().drop(columns="seed"), [], 4, "if they are metrics, add a column seed or name it"),
+    "metrics or seeds": (
+        many(2).reset_index().drop(columns="seed"),
+        [],
+        4,
+        "if they are metrics, add a column seed or name it",
+    ),
     "means over seeds": (
         BASE.groupby("n")["value"].agg(["mean", "std"]).reset_index(),
         [],
@@ -521,6 +526,15 @@ def test_a_folder_that_cannot_be_written_is_named(tmp_path, capsys):
     path = write(tmp_path, "curve.csv", BASE)
     code, line = mistaken(["judge", str(path), "--out", "/proc/verdict"], tmp_path, capsys)
     assert (code, "cannot be written" in line) == (4, True)
+
+
+def test_a_reader_that_has_seen_enough_is_no_error(tmp_path):
+    """As in a pipe to head: the result is written, and nothing is said."""
+    path = write(tmp_path, "curve.csv", BASE)
+    command = f"{shlex.quote(sys.executable)} -m embalign judge {shlex.quote(str(path))} | true"
+    found = subprocess.run(["bash", "-c", command], cwd=ROOT, capture_output=True, timeout=120, check=True)
+    assert found.stderr == b""
+    assert (tmp_path / "curve_verdict" / "verdict.json").is_file()
 
 
 def test_links_and_odd_files_are_refused(tmp_path, capsys):
