@@ -120,23 +120,35 @@ def test_equivalent_needs_a_margin_and_may_have_a_direction():
 @pytest.mark.parametrize(
     ("change", "words"),
     [
-        (lambda frame: frame.drop(columns="value"), "lacks the column value"),
+        (lambda frame: frame.drop(columns="value"), r"lacks column\(s\) value"),
         (lambda frame: frame[["value"]], "nothing to pair by"),
         (lambda frame: frame[:0], "has no rows"),
         (lambda frame: frame[1:], "must pair one to one by item: treatment has 59, control 60, and 59 pair"),
-        (lambda frame: frame.assign(item=frame["item"].where(frame.index > 0)), "without item"),
+        (lambda frame: frame.assign(item=frame["item"].where(frame.index > 0)), "a row of the treatment has no item"),
         (lambda frame: pd.concat([frame, frame[:1]]), "two values for item q0"),
         (lambda frame: frame.assign(value=np.inf), "not finite"),
         (lambda frame: results(), r"all 60 differences are \+0"),
         (lambda frame: results().assign(value=lambda same: same["value"] + 0.1), r"all 60 differences are \+0.1"),
+        (lambda frame: frame.assign(value="0,5"), "must hold numbers, row 0 has '0,5'"),
+        (lambda frame: frame.assign(value=1e300 * frame["value"]), "too far from 1 to compute with"),
+        (lambda frame: frame.assign(item=range(60)), "items are text on one side and numbers on the other"),
         (lambda frame: frame.assign(group="one"), "1 groups"),
-        (lambda frame: frame.assign(group=None), "needs one group"),
+        (lambda frame: frame.assign(group=None), "a row of the treatment has no group"),
     ],
 )
 def test_what_cannot_be_paired_is_named(change, words):
     treatment, control = pair()
     with pytest.raises(ValueError, match=words):
         judge_paired(change(treatment), control)
+
+
+def test_what_is_no_frame_or_flag_is_named():
+    with pytest.raises(
+        TypeError, match="the treatment must be a pandas DataFrame with columns value, found a NoneType"
+    ):
+        judge_paired(None, pair()[1])
+    with pytest.raises(TypeError, match="higher_is_better must be True or False, found 'no'"):
+        judge_paired(*pair(), higher_is_better="no")
 
 
 def test_bad_margins_and_levels_are_named():
@@ -376,7 +388,7 @@ def test_a_mean_among_items_is_no_item(column, name, value, tmp_path, capsys):
         paths.append(str(write(tmp_path, file, pd.concat([frame, means]).rename(columns={"item": column}))))
     assert main(["compare", *paths]) == 0
     printed = capsys.readouterr().out
-    assert f"lines for all items are left out: 2 ({name})" in printed
+    assert f"lines for all {'queries' if column == 'qid' else 'items'} are left out: 2 ({name})" in printed
     assert "Data: 60 items, 2 seeds, paired" in printed
 
 

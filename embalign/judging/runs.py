@@ -56,9 +56,11 @@ def read_run(source: Source, name: str, choice: Choice, group: str | None, *, me
     if numbers.coded:
         notes.append(f"{value} was read as {numbers.coded}")
     _refuse_repeats(frame, source, roles)
-    means = _means(frame, plain(roles.columns.get("item", "")))
+    of_queries = plain(roles.columns.get("item", "")) in ("query_id", "qid", "query")
+    means = _means(frame, of_queries=of_queries)
     if means.any():
-        notes.append(f"lines for all items are left out: {int(means.sum())} ({frame.loc[means, 'item'].iloc[0]})")
+        units = "queries" if of_queries else "items"
+        notes.append(f"lines for all {units} are left out: {int(means.sum())} ({frame.loc[means, 'item'].iloc[0]})")
         source, frame = source.of(source.frame[~means.to_numpy()]), frame[~means].reset_index(drop=True)
     if not len(frame):
         raise TableError(f"{source.path}: {ONLY_MEANS}")
@@ -66,7 +68,7 @@ def read_run(source: Source, name: str, choice: Choice, group: str | None, *, me
     return Run(name, frame, roles, measured, numbers.percent, (*source.notes, *notes, *note))
 
 
-def _means(frame: pd.DataFrame, column: str) -> pd.Series:
+def _means(frame: pd.DataFrame, *, of_queries: bool) -> pd.Series:
     """Which rows hold a mean over the other items of their seed: named so and near it, or the line of all queries."""
     if "item" not in frame:
         return pd.Series(data=False, index=frame.index)
@@ -77,7 +79,7 @@ def _means(frame: pd.DataFrame, column: str) -> pd.Series:
     else:
         mean = pd.Series(rest["value"].mean(), index=frame.index)
     near = (frame["value"] - mean).abs() <= ROUNDED * rest["value"].abs().max()
-    return named & (near | ((frame["item"] == ALL) & (column in ("query_id", "qid", "query"))))
+    return named & (near | ((frame["item"] == ALL) & of_queries))
 
 
 def _refuse_unpaired(source: Source, roles: Roles) -> None:
