@@ -269,6 +269,12 @@ MISTAKES = {
         4,
         r"l\.csv: every text has the same label \('x'\).*leave labels out",
     ),
+    "one large label": (
+        write("l.txt", "few\n" * 5 + "zoo\n" * 115),
+        ("--labels", "l.txt"),
+        4,
+        "115 of 120 items have the label 'zoo', which is held out as a whole and leaves 5 to train on",
+    ),
     "ids for labels": (
         write("l.txt", "".join(f"{row}\n" for row in range(COUNT))),
         ("--labels", "l.txt"),

@@ -255,6 +255,13 @@ def test_folds_are_said_to_overlap(form, tmp_path):
     assert "training sets of cross-validation overlap" in found.notes[0]
 
 
+def test_per_cent_signs_make_sizes_shares(tmp_path, capsys):
+    record, _ = judged(tmp_path, BASE.assign(n=[f"{n / 20:g} %" for n in BASE["n"]]))
+    assert record["columns"]["ratio"] == "n"
+    assert {point["n"] for point in record["curves"][0]["points"]} == {None}
+    assert "n = " not in capsys.readouterr().out.replace("ratio = n", "")
+
+
 def test_sizes_that_differ_by_rounding_are_one(tmp_path):
     shares = BASE.assign(n=BASE["n"] / 2000).rename(columns={"n": "ratio"})
     shares["ratio"] = np.where(shares["seed"] == 3, np.nextafter(shares["ratio"], 0), shares["ratio"])

@@ -21,7 +21,7 @@ from embalign.judging.columns import (
     require,
     value_column,
 )
-from embalign.judging.numerals import decimal_sign, numbers_in
+from embalign.judging.numerals import PERCENT, decimal_sign, numbers_in
 from embalign.judging.source import Source
 from embalign.judging.wide import lengthen
 from embalign.readers import quoted
@@ -71,6 +71,8 @@ def read_curves(source: Source, choice: Choice) -> tuple[list[CurveTable], Roles
     source = only_where(source, choice.where)
     roles = find_roles(source, choice.columns, ("n", "ratio", "seed", "metric"))
     source, roles = lengthen(source, roles)
+    if "ratio" not in roles.columns and source.frame[roles.columns["n"]].str.contains(PERCENT).all():
+        roles = Roles({"ratio" if role == "n" else role: column for role, column in roles.columns.items()})
     if "item" in choice.columns or any(plain(name) in ALIASES["item"][:6] for name in source.frame.columns):
         roles = roles.having(**find_roles(source, choice.columns, ("item",)).columns)
     chosen = list(_metrics(source, roles, choice))
