@@ -5,6 +5,7 @@ Exit codes: 0, done, whatever a verdict says; 2, the command line cannot be read
 
 import argparse
 import io
+import os
 import signal
 import sys
 from collections.abc import Sequence
@@ -28,6 +29,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
     options = _parser().parse_args(arguments)
     try:
         options.run(options)
+        sys.stdout.flush()
+    except BrokenPipeError:  # who reads has seen enough, as head has
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 128 + signal.SIGPIPE
     except (EmbalignError, OSError) as error:
         print(f"error: {visible(str(error))}", file=sys.stderr)
         return EmbalignError.exit_code

@@ -251,6 +251,21 @@ MISTAKES = {
         ValueError,
         "more than one column value",
     ),
+    "values beyond computing": (
+        lambda: embalign.judge_elbow(CURVE.assign(value=1e300 * CURVE["value"]), margin=0.1),
+        ValueError,
+        "values of the curve go up to .*e\\+.*, too far from 1",
+    ),
+    "differences below computing": (
+        lambda: embalign.judge_ab(ARM.assign(value=1e-300), ARM.assign(value=2e-300), margin=0.1),
+        ValueError,
+        "too far from 1 to compute with",
+    ),
+    "one ratio": (
+        lambda: embalign.judge_elbow(CURVE[CURVE["ratio"] == 1], margin=0.1),
+        ValueError,
+        "at least two ratios",
+    ),
     "no rows of a curve": (lambda: embalign.judge_elbow(CURVE[:0], margin=0.1), ValueError, "the curve has no rows"),
     "a seed missing": (
         lambda: embalign.judge_elbow(CURVE.assign(seed=np.nan), margin=0.1),

@@ -120,23 +120,35 @@ def test_equivalent_needs_a_margin_and_may_have_a_direction():
 @pytest.mark.parametrize(
     ("change", "words"),
     [
-        (lambda frame: frame.drop(columns="value"), "lacks the column value"),
+        (lambda frame: frame.drop(columns="value"), r"lacks column\(s\) value"),
         (lambda frame: frame[["value"]], "nothing to pair by"),
         (lambda frame: frame[:0], "has no rows"),
         (lambda frame: frame[1:], "must pair one to one by item: treatment has 59, control 60, and 59 pair"),
-        (lambda frame: frame.assign(item=frame["item"].where(frame.index > 0)), "without item"),
+        (lambda frame: frame.assign(item=frame["item"].where(frame.index > 0)), "a row of the treatment has no item"),
         (lambda frame: pd.concat([frame, frame[:1]]), "two values for item q0"),
         (lambda frame: frame.assign(value=np.inf), "not finite"),
         (lambda frame: results(), r"all 60 differences are \+0"),
         (lambda frame: results().assign(value=lambda same: same["value"] + 0.1), r"all 60 differences are \+0.1"),
+        (lambda frame: frame.assign(value="0,5"), "must hold numbers, row 0 has '0,5'"),
+        (lambda frame: frame.assign(value=1e300 * frame["value"]), "too far from 1 to compute with"),
+        (lambda frame: frame.assign(item=range(60)), "items are text on one side and numbers on the other"),
         (lambda frame: frame.assign(group="one"), "1 groups"),
-        (lambda frame: frame.assign(group=None), "needs one group"),
+        (lambda frame: frame.assign(group=None), "a row of the treatment has no group"),
     ],
 )
 def test_what_cannot_be_paired_is_named(change, words):
     treatment, control = pair()
     with pytest.raises(ValueError, match=words):
         judge_paired(change(treatment), control)
+
+
+def test_what_is_no_frame_or_flag_is_named():
+    with pytest.raises(
+        TypeError, match="the treatment must be a pandas DataFrame with columns value, found a NoneType"
+    ):
+        judge_paired(None, pair()[1])
+    with pytest.raises(TypeError, match="higher_is_better must be True or False, found 'no'"):
+        judge_paired(*pair(), higher_is_better="no")
 
 
 def test_bad_margins_and_levels_are_named():
@@ -359,10 +371,48 @@ def test_several_metrics_are_adjusted_for_their_number(tmp_path):
 
 def test_different_units_are_pointed_out(tmp_path, capsys):
     treatment, control = pair()
-    large = treatment.assign(value=100 * treatment["value"])
+    large = treatment.assign(value=1000 * treatment["value"])
     paths = [str(write(tmp_path, name, frame)) for name, frame in (("a.csv", control), ("b.csv", large))]
     assert main(["compare", *paths]) == 0
     assert "check that both are in the same unit" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    ("column", "name", "value"), [("item", "mean", None), ("item", "ALL", None), ("qid", "all", 9)]
+)
+def test_a_mean_among_items_is_no_item(column, name, value, tmp_path, capsys):
+    paths = []
+    for file, frame in zip(("a.csv", "b.csv"), pair(seeds=2), strict=True):
+        means = frame.groupby("seed", as_index=False)["value"].mean().round(4).assign(item=name)
+        means = means if value is None else means.assign(value=value)
+        paths.append(str(write(tmp_path, file, pd.concat([frame, means]).rename(columns={"item": column}))))
+    assert main(["compare", *paths]) == 0
+    printed = capsys.readouterr().out
+    assert f"lines for all {'queries' if column == 'qid' else 'items'} are left out: 2 ({name})" in printed
+    assert "Data: 60 items, 2 seeds, paired" in printed
+
+
+def test_an_item_that_is_called_mean_stays_one(tmp_path, capsys):
+    words = [frame.replace({"item": {"q3": "mean"}}) for frame in pair()]
+    paths = [str(write(tmp_path, file, frame)) for file, frame in zip(("a.csv", "b.csv"), words, strict=True)]
+    assert main(["compare", *paths]) == 0
+    assert "Data: 60 items" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("names", [("ndcg_cut_10", "nDCG@10"), ("acc", "accuracy"), ("bm25", "new"), ("value", "map")])
+def test_one_metric_may_have_two_names(names, tmp_path, capsys):
+    frames = [frame.rename(columns={"value": name}) for frame, name in zip(pair(), names, strict=True)]
+    paths = [str(write(tmp_path, file, frame)) for file, frame in zip(("a.csv", "b.csv"), frames, strict=True)]
+    assert main(["compare", *paths]) == 0
+    assert "Data: 60 items" in capsys.readouterr().out
+
+
+def test_a_margin_in_other_units_is_pointed_out(tmp_path, capsys):
+    paths = [str(write(tmp_path, name, frame)) for name, frame in zip(("a.csv", "b.csv"), pair(), strict=True)]
+    assert main(["compare", *paths, "--margin", "5"]) == 0
+    assert "note: the margin of 5 is wider than all values differ" in capsys.readouterr().out
+    assert main(["compare", *paths, "--metric", "value", "--metric", "value"]) == 0
+    assert "after Holm" not in capsys.readouterr().out
 
 
 NEW, OLD = pair(effect=0.1)
@@ -419,6 +469,31 @@ MISTAKES = {
         4,
         "no value in any row",
     ),
+    "two metrics by column": (
+        OLD.rename(columns={"value": "ndcg"}),
+        NEW.rename(columns={"value": "recall"}),
+        [],
+        4,
+        "a.csv has 'ndcg' and b.csv has 'recall'",
+    ),
+    "two metrics by row": (OLD.assign(metric="map"), NEW.assign(metric="P@5"), [], 4, "a.csv has 'map' and b.csv has"),
+    "two metrics of trec_eval": (trec_eval(OLD, ["map"]), trec_eval(NEW, ["ndcg"]), [], 4, "compare one metric"),
+    "per cent on one side": (
+        OLD.assign(value=OLD["value"].clip(0, 1)),
+        NEW.assign(value=100 * NEW["value"].clip(0, 1)),
+        [],
+        4,
+        "if one is in per cent, write both alike",
+    ),
+    "means alone": (
+        OLD[:1].assign(item="all").rename(columns={"item": "qid"}),
+        NEW[:1].assign(item="all").rename(columns={"item": "qid"}),
+        [],
+        4,
+        "means over all queries alone",
+    ),
+    "values beyond computing": (OLD, NEW.assign(value=NEW["value"] * 1e300), [], 4, "too large to be computed with"),
+    "one column as two": (OLD, NEW, ["--columns", "item=topic,seed=topic"], 4, "'topic' both item and seed"),
     "text for a number": (OLD, NEW.assign(value=["good", *NEW["value"][1:]]), [], 4, "'good', which is not a number"),
     "per cent signs on one side": (OLD, NEW.assign(value=[f"{v:.2%}" for v in NEW["value"]]), [], 4, "per cent signs"),
     "few items": (OLD[:6], NEW[:6], [], 4, "6 items: with fewer than 8"),

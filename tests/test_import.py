@@ -42,6 +42,17 @@ def here(tmp_path, monkeypatch):
     return own_files.lay_out(tmp_path)
 
 
+def test_copies_of_a_text_have_its_vector(tmp_path, monkeypatch):
+    """Up to the rounding of servers that embed a text in any company."""
+    monkeypatch.chdir(tmp_path)
+    own_files.write_vectors(
+        tmp_path, *(np.concatenate([side, side[:20] + 1e-3 * side[20:40]]) for side in own_files.vectors())
+    )
+    texts = [own_files.text(row % own_files.COUNT) for row in range(own_files.COUNT + 20)]
+    own_files.write_lines(tmp_path / "c.jsonl", [{"id": str(row), "text": text} for row, text in enumerate(texts)])
+    assert own_files.bring("--corpus", "c.jsonl") == 0
+
+
 def test_two_arrays_and_labels_become_a_pair(here, capsys):
     assert bring("--labels", "labels.csv") == 0
     check_pair(here / "mypair")

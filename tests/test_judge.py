@@ -263,6 +263,34 @@ def test_folds_are_said_to_overlap(form, tmp_path):
     assert "training sets of cross-validation overlap" in found.notes[0]
 
 
+def test_per_cent_signs_make_sizes_shares(tmp_path, capsys):
+    record, _ = judged(tmp_path, BASE.assign(n=[f"{n / 20:g} %" for n in BASE["n"]]))
+    assert record["columns"]["ratio"] == "n"
+    assert {point["n"] for point in record["curves"][0]["points"]} == {None}
+    assert "n = " not in capsys.readouterr().out.replace("ratio = n", "")
+
+
+def test_sizes_that_differ_by_rounding_are_one(tmp_path):
+    shares = BASE.assign(n=BASE["n"] / 2000).rename(columns={"n": "ratio"})
+    shares["ratio"] = np.where(shares["seed"] == 3, np.nextafter(shares["ratio"], 0), shares["ratio"])
+    ((found,), _) = read_curves(read_source(write(tmp_path, "curve.csv", shares)), Choice(columns={}))
+    assert found.frame["ratio"].nunique() == len(SIZES)
+
+
+@pytest.mark.parametrize("seeds", [[0, 1], [0, 1, 2, 3, 4]])
+def test_a_blank_value_without_training_is_none(seeds, tmp_path):
+    nothing = pd.DataFrame({"n": 0, "seed": seeds, "value": [0.3] * (len(seeds) - 1) + [np.nan]})
+    ((found,), _) = read_curves(
+        read_source(write(tmp_path, "curve.csv", pd.concat([BASE, nothing]))), Choice(columns={})
+    )
+    assert found.origin == {str(seed): 0.3 for seed in seeds[:-1]}
+
+
+def test_a_margin_in_other_units_is_pointed_out(tmp_path, capsys):
+    judged(tmp_path, BASE, "--margin", "5")
+    assert "Note: the margin of 5 is wider than all values differ" in capsys.readouterr().out
+
+
 def test_what_was_taken_for_what_is_said(tmp_path, capsys):
     record, _ = judged(tmp_path, nested(BASE).assign(score_train=1.0, note="x"), "--metric", "score_valid")
     printed = capsys.readouterr().out
@@ -422,7 +450,12 @@ MISTAKES = {
     "no sizes": (BASE.drop(columns="n"), [], 4, "no column n or ratio among seed, value"),
     "no seeds": (BASE.drop(columns="seed"), [], 4, "no column seed"),
     "training epochs are no seeds": (BASE.rename(columns={"seed": "epoch"}), [], 4, "no column seed"),
-    "metrics or seeds": (many(2).reset_index().drop(columns="seed"), [], 4, "if they are metrics, add a column seed"),
+    "metrics or seeds": (
+        many(2).reset_index().drop(columns="seed"),
+        [],
+        4,
+        "if they are metrics, add a column seed or name it",
+    ),
     "means over seeds": (
         BASE.groupby("n")["value"].agg(["mean", "std"]).reset_index(),
         [],
@@ -466,7 +499,18 @@ MISTAKES = {
     "a row twice": (pd.concat([BASE, BASE[:1]]), [], 4, "n 50, seed 0 has 2 values"),
     "several learners": (pd.concat([BASE.assign(model=m) for m in "ab"]), [], 4, "--where model=a"),
     "a copied seed": (pd.concat([BASE, BASE[BASE["seed"] == 1].assign(seed=9)]), [], 4, "remove the copies"),
-    "one constant": (BASE.assign(value=0.5), [], 4, "have the same curve"),
+    "one constant": (BASE.assign(value=0.5), [], 4, "the value is the same at every size"),
+    "constants": (BASE.assign(value=BASE["seed"]), [], 4, "the value is the same at every size"),
+    "values beyond computing": (BASE.assign(value=BASE["value"] * 1e300), [], 4, "too large to be computed with"),
+    "values below computing": (BASE.assign(value=BASE["value"] * 1e-300), [], 4, "too small to be computed with"),
+    "one column as two": (BASE, ["--columns", "n=n,seed=n"], 4, "'n' both n and seed; a column has one role"),
+    "per cent up to 50": (
+        BASE.assign(n=BASE["n"] / 40).rename(columns={"n": "ratio"}),
+        [],
+        4,
+        "rename the column percent",
+    ),
+    "seeds of another name": (BASE.rename(columns={"seed": "draw"}), [], 4, "name it with --columns seed=NAME"),
     "a margin of nothing": (BASE, ["--margin", "0"], 2, "is not above 0"),
     "a margin that is no number": (BASE, ["--margin", "small"], 2, "is not a finite number"),
     "an origin that is no number": (BASE, ["--origin", "nan"], 2, "is not a finite number"),
@@ -497,6 +541,15 @@ def test_a_folder_that_cannot_be_written_is_named(tmp_path, capsys):
     path = write(tmp_path, "curve.csv", BASE)
     code, line = mistaken(["judge", str(path), "--out", "/proc/verdict"], tmp_path, capsys)
     assert (code, "cannot be written" in line) == (4, True)
+
+
+def test_a_reader_that_has_seen_enough_is_no_error(tmp_path):
+    """As in a pipe to head: the result is written, and nothing is said."""
+    path = write(tmp_path, "curve.csv", BASE)
+    command = f"{shlex.quote(sys.executable)} -m embalign judge {shlex.quote(str(path))} | true"
+    found = subprocess.run(["bash", "-c", command], cwd=ROOT, capture_output=True, timeout=120, check=True)
+    assert found.stderr == b""
+    assert (tmp_path / "curve_verdict" / "verdict.json").is_file()
 
 
 def test_links_and_odd_files_are_refused(tmp_path, capsys):

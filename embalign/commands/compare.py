@@ -34,7 +34,7 @@ def _add_arguments(parser: argparse.ArgumentParser) -> None:
 def _run(options: argparse.Namespace) -> None:
     chosen = choice(
         columns=options.columns,
-        metrics=tuple(options.metric),
+        metrics=tuple(dict.fromkeys(options.metric)),
         where=tuple(options.where),
         decimal=options.decimal,
         only_complete=options.only_common,

@@ -39,7 +39,7 @@ def _run(options: argparse.Namespace) -> None:
     import_matplotlib(cache_folder())
     chosen = choice(
         columns=options.columns,
-        metrics=tuple(options.metric),
+        metrics=tuple(dict.fromkeys(options.metric)),
         where=tuple(options.where),
         decimal=options.decimal,
         only_complete=options.only_complete,

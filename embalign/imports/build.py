@@ -9,7 +9,14 @@ from pathlib import Path
 import numpy as np
 
 from embalign.errors import VectorsError
-from embalign.imports.checks import Seen, check_rows_agree, examine, labels_fit, refuse_the_same_vectors
+from embalign.imports.checks import (
+    Seen,
+    check_rows_agree,
+    examine,
+    labels_fit,
+    refuse_equal_texts_apart,
+    refuse_the_same_vectors,
+)
 from embalign.imports.formats import open_vectors
 from embalign.imports.matching import Side, match_rows
 from embalign.imports.records import write_records
@@ -63,6 +70,9 @@ def import_pair(asked: Request) -> Imported:
         if asked.named.queries is not None:
             sides |= _of_queries(stored, texts, str(asked.named.queries))
         seen = {part: examine(side, _ids(texts, part), texts.embedded(part)) for part, side in sides.items()}
+        if gathered.written:
+            for part, side in sides.items():
+                refuse_equal_texts_apart(side, _ids(texts, part), texts.embedded(part))
         refuse_the_same_vectors(sides["draft"], sides["teacher"])
         agreement, not_checked = _check_agreement(sides, texts, gathered)
         notes = [*gathered.notes, *_about_labels(sides["teacher"], texts)]

@@ -19,6 +19,7 @@ from embalign.verdicts.sanity import FEWEST_ROWS, suspect_vectors
 BLOCK_VALUES = 2**20  # that are held at once
 SAMPLED = 2**22  # values that are looked through for equal vectors, of files that a run does not look through either
 NOT_FINITE, ZERO = "values that are not finite (NaN or infinite)", "zeros alone"
+COPIES, COPY = 1000, 0.98  # copies of texts that are compared, and the cosine that servers give a text in any company
 LABELS, LABEL_ROWS = 200, 10  # that are compared
 UNIT = 1e-3  # from 1: within the rounding of float16
 
@@ -71,6 +72,24 @@ def examine(side: Side, ids: Sequence[str], texts: Sequence[str]) -> Seen:
             f"as {quoted(one)} and {quoted(other)}; check the model, its pooling and where it cuts texts"
         )
     return Seen(least, most, equal.affected, equal.texts)
+
+
+def refuse_equal_texts_apart(side: Side, ids: Sequence[str], texts: Sequence[str]) -> None:
+    """Raise VectorsError where most texts that are there twice have two vectors: then the texts are of other rows."""
+    first: dict[str, int] = {}
+    pairs = [(first[text], place) for place, text in enumerate(texts) if first.setdefault(text, place) != place]
+    if not pairs:
+        return
+    one, other = np.array(pairs[:: len(pairs) // COPIES + 1], np.int64).T
+    alike = np.einsum("nd,nd->n", OfLength1(side)[one], OfLength1(side)[other])
+    apart = alike < COPY
+    if apart.sum() > len(apart) / 2:
+        place = int(apart.argmax())
+        both = f"{quoted(ids[one[place]])} and {quoted(ids[other[place]])}"
+        raise VectorsError(
+            f"{side.stored.shown}: {both} have the same text and other vectors (cosine {alike[place]:.2f}), as have "
+            f"{int(apart.sum())} of {len(apart)} copies of a text; bring texts and rows into one order"
+        )
 
 
 def check_rows_agree(draft: Side, teacher: Side, remedy: str) -> dict[str, float]:

@@ -18,7 +18,7 @@ from embalign.pairs.holdout import check_texts
 from embalign.pairs.meaning import check_labels_agree
 from embalign.pairs.queries import Judgements, Query, read_queries
 from embalign.pairs.texts import ROLES, Texts
-from embalign.readers import read_bytes
+from embalign.readers import quoted, read_bytes
 
 CORPUS, QUERIES, QRELS = "corpus.jsonl", "queries.jsonl", "qrels.tsv"
 LARGEST_QRELS = 1024 * 2**20
@@ -74,6 +74,8 @@ def gather(named: Named, stored: dict[str, Stored]) -> Gathered:
         items.append(Item(name, text, entry.label if given is None else given[place], entry.style, entry.base))
     if corpus is not None:
         _check_corpus(corpus, items, with_queries=named.queries is not None)
+    if named.queries is None:
+        _check_groups([item.label for item in items if item.style is None], named.labels or named.corpus)
     rows: dict[str, Sequence[str] | None] = {role: own[role] if shared is None else shared for role in ROLES}
     whose = draft.shown if corpus is None else str(corpus.path)
     return Gathered(items, rows, whose, written, list(_notes(corpus, labels, rows)))
@@ -152,6 +154,18 @@ def _check_corpus(corpus: Entries, items: Sequence[Item], *, with_queries: bool)
             f"{lacking[0]}: no label; {len(lacking):,} of {len(items):,} texts have none and the others have; label "
             "all of them or none"
         )
+
+
+def _check_groups(labels: Sequence[str | None], path: Path | None) -> None:
+    """Raise CorpusError for labels that are all one, or one for each text."""
+    different = len(set(labels) - {None})
+    if different == 0 or len(labels) == 1 or 1 < different < len(labels):
+        return
+    words = "a label of its own, as an id is" if different > 1 else "the same label"
+    raise CorpusError(
+        f"{path}: every text has {words} ({quoted(str(labels[0]))}), so labels do not say which texts should find each "
+        "other; give those the same label, or leave labels out, and the teacher's own ranking is taken"
+    )
 
 
 def _notes(corpus: Entries | None, labels: Labels | None, rows: dict[str, Sequence[str] | None]) -> Iterator[str]:

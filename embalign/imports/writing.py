@@ -32,9 +32,10 @@ def new_folder(out: Path) -> Iterator[Path]:
     read, for what could not be written afterwards.
     """
     out = Path(os.path.abspath(out))
-    _refuse_what_is_there(out)
-    above = [parent for parent in out.parents if not os.path.lexists(parent)]
+    above: list[Path] = []
     try:
+        _refuse_what_is_there(out)
+        above = [parent for parent in out.parents if not os.path.lexists(parent)]
         out.parent.mkdir(parents=True, exist_ok=True)
         _sweep(out.parent)
         building = Path(tempfile.mkdtemp(dir=out.parent, prefix=f"{own_prefix(BUILDING)}-"))

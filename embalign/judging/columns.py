@@ -46,6 +46,10 @@ ALIASES: Mapping[str, tuple[str, ...]] = {
     "metric": ("metric", "measure", "metric_name"),
 }
 LOWER = re.compile(r"(?:^|_)(?:loss|error|err|rmse|mae|mse|wer|cer|perplexity|ppl|nll|bpb)(?:_|$)")
+METRIC = re.compile(
+    LOWER.pattern
+    + r"|(?:^|_)(?:accuracy|ndcg|dcg|mrr|map|f1|auc|recall|precision|p|r|ap|rr|bleu|rouge|exact_match)(?:_|$)"
+)
 LOOKED_AT = 200  # different cells, to tell what a column holds
 FOLDS = ("fold", "outer_fold", "cv_fold", "split", "split_id", "inner_fold")
 # Numbers that tools write beside the values; --metric may name one all the same.
@@ -81,8 +85,12 @@ def find_roles(source: Source, mapped: Mapping[str, str], wanted: Sequence[str])
     for role, column in mapped.items():
         for part in column.split("+") if column not in source.frame else [column]:
             require(source, part, f"--columns {role}={column}")
-    found: dict[str, str] = {}
     used = set(mapped.values())
+    if len(used) < len(mapped):
+        twice = next(column for column in used if list(mapped.values()).count(column) > 1)
+        roles = " and ".join(role for role, column in mapped.items() if column == twice)
+        raise TableError(f"{source.path}: --columns makes {quoted(twice)} both {roles}; a column has one role")
+    found: dict[str, str] = {}
     for role in wanted:
         if role in mapped:
             found[role] = mapped[role]
@@ -170,6 +178,21 @@ def direction_note(metric: str, higher_is_better: bool) -> list[str]:
     if not higher_is_better or not LOWER.search(plain(metric)):
         return []
     return [f"{metric} is judged as if higher were better; if lower is, give --lower-is-better"]
+
+
+def margin_note(margin: float | None, values: NDArray[np.float64]) -> list[str]:
+    """Return a note on a margin that no difference of these values could pass."""
+    size = float(np.nanmax(values) - np.nanmin(values))
+    if margin is None or margin < size:
+        return []
+    return [f"the margin of {margin:g} is wider than all values differ ({size:.3g}): give it in the values' units"]
+
+
+def metric_name(name: str, *, known: bool) -> str:
+    """Return a metric's name as tools that spell it differently share it; with `known`, "" for what is none of many."""
+    found = re.sub(r"_(?:cut|at)(?=_)", "", plain(name))
+    found = re.sub(r"(?:^|(?<=_))acc(?=_|$)", "accuracy", found)
+    return found if not known or METRIC.search(found) else ""
 
 
 def differing(source: Source, rows: NDArray[np.bool_], used: Iterable[str]) -> list[str]:

@@ -12,7 +12,7 @@ import numpy as np
 from embalign.errors import TableError
 from embalign.escaping import visible
 from embalign.experiments.templates import render, sentences
-from embalign.judging.columns import direction_note, listed, require
+from embalign.judging.columns import direction_note, listed, margin_note, require
 from embalign.judging.comparison_figure import draw_comparisons
 from embalign.judging.curves import Choice
 from embalign.judging.judged import in_digits
@@ -113,6 +113,7 @@ def compare_files(
         notes += [*(note for run in runs for note in (*_columns(run), *run.notes)), *found]
         name = metric or second.roles.columns["value"]
         notes += direction_note(name, settings.higher_is_better)
+        notes += margin_note(settings.margin, np.concatenate([run.frame["value"] for run in (control, treatment)]))
         judged.append((name, _judge(control, treatment, settings), control, treatment))
     compared = _compared(judged, settings)
     answers = [sentences("comparison.md.j2", "lines", found) for found in compared]

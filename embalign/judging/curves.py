@@ -21,7 +21,7 @@ from embalign.judging.columns import (
     require,
     value_column,
 )
-from embalign.judging.numerals import decimal_sign, numbers_in
+from embalign.judging.numerals import PERCENT, decimal_sign, numbers_in
 from embalign.judging.source import Source
 from embalign.judging.wide import lengthen
 from embalign.readers import quoted
@@ -71,6 +71,8 @@ def read_curves(source: Source, choice: Choice) -> tuple[list[CurveTable], Roles
     source = only_where(source, choice.where)
     roles = find_roles(source, choice.columns, ("n", "ratio", "seed", "metric"))
     source, roles = lengthen(source, roles)
+    if "ratio" not in roles.columns and source.frame[roles.columns["n"]].str.contains(PERCENT).all():
+        roles = Roles({"ratio" if role == "n" else role: column for role, column in roles.columns.items()})
     if "item" in choice.columns or any(plain(name) in ALIASES["item"][:6] for name in source.frame.columns):
         roles = roles.having(**find_roles(source, choice.columns, ("item",)).columns)
     chosen = list(_metrics(source, roles, choice))
@@ -141,7 +143,7 @@ def _sizes(source: Source, column: str, decimal: str, role: str) -> NDArray[np.f
         row = int(wrong.argmax())
         cell = source.frame[column].iloc[row]
         raise TableError(f"{source.path}, row {row + 1}: {column} is {quoted(cell)}; a size is a number above 0")
-    return values
+    return np.array([float(f"{value:.10g}") for value in values])  # 0.3 and 0.1 + 0.2 are one size
 
 
 def joined(source: Source, column: str) -> pd.Series:
@@ -165,9 +167,9 @@ def joined(source: Source, column: str) -> pd.Series:
 def _split_origin(frame: pd.DataFrame) -> tuple[pd.DataFrame, Mapping[str | int, float] | None]:
     """The rows with data, and the values by seed of those without any."""
     size = frame["n"] if "n" in frame else frame["ratio"]
-    nothing = frame[size == 0]
+    nothing = frame[size == 0].dropna(subset="value")
     if not len(nothing):
-        return frame, None
+        return frame[size > 0].reset_index(drop=True), None
     return frame[size > 0].reset_index(drop=True), nothing.groupby("seed")["value"].mean().to_dict()
 
 
@@ -187,8 +189,10 @@ def _with_ratio(frame: pd.DataFrame, source: Source, roles: Roles) -> tuple[pd.D
         notes.append(f"{name} was read as per cent")
         frame, largest = frame.assign(ratio=frame["ratio"] / 100), largest / 100
     if largest > 1:
-        words = f"{name} goes up to {largest:g}; a ratio lies between 0 and 1, or is in per cent"
-        raise TableError(f"{source.path}: {words}; if these are counts of training items: --columns n={name}")
+        words = (
+            f"{name} goes up to {largest:g}, and a ratio lies between 0 and 1; rename the column percent if it is that"
+        )
+        raise TableError(f"{source.path}: {words}, or if it counts training items: --columns n={name}")
     if largest < 1:
         notes.append(f"the largest {name}, {largest:g}, was read as 100 %")
         frame = frame.assign(ratio=frame["ratio"] / largest)
@@ -277,6 +281,9 @@ def _refuse_few(frame: pd.DataFrame, source: Source) -> None:
         raise TableError(f"{source.path}: {words}; repeat every size with other seeds, three or more, better five")
     if sizes < 2:
         raise TableError(f"{source.path}: one size is no curve; measure others, five or more (such as 1/2, 1/4, 1/8)")
+    if (frame.groupby("seed")["value"].nunique() < 2).all():
+        words = "the value is the same at every size: there is nothing to judge"
+        raise TableError(f"{source.path}: {words}; name another column with --metric, or give values with more digits")
     if "item" in frame and frame["item"].nunique() < 2:
         raise TableError(f"{source.path}: one item is not enough; leave the column out, or bring more items")
 

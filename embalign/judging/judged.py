@@ -10,7 +10,7 @@ from typing import Any, Literal
 import numpy as np
 
 from embalign.errors import TableError
-from embalign.judging.columns import direction_note
+from embalign.judging.columns import direction_note, margin_note
 from embalign.judging.curves import CurveTable, integers_where_possible
 from embalign.verdicts.curve import read_curve
 from embalign.verdicts.elbow import ElbowVerdict, judge_elbow
@@ -149,5 +149,9 @@ def judge_curve(
         margin_from=GIVEN if margin is not None else f"{100 * SHARE:g} % of the gain",
         higher_is_better=higher_is_better,
         percent=table.percent,
-        notes=(*direction_note(table.metric, higher_is_better), *table.notes),
+        notes=(
+            *direction_note(table.metric, higher_is_better),
+            *margin_note(margin, np.array([*frame["value"], *([] if start is None else [start])])),
+            *table.notes,
+        ),
     )

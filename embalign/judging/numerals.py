@@ -15,6 +15,7 @@ from embalign.errors import TableError
 from embalign.judging.source import Source
 from embalign.readers import quoted
 
+EXTREME = 1e100
 SAMPLED = 10_000  # different cells of a column that are looked at for the decimal sign
 MISSING = {"", "nan", "na", "n/a", "null", "none", "-", "--", "#n/a", "<na>", "nat"}
 # What harnesses write for a right, half-right or wrong answer; inspect gives no answer as N.
@@ -87,6 +88,7 @@ def numbers_in(source: Source, column: str, decimal: str, *, percent_as_share: b
     cells = source.frame[column]
     values = pd.to_numeric(cells, errors="coerce").to_numpy(np.float64) if decimal == "." else None
     if values is not None and np.isfinite(values).all():
+        _refuse_extremes(values, source, column)
         return Numbers(values)
     distinct = cells.drop_duplicates()
     if (coded := _coded(distinct)) is not None:
@@ -103,7 +105,19 @@ def numbers_in(source: Source, column: str, decimal: str, *, percent_as_share: b
                 "write all with a per cent sign or none"
             )
     scale = 0.01 if signed and percent_as_share else 1.0
-    return Numbers(cells.map(found).to_numpy(np.float64) * scale, percent=bool(signed))
+    values = cells.map(found).to_numpy(np.float64) * scale
+    _refuse_extremes(values, source, column)
+    return Numbers(values, percent=bool(signed))
+
+
+def _refuse_extremes(values: NDArray[np.float64], source: Source, column: str) -> None:
+    """Refuse numbers whose squares a float cannot hold: their variances would be infinite or zero."""
+    sizes = np.nan_to_num(np.abs(values))
+    largest = sizes.max(initial=0.0)
+    if largest and not 1 / EXTREME < largest < EXTREME:
+        row = int(sizes.argmax())
+        words = f"{column} is {quoted(source.frame[column].iloc[row])}, too {'large' if largest > 1 else 'small'}"
+        raise TableError(f"{source.path}, row {row + 1}: {words} to be computed with; give it in another unit")
 
 
 def _coded(distinct: pd.Series) -> dict[str, float] | None:

@@ -5,9 +5,12 @@ from dataclasses import replace
 import pandas as pd
 
 from embalign.errors import TableError
+from embalign.judging.columns import metric_name
 from embalign.judging.runs import Run
+from embalign.readers import quoted
 
 SHOWN = 3
+PER_CENT, ALMOST_PER_CENT = 100, 50
 NOT_ALIKE = 20  # times: values of one file that are so much larger are in another unit, such as per cent
 
 
@@ -19,6 +22,7 @@ def pair_runs(control: Run, treatment: Run, group: str | None, *, only_common: b
     runs = control, treatment
     notes: list[str] = []
     frames = [run.frame for run in runs]
+    _refuse_other_metric(control, treatment)
     if control.percent != treatment.percent:
         one, other = (run.name for run in (runs if control.percent else runs[::-1]))
         raise TableError(f"the values of {one} have per cent signs and those of {other} have none; write both alike")
@@ -127,9 +131,25 @@ def _groups(frames: list[pd.DataFrame], runs: tuple[Run, Run], group: str) -> pd
     return found
 
 
+def _refuse_other_metric(control: Run, treatment: Run) -> None:
+    """Refuse two metrics: both named in a column of metrics, or by columns whose names are known for metrics."""
+    names = [metric_name(run.metric, known="metric" not in run.roles.columns) for run in (control, treatment)]
+    if names[0] and names[1] and names[0] != names[1]:
+        both = f"{control.name} has {quoted(control.metric)} and {treatment.name} has {quoted(treatment.metric)}"
+        raise TableError(f"{both}; compare one metric, named alike in both (--metric NAME chooses it)")
+
+
 def _suspicions(frames: list[pd.DataFrame], runs: tuple[Run, Run]) -> list[str]:
     largest = [float(frame["value"].abs().max()) for frame in frames]
     low, high = min(largest), max(largest)
+    least = min(float(frame["value"].min()) for frame in frames)
+    means = sorted(float(frame["value"].mean()) for frame in frames)
+    if not runs[0].percent and least >= 0 and low <= 1 < high <= PER_CENT and means[1] > ALMOST_PER_CENT * means[0]:
+        one, other = (run.name for run in (runs if largest[0] < largest[1] else runs[::-1]))
+        raise TableError(
+            f"values go up to {low:.4g} in {one} and to {high:.4g} in {other}: if one is in per cent, write both "
+            "alike, or if both are, with per cent signs"
+        )
     if low > 0 and high > NOT_ALIKE * low:
         words = " and ".join(f"{value:.4g} in {run.name}" for value, run in zip(largest, runs, strict=True))
         return [f"the largest values are {words}: check that both are in the same unit"]

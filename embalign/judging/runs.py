@@ -10,9 +10,11 @@ from embalign.judging.columns import Roles, differing, find_roles, listed, only_
 from embalign.judging.curves import Choice, joined, refuse_two_values
 from embalign.judging.numerals import decimal_sign, numbers_in
 from embalign.judging.source import Source
-from embalign.judging.trec import ALL
+from embalign.judging.trec import ALL, ONLY_MEANS
 
 AGGREGATES = {"epoch", "steps"}  # of sentence-transformers' evaluators
+MEANS = {"all", "mean", "avg", "average", "overall", "total"}  # items of these names, if their values are the mean
+ROUNDED = 1e-3  # of the largest value, by which a mean may be off
 
 
 @dataclass(frozen=True)
@@ -25,6 +27,7 @@ class Run:
     name: str
     frame: pd.DataFrame
     roles: Roles
+    metric: str
     percent: bool
     notes: tuple[str, ...]
 
@@ -40,7 +43,8 @@ def read_run(source: Source, name: str, choice: Choice, group: str | None, *, me
         epochs = [column for column in source.frame.columns if plain(column) == "epoch"]
         roles = roles.having(seed=epochs[0]) if epochs else roles
     _refuse_unpaired(source, roles)
-    source, roles, notes = _of_metric(source, roles, choice, metric)
+    source, roles, measured = _of_metric(source, roles, choice, metric)
+    notes: list[str] = []
     if group is not None and group in source.frame:
         roles = roles.having(group=group)
     value = roles.columns["value"]
@@ -52,8 +56,30 @@ def read_run(source: Source, name: str, choice: Choice, group: str | None, *, me
     if numbers.coded:
         notes.append(f"{value} was read as {numbers.coded}")
     _refuse_repeats(frame, source, roles)
+    of_queries = plain(roles.columns.get("item", "")) in ("query_id", "qid", "query")
+    means = _means(frame, of_queries=of_queries)
+    if means.any():
+        units = "queries" if of_queries else "items"
+        notes.append(f"lines for all {units} are left out: {int(means.sum())} ({frame.loc[means, 'item'].iloc[0]})")
+        source, frame = source.of(source.frame[~means.to_numpy()]), frame[~means].reset_index(drop=True)
+    if not len(frame):
+        raise TableError(f"{source.path}: {ONLY_MEANS}")
     frame, note = _with_values(frame, source, value, only_complete=choice.only_complete)
-    return Run(name, frame, roles, numbers.percent, (*source.notes, *notes, *note))
+    return Run(name, frame, roles, measured, numbers.percent, (*source.notes, *notes, *note))
+
+
+def _means(frame: pd.DataFrame, *, of_queries: bool) -> pd.Series:
+    """Which rows hold a mean over the other items of their seed: named so and near it, or the line of all queries."""
+    if "item" not in frame:
+        return pd.Series(data=False, index=frame.index)
+    named = frame["item"].str.lower().isin(MEANS)
+    rest = frame[~named]
+    if "seed" in frame:
+        mean = frame["seed"].map(rest.groupby("seed")["value"].mean())
+    else:
+        mean = pd.Series(rest["value"].mean(), index=frame.index)
+    near = (frame["value"] - mean).abs() <= ROUNDED * rest["value"].abs().max()
+    return named & (near | ((frame["item"] == ALL) & of_queries))
 
 
 def _refuse_unpaired(source: Source, roles: Roles) -> None:
@@ -71,28 +97,25 @@ def _refuse_unpaired(source: Source, roles: Roles) -> None:
     )
 
 
-def _of_metric(source: Source, roles: Roles, choice: Choice, metric: str | None) -> tuple[Source, Roles, list[str]]:
-    """The rows of the metric, and its column; means over all queries are left out."""
-    notes: list[str] = []
+def _of_metric(source: Source, roles: Roles, choice: Choice, metric: str | None) -> tuple[Source, Roles, str]:
+    """The rows of the metric, its column and its name."""
+    name = metric
     if "metric" in roles.columns and metric not in source.frame:
         column = roles.columns["metric"]
         there = list(source.frame[column].str.strip().drop_duplicates())
         if metric is None and len(there) > 1:
             raise TableError(f"{source.path}: several metrics, {listed(there)}; say which with --metric {there[0]}")
-        source = only_where(source, [(column, metric or there[0])])
-        item = roles.columns.get("item")
-        if item and plain(item) in ("query_id", "qid", "query") and (means := source.frame[item] == ALL).any():
-            notes.append(f"lines for all queries are left out: {int(means.sum())}")
-            source = source.of(source.frame[~means])
+        name = metric or there[0]
+        source = only_where(source, [(column, name)])
     if metric is not None and "metric" not in roles.columns:
         refuse_two_values(source, choice)
         require(source, metric, f"--metric {metric}")
     if metric in source.frame:
-        return source, roles.having(value=str(metric)), notes
+        return source, roles.having(value=str(metric)), str(metric)
     value = choice.columns.get("value")
     if value is None:
         value = value_column(source, roles.columns.values())
-    return source, roles.having(value=value), notes
+    return source, roles.having(value=value), name or value
 
 
 def _refuse_repeats(frame: pd.DataFrame, source: Source, roles: Roles) -> None:

@@ -73,7 +73,8 @@ def _what_of(values: list[str], over_seeds: list[str]) -> str:
     if len(values) < 2:
         return "add one that says which run each row is of, or name it with --columns seed=NAME"
     return (
-        f"if {listed(values, 4)} are repetitions, rename them seed0, seed1, ...; if they are metrics, add a column seed"
+        f"if {listed(values, 4)} are repetitions, rename them seed0, seed1, ...; if they are metrics, add a column "
+        "seed or name it with --columns seed=NAME"
     )
 
 

@@ -22,9 +22,11 @@ from embalign.pairs.corpus import Item
 from embalign.pairs.near_duplicates import near_duplicates
 from embalign.pairs.queries import Query
 from embalign.pairs.texts import Texts
+from embalign.readers import quoted
 
 coo_array = lazy("scipy.sparse").coo_array
 connected_components = lazy("scipy.sparse.csgraph").connected_components
+FEWEST_LEFT = 0.1  # of the items, to train on
 TEST_FRACTION = 0.2
 FEWEST_GROUPS = 8  # that a smaller set of queries keeps whole
 FEWEST_TEXTS = 20  # that ask, where clusters stand for labels
@@ -94,6 +96,12 @@ def check_labels(labels: Sequence[str], fraction: float = TEST_FRACTION) -> set[
         raise CorpusError(
             f"{len(sizes)} label group(s) over {len(labels)} items cannot be split into training and test: "
             "use at least two labels"
+        )
+    if (left := len(labels) - sum(sizes[label] for label in test)) < FEWEST_LEFT * len(labels):
+        most = max(test, key=lambda label: sizes[label])
+        raise CorpusError(
+            f"{sizes[most]} of {len(labels)} items have the label {quoted(most)}, which is held out as a whole and "
+            f"leaves {left} to train on: use labels of more equal size"
         )
     if max(sizes[label] for label in test) < 2:
         raise CorpusError(

@@ -43,9 +43,10 @@ def read_curve(frame: pd.DataFrame, sign: int) -> Curve:
     Values are multiplied by `sign`. Raises ValueError for what cannot be judged, and names it.
     """
     measured = replicates(frame.assign(value=sign * frame["value"]), "ratio")
-    _refuse_copies(frame)
     ratios = tuple(float(ratio) for ratio in measured.settings)
-    return Curve(measured, ratios, _log_size(frame, ratios), "n_train" in frame.columns)
+    sizes = _log_size(frame, ratios)
+    _refuse_copies(frame)
+    return Curve(measured, ratios, sizes, "n_train" in frame.columns)
 
 
 def gain_over(curve: pd.DataFrame, origin: float | Mapping[Any, float] | pd.DataFrame, sign: int) -> StudentT:

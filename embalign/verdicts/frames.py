@@ -11,6 +11,7 @@ import pandas as pd
 
 from embalign.alignment.arguments import described
 
+EXTREME = 1e100  # beyond it, squares leave the range of floats
 NUMBERS = ("ratio", "n_train", "value")
 
 
@@ -39,6 +40,8 @@ def checked(frame: Any, name: str, needed: Collection[str], known: Collection[st
     for column in kept:
         if column in NUMBERS:
             found[column] = _numbers(found[column], name)
+            if column == "value":
+                _refuse_extremes(found[column], name)
             continue
         if isinstance(found[column].dtype, pd.CategoricalDtype):
             found[column] = found[column].astype(found[column].cat.categories.dtype)
@@ -86,6 +89,13 @@ def _numbers(column: pd.Series, name: str) -> pd.Series:
             f"column {column.name} of the {name} must hold numbers, row {place} has {column.iloc[place]!r}; convert it "
             "with pandas.to_numeric, after decimal commas and per cent signs are removed"
         ) from None
+
+
+def _refuse_extremes(column: pd.Series, name: str) -> None:
+    """Refuse values whose variances would be infinite or zero; what is not finite is found by who reads."""
+    largest = float(column[np.isfinite(column)].abs().max())
+    if largest and not math.isnan(largest) and not 1 / EXTREME < largest < EXTREME:
+        raise ValueError(f"values of the {name} go up to {largest:.3g}, too far from 1 to compute with; rescale them")
 
 
 def _is_number(value: object) -> bool:

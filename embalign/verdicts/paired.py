@@ -12,7 +12,6 @@ What the answer is about is what the interval covers:
 """
 
 import math
-import numbers
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal, cast
@@ -22,6 +21,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from embalign.verdicts.ab import ABKind, Direction, kind_of
+from embalign.verdicts.frames import check_flag, check_level, checked
 from embalign.verdicts.replicates import from_array
 from embalign.verdicts.skewed import skewed_t
 from embalign.verdicts.statistics import StudentT, student_t
@@ -76,10 +76,14 @@ def judge_paired(
     >>> found.kind, round(found.difference, 2), found.over
     ('better', 0.05, 'items')
     """
-    if margin is not None and not (isinstance(margin, numbers.Real) and math.isfinite(margin) and margin > 0):
-        raise ValueError(f"margin must be a finite number above 0, found {margin!r}")
-    if not 0 < alpha < 0.5:
-        raise ValueError(f"alpha must lie between 0 and 0.5, found {alpha!r}")
+    if margin is not None:
+        check_level(margin, "margin", 0, math.inf, open_below=True)
+    check_level(alpha, "alpha", 0, 0.5, open_below=True)
+    check_flag(higher_is_better, "higher_is_better")
+    treatment, control = (
+        checked(frame, name, ("value",), ("seed", "item", "group"))
+        for name, frame in (("treatment", treatment), ("control", control))
+    )
     keys = _keys(treatment, control)
     differences = _differences(treatment, control, keys)
     unit = "group" if "group" in differences and "item" in keys else "item"
@@ -111,11 +115,6 @@ def judge_paired(
 
 
 def _keys(treatment: pd.DataFrame, control: pd.DataFrame) -> list[str]:
-    for name, frame in (("treatment", treatment), ("control", control)):
-        if "value" not in frame:
-            raise ValueError(f"the {name} lacks the column value")
-        if not len(frame):
-            raise ValueError(f"the {name} has no rows")
     keys = [name for name in ("seed", "item") if name in treatment and name in control]
     if keys == ["seed", "item"] and treatment["seed"].nunique() == control["seed"].nunique() == 1:
         keys = ["item"]
@@ -127,13 +126,15 @@ def _keys(treatment: pd.DataFrame, control: pd.DataFrame) -> list[str]:
 def _differences(treatment: pd.DataFrame, control: pd.DataFrame, keys: Sequence[str]) -> pd.DataFrame:
     """The difference of each pair, with its keys and, where the treatment has it, its group."""
     for name, frame in (("treatment", treatment), ("control", control)):
-        if frame[list(keys)].isna().any(axis=None):
-            raise ValueError(f"the {name} has a row without {' or '.join(keys)}")
         if (twice := frame.duplicated(list(keys))).any():
             first = frame.loc[twice, list(keys)].iloc[0]
             raise ValueError(f"the {name} has two values for {_named(first)}")
         if not np.isfinite(frame["value"].to_numpy(dtype=np.float64)).all():
             raise ValueError(f"the {name} has a value that is not finite")
+    for key in keys:
+        types = [{isinstance(each, str) for each in frame[key]} for frame in (treatment, control)]
+        if types[0].isdisjoint(types[1]):
+            raise ValueError(f"{key}s are text on one side and numbers on the other; write them alike")
     kept = [*keys, *(["group"] if "group" in treatment else [])]
     both = treatment[[*kept, "value"]].merge(control[[*keys, "value"]], on=list(keys), suffixes=("", "_of_control"))
     if not len(treatment) == len(control) == len(both):
