@@ -3,7 +3,6 @@
 Exit codes: 0, done, whatever a verdict says; 2, the command line cannot be read; 3, unforeseen; 4, bad input.
 """
 
-import argparse
 import io
 import os
 import signal
@@ -11,6 +10,7 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
+from embalign.commands.command import Parser
 from embalign.commands.compare import COMPARE
 from embalign.commands.export import EXPORT
 from embalign.commands.import_ import IMPORT
@@ -26,7 +26,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Run a command and return its exit code; a user's mistake, or what nobody foresaw, is one line on stderr."""
     if isinstance(sys.stdout, io.TextIOWrapper):  # a terminal may not have every character of a path
         sys.stdout.reconfigure(errors="backslashreplace")
-    options = _parser().parse_args(arguments)
+    options, unknown = _parser().parse_known_args(arguments)
+    if unknown:  # the command's own usage helps, not that of all commands
+        options.parser.error(f"unrecognized arguments: {' '.join(unknown)}")
     try:
         options.run(options)
         sys.stdout.flush()
@@ -45,8 +47,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     return 0
 
 
-def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
+def _parser() -> Parser:
+    parser = Parser(
         prog="embalign", description="Embedding alignment with verdicts that can say no.", allow_abbrev=False
     )
     commands = parser.add_subparsers(required=True, metavar="COMMAND")

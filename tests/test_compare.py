@@ -539,3 +539,18 @@ def test_the_pages_example_runs(capsys):
     (example,) = re.findall(r"```python\n(.*?)```", page, re.DOTALL)
     exec(example, {})
     assert capsys.readouterr().out.startswith("better ")
+
+
+@pytest.mark.parametrize(
+    ("shift", "words"), [(0.05, " is shown."), (0.02, " is not shown.")]
+)
+def test_a_difference_is_held_against_the_margin(shift, words, tmp_path, capsys):
+    rng = np.random.default_rng(5)
+    old = pd.DataFrame({"item": range(200), "value": rng.uniform(size=200)})
+    new = old.assign(value=old["value"] + shift + rng.normal(0, 0.1, 200))
+    old.to_csv(tmp_path / "old.csv", index=False)
+    new.to_csv(tmp_path / "new.csv", index=False)
+    assert main(["compare", str(tmp_path / "old.csv"), str(tmp_path / "new.csv"), "--margin", "0.01"]) == 0
+    printed = capsys.readouterr().out
+    assert "Verdict: better." in printed
+    assert words in printed

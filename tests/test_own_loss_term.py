@@ -75,12 +75,12 @@ def test_the_documents_gradcheck_notices_a_wrong_gradient(my_terms):
 
 def test_a_cell_of_the_documents_grid_trains_a_map_with_the_term(my_terms):
     cell = cell_of_the_grid()
-    assert cell.id == "lambda0.0100-huber-raw-small-0-seed03"
+    assert cell.id == "lambda100.0000-huber-raw-small-0-seed03"
     rng = np.random.default_rng(0)
     draft, teacher = (side / np.linalg.norm(side, axis=1, keepdims=True) for side in rng.standard_normal((2, 64, 8)))
     draft, teacher = draft.astype(np.float32), teacher.astype(np.float32)
     distances = []
-    for weight in (cell["lambda"], 1000.0):
+    for weight in (1.0, cell["lambda"]):
         term = make_term(cell["arm"], weight, dimension=8)
         trained = train_map(draft, teacher, seed=cell.seed, steps=60, term=term)
         distances.append(mse_loss(torch.from_numpy(draft @ trained.weights.T), torch.from_numpy(teacher)).item())

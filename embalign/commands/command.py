@@ -1,8 +1,11 @@
 """What a command of `embalign` is: its words, its arguments and the function that it runs."""
 
 import argparse
+import difflib
+import re
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import NoReturn
 
 
 @dataclass(frozen=True)
@@ -20,7 +23,7 @@ class Command:
     add_arguments: Callable[[argparse.ArgumentParser], None]
     run: Callable[[argparse.Namespace], None]
 
-    def add_to(self, commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
+    def add_to(self, commands: "argparse._SubParsersAction[Parser]") -> None:
         """Add the command to a parser's list."""
         parser = commands.add_parser(
             self.name,
@@ -31,7 +34,19 @@ class Command:
             allow_abbrev=False,
         )
         self.add_arguments(parser)
-        parser.set_defaults(run=self.run)
+        parser.set_defaults(run=self.run, parser=parser)
+
+
+class Parser(argparse.ArgumentParser):
+    """Names the nearest of what there is for a word that it does not know."""
+
+    def error(self, message: str) -> NoReturn:
+        """Print usage and message, and exit with 2."""
+        if wrong := re.search(r"invalid choice: '([^']*)'|unrecognized arguments: (--[^\s=]*)", message):
+            known = re.findall(r"--[\w-]+|\w+", self.format_usage() + message.partition("choose from")[2])
+            near = difflib.get_close_matches(wrong[1] or wrong[2], known, n=1)
+            message += f"; did you mean {near[0]}?" if near else ""
+        super().error(message)
 
 
 class _Formatter(argparse.HelpFormatter):

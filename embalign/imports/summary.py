@@ -37,7 +37,8 @@ def _side(made: Imported, part: str) -> str:
     side, seen = made.sides[part], made.seen[part]
     length = "of length 1 as they were"
     if not seen.normalised:
-        length = f"normalised to length 1 (lengths were {seen.least:.4g} to {seen.most:.4g})"
+        least, most = f"{seen.least:.4g}", f"{seen.most:.4g}"
+        length = f"normalised to length 1 (lengths were {least if least == most else f'{least} to {most}'})"
     order = "" if side.order is None else ", matched by id"
     shared = f"; {seen.shared:,} of {seen.texts:,} texts share their vector with another text" if seen.shared else ""
     return f"{side.stored.shown}, {side.stored.dimension} dimensions, {side.stored.kind}, {length}{order}{shared}"
@@ -47,7 +48,9 @@ def _labels(made: Imported) -> str:
     if made.texts.judgements is not None:
         return f"{made.gathered.labels or 'none'}; the judgements say what is relevant"
     if made.gathered.labels and not made.texts.queries:
-        return f"{made.gathered.labels:,} different ones; those of one label should find each other"
+        alone = made.gathered.alone
+        lonely = f"; {alone:,} items are alone with theirs, so nothing is relevant to them" if alone else ""
+        return f"{made.gathered.labels:,} different ones; those of one label should find each other{lonely}"
     return f"{made.gathered.labels or 'none'}; what the teacher itself finds is taken for relevant"
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -53,6 +54,12 @@ class Gathered:
     def labels(self) -> int:
         """The number of different labels, 0 without."""
         return len({item.label for item in self.items} - {None})
+
+    @property
+    def alone(self) -> int:
+        """The number of plain items whose label no other one has."""
+        sizes = Counter(item.label for item in self.items if item.style is None and item.label is not None)
+        return sum(size == 1 for size in sizes.values())
 
 
 def gather(named: Named, stored: dict[str, Stored]) -> Gathered:

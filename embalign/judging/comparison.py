@@ -53,6 +53,12 @@ class Comparison:
         return self.verdict.direction if self.p_value <= ALPHA else None
 
     @property
+    def beyond_margin(self) -> bool:
+        """Whether the whole interval lies beyond the margin, on one side of it."""
+        low, high = self.verdict.interval
+        return self.verdict.margin is not None and (low > self.verdict.margin or high < -self.verdict.margin)
+
+    @property
     def few(self) -> bool:
         """Whether so few items or groups carry the interval that its error rates were not measured."""
         if self.verdict.over == "seeds":

@@ -74,7 +74,7 @@ def _printed(
     lines = [visible(line) for line in (*read, *(f"note: {note}" for note in notes))]
     for found, sentences_of_it in answered:
         title = f"{path.name}, {found.metric}" if len(answered) > 1 else path.name
-        lines += [visible(f"{title}:"), *(f"  {line}" for line in sentences_of_it)]
-        lines += [visible(f"  Note: {note}.") for note in found.notes]
+        lines += [visible(f"{title}:"), *(visible(f"  Note: {note}.") for note in found.notes)]
+        lines += [f"  {line}" for line in sentences_of_it]
     written = "report.md, curve.png and verdict.json"
     return [*lines, visible(f"{written} written into {out}")]

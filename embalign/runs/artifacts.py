@@ -70,7 +70,7 @@ def publish(run: Run) -> list[str]:
     failed = f"; {len(run.failed)} cell(s) failed, see the report" if run.failed else ""
     return [
         *_headlines(name, headline.split("\n")),
-        f"  {len(run.cells)} cells, report: {_shown(canonical / 'report.md', run.root)}{failed}",
+        f"  {len(run.cells)} cells, report: {_shown(_report(canonical), run.root)}{failed}",
         *([f"  the full report in {_shown(base / run.experiment.name, run.root)} is unchanged"] if aside else []),
         *(f"  {note}" for note in (*unverified, *_without_commit(run.state))),
         *([f"  removed the rows of an earlier partial run from {_shown(partial, run.root)}"] if stale else []),
@@ -80,6 +80,11 @@ def publish(run: Run) -> list[str]:
 def _headlines(name: str, answer: list[str]) -> list[str]:
     """The answer after the run's name, or below it where it has several lines."""
     return [f"{name}: {answer[0]}"] if len(answer) == 1 else [f"{name}:", *(f"  {line}" for line in answer)]
+
+
+def _report(folder: Path) -> Path:
+    """The report in a folder, or the folder itself where an experiment of one's own writes none."""
+    return folder / "report.md" if (folder / "report.md").is_file() else folder
 
 
 def report_folder(run: Run) -> Path:

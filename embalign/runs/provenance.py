@@ -6,6 +6,7 @@ import os
 import platform
 import re
 import sys
+from collections import Counter
 from pathlib import Path
 from typing import Any
 
@@ -50,6 +51,10 @@ def describe(run: Run) -> dict[str, Any]:
 def _split(pair: Pair, most: int) -> dict[str, Any]:
     """Return what of a pair maps are fitted on, and what asks, for the reports' words."""
     split, asking = pair.holdout, pair.asked_by(most).holdout.test
+    alone = 0
+    if pair.relevance == "labels":
+        sizes = Counter(pair.labels.tolist())
+        alone = sum(sizes[label] == 1 for label in pair.labels[asking].tolist())
     return {
         "own_queries": pair.own_queries,
         "relevance": pair.relevance,
@@ -58,6 +63,7 @@ def _split(pair: Pair, most: int) -> dict[str, Any]:
         "near_duplicates": len(split.near_duplicates),
         "asking": len(asking),
         "groups": len(set(pair.groups[asking].tolist())),
+        **({"alone_with_their_label": alone} if alone else {}),
         **({} if has_texts(pair.items) else {"without_texts": True}),
     }
 

@@ -14,7 +14,8 @@ BY_TEACHER: Basis = "teacher"
 OF_TEACHER = "of the teacher's own top 10"
 AGREEMENT = (
     "Relevance: the teacher's own ranking, its ten nearest, since no labels or judgements say what is relevant. What "
-    "follows measures agreement with the teacher, not relevance."
+    "follows measures agreement with the teacher, not relevance: by labels, the answer to whether a map is worth "
+    "having may be the opposite."
 )
 WITHOUT = (ALIGNMENT, "spearman")  # metrics that ask nobody what is relevant
 

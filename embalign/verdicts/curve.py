@@ -104,5 +104,6 @@ def _refuse_copies(curve: pd.DataFrame) -> None:
         if same.any():
             names = wide.columns[one], wide.columns[one + 1 + int(same.argmax())]
             raise ValueError(
-                f"seeds {names[0]} and {names[1]} have the same curve: copies of one run say nothing of how it varies"
+                f"seeds {names[0]} and {names[1]} have the same curve but for a constant: copies of one run say "
+                "nothing of how it varies"
             )
