@@ -407,6 +407,15 @@ def test_one_metric_may_have_two_names(names, tmp_path, capsys):
     assert "Data: 60 items" in capsys.readouterr().out
 
 
+def test_cells_may_hold_whole_logs(tmp_path, capsys):
+    paths = [
+        str(write(tmp_path, name, frame.assign(prompt='a "b",\n' * 30_000).iloc[:9]))
+        for name, frame in zip(("a.csv", "b.csv"), pair(), strict=True)
+    ]
+    assert main(["compare", *paths]) == 0
+    assert "Data: 9 items" in capsys.readouterr().out
+
+
 def test_a_margin_in_other_units_is_pointed_out(tmp_path, capsys):
     paths = [str(write(tmp_path, name, frame)) for name, frame in zip(("a.csv", "b.csv"), pair(), strict=True)]
     assert main(["compare", *paths, "--margin", "5"]) == 0
