@@ -154,7 +154,7 @@ def joined(source: Source, column: str) -> pd.Series:
     Raises TableError for a blank one.
     """
     parts = [column] if column in source.frame else column.split("+")
-    found = [source.frame[part].str.strip() for part in parts]
+    found = [source.frame[part].str.strip().str.normalize("NFC") for part in parts]
     for part, cells in zip(parts, found, strict=True):
         if (blank := cells == "").any():
             raise TableError(f"{source.path}, row {int(blank.to_numpy().argmax()) + 1}: {part} is empty; fill it in")
