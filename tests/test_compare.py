@@ -407,6 +407,23 @@ def test_one_metric_may_have_two_names(names, tmp_path, capsys):
     assert "Data: 60 items" in capsys.readouterr().out
 
 
+def test_items_in_two_forms_of_unicode_are_the_same(tmp_path, capsys):
+    names = [[f"{letter}{row}" for row in range(60)] for letter in ("\u00e9", "e\u0301")]
+    frames = [frame.assign(item=items) for frame, items in zip(pair(), names, strict=True)]
+    paths = [str(write(tmp_path, file, frame)) for file, frame in zip(("a.csv", "b.csv"), frames, strict=True)]
+    assert main(["compare", *paths]) == 0
+    assert "Data: 60 items" in capsys.readouterr().out
+
+
+def test_cells_may_hold_whole_logs(tmp_path, capsys):
+    paths = [
+        str(write(tmp_path, name, frame.assign(prompt='a "b",\n' * 30_000).iloc[:9]))
+        for name, frame in zip(("a.csv", "b.csv"), pair(), strict=True)
+    ]
+    assert main(["compare", *paths]) == 0
+    assert "Data: 9 items" in capsys.readouterr().out
+
+
 def test_a_margin_in_other_units_is_pointed_out(tmp_path, capsys):
     paths = [str(write(tmp_path, name, frame)) for name, frame in zip(("a.csv", "b.csv"), pair(), strict=True)]
     assert main(["compare", *paths, "--margin", "5"]) == 0

@@ -42,6 +42,14 @@ def here(tmp_path, monkeypatch):
     return own_files.lay_out(tmp_path)
 
 
+def test_a_label_that_stands_for_none_is_pointed_out(tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    own_files.write_vectors(tmp_path)
+    (tmp_path / "l.txt").write_text("\n".join(["nan", "nan", *own_files.labels()[2:]]))
+    assert own_files.bring("--labels", "l.txt") == 0
+    assert "note: 2 text(s) have the label 'nan', as if it were missing" in capsys.readouterr().out
+
+
 def test_copies_of_a_text_have_its_vector(tmp_path, monkeypatch):
     """Up to the rounding of servers that embed a text in any company."""
     monkeypatch.chdir(tmp_path)

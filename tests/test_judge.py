@@ -497,6 +497,18 @@ MISTAKES = {
         "none would",
     ),
     "a row twice": (pd.concat([BASE, BASE[:1]]), [], 4, "n 50, seed 0 has 2 values"),
+    "learners of two words": (
+        pd.concat([BASE.assign(**{"my model": m}) for m in ("a b", "c")]),
+        [],
+        4,
+        "--where 'my model=a b'",
+    ),
+    "metrics of two words": (
+        BASE.assign(**{"top 1": 0.1, "top 5": 0.2}).drop(columns="value"),
+        [],
+        4,
+        "--metric 'top 1'",
+    ),
     "several learners": (pd.concat([BASE.assign(model=m) for m in "ab"]), [], 4, "--where model=a"),
     "a copied seed": (pd.concat([BASE, BASE[BASE["seed"] == 1].assign(seed=9)]), [], 4, "remove the copies"),
     "one constant": (BASE.assign(value=0.5), [], 4, "the value is the same at every size"),

@@ -24,8 +24,10 @@ from embalign.imports.stored import Stored
 from embalign.imports.texts import Gathered, Named, gather, write_texts
 from embalign.imports.writing import new_folder, staging_beside
 from embalign.pairs.texts import OF_QUERIES, ROLES, Texts
+from embalign.readers import quoted
 from embalign.verdicts.sanity import FEWEST_ROWS
 
+MISSING = {"nan", "NaN", "<NA>", "NaT", "null", "NULL", "#N/A"}  # what libraries and sheets write for no label
 UNRELATED_LABELS = 3.0  # standard deviations above labels at random
 
 
@@ -131,6 +133,11 @@ def _check_agreement(sides: Mapping[str, Side], texts: Texts, gathered: Gathered
 
 def _about_labels(teacher: Side, texts: Texts) -> Iterator[str]:
     labels = [item.label for item in texts.plain]
+    if missing := [label for label in labels if label in MISSING]:
+        yield (
+            f"{len(missing):,} text(s) have the label {quoted(missing[0])}, as if it were missing, and would find each "
+            "other; if it is, correct it and import again"
+        )
     if not texts.queries and any(labels) and labels_fit(teacher, labels) < UNRELATED_LABELS:
         yield (
             "texts of one label are no more alike for the teacher than texts at random: labels and rows may be in "

@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from embalign.errors import TableError
+from embalign.escaping import shell
 from embalign.judging.numerals import LETTERS, MISSING, WORDS
 from embalign.judging.source import NESTED, Source
 from embalign.readers import quoted
@@ -102,7 +103,7 @@ def find_roles(source: Source, mapped: Mapping[str, str], wanted: Sequence[str])
         exact = plain(candidates[0]) == role
         if len(candidates) > 1 and not exact and role in ("n", "ratio"):
             names = " and ".join(candidates)
-            remedy = f"say which with --columns {role}={candidates[0]}"
+            remedy = f"say which with {shell(['--columns', f'{role}={candidates[0]}'])}"
             raise TableError(f"{source.path}: the columns {names} may both be {role}; {remedy}")
         found[role] = candidates[0]
         used.add(candidates[0])
@@ -156,7 +157,8 @@ def value_column(source: Source, used: Iterable[str]) -> str:
         columns = listed(source.frame.columns)
         raise TableError(f"{source.path}: no column of values among {columns}; name it with --columns value=NAME")
     raise TableError(
-        f"{source.path}: {listed(values)} may each be the value; say which, such as --metric {(known or values)[0]}"
+        f"{source.path}: {listed(values)} may each be the value; say which, such as "
+        f"{shell(['--metric', (known or values)[0]])}"
     )
 
 

@@ -10,7 +10,7 @@ from typing import Any, Literal
 import numpy as np
 
 from embalign.errors import TableError
-from embalign.escaping import visible
+from embalign.escaping import shell, visible
 from embalign.experiments.templates import render, sentences
 from embalign.judging.columns import direction_note, listed, margin_note, require
 from embalign.judging.comparison_figure import draw_comparisons
@@ -186,7 +186,7 @@ def _systems(paths: Sequence[Path], by: str | None) -> tuple[list[Source], list[
     names = [name.strip() for name in wanted.split(",")] if wanted else there
     if len(names) != 2:
         words = f"{len(names)} systems in {column}, {listed(names)}"
-        raise TableError(f"{source.path}: {words}; name two: --by {column}=CONTROL,TREATMENT")
+        raise TableError(f"{source.path}: {words}; name two: {shell(['--by', f'{column}=CONTROL,TREATMENT'])}")
     for name in names:
         if name not in there:
             raise TableError(f"{source.path}: no {name!r} in {column}; there are {listed(there)}")

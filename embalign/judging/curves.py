@@ -9,6 +9,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from embalign.errors import TableError
+from embalign.escaping import shell
 from embalign.judging.columns import (
     ALIASES,
     FOLDS,
@@ -89,7 +90,8 @@ def _metrics(source: Source, roles: Roles, choice: Choice) -> Iterable[tuple[str
         value = roles.columns.get("value") or value_column(source, roles.columns.values())
         there = list(source.frame[column].drop_duplicates())
         if len(there) > 1 and not choice.metrics:
-            raise TableError(f"{source.path}: several metrics, {listed(there)}; say which with --metric {there[0]}")
+            which = shell(["--metric", str(there[0])])
+            raise TableError(f"{source.path}: several metrics, {listed(there)}; say which with {which}")
         for metric in choice.metrics or there:
             yield str(metric), value, only_where(source, [(column, str(metric))])
         return
@@ -152,7 +154,7 @@ def joined(source: Source, column: str) -> pd.Series:
     Raises TableError for a blank one.
     """
     parts = [column] if column in source.frame else column.split("+")
-    found = [source.frame[part].str.strip() for part in parts]
+    found = [source.frame[part].str.strip().str.normalize("NFC") for part in parts]
     for part, cells in zip(parts, found, strict=True):
         if (blank := cells == "").any():
             raise TableError(f"{source.path}, row {int(blank.to_numpy().argmax()) + 1}: {part} is empty; fill it in")
@@ -192,7 +194,7 @@ def _with_ratio(frame: pd.DataFrame, source: Source, roles: Roles) -> tuple[pd.D
         words = (
             f"{name} goes up to {largest:g}, and a ratio lies between 0 and 1; rename the column percent if it is that"
         )
-        raise TableError(f"{source.path}: {words}, or if it counts training items: --columns n={name}")
+        raise TableError(f"{source.path}: {words}, or if it counts training items: {shell(['--columns', f'n={name}'])}")
     if largest < 1:
         notes.append(f"the largest {name}, {largest:g}, was read as 100 %")
         frame = frame.assign(ratio=frame["ratio"] / largest)
@@ -229,9 +231,10 @@ def _without_repeats(
     remedy = "leave one row for each size and seed"
     if other:
         value = source.frame[other[0]][same.to_numpy()].iloc[0]
-        remedy = f"they differ in {listed(other, 4)}: keep some rows with --where {other[0]}={value}"
+        remedy = f"they differ in {listed(other, 4)}: keep some rows with {shell(['--where', f'{other[0]}={value}'])}"
         if plain(other[0]) in ALIASES["seed"]:
-            remedy += f", or make it a part of the seed: --columns seed={roles.columns['seed']}+{other[0]}"
+            both = shell(["--columns", f"seed={roles.columns['seed']}+{other[0]}"])
+            remedy += f", or make it a part of the seed: {both}"
     raise TableError(f"{source.path}: {what} has {int(same.sum())} values; {remedy}")
 
 

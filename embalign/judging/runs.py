@@ -6,6 +6,7 @@ import numpy as np
 import pandas as pd
 
 from embalign.errors import TableError
+from embalign.escaping import shell
 from embalign.judging.columns import Roles, differing, find_roles, listed, only_where, plain, require, value_column
 from embalign.judging.curves import Choice, joined, refuse_two_values
 from embalign.judging.numerals import decimal_sign, numbers_in
@@ -104,7 +105,8 @@ def _of_metric(source: Source, roles: Roles, choice: Choice, metric: str | None)
         column = roles.columns["metric"]
         there = list(source.frame[column].str.strip().drop_duplicates())
         if metric is None and len(there) > 1:
-            raise TableError(f"{source.path}: several metrics, {listed(there)}; say which with --metric {there[0]}")
+            which = shell(["--metric", str(there[0])])
+            raise TableError(f"{source.path}: several metrics, {listed(there)}; say which with {which}")
         name = metric or there[0]
         source = only_where(source, [(column, name)])
     if metric is not None and "metric" not in roles.columns:
@@ -130,9 +132,9 @@ def _refuse_repeats(frame: pd.DataFrame, source: Source, roles: Roles) -> None:
     remedy = "leave one row for each"
     if other:
         value = source.frame[other[0]][same.to_numpy()].iloc[0]
-        remedy = f"they differ in {listed(other, 4)}: keep some rows with --where {other[0]}={value}"
+        remedy = f"they differ in {listed(other, 4)}: keep some rows with {shell(['--where', f'{other[0]}={value}'])}"
         if "seed" not in keys:
-            remedy += f", or name the repetitions with --columns seed={other[0]}"
+            remedy += f", or name the repetitions with {shell(['--columns', f'seed={other[0]}'])}"
     elif "item" not in keys:
         remedy += ", or name the items with --columns item=NAME"
     raise TableError(f"{source.path}: {what} has {int(same.sum())} values; {remedy}")

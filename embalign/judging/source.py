@@ -127,6 +127,7 @@ def _of_lines(text: str, path: Path) -> tuple[pd.DataFrame, str]:
             break
         start += len(line) + 1
     text = text[start:]
+    csv.field_size_limit(max(csv.field_size_limit(), len(text)))  # a cell may hold a prompt, or a whole log
     separator = named or _separator([line for line in text.split("\n", SAMPLED_LINES)[:SAMPLED_LINES] if line.strip()])
     spaces = separator == " "
     header = text.split("\n", 1)[0]
