@@ -558,9 +558,7 @@ def test_the_pages_example_runs(capsys):
     assert capsys.readouterr().out.startswith("better ")
 
 
-@pytest.mark.parametrize(
-    ("shift", "words"), [(0.05, " is shown."), (0.02, " is not shown.")]
-)
+@pytest.mark.parametrize(("shift", "words"), [(0.05, " is shown."), (0.02, " is not shown.")])
 def test_a_difference_is_held_against_the_margin(shift, words, tmp_path, capsys):
     rng = np.random.default_rng(5)
     old = pd.DataFrame({"item": range(200), "value": rng.uniform(size=200)})
