@@ -78,7 +78,9 @@ def control(gain=0.005):
 def answer(measured, controls, uses=(), suspicions=()):
     contrasts = judge(measured) if measured else []
     found = findings(contrasts, judge_controls(controls), measured)
-    return " ".join(sentences("spectral/answer.md.j2", "lines", found, dict(uses), suspicions, protocol))
+    return " ".join(
+        sentences("spectral/answer.md.j2", "lines", found, dict(uses), suspicions, protocol, protocol.NAMES)
+    )
 
 
 @pytest.mark.parametrize(
