@@ -7,6 +7,7 @@ the error of its reader, which names file, cause and remedy in one line.
 
 import collections
 import contextlib
+import csv
 import errno
 import io
 import json
@@ -33,6 +34,17 @@ SHOWN, SAID = 60, 300  # characters of a value and of a cause that a message sho
 SURROGATE = re.compile(r"\\u[dD][89a-fA-F]")
 
 Kind = TypeVar("Kind")
+
+
+@contextlib.contextmanager
+def long_fields(characters: int) -> Iterator[None]:
+    """Let cells of a CSV file have so many characters inside; the limit is one of the whole process, and comes back."""
+    before = csv.field_size_limit()
+    csv.field_size_limit(max(before, characters))
+    try:
+        yield
+    finally:
+        csv.field_size_limit(before)
 
 
 @contextlib.contextmanager

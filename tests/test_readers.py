@@ -1,5 +1,6 @@
 """The one door for files: what may lie in the place of a file, and the one line that says so."""
 
+import csv
 import json
 import os
 import re
@@ -14,6 +15,8 @@ from safetensors.numpy import save_file
 from embalign.deploy import load
 from embalign.deploy.card import Card
 from embalign.errors import BaselineError, ClaimError, ConclusionError, EmbalignError, MapError, PairError
+from embalign.imports.sheets import read_sheet
+from embalign.judging.source import read_source
 from embalign.pairs import corpus
 from embalign.pairs.config import read_config
 from embalign.pairs.corpus import corpus_digest, read_corpus
@@ -300,3 +303,13 @@ def test_raw_data_that_mean_nothing_are_named(tmp_path, name, content, message):
     fields = {"path": "a"} if name.endswith("json") else {"where": "a:1", "col": "b"}
     with pytest.raises(ClaimError, match=message):
         parse({"file": name, "format": ".3g", **fields}).computed(tmp_path)
+
+
+def test_the_limit_of_csv_cells_comes_back(tmp_path):
+    """It is one of the whole process: another reader's long cells must not reach this one."""
+    before = csv.field_size_limit()
+    (tmp_path / "curve.csv").write_text("n,seed,value,log\n" + f"10,0,0.5,{'x' * 2 * before}\n")
+    (tmp_path / "labels.csv").write_text(f"id,label\n0,{'x' * 2 * before}\n")
+    assert read_source(tmp_path / "curve.csv").frame["log"].str.len().tolist() == [2 * before]
+    assert len(read_sheet(tmp_path / "labels.csv").lines) == 1
+    assert csv.field_size_limit() == before

@@ -78,9 +78,7 @@ def control(gain=0.005):
 def answer(measured, controls, uses=(), suspicions=()):
     contrasts = judge(measured) if measured else []
     found = findings(contrasts, judge_controls(controls), measured)
-    return " ".join(
-        sentences("spectral/answer.md.j2", "lines", found, dict(uses), suspicions, protocol, protocol.NAMES)
-    )
+    return " ".join(sentences("spectral/answer.md.j2", "lines", found, dict(uses), suspicions, protocol))
 
 
 @pytest.mark.parametrize(

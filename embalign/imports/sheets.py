@@ -16,7 +16,7 @@ from embalign.errors import CorpusError
 from embalign.imports.arrays import names_of
 from embalign.lazy import lazy
 from embalign.pairs.corpus import LARGEST_FILE, LONGEST_LINE
-from embalign.readers import opened, quoted, reading
+from embalign.readers import long_fields, opened, quoted, reading
 
 load_array = lazy("numpy").load
 
@@ -55,12 +55,15 @@ def read_sheet(path: Path) -> Sheet:
 
     Raises CorpusError that names the line: rows of another length than the header, quotes that do not end.
     """
-    with reading(path, CorpusError, _REMEDY, "not a readable CSV file"), lines_of(path) as file:
+    with (
+        reading(path, CorpusError, _REMEDY, "not a readable CSV file"),
+        lines_of(path) as file,
+        long_fields(LONGEST_LINE),
+    ):
         first = file.readline()
         separator = first.rstrip("\r\n").removeprefix("sep=")
         told = first.startswith("sep=") and len(separator) == 1  # what Excel writes and reads
         delimiter = separator if told else _delimiter(first)
-        csv.field_size_limit(LONGEST_LINE)
         rows = csv.reader(file if told else itertools.chain([first], file), delimiter=delimiter, strict=True)
         header = _without_blank_end([cell.strip().casefold() for cell in next(rows, ())])
         if not header:

@@ -22,7 +22,7 @@ import pandas as pd
 
 from embalign.errors import TableError
 from embalign.judging.trec import read_trec
-from embalign.readers import MEBI, quoted, read_bytes, reading, said, unique
+from embalign.readers import MEBI, long_fields, quoted, read_bytes, reading, said, unique
 
 LARGEST = 2048 * MEBI
 REMEDY = "give a CSV whose first line names its columns, or JSON lines"
@@ -127,7 +127,12 @@ def _of_lines(text: str, path: Path) -> tuple[pd.DataFrame, str]:
             break
         start += len(line) + 1
     text = text[start:]
-    csv.field_size_limit(max(csv.field_size_limit(), len(text)))  # a cell may hold a prompt, or a whole log
+    with long_fields(len(text)):  # a cell may hold a prompt, or a whole log
+        return _of_text(text, named, path)
+
+
+def _of_text(text: str, named: str, path: Path) -> tuple[pd.DataFrame, str]:
+    """The table of lines that begin with the header; the separator is the one that they name, if they do."""
     separator = named or _separator([line for line in text.split("\n", SAMPLED_LINES)[:SAMPLED_LINES] if line.strip()])
     spaces = separator == " "
     header = text.split("\n", 1)[0]
