@@ -46,7 +46,7 @@ EXCLUSIVE = [
     ("there is no gain", "Enough for"),
     ("beat all", "Twice the pairs would bring"),
     ("Twice the pairs would bring", "nothing is foreseen"),
-    ("every measured number is shown to lose", "from no smaller measured number on"),
+    ("every measured number is shown to lose", "no smaller measured number is shown"),
     ("Recommended ratio: 100 %", "every measured number is shown to lose"),
     ("inconclusive", "a corner, and beyond it"),
 ]
