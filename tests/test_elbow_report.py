@@ -130,7 +130,9 @@ def test_a_straight_curve_is_answered_with_no():
     told = sentence("elbow/answer.md.j2", "doubling", found)
     assert told.startswith("Last doubling: 1,000 to 2,000 pairs brought +0.0")
     assert "more data is shown to help" in told
-    assert recommendation(found).startswith("Recommended ratio: 100 %, 2,000 pairs: no smaller measured number is shown")
+    assert recommendation(found).startswith(
+        "Recommended ratio: 100 %, 2,000 pairs: no smaller measured number is shown"
+    )
 
 
 def test_a_curve_that_is_not_settled_is_inconclusive_and_one_without_a_verdict_says_why():
