@@ -220,7 +220,9 @@ def test_order_seed_names_scale_and_origin_do_not_matter(random, scale, shift, w
     assert (one.kind, one.recommended_ratio) == (other.kind, other.recommended_ratio)
     assert one.recommended_interval == pytest.approx(other.recommended_interval)
     assert one.last_doubling.kind == other.last_doubling.kind
-    assert one.bend == pytest.approx(other.bend, rel=0.01)
+    assert (one.bend is None) == (other.bend is None)  # of a few draws no bend is shown
+    if one.bend is not None:
+        assert one.bend == pytest.approx(other.bend, rel=0.01)
     assert one.straight_line_p_value == pytest.approx(other.straight_line_p_value, abs=1e-3)
 
 
