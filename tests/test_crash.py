@@ -21,14 +21,14 @@ def light_pair(tmp_path_factory, smollm2):
     return write_pair(tmp_path_factory.mktemp("pair") / "small", smollm2, 60)
 
 
-def test_two_hundred_kills_lose_no_acknowledged_row(tmp_path, light_pair):
-    """SIGKILL at random moments with several workers; `crash_campaign.py` is the long form."""
-    totals = run_campaign(tmp_path, light_pair, kills=200, seed=1)
-    assert totals["kills"] >= 200
-    assert totals["in_reports"] > 10
-    assert totals["mixed"] > 3
-    assert totals["acknowledged"] > 1000
-    assert totals["completed"] > 10
+def test_a_hundred_and_twenty_kills_lose_no_acknowledged_row(tmp_path, light_pair):
+    """SIGKILL at random moments with several workers; `crash_campaign.py` is the long form, of thousands."""
+    totals = run_campaign(tmp_path, light_pair, kills=120, seed=1)
+    assert totals["kills"] >= 120
+    assert totals["in_reports"] > 6
+    assert totals["mixed"] > 1
+    assert totals["acknowledged"] > 600
+    assert totals["completed"] > 6
 
 
 def kill_drawings(lane, kills):
