@@ -15,6 +15,8 @@ from embalign.evaluation.measurement import Measurement
 
 ROOT = Path(__file__).resolve().parents[1]
 CELLS = 60
+# Two seeds are enough to see that a run works, and too few for a verdict.
+SMALL_RUN = [sys.executable, "-m", "pytest", "benchmark", "--pair", "small", "--seeds", "2", "--no-verdict"]
 LARGE, LARGE_BYTES = ("a.bin", "m.bin", "s.bin", "z.bin"), 2 * 2**20  # artifacts that are not written in an instant
 
 EXPERIMENT_FILE = """

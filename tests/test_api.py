@@ -1,12 +1,12 @@
 """The public functions: each has an example that runs, docs/api.md shows them, and mistakes are told in words."""
 
 import doctest
-import re
 
 import numpy as np
 import pandas as pd
 import pytest
 import torch
+from pages import blocks_of
 from pair_folders import ROOT
 
 import embalign
@@ -29,14 +29,10 @@ def test_the_example_of_a_public_name_runs(name, monkeypatch):
     assert not report, "".join(report)
 
 
-def blocks(page):
-    return re.findall(r"^```python\n(.*?)^```", (ROOT / "docs" / page).read_text(encoding="utf-8"), re.S | re.M)
-
-
 def test_the_examples_of_the_page_run_one_after_another(monkeypatch, capsys):
     monkeypatch.chdir(ROOT)
     names = {"__name__": "page"}
-    for block in blocks("api.md"):
+    for block in blocks_of("api.md"):
         exec(compile(block, "docs/api.md", "exec"), names)
     assert len(capsys.readouterr().out.splitlines()) >= 10
 

@@ -141,20 +141,7 @@ def test_a_cluster_that_goes_away_fails_its_cells_and_not_the_session(tmp_path, 
 
 
 def run(root, *options):
-    command = [
-        sys.executable,
-        "-m",
-        "pytest",
-        "benchmark",
-        "--pair",
-        "small",
-        "--seeds",
-        "2",
-        "--no-verdict",
-        "-k",
-        "elbow",
-        *options,
-    ]
+    command = [*light.SMALL_RUN, "-k", "elbow", *options]
     done = subprocess.run(command, cwd=root, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stdout + done.stderr
     return done.stdout

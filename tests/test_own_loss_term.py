@@ -1,10 +1,7 @@
 """The worked example of docs/own-loss-term.md: its code runs, and its term trains a map."""
 
-import re
-import sys
-from pathlib import Path
-
 import numpy as np
+import pages
 import pytest
 import torch
 from torch.autograd.gradcheck import GradcheckError
@@ -22,21 +19,15 @@ from embalign.pairs.pair import load_pair
 from embalign.runs.source import source_digest
 from embalign.runs.store import cell_key
 
-DOCUMENT = Path(__file__).resolve().parents[1] / "docs" / "own-loss-term.md"
-BLOCKS = re.findall(r"^```python\n(.*?)^```", DOCUMENT.read_text(encoding="utf-8"), re.DOTALL | re.MULTILINE)
-SHORT, *BLOCKS = BLOCKS
+PAGE = "own-loss-term.md"
+SHORT, *BLOCKS = pages.blocks_of(PAGE)
 
 
 @pytest.fixture
 def my_terms(tmp_path, monkeypatch):
     """The document's module, importable by its name."""
-    path = tmp_path / "my_terms.py"
-    path.write_text(BLOCKS[0], encoding="utf-8")
-    monkeypatch.syspath_prepend(tmp_path)
-    source_digest.cache_clear()
-    yield path
-    sys.modules.pop("my_terms", None)
-    source_digest.cache_clear()
+    with pages.importable(tmp_path, "my_terms", BLOCKS[0], monkeypatch) as path:
+        yield path
 
 
 @pytest.fixture
@@ -47,9 +38,7 @@ def short_terms(my_terms):
 
 
 def executed(block):
-    names = {}
-    exec(compile(block, str(DOCUMENT), "exec"), names)
-    return names
+    return pages.executed(block, PAGE)
 
 
 def cells_of_the_grid(seed=3):

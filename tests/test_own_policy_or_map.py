@@ -1,10 +1,9 @@
 """docs/own-policy-or-map.md: its code runs, its cells are measured and stored by its source, the report shows both."""
 
 import dataclasses
-import re
-import sys
 
 import numpy as np
+import pages
 import pytest
 import synthetic_runs
 from pair_folders import ROOT
@@ -20,25 +19,19 @@ from embalign.pairs.pair import load_pair
 from embalign.runs.source import source_digest
 from embalign.runs.store import cell_key
 
-DOCUMENT = ROOT / "docs" / "own-policy-or-map.md"
-BLOCKS = re.findall(r"^```python\n(.*?)^```", DOCUMENT.read_text(encoding="utf-8"), re.DOTALL | re.MULTILINE)
+PAGE = "own-policy-or-map.md"
+BLOCKS = pages.blocks_of(PAGE)
 
 
 @pytest.fixture
 def mine(tmp_path, monkeypatch):
     """The document's module, importable by its name."""
-    path = tmp_path / "mine.py"
-    path.write_text(BLOCKS[0], encoding="utf-8")
-    monkeypatch.syspath_prepend(tmp_path)
-    source_digest.cache_clear()
-    yield path
-    sys.modules.pop("mine", None)
+    with pages.importable(tmp_path, "mine", BLOCKS[0], monkeypatch) as path:
+        yield path
 
 
 def executed(block):
-    names = {"__name__": "page"}
-    exec(compile(block, str(DOCUMENT), "exec"), names)
-    return names
+    return pages.executed(block, PAGE)
 
 
 def cells(policy, ratio, seed=0):

@@ -11,6 +11,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+import light
 import numpy as np
 import pandas as pd
 import pytest
@@ -67,19 +68,7 @@ def finished(tmp_path_factory, smollm2):
     """A root in which both experiments have been run once, by a plain command in a process of its own."""
     root = tmp_path_factory.mktemp("finished")
     build_suite(root, smollm2)
-    command = [
-        sys.executable,
-        "-m",
-        "pytest",
-        "benchmark",
-        "--pair",
-        "small",
-        "--seeds",
-        "2",
-        "--no-verdict",
-        "-p",
-        "no:randomly",
-    ]
+    command = [*light.SMALL_RUN, "-p", "no:randomly"]
     done = subprocess.run(command, cwd=root, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stdout + done.stderr
     return root, done.stdout
@@ -190,7 +179,7 @@ def test_provenance_holds_the_digest_of_every_artifact(finished, experiment):
 def test_parallel_shuffled_recomputation_gives_the_same_bytes(finished):
     """Two workers, another order and nothing reused: every artifact is the same to the byte."""
     root, _ = finished
-    command = [sys.executable, "-m", "pytest", "benchmark", "--pair", "small", "--seeds", "2", "--no-verdict"]
+    command = light.SMALL_RUN
     options = ["--results", "always", "-n", "2", "--reports-dir", "again"]
     done = subprocess.run(command + options, cwd=root, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stdout + done.stderr
@@ -205,18 +194,7 @@ def test_parallel_shuffled_recomputation_gives_the_same_bytes(finished):
 def test_a_partial_selection_leaves_canonical_artifacts_alone(finished, selection, missing):
     root, _ = finished
     before = canonical_bytes(root, "elbow")
-    command = [
-        sys.executable,
-        "-m",
-        "pytest",
-        "benchmark",
-        "--pair",
-        "small",
-        "--seeds",
-        "2",
-        "--no-verdict",
-        *selection,
-    ]
+    command = [*light.SMALL_RUN, *selection]
     done = subprocess.run(command, cwd=root, capture_output=True, text=True, check=False)
     assert done.returncode == 0
     assert "elbow on small: partial" in done.stdout
@@ -235,7 +213,7 @@ def test_stored_cells_are_reused_and_always_measures_again(finished, tmp_path):
             digest = hashlib.sha256(changed).hexdigest()
             values = (changed, digest, key)
             connection.execute("UPDATE measurements SET content = ?, sha256 = ? WHERE key = ?", values)
-    command = [sys.executable, "-m", "pytest", "benchmark", "--pair", "small", "--seeds", "2", "--no-verdict"]
+    command = light.SMALL_RUN
     for options, reused in ([], True), (["--results", "always"], False):
         selected = [*command, "-k", "elbow and ratio0.50", *options]
         done = subprocess.run(selected, cwd=root, capture_output=True, text=True, check=False)

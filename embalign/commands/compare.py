@@ -4,12 +4,11 @@ import argparse
 from pathlib import Path
 
 from embalign.commands.command import Command
-from embalign.commands.tables import add_table_arguments, positive
+from embalign.commands.tables import add_table_arguments, chosen_from, positive
 from embalign.lazy import lazy
 
 compare_files = lazy("embalign.judging.comparison").compare_files
 settings = lazy("embalign.judging.comparison").Settings
-choice = lazy("embalign.judging.curves").Choice
 import_matplotlib = lazy("embalign.runs.drawing").import_matplotlib
 cache_folder = lazy("embalign.judging.output").cache_folder
 
@@ -32,13 +31,7 @@ def _add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def _run(options: argparse.Namespace) -> None:
-    chosen = choice(
-        columns=options.columns,
-        metrics=tuple(dict.fromkeys(options.metric)),
-        where=tuple(options.where),
-        decimal=options.decimal,
-        only_complete=options.only_common,
-    )
+    chosen = chosen_from(options, only_complete=options.only_common)
     asked = settings(options.margin, not options.lower_is_better, options.group)
     import_matplotlib(cache_folder())
     for line in compare_files(options.files, options.by, chosen, asked, options.out):

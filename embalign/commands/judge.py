@@ -4,13 +4,11 @@ import argparse
 from pathlib import Path
 
 from embalign.commands.command import Command
-from embalign.commands.tables import add_table_arguments, number, positive
-from embalign.escaping import visible
+from embalign.commands.tables import add_table_arguments, chosen_from, number, positive
 from embalign.lazy import lazy
 
 judge_file = lazy("embalign.judging.curve_report").judge_file
 question = lazy("embalign.judging.curve_report").Question
-choice = lazy("embalign.judging.curves").Choice
 import_matplotlib = lazy("embalign.runs.drawing").import_matplotlib
 cache_folder = lazy("embalign.judging.output").cache_folder
 
@@ -37,16 +35,10 @@ def _run(options: argparse.Namespace) -> None:
     path = options.curve
     out = options.out or path.parent / f"{Path(path.name.removesuffix('.gz')).stem}_verdict"
     import_matplotlib(cache_folder())
-    chosen = choice(
-        columns=options.columns,
-        metrics=tuple(dict.fromkeys(options.metric)),
-        where=tuple(options.where),
-        decimal=options.decimal,
-        only_complete=options.only_complete,
-    )
+    chosen = chosen_from(options, only_complete=options.only_complete)
     asked = question(not options.lower_is_better, options.margin, options.origin)
     for line in judge_file(path, out, chosen, asked):
-        print(visible(line))
+        print(line)
 
 
 JUDGE = Command(

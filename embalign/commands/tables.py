@@ -4,6 +4,10 @@ import argparse
 import math
 from typing import Any
 
+from embalign.lazy import lazy
+
+Choice = lazy("embalign.judging.curves").Choice
+
 
 class _Columns(argparse.Action):
     """Collects ROLE=COLUMN, several by commas or by repeating the option."""
@@ -29,6 +33,17 @@ class _Columns(argparse.Action):
                 parser.error(f"argument {option_string}: {role.strip()} is given twice")
             found[role.strip()] = column.strip()
         setattr(namespace, self.dest, found)
+
+
+def chosen_from(options: argparse.Namespace, *, only_complete: bool) -> Any:
+    """Return the judging.curves.Choice that these options make."""
+    return Choice(
+        columns=options.columns,
+        metrics=tuple(dict.fromkeys(options.metric)),
+        where=tuple(options.where),
+        decimal=options.decimal,
+        only_complete=only_complete,
+    )
 
 
 def add_table_arguments(parser: argparse.ArgumentParser, example: str, roles: tuple[str, ...]) -> None:

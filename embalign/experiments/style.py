@@ -15,6 +15,7 @@ from matplotlib.figure import Figure
 from PIL import Image
 
 from embalign.verdicts.contrasts import Contrast
+from embalign.verdicts.elbow import ElbowVerdict
 
 BLUE, ORANGE, GREEN, PURPLE, SKY, GREY = "#0072B2", "#D55E00", "#009E73", "#8A4F9E", "#56B4E9", "#555555"
 # Arms of experiment 2, wherever they are drawn.
@@ -24,6 +25,8 @@ ARMS: dict[str, dict[str, Any]] = {
     "norm_only": {"color": GREEN, "marker": "^"},
     "mse": {"color": PURPLE, "marker": "D"},
 }
+CLEAR: dict[str, Any] = {"facecolor": "white", "edgecolor": "none", "pad": 1}  # behind what is written on a curve
+HEADROOM = 0.34  # of the height, above all that is drawn, for what is written
 COLOURS = 128  # of a PNG's palette: enough for the edges of text and bands
 SHEET = Path(__file__).with_name("figures.mplstyle")
 
@@ -87,3 +90,18 @@ def draw_difference(axis: Axes, found: Contrast, row: float, name: str | None = 
     errors = [[middle - low], [high - middle]]
     look = ARMS[found.treatment]
     axis.errorbar(middle, row, xerr=errors, capsize=2, elinewidth=1.2, linestyle="", label=name, **look)
+
+
+def draw_bend(axis: Axes, verdict: ElbowVerdict, below: float) -> str | None:
+    """Bracket where a bend may lie, a share of the height below the top; return what it is, None if none is shown."""
+    if verdict.bend is None or verdict.bend_interval is None:
+        return None
+    start, end = verdict.bend_interval
+    foot, top = axis.get_ylim()
+    height = top - below * (top - foot)
+    ends: dict[str, Any] = {"marker": "|", "markersize": 7, "color": "black", "linewidth": 1.0}
+    axis.plot([start, max(end, start * 1.02)], [height, height], **ends)
+    if verdict.kind == "elbow":
+        return "bracket: elbow"
+    words = {"smooth": "bend of a smooth curve", "either": "bend, smooth or a corner"}
+    return f"bracket: {words.get(verdict.shape or '', 'bend, no elbow')}"

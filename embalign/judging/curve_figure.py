@@ -12,14 +12,12 @@ from matplotlib.axes import Axes
 from matplotlib.ticker import FuncFormatter, NullLocator
 
 from embalign.escaping import visible
-from embalign.experiments.style import BLUE, GREY, figure_style, note, save
+from embalign.experiments.style import BLUE, CLEAR, GREY, HEADROOM, draw_bend, figure_style, note, save
 from embalign.experiments.tables import percent
 from embalign.judging.judged import JudgedCurve
 
 MOST_THIN_LINES = 20
 MOST_TICKS, CLOSEST = 8, 0.085  # ticks nearer than this share of the axis would overprint
-CLEAR: dict[str, Any] = {"facecolor": "white", "edgecolor": "none", "pad": 1}
-HEADROOM = 0.34  # of the height, above all that is drawn, for what is written
 LONGEST_TITLE = 70
 
 
@@ -86,15 +84,8 @@ def _mark(axis: Axes, found: JudgedCurve) -> None:
     else:
         lines.append("training brings no gain that is shown")
     lines.append(f"last doubling: {found.text(verdict.last_doubling.value, '+')}")
-    if verdict.bend is not None and verdict.bend_interval is not None:
-        start, end = verdict.bend_interval
-        foot, top = axis.get_ylim()
-        height = top - 0.82 * HEADROOM * (top - foot)
-        ends: dict[str, Any] = {"marker": "|", "markersize": 7, "color": "black", "linewidth": 1.0}
-        axis.plot([start, max(end, start * 1.02)], [height, height], **ends)
-        words = {"smooth": "bend of a smooth curve", "either": "bend, smooth or a corner"}
-        kind = "elbow" if verdict.kind == "elbow" else words.get(verdict.shape or "", "bend, no elbow")
-        lines.append(f"bracket: {kind}")
+    if bend := draw_bend(axis, verdict, 0.82 * HEADROOM):
+        lines.append(bend)
     note(axis, "\n".join(lines), (0.02, 0.985), xycoords="axes fraction", ha="left", va="top", bbox=CLEAR)
 
 

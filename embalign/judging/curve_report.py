@@ -71,10 +71,10 @@ def _printed(
     path: Path, out: Path, roles: str, notes: list[str], answered: list[tuple[JudgedCurve, list[str]]]
 ) -> list[str]:
     read = [f"read: {roles}"] if roles else []
-    lines = [visible(line) for line in (*read, *(f"note: {note}" for note in notes))]
+    lines = [*read, *(f"note: {note}" for note in notes)]
     for found, sentences_of_it in answered:
         title = f"{path.name}, {found.metric}" if len(answered) > 1 else path.name
-        lines += [visible(f"{title}:"), *(visible(f"  Note: {note}.") for note in found.notes)]
+        lines += [f"{title}:", *(f"  Note: {note}." for note in found.notes)]
         lines += [f"  {line}" for line in sentences_of_it]
     written = "report.md, curve.png and verdict.json"
-    return [*lines, visible(f"{written} written into {out}")]
+    return [visible(line) for line in (*lines, f"{written} written into {out}")]

@@ -14,11 +14,14 @@ from embalign.evaluation.deployment import INDEX_MIGRATION, QUERY_ADAPTER
 from embalign.experiments.elbow.protocol import BUDGETS, POLICIES, Judged
 from embalign.experiments.style import (
     BLUE,
+    CLEAR,
     GREEN,
     GREY,
+    HEADROOM,
     ORANGE,
     PURPLE,
     SKY,
+    draw_bend,
     figure_style,
     level_labels,
     note,
@@ -58,8 +61,6 @@ ALIGNED = {"mean_vector": "constant\nvector"}
 SEARCHED = {"draft": "no map", "teacher": "teacher"}
 AGREED = {"draft": "no map"}  # with the teacher's own ranking, which the teacher itself finds
 TICKS = (0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1.0)
-CLEAR: dict[str, Any] = {"facecolor": "white", "edgecolor": "none", "pad": 1}
-HEADROOM = 0.34  # of the height, above all that is drawn, for what is written
 
 
 def draw(measured: pd.DataFrame, references: pd.DataFrame, judged: list[Judged], path: Path) -> None:
@@ -183,14 +184,6 @@ def _mark(axis: Axes, found: Judged, verdict: ElbowVerdict) -> None:
     else:
         lines.append("training brings no gain that is shown")
     lines.append(f"last doubling: {verdict.last_doubling.value:+.3f}")
-    if verdict.bend is not None and verdict.bend_interval is not None:
-        start, end = verdict.bend_interval
-        foot, top = axis.get_ylim()
-        height = top - 0.85 * HEADROOM * (top - foot)
-        ends: dict[str, Any] = {"marker": "|", "markersize": 7, "color": "black", "linewidth": 1.0}
-        axis.plot([start, max(end, start * 1.02)], [height, height], **ends)
-        words = {"elbow": "elbow", "smooth": "bend of a smooth curve", "either": "bend, smooth or a corner"}
-        lines.append(
-            f"bracket: {words.get('elbow' if verdict.kind == 'elbow' else verdict.shape or '', 'bend, no elbow')}"
-        )
+    if bend := draw_bend(axis, verdict, 0.85 * HEADROOM):
+        lines.append(bend)
     note(axis, "\n".join(lines), (0.02, 0.985), xycoords="axes fraction", ha="left", va="top", bbox=CLEAR)
