@@ -8,15 +8,8 @@ from worlds import TEN_RATIOS, broken_stick, scaled_log
 
 from embalign.evaluation.measurement import Measurement
 from embalign.evaluation.results import collect
-from embalign.experiments.elbow.protocol import (
-    BUDGETS,
-    MARGIN_SHARE,
-    Judgement,
-    claim_answer,
-    claim_budget,
-    compare_policy,
-    judge_curves,
-)
+from embalign.experiments.elbow.policies import claim_answer, claim_budget, compare_policy
+from embalign.experiments.elbow.protocol import BUDGETS, MARGIN_SHARE, Judgement, judge_curves
 from embalign.experiments.templates import sentence
 
 SEEDS, LABELS = 5, 20

@@ -12,18 +12,10 @@ import pandas as pd
 
 from embalign.evaluation.deployment import DEPLOYMENTS, QUERY_ADAPTER
 from embalign.evaluation.results import STATUS, Results
-from embalign.experiments.elbow import protocol
+from embalign.experiments.elbow import policies, protocol
 from embalign.experiments.elbow.figures import draw, draw_trajectory
-from embalign.experiments.elbow.protocol import (
-    BESIDE,
-    BUDGETS,
-    MARGIN_SHARE,
-    PRIMARY,
-    Comparison,
-    Judged,
-    Judgement,
-    find_curve,
-)
+from embalign.experiments.elbow.policies import Comparison
+from embalign.experiments.elbow.protocol import BESIDE, BUDGETS, MARGIN_SHARE, PRIMARY, Judged, Judgement, find_curve
 from embalign.experiments.grid import rerun_command
 from embalign.experiments.tables import cells_of, failures, mean_over_groups, widen, write_by_label, write_csv
 from embalign.experiments.templates import render, sentences
@@ -51,10 +43,10 @@ def write_report(results: Mapping[str, Results], about: Mapping[str, Any], folde
     judgement = protocol.judge(measured, references.ok(), about["data"].get("rows"), basis_of(about))
     primary = judgement.primary
     policy, budget = primary.policy, primary.budget
-    claimed_by = protocol.claim_budget(measured)
+    claimed_by = policies.claim_budget(measured)
     claim = []
     if claimed_by is not None and not judgement.fatal:
-        claim = protocol.compare_policy(measured, references.ok(), claimed_by)
+        claim = policies.compare_policy(measured, references.ok(), claimed_by)
     followed = _followed(results, folder)
     by_size = _by_size(results.get("index_size"), folder)
     by_source = _by_source(results.get("fit_on"), folder)
@@ -67,6 +59,7 @@ def write_report(results: Mapping[str, Results], about: Mapping[str, Any], folde
         about=about,
         answer=answer,
         protocol=protocol,
+        policies=policies,
         budgets=budgets,
         share=MARGIN_SHARE,
         judgement=judgement,
@@ -76,14 +69,14 @@ def write_report(results: Mapping[str, Results], about: Mapping[str, Any], folde
         seconds=[found for name in BESIDE if (found := find_curve(judgement.curves, policy, budget, name))],
         claim=claim,
         claimed_by=claimed_by,
-        of_own={} if judgement.fatal else protocol.compare_own(measured, references.ok()),
+        of_own={} if judgement.fatal else policies.compare_own(measured, references.ok()),
         recipes=_by_recipe(measured),
         failed=failures(results),
         columns=_columns(measured.frame),
         first_hit=RETRIEVAL,
         by_size=by_size,
         by_source=by_source,
-        curve=measured.where(budget=budget, policy=[*SHOWN_POLICIES, *protocol.own_policies(measured)]).frame,
+        curve=measured.where(budget=budget, policy=[*SHOWN_POLICIES, *policies.own_policies(measured)]).frame,
         whole=measured.where(ratio=1, policy=policy, budget=budget).frame,
         references=references.frame,
         spread=functools.partial(_spread, measured.where(budget=budget)),
@@ -145,7 +138,7 @@ def _verdict(judgement: Judgement, claim: list[Comparison]) -> str:
         "unseen": None if primary.unseen is None else dict(zip(("ratio", "difference"), primary.unseen, strict=True)),
         "primary": _machine_readable(primary),
         "curves": [_machine_readable(curve) for curve in judgement.curves],
-        "density_first": {name: protocol.claim_answer([c for c in claim if c.metric == name]) for name in HEADLINES},
+        "density_first": {name: policies.claim_answer([c for c in claim if c.metric == name]) for name in HEADLINES},
         "density_minus_random": [dataclasses.asdict(comparison) for comparison in claim],
     }
     return json.dumps(_plain(content), indent=2, allow_nan=False) + "\n"
