@@ -30,8 +30,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     if unknown:  # the command's own usage helps, not that of all commands
         options.parser.error(f"unrecognized arguments: {' '.join(unknown)}")
     try:
-        options.run(options)
+        code: int = options.run(options)
         sys.stdout.flush()
+        return code
     except BrokenPipeError:  # who reads has seen enough, as head has
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 128 + signal.SIGPIPE
@@ -44,7 +45,6 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except Exception as error:
         print(log_unforeseen(error, Path.cwd()), file=sys.stderr)
         return EXIT_CODE
-    return 0
 
 
 def _parser() -> Parser:

@@ -12,8 +12,8 @@ from typing import NoReturn
 class Command:
     """One command: `help` is its line in the list, `description` what its own --help says, above one `example`.
 
-    `run` prints what a user wants to read; it raises EmbalignError for bad input. A module of a command imports nothing
-    heavy: --help is to answer at once.
+    `run` prints what a user wants to read and returns the exit code; it raises EmbalignError for bad input. A module of
+    a command imports nothing heavy: --help is to answer at once.
     """
 
     name: str
@@ -21,7 +21,7 @@ class Command:
     description: str
     example: str
     add_arguments: Callable[[argparse.ArgumentParser], None]
-    run: Callable[[argparse.Namespace], None]
+    run: Callable[[argparse.Namespace], int]
 
     def add_to(self, commands: "argparse._SubParsersAction[Parser]") -> None:
         """Add the command to a parser's list."""

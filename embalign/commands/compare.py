@@ -30,12 +30,13 @@ def _add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--out", type=Path, help="folder for report, figure and verdict.json (default: none)")
 
 
-def _run(options: argparse.Namespace) -> None:
+def _run(options: argparse.Namespace) -> int:
     chosen = chosen_from(options, only_complete=options.only_common)
     asked = settings(options.margin, not options.lower_is_better, options.group)
     import_matplotlib(cache_folder())
     for line in compare_files(options.files, options.by, chosen, asked, options.out):
         print(line)
+    return 0
 
 
 COMPARE = Command(

@@ -23,12 +23,13 @@ def _add_arguments(parser: argparse.ArgumentParser) -> None:
     )
 
 
-def _run(options: argparse.Namespace) -> None:
+def _run(options: argparse.Namespace) -> int:
     if options.pair is None:
         raise _no_pair(Path.cwd())
     path = export_map(find_pair(options.pair, Path.cwd()), options.out, options.seed)
     print(f"{visible(str(path))} and {path.with_suffix('.json').name} written")
     print(summarise(path))
+    return 0
 
 
 def _no_pair(root: Path) -> PairError:

@@ -36,7 +36,7 @@ def _add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.set_defaults(refuse=parser.error)
 
 
-def _run(options: argparse.Namespace) -> None:
+def _run(options: argparse.Namespace) -> int:
     given = vars(options)
     _check_together(options)
     paths = {name: Path(given[name]) for name in ("corpus", "labels", "ids", "queries", "qrels") if given[name]}
@@ -50,6 +50,7 @@ def _run(options: argparse.Namespace) -> None:
         models=models,
     )
     print(summarise(import_pair(request)))
+    return 0
 
 
 def _check_together(options: argparse.Namespace) -> None:

@@ -31,7 +31,7 @@ def _add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--out", type=Path, help="folder to write into (default: CURVE_verdict beside the file)")
 
 
-def _run(options: argparse.Namespace) -> None:
+def _run(options: argparse.Namespace) -> int:
     path = options.curve
     out = options.out or path.parent / f"{Path(path.name.removesuffix('.gz')).stem}_verdict"
     import_matplotlib(cache_folder())
@@ -39,6 +39,7 @@ def _run(options: argparse.Namespace) -> None:
     asked = question(not options.lower_is_better, options.margin, options.origin)
     for line in judge_file(path, out, chosen, asked):
         print(line)
+    return 0
 
 
 JUDGE = Command(
