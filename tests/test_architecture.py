@@ -22,7 +22,18 @@ PACKAGE = ROOT / "embalign"
 # Each may import those to its left. The package itself and the command line are made of all of them.
 ORDER = (
     *("escaping", "errors", "lazy", "readers", "durable", "unforeseen", "pairs", "embeddings", "alignment"),
-    *("evaluation", "verdicts", "imports", "deploy", "experiments", "runs", "judging", "regression", "research"),
+    *(
+        "evaluation",
+        "maps",
+        "verdicts",
+        "imports",
+        "deploy",
+        "experiments",
+        "runs",
+        "judging",
+        "regression",
+        "research",
+    ),
     *("plugin", "commands"),
 )
 APART = {"regression", "research"}  # neither of these imports the other

@@ -21,6 +21,7 @@ class Stream(enum.IntEnum):
     INDEX_ORDER = 7
     FACILITY_SAMPLES = 8
     SIMILARITY_PAIRS = 9
+    ANCHORS = 10
 
 
 def generator(seed: int, stream: Stream) -> np.random.Generator:

@@ -76,13 +76,13 @@ def train_map(
     weights = torch.from_numpy(initial_map(t.shape[1], x.shape[1], seed, config.initial_scale))
     weights.grad = torch.zeros_like(weights)
     optimizer = torch.optim.AdamW([weights], lr=config.learning_rate, weight_decay=config.weight_decay, fused=True)
-    batches = _batches(len(x), config.batch_size, seed)
+    of_seed = batches(len(x), config.batch_size, seed)
     measured_at = min(steps - 1, round(config.warmup_share * steps))
     loss, gradient_ratio = torch.tensor(math.nan), 0.0
     kept: dict[int, Vectors] = {}
 
     for step in range(steps):
-        rows = next(batches)
+        rows = next(of_seed)
         batch = x[rows]
         z = batch @ weights.T
         loss, gradient = COSINE.value_and_gradient(z, t[rows])  # of length 1, so prepared
@@ -93,7 +93,7 @@ def train_map(
             loss = loss + term.weight * added
             gradient.add_(slope, alpha=term.weight)
         torch.mm(gradient.T, batch, out=weights.grad)
-        optimizer.param_groups[0]["lr"] = config.learning_rate * _schedule(step, steps, config.warmup_share)
+        optimizer.param_groups[0]["lr"] = config.learning_rate * schedule(step, steps, config.warmup_share)
         optimizer.step()
         if step + 1 in checkpoints:
             kept[step + 1] = weights.numpy().copy()
@@ -129,7 +129,8 @@ def _checked(draft: Vectors, teacher: Vectors, config: TrainingConfig, term: Ter
     return draft, teacher
 
 
-def _schedule(step: int, steps: int, warmup_share: float) -> float:
+def schedule(step: int, steps: int, warmup_share: float) -> float:
+    """Return the learning rate of a step over its highest: a linear rise over the warm-up, then half a cosine."""
     warmup = max(1, round(warmup_share * steps))
     if step < warmup:
         return (step + 1) / warmup
@@ -141,8 +142,8 @@ def _norm_ratio(slope: Tensor, gradient: Tensor, batch: Tensor) -> float:
     return float(torch.linalg.norm(slope.T @ batch) / of_cosine) if of_cosine > 0 else math.inf
 
 
-def _batches(n: int, size: int, seed: int) -> Iterator[Tensor]:
-    """Row numbers of one full batch after another, from one fresh permutation after another.
+def batches(n: int, size: int, seed: int) -> Iterator[Tensor]:
+    """Yield the rows of one full batch after another, from one fresh permutation after another.
 
     A batch runs on over the end of a pass: the size of a last batch, and so the noise that regularises, would vary.
     """

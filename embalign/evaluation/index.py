@@ -5,6 +5,7 @@ from typing import Any
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
 from embalign.evaluation.relevance import Relevance
@@ -12,10 +13,14 @@ from embalign.evaluation.ties import Embeddings
 
 
 class Index:
-    """Vectors (N, d) to search, of any length: checked and made unit vectors once, for any number of searches."""
+    """Vectors (N, d) to search, of any length: checked and made unit vectors once, for any number of searches.
 
-    def __init__(self, vectors: Embeddings) -> None:
+    A `penalty` (N,) is taken from every similarity to a row.
+    """
+
+    def __init__(self, vectors: Embeddings, penalty: NDArray[np.float32] | None = None) -> None:
         self.vectors = np.asarray(vectors)
+        self.penalty = penalty
         self._unit: dict[np.dtype[Any], Tensor] = {}
 
     def unit(self, dtype: np.dtype[Any]) -> Tensor:
@@ -23,6 +28,13 @@ class Index:
         if dtype not in self._unit:
             self._unit[dtype] = unit(self.vectors.astype(dtype, copy=False))
         return self._unit[dtype]
+
+    def similarity(self, queries: Embeddings) -> Tensor:
+        """Return the cosines (Q, N) of queries (Q, d) in float32 or float64, less the penalty of each row."""
+        found = unit(queries) @ self.unit(queries.dtype).T
+        if self.penalty is not None:
+            found -= torch.from_numpy(self.penalty)
+        return found
 
     @functools.cached_property
     def is_finite(self) -> bool:

@@ -17,7 +17,7 @@ from torch import Tensor
 
 from embalign.alignment import arguments
 from embalign.alignment.gemm import use_fast_gemm
-from embalign.evaluation.index import Index, hide, unit
+from embalign.evaluation.index import Index, hide
 from embalign.evaluation.relevance import Labels, Relevance, Rows
 from embalign.evaluation.ties import DEPTH, DISCOUNTS, TIED, Bits, Embeddings, Values, first_relevant, gain_at_depth
 
@@ -164,9 +164,8 @@ def search(
     parts = []
     returned, tied = np.zeros(size), dict[int, Bits]()
     cut_offs = sorted({*FIRST, *ks})
-    unit_index = held.unit(left.dtype)
     for rows in _blocks(len(left), size + PADDED * max(each.most for each in (relevant, mates) if each is not None)):
-        similarity = unit(left[rows]) @ unit_index.T
+        similarity = held.similarity(left[rows])
         mate = _first_is_mate(similarity, mates, rows)
         if own is not None:
             asked = np.flatnonzero(own[rows] >= 0)
