@@ -39,7 +39,7 @@ ORDER = (
 APART = {"regression", "research"}  # neither of these imports the other
 FREE = {"", "__main__"}
 FORMER_PLACES = {("runs.export", "__main__")}  # still does what the command does
-EXPERIMENTS = ("elbow", "spectral", "gate")
+EXPERIMENTS = ("elbow", "spectral", "gate", "maps")
 # The gate's arms are those of experiment 2, and so are the contrasts between them.
 BETWEEN_EXPERIMENTS = {("gate", "experiments.spectral.protocol")}
 
