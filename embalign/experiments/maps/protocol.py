@@ -29,6 +29,7 @@ from embalign.verdicts.use import NO_MAP, REFERENCES, TEACHER, Answer
 
 METRIC = "ndcg_at_10"
 MEMO = "cosine"  # the family of the memo's trained map
+RIDGE = "ridge"
 KEPT = 0.95  # of what all of the data give: what is enough keeps so much
 PICKED = "picked"  # the system with the highest nDCG@10 on inner groups, seed by seed
 
@@ -54,7 +55,8 @@ def label(family: str) -> str:
 class Row:
     """One system with all of the data, in one deployment.
 
-    `no_map` is its difference to the raw draft's own plain search. `enough` is the smallest share from which on no more
+    `no_map` is its difference to the raw draft's own plain search, `ridge` that to ridge with plain search, which the
+    field holds its maps against; None where ridge was not measured. `enough` is the smallest share from which on no more
     than 5 % of its nDCG@10 is lost, None where shares were not measured. `bytes` and `multiplications` are what it
     takes to keep and for a query.
     """
@@ -64,6 +66,7 @@ class Row:
     in_set: bool
     to_best: StudentT | None
     no_map: StudentT
+    ridge: StudentT | None
     retention: float
     enough: float | None
     pairs: int
@@ -191,6 +194,7 @@ def _judge_deployment(deployment: str, measured: Results, against: Mapping[str, 
     def mean(name: Any) -> float:
         return float(together.mean[names.index(name)])
 
+    ridge = System(RIDGE, PLAIN)
     teacher = float(against[TEACHER].frame[f"{deployment}_{METRIC}"].mean())
     order = [systems[int(standing.system)] for standing in best.standings]
     rows = [
@@ -200,6 +204,7 @@ def _judge_deployment(deployment: str, measured: Results, against: Mapping[str, 
             in_set=standing.in_set,
             to_best=standing.difference,
             no_map=difference(system, NO_MAP),
+            ridge=difference(system, ridge) if ridge in names and system != ridge else None,
             retention=standing.mean / teacher if teacher > 0 else math.nan,
             enough=_enough(measured.where(family=system.family), columns[system], standing.mean),
             **_costs(whole.where(family=system.family).frame, deployment, system.search),

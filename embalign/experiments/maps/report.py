@@ -135,6 +135,7 @@ def _of_row(row: Row) -> dict[str, Any]:
         "minus_best": _of_difference(row.to_best),
         "minus_no_map": _of_difference(row.no_map),
         "better_than_no_map": row.answer,
+        "minus_ridge": _of_difference(row.ridge),
         "retention": row.retention,
         "enough_ratio": row.enough,
         "pairs": row.pairs,
