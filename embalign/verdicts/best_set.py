@@ -21,7 +21,7 @@ import pandas as pd
 from scipy.special import stdtr
 
 from embalign.verdicts.frames import check_flag, check_level, checked
-from embalign.verdicts.replicates import Array, Replicates, replicates
+from embalign.verdicts.replicates import Array, Contrasts, Replicates, replicates
 from embalign.verdicts.statistics import StudentT
 
 
@@ -88,6 +88,8 @@ def best_of(found: Replicates, *, alpha: float = 0.05, higher_is_better: bool = 
     means = found.mean if higher_is_better else -found.mean
     left = _eliminated(_p_values(found, higher_is_better), means)
     order = np.argsort(-means, kind="stable").tolist()
+    units = np.eye(len(means))
+    to_best = found.contrasts(units - units[order[0]])
     standings = []
     for place in order:
         p_value, other = left[place]
@@ -96,7 +98,7 @@ def best_of(found: Replicates, *, alpha: float = 0.05, higher_is_better: bool = 
                 system=found.settings[place],
                 mean=float(found.mean[place]),
                 in_set=p_value > alpha,
-                difference=None if place == order[0] else found.contrast(_of_pair(len(means), place, order[0])),
+                difference=None if place == order[0] else _of_place(to_best, place),
                 beaten_by=None if p_value > alpha else found.settings[other],
                 p_value=p_value,
             )
@@ -107,13 +109,16 @@ def best_of(found: Replicates, *, alpha: float = 0.05, higher_is_better: bool = 
 def _p_values(found: Replicates, higher_is_better: bool) -> Array:
     """The one-sided p-value (R, R) of system j being better than system i, in row i and column j; 1 of itself."""
     count = len(found.mean)
-    units = np.eye(count)
-    gains = found.contrasts((units[None] - units[:, None]) * (1.0 if higher_is_better else -1.0))
-    others = np.where(units > 0, np.nan, gains.df)
-    usual = np.nanmedian(others, axis=1)
-    df = np.minimum(gains.df, np.minimum(usual[:, None], usual[None]))
-    t = gains.t()
-    return np.where(t == 0, 1.0, stdtr(df, -t))
+    first, second = np.triu_indices(count, k=1)
+    units = np.eye(count) if higher_is_better else -np.eye(count)
+    gains = found.contrasts(units[second] - units[first])
+    df, p_values = np.full((count, count), np.nan), np.ones((count, count))
+    df[first, second] = df[second, first] = gains.df
+    usual = np.nanmedian(df, axis=1)
+    t, least = gains.t(), np.minimum(gains.df, np.minimum(usual[first], usual[second]))
+    p_values[first, second] = np.where(t == 0, 1.0, stdtr(least, -t))
+    p_values[second, first] = np.where(t == 0, 1.0, stdtr(least, t))
+    return p_values
 
 
 def _eliminated(p_values: Array, means: Array) -> dict[int, tuple[float, int]]:
@@ -133,7 +138,6 @@ def _eliminated(p_values: Array, means: Array) -> dict[int, tuple[float, int]]:
     return left
 
 
-def _of_pair(count: int, first: int, second: int) -> Array:
-    weights = np.zeros(count)
-    weights[first], weights[second] = 1.0, -1.0
-    return weights
+def _of_place(contrasts: Contrasts, place: int) -> StudentT:
+    parts = (contrasts.estimate, contrasts.standard_error, contrasts.df)
+    return StudentT(*(float(part[place]) for part in parts))
