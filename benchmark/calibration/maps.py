@@ -30,7 +30,7 @@ import pandas as pd
 from map_worlds import WORLDS, Drawn, draw_world
 from scipy.stats import norm
 from texts import publish, share
-from texts_maps import maps_tables
+from texts_maps import AHEAD, EQUAL, ONCE, SINGLE, THREE, TWICE, maps_tables
 
 from embalign.verdicts.best_set import best_of
 from embalign.verdicts.replicates import from_array
@@ -41,8 +41,6 @@ NOISES = ("normal", "unequal groups", "lognormal", "lognormal, negative", "right
 SHAPES = ((2, 3, 20), (5, 3, 50), (10, 3, 20), (10, 5, 50), (20, 3, 20), (20, 5, 100))  # systems, seeds, groups
 SEEDED = ((10, 3, 50), (10, 5, 50), (20, 3, 20))
 LITTLE, ALIKE, MUCH = 0.1, 1.0, 9.0  # variance that a seed adds to a mean, of what the groups add
-EQUAL, ONCE, TWICE = "all equal", "one best, by the detectable effect", "one best, by twice that"
-SINGLE, THREE = "one best, by twice what a single test detects", "three best, by twice the detectable effect"
 NEAR, FAR = 0.8, 0.4  # correlations of systems in threes, and across
 RESIDUAL = 0.5  # of a group and seed, in standard deviations of a group
 SKEWED = 1.0  # standard deviation of the logarithm
@@ -181,16 +179,17 @@ def of_families(name: str, drawn: Sequence[Drawn], truth: Sequence[Drawn]) -> li
         below = means[:, [best]] - means
         gap, error = below.mean(axis=0), below.std(axis=0, ddof=1) / np.sqrt(len(means))
         right = [family for family, g, e in zip(families, gap, error, strict=True) if g <= 2 * e]
-        counts, effects = Counts(), []
+        counts, effects, ahead = Counts(), [], 0
         for each in drawn:
             found = best_of(from_array(each.values[deployment], families), alpha=ALPHA)
             counts.add(found.systems, right)
+            ahead += "deshrunk" in found.systems and "ridge" not in found.systems
             effects.append(_effects(each.values[deployment], best))
         far = gap >= 2 * np.mean(effects, axis=0)
         line = {"kind": "families", "world": name, "situation": deployment, "systems": len(families)}
         sizes = {"seeds": drawn[0].seeds, "groups": drawn[0].groups, "right": ", ".join(right)}
         levels = {"distinct": bool(far.sum() >= len(families) - 2), "means": _named(families, means.mean(axis=0))}
-        lines.append({**line, **sizes, **levels, **counts.line()})
+        lines.append({**line, **sizes, **levels, **counts.line(), **share(AHEAD, ahead, len(drawn))})
     return lines
 
 
