@@ -43,8 +43,9 @@ def maps_tables(table: pd.DataFrame) -> str:
         "## Systems that are equal",
         "Values by system, seed and group with known means. Related systems, three and three, have effects of a group "
         "that are correlated by 0.8, others by 0.4. Seeds vary: the variance that the choice of one seed adds to a "
-        "mean, in that of the groups; or it does so nine times as much in three of the systems. Groups are alike or of unequal weight, up to eight to one; their effects normal "
-        "or lognormal (the logarithm of standard deviation 1) to either side; or a group is wholly right or wrong.",
+        "mean, in that of the groups; of `seeds of three systems`, these have 9. Groups are alike or of unequal "
+        "weight, up to eight to one; their effects are normal or lognormal (the logarithm of standard deviation 1) to "
+        "either side; or a group is wholly right or wrong.",
         markdown(_lines(values, {EQUAL: (ALONE, EVERY)})),
         "## One best system",
         "`single`: better by twice what a single test detects, without a correction for the number of others. Nothing "
@@ -54,7 +55,7 @@ def maps_tables(table: pd.DataFrame) -> str:
         markdown(_lines(values, {THREE: (WRONG, RIGHT, EVERY, "mean size")})),
         "## Where it does not hold",
         _failures(table),
-        "Not measured: fewer than three seeds or 20 groups, and training items that other seeds do not share.",
+        "Not measured: fewer than three seeds, and fewer than 20 groups.",
     ]
     return "\n\n".join(part for part in parts if part) + "\n"
 
