@@ -13,6 +13,7 @@ from texts_ab import ab_tables
 from texts_amounts import amounts_tables
 from texts_compare import compare_tables
 from texts_gates import gate_tables, regression_tables
+from texts_maps import maps_tables
 
 FOLDER = ROOT / "docs" / "calibration"
 
@@ -33,6 +34,7 @@ def ab_text(table):
         ("real", real_tables),
         ("ab", ab_text),
         ("compare", compare_tables),
+        ("maps", maps_tables),
         ("gate", gate_tables),
         ("regression", regression_tables),
         ("label-free", label_free_tables),

@@ -84,7 +84,9 @@ class Training:
     def orthogonal(self) -> tuple[Floats, float]:
         """The orthogonal map (d', d) of centred rows, and the factor that is best for it by least squares."""
         left, singular, right = svd(self.moments.cross.T, full_matrices=False)
-        return left @ right, float(singular.sum() / max(np.trace(self.moments.draft), np.finfo(np.float64).tiny))
+        weights = left @ right
+        outputs = float((weights @ self.moments.draft * weights).sum())
+        return weights, float(singular.sum() / max(outputs, np.finfo(np.float64).tiny))
 
     @functools.cached_property
     def backwards(self) -> tuple[Floats, Floats, Floats]:
