@@ -1,0 +1,226 @@
+"""Does a map keep enough of what the teacher finds? A verdict on the ratio of two means over the same queries.
+
+With a the map's nDCG@10 of a query and b the teacher's own, retention is mean(a) / mean(b), and it is at least `keep`
+where the mean of a - keep b is at least 0. So the question is one about the mean of a linear contrast, and the interval
+of the retention is all values of `keep` that the contrast rejects on neither side (Fieller, *Some problems in interval
+estimation*, JRSS B 16, 1954, 175-185). Whole groups vary, not queries: each gives the sum of its queries' contrasts,
+and these sums may be skewed (:mod:`embalign.verdicts.skewed`).
+
+A mean of few groups looks too sure where a rare one fails as a whole and is not among them. So each side is judged as
+if one group more had been seen that speaks against it, the idea behind adding pseudo-observations to a proportion
+(Agresti & Coull, *Approximate is better than exact*, The American Statistician 52, 1998, 119-126). It is as far off as
+the largest of
+
+- two standard deviations of groups, times the mean size that a query sees over the mean size;
+- one query of which nothing is found, against a fail: all;
+- as many such queries as the largest group has above twice the mean size that a query sees: where one is far larger
+  than the others, others that are as large may be missing.
+
+`python benchmark/calibration/cutover.py` prints how often the verdict is wrong where the truth is known.
+"""
+
+import math
+from dataclasses import dataclass, replace
+from typing import Literal
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from embalign.lazy import lazy
+from embalign.verdicts.frames import check_level, checked
+from embalign.verdicts.paired import pair_values, refuse_few
+from embalign.verdicts.skewed import SkewedT, skewed_t
+from embalign.verdicts.statistics import detectable
+
+brentq = lazy("scipy.optimize").brentq
+
+RetentionKind = Literal["pass", "fail", "undecided"]
+ALPHA = 0.05  # of a wrong pass, and of a wrong fail
+POWER = 0.8
+UNSEEN = 2.0  # standard deviations of groups, by which one that was not seen may be off
+LARGE = 2.0  # times the mean size that a query sees: from there on, the largest group is far larger than others
+MOST_MORE = 100  # times the queries that there are
+HIGHEST = 1e3  # retention that is looked for: a teacher that finds next to nothing bounds it nowhere
+ROUNDING = 1e-9  # above 1
+DIGITS = 12  # of sums over a group
+
+Array = NDArray[np.float64]
+
+
+@dataclass(frozen=True)
+class RetentionVerdict:
+    """The judgement of a retention, all scores as means over the queries.
+
+    `kind` is `pass` where it is shown to be at least `keep`, `fail` where it is shown to be less, each at level
+    `alpha`, else `undecided`. `interval` has the level 1 - 2 alpha; its upper end is infinite where nothing bounds it.
+    `p_pass` and `p_fail` are the one-sided p-values. Without groups each query is one; `effective_groups` is
+    (sum n)^2 / sum n^2 of their sizes. `more_queries` says how many more of such queries would decide with power 0.8
+    if the retention stays as it is: 0 where it is decided, None for more than a hundred times as many.
+    """
+
+    kind: RetentionKind
+    retention: float
+    interval: tuple[float, float]
+    keep: float
+    alpha: float
+    p_pass: float
+    p_fail: float
+    of_map: float
+    of_teacher: float
+    queries: int
+    groups: int
+    effective_groups: float
+    more_queries: int | None
+
+
+@dataclass(frozen=True)
+class _Groups:
+    """Sums over the queries of each of G groups: their number, what the map finds, and what the teacher finds."""
+
+    sizes: Array
+    of_map: Array
+    of_teacher: Array
+
+    @property
+    def effective(self) -> float:
+        return float(self.sizes.sum() ** 2 / np.square(self.sizes).sum())
+
+    @property
+    def seen(self) -> float:
+        """The mean size that a query sees around it."""
+        return float(self.sizes.sum()) / self.effective
+
+    @property
+    def ratio(self) -> float:
+        return float(self.of_map.sum() / self.of_teacher.sum())
+
+    def contrasts(self, keep: float) -> Array:
+        # In an order that those of the rows do not change, and without the rounding of sums.
+        return np.sort(np.round(self.of_map - keep * self.of_teacher, DIGITS))
+
+    def unseen(self, keep: float) -> tuple[float, float]:
+        """What one more group would sum up to that speaks against a pass, and one that speaks against a fail."""
+        spread = UNSEEN * float(self.contrasts(keep).std(ddof=1)) * self.seen / float(self.sizes.mean())
+        wrong = keep * float(self.of_teacher.sum() / self.sizes.sum())
+        queries = max(1.0, float(self.sizes.max()) - LARGE * self.seen)
+        return -max(spread, queries * wrong), max(spread, queries * max(0.0, 1 - wrong))
+
+    def p_values(self, keep: float) -> tuple[float, float]:
+        """One-sided p-values of H0: less than `keep` is kept, and of H0: at least as much is."""
+        found, (low, high) = skewed_t(self.contrasts(keep)), self.unseen(keep)
+        return _with(found, low).p_greater(), (-_with(found, high)).p_greater()
+
+
+def _with(found: SkewedT, value: float) -> SkewedT:
+    """Mean and standard error with one value more; skewness and degrees of freedom stay those of what was seen."""
+    count, away = found.count, value - found.mean
+    squares = found.standard_error**2 * count * (count - 1) + away**2 * count / (count + 1)
+    error = math.sqrt(squares / count / (count + 1))
+    return replace(found, mean=found.mean + away / (count + 1), standard_error=error)
+
+
+def judge_retention(
+    mapped: pd.DataFrame, teacher: pd.DataFrame, keep: float, *, alpha: float = ALPHA
+) -> RetentionVerdict:
+    """Return the verdict on how much of the teacher's score a map keeps.
+
+    Both frames have columns item, a query, and value, its nDCG@10 or another score from 0 to 1; that of the map may
+    also have group, such as the query's topic: whole groups vary. Rows may come in any order. `keep` lies in (0, 1].
+    Raises ValueError for rows that do not pair one to one, values outside 0 to 1, a teacher that finds nothing, and
+    fewer than eight groups by their effective number; TypeError for what is no frame.
+
+    >>> rng = np.random.default_rng(0)
+    >>> teacher = pd.DataFrame({"item": range(400), "value": rng.uniform(0.4, 1.0, 400)})
+    >>> mapped = teacher.assign(value=rng.uniform(0.9, 1.0, 400) * teacher["value"])
+    >>> found = judge_retention(mapped, teacher, 0.9)
+    >>> found.kind, [round(each, 3) for each in (found.retention, *found.interval)]
+    ('pass', [0.95, 0.943, 0.954])
+    """
+    check_keep(keep)
+    check_level(alpha, "alpha", 0, 0.5, open_below=True)
+    groups = _groups(mapped, teacher)
+    refuse_few(groups.effective, "group")
+    p_pass, p_fail = groups.p_values(keep)
+    kind: RetentionKind = "pass" if p_pass <= alpha else "fail" if p_fail <= alpha else "undecided"
+    queries = int(groups.sizes.sum())
+    return RetentionVerdict(
+        kind=kind,
+        retention=groups.ratio,
+        interval=_interval(groups, keep, kind, alpha),
+        keep=float(keep),
+        alpha=alpha,
+        p_pass=p_pass,
+        p_fail=p_fail,
+        of_map=float(groups.of_map.sum() / queries),
+        of_teacher=float(groups.of_teacher.sum() / queries),
+        queries=queries,
+        groups=len(groups.sizes),
+        effective_groups=groups.effective,
+        more_queries=0 if kind != "undecided" else _more_queries(groups, keep, alpha),
+    )
+
+
+def check_keep(keep: object) -> None:
+    """Raise ValueError for what is no number in (0, 1]."""
+    check_level(keep, "keep", 0, math.nextafter(1.0, 2.0), open_below=True)
+
+
+def _groups(mapped: pd.DataFrame, teacher: pd.DataFrame) -> _Groups:
+    """Sums by group, in an order that the order of the rows does not change. Raises ValueError."""
+    names = ("map", "teacher")
+    mapped, teacher = (
+        checked(frame, name, ("item", "value"), ("group",))
+        for frame, name in zip((mapped, teacher), names, strict=True)
+    )
+    both = pair_values(mapped, teacher, ["item"], names)
+    for name, column in zip(names, ("value", "value_of_control"), strict=True):
+        if len(wrong := both.loc[~both[column].between(0, 1 + ROUNDING)]):
+            row = wrong.iloc[0]
+            raise ValueError(f"the {name} has {row[column]:.6g} for {row['item']}: a score lies between 0 and 1")
+    if not both["value_of_control"].sum() > 0:
+        raise ValueError("the teacher's own search finds nothing, so there is nothing to keep")
+    ordered = both.sort_values(["value", "value_of_control"])
+    sums = ordered.groupby("group" if "group" in both else "item").agg(
+        sizes=("item", "size"), of_map=("value", "sum"), of_teacher=("value_of_control", "sum")
+    )
+    sums = sums.sort_values(["of_map", "of_teacher", "sizes"])
+    return _Groups(*(sums[name].to_numpy(np.float64) for name in ("sizes", "of_map", "of_teacher")))
+
+
+def _interval(groups: _Groups, keep: float, kind: RetentionKind, alpha: float) -> tuple[float, float]:
+    """The retentions that are rejected on neither side. They hold the verdict: `keep` is outside if it is decided."""
+
+    def unlike_pass(value: float) -> float:
+        return groups.p_values(value)[0] - alpha
+
+    def unlike_fail(value: float) -> float:
+        return groups.p_values(value)[1] - alpha
+
+    ratio = groups.ratio
+    low, high = (keep, ratio) if kind == "pass" else (0.0, min(keep, ratio))
+    lower = brentq(unlike_pass, low, high) if unlike_pass(low) < 0 < unlike_pass(high) else low
+    low, high = (ratio, keep) if kind == "fail" else (max(keep, ratio), HIGHEST)
+    if kind != "fail" and unlike_fail(high) > 0:
+        return float(lower), math.inf
+    upper = brentq(unlike_fail, low, high) if unlike_fail(high) < 0 < unlike_fail(low) else high
+    return float(lower), float(upper)
+
+
+def _more_queries(groups: _Groups, keep: float, alpha: float) -> int | None:
+    """How many more queries of such groups would decide, None where it would take more than a hundred times as many."""
+    contrasts = groups.contrasts(keep)
+    found = skewed_t(contrasts)
+    count, queries = len(contrasts), float(groups.sizes.sum())
+    unseen = abs(groups.unseen(keep)[0 if found.mean > 0 else 1])
+    variance = float(contrasts.var(ddof=1))
+
+    def lacking(times: float) -> float:
+        size = times * count
+        error = math.sqrt((variance + unseen**2 / size) / size)
+        return float(detectable(times * found.df, alpha, POWER)) * error + unseen / size - abs(found.mean)
+
+    if lacking(1.0 + MOST_MORE) > 0:
+        return None
+    times = brentq(lacking, 1.0, 1.0 + MOST_MORE) if lacking(1.0) > 0 else 1.0
+    return max(1, math.ceil(queries * (times - 1)))
