@@ -19,7 +19,10 @@ def _add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--pair", help="name of a pair under benchmark/, or a path to its folder; required")
     parser.add_argument("--out", type=Path, default=Path("."), help="folder to write into (default: here)")
     parser.add_argument(
-        "--seed", type=_seed, default=0, help="fixes initial map and batch order, at least 0 (default: %(default)s)"
+        "--seed",
+        type=seed_number,
+        default=0,
+        help="fixes initial map and batch order, at least 0 (default: %(default)s)",
     )
 
 
@@ -39,7 +42,8 @@ def _no_pair(root: Path) -> PairError:
     return PairError(f"no pair is named, and there is none here: add --pair NAME, {path}; {not_the_checkout(root)}")
 
 
-def _seed(text: str) -> int:
+def seed_number(text: str) -> int:
+    """Return a seed. Raises ArgumentTypeError for what is none."""
     if not text.isdecimal():
         raise argparse.ArgumentTypeError(f"{text!r} is not a whole number of at least 0")
     return int(text)

@@ -29,7 +29,7 @@ from numpy.typing import NDArray
 
 from embalign.lazy import lazy
 from embalign.verdicts.frames import check_level, checked
-from embalign.verdicts.paired import pair_values, refuse_few
+from embalign.verdicts.paired import FEWEST, pair_values, refuse_few
 from embalign.verdicts.skewed import SkewedT, skewed_t
 from embalign.verdicts.statistics import detectable
 
@@ -74,8 +74,8 @@ class RetentionVerdict:
     more_queries: int | None
 
 
-@dataclass(frozen=True)
-class _Groups:
+@dataclass(frozen=True, eq=False)
+class Groups:
     """Sums over the queries of each of G groups: their number, what the map finds, and what the teacher finds."""
 
     sizes: Array
@@ -84,6 +84,7 @@ class _Groups:
 
     @property
     def effective(self) -> float:
+        """The effective number of groups, (sum n)^2 / sum n^2."""
         return float(self.sizes.sum() ** 2 / np.square(self.sizes).sum())
 
     @property
@@ -92,24 +93,52 @@ class _Groups:
         return float(self.sizes.sum()) / self.effective
 
     @property
-    def ratio(self) -> float:
+    def retention(self) -> float:
+        """The mean score of the map over that of the teacher."""
         return float(self.of_map.sum() / self.of_teacher.sum())
 
-    def contrasts(self, keep: float) -> Array:
+    def judge(self, keep: float, alpha: float = ALPHA) -> RetentionKind:
+        """Return whether it is shown that so much is kept, or that less is."""
+        p_pass, p_fail = self.p_values(keep)
+        return "pass" if p_pass <= alpha else "fail" if p_fail <= alpha else "undecided"
+
+    def p_values(self, keep: float) -> tuple[float, float]:
+        """Return one-sided p-values of H0: less than `keep` is kept, and of H0: at least as much is."""
+        found, (low, high) = skewed_t(self._contrasts(keep)), self._unseen(keep)
+        return _with(found, low).p_greater(), (-_with(found, high)).p_greater()
+
+    def to_decide(self, keep: float, alpha: float = ALPHA) -> float | None:
+        """Return the queries of such groups that decide with power 0.8 if the retention stays.
+
+        None stands for more than 101 times as many as there are.
+        """
+        contrasts = self._contrasts(keep)
+        found, count = skewed_t(contrasts), len(contrasts)
+        unseen = abs(self._unseen(keep)[0 if found.mean > 0 else 1])
+        variance = float(contrasts.var(ddof=1))
+
+        def lacking(log_times: float) -> float:
+            size = math.exp(log_times) * count
+            error = math.sqrt((variance + unseen**2 / size) / size)
+            df = max(1.0, found.df * size / count)
+            return float(detectable(df, alpha, POWER)) * error + unseen / size - abs(found.mean)
+
+        least, most = math.log(min(1.0, FEWEST / count)), math.log(1.0 + MOST_MORE)
+        if lacking(most) > 0:
+            return None
+        times = math.exp(brentq(lacking, least, most) if lacking(least) > 0 else least)
+        return times * float(self.sizes.sum())
+
+    def _contrasts(self, keep: float) -> Array:
         # In an order that those of the rows do not change, and without the rounding of sums.
         return np.sort(np.round(self.of_map - keep * self.of_teacher, DIGITS))
 
-    def unseen(self, keep: float) -> tuple[float, float]:
+    def _unseen(self, keep: float) -> tuple[float, float]:
         """What one more group would sum up to that speaks against a pass, and one that speaks against a fail."""
-        spread = UNSEEN * float(self.contrasts(keep).std(ddof=1)) * self.seen / float(self.sizes.mean())
+        spread = UNSEEN * float(self._contrasts(keep).std(ddof=1)) * self.seen / float(self.sizes.mean())
         wrong = keep * float(self.of_teacher.sum() / self.sizes.sum())
         queries = max(1.0, float(self.sizes.max()) - LARGE * self.seen)
         return -max(spread, queries * wrong), max(spread, queries * max(0.0, 1 - wrong))
-
-    def p_values(self, keep: float) -> tuple[float, float]:
-        """One-sided p-values of H0: less than `keep` is kept, and of H0: at least as much is."""
-        found, (low, high) = skewed_t(self.contrasts(keep)), self.unseen(keep)
-        return _with(found, low).p_greater(), (-_with(found, high)).p_greater()
 
 
 def _with(found: SkewedT, value: float) -> SkewedT:
@@ -142,11 +171,11 @@ def judge_retention(
     groups = _groups(mapped, teacher)
     refuse_few(groups.effective, "group")
     p_pass, p_fail = groups.p_values(keep)
-    kind: RetentionKind = "pass" if p_pass <= alpha else "fail" if p_fail <= alpha else "undecided"
+    kind = groups.judge(keep, alpha)
     queries = int(groups.sizes.sum())
     return RetentionVerdict(
         kind=kind,
-        retention=groups.ratio,
+        retention=groups.retention,
         interval=_interval(groups, keep, kind, alpha),
         keep=float(keep),
         alpha=alpha,
@@ -166,7 +195,7 @@ def check_keep(keep: object) -> None:
     check_level(keep, "keep", 0, math.nextafter(1.0, 2.0), open_below=True)
 
 
-def _groups(mapped: pd.DataFrame, teacher: pd.DataFrame) -> _Groups:
+def _groups(mapped: pd.DataFrame, teacher: pd.DataFrame) -> Groups:
     """Sums by group, in an order that the order of the rows does not change. Raises ValueError."""
     names = ("map", "teacher")
     mapped, teacher = (
@@ -185,10 +214,10 @@ def _groups(mapped: pd.DataFrame, teacher: pd.DataFrame) -> _Groups:
         sizes=("item", "size"), of_map=("value", "sum"), of_teacher=("value_of_control", "sum")
     )
     sums = sums.sort_values(["of_map", "of_teacher", "sizes"])
-    return _Groups(*(sums[name].to_numpy(np.float64) for name in ("sizes", "of_map", "of_teacher")))
+    return Groups(*(sums[name].to_numpy(np.float64) for name in ("sizes", "of_map", "of_teacher")))
 
 
-def _interval(groups: _Groups, keep: float, kind: RetentionKind, alpha: float) -> tuple[float, float]:
+def _interval(groups: Groups, keep: float, kind: RetentionKind, alpha: float) -> tuple[float, float]:
     """The retentions that are rejected on neither side. They hold the verdict: `keep` is outside if it is decided."""
 
     def unlike_pass(value: float) -> float:
@@ -197,7 +226,7 @@ def _interval(groups: _Groups, keep: float, kind: RetentionKind, alpha: float) -
     def unlike_fail(value: float) -> float:
         return groups.p_values(value)[1] - alpha
 
-    ratio = groups.ratio
+    ratio = groups.retention
     low, high = (keep, ratio) if kind == "pass" else (0.0, min(keep, ratio))
     lower = brentq(unlike_pass, low, high) if unlike_pass(low) < 0 < unlike_pass(high) else low
     low, high = (ratio, keep) if kind == "fail" else (max(keep, ratio), HIGHEST)
@@ -207,20 +236,6 @@ def _interval(groups: _Groups, keep: float, kind: RetentionKind, alpha: float) -
     return float(lower), float(upper)
 
 
-def _more_queries(groups: _Groups, keep: float, alpha: float) -> int | None:
-    """How many more queries of such groups would decide, None where it would take more than a hundred times as many."""
-    contrasts = groups.contrasts(keep)
-    found = skewed_t(contrasts)
-    count, queries = len(contrasts), float(groups.sizes.sum())
-    unseen = abs(groups.unseen(keep)[0 if found.mean > 0 else 1])
-    variance = float(contrasts.var(ddof=1))
-
-    def lacking(times: float) -> float:
-        size = times * count
-        error = math.sqrt((variance + unseen**2 / size) / size)
-        return float(detectable(times * found.df, alpha, POWER)) * error + unseen / size - abs(found.mean)
-
-    if lacking(1.0 + MOST_MORE) > 0:
-        return None
-    times = brentq(lacking, 1.0, 1.0 + MOST_MORE) if lacking(1.0) > 0 else 1.0
-    return max(1, math.ceil(queries * (times - 1)))
+def _more_queries(groups: Groups, keep: float, alpha: float) -> int | None:
+    queries = groups.to_decide(keep, alpha)
+    return None if queries is None else max(1, math.ceil(queries - groups.sizes.sum()))
