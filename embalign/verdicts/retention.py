@@ -12,9 +12,9 @@ if one group more had been seen that speaks against it, the idea behind adding p
 the largest of
 
 - two standard deviations of groups, times the mean size that a query sees over the mean size;
-- one query of which nothing is found, against a fail: all;
-- as many such queries as the largest group has above twice the mean size that a query sees: where one is far larger
-  than the others, others that are as large may be missing.
+- a quarter of that mean size in queries, at least one, of which nothing is found (against a fail: all);
+- as many such queries as the largest group has above twice that mean size: where one is far larger than the others,
+  others that are as large may be missing.
 
 `python benchmark/calibration/cutover.py` prints how often the verdict is wrong where the truth is known.
 """
@@ -39,11 +39,13 @@ RetentionKind = Literal["pass", "fail", "undecided"]
 ALPHA = 0.05  # of a wrong pass, and of a wrong fail
 POWER = 0.8
 UNSEEN = 2.0  # standard deviations of groups, by which one that was not seen may be off
+LOST = 0.25  # of the mean size that a query sees, in queries
 LARGE = 2.0  # times the mean size that a query sees: from there on, the largest group is far larger than others
 MOST_MORE = 100  # times the queries that there are
 HIGHEST = 1e3  # retention that is looked for: a teacher that finds next to nothing bounds it nowhere
 ROUNDING = 1e-9  # above 1
 DIGITS = 12  # of sums over a group
+LEAST_SHARE = 1e-3  # of the variance: a million degrees of freedom are enough
 
 Array = NDArray[np.float64]
 
@@ -137,16 +139,26 @@ class Groups:
         """What one more group would sum up to that speaks against a pass, and one that speaks against a fail."""
         spread = UNSEEN * float(self._contrasts(keep).std(ddof=1)) * self.seen / float(self.sizes.mean())
         wrong = keep * float(self.of_teacher.sum() / self.sizes.sum())
-        queries = max(1.0, float(self.sizes.max()) - LARGE * self.seen)
+        queries = max(1.0, LOST * self.seen, float(self.sizes.max()) - LARGE * self.seen)
         return -max(spread, queries * wrong), max(spread, queries * max(0.0, 1 - wrong))
 
 
 def _with(found: SkewedT, value: float) -> SkewedT:
-    """Mean and standard error with one value more; skewness and degrees of freedom stay those of what was seen."""
+    """Statistics with one value more, which is not drawn: its share of the variance has no error and no skewness.
+
+    Degrees of freedom are then those of Satterthwaite (1946).
+    """
     count, away = found.count, value - found.mean
-    squares = found.standard_error**2 * count * (count - 1) + away**2 * count / (count + 1)
-    error = math.sqrt(squares / count / (count + 1))
-    return replace(found, mean=found.mean + away / (count + 1), standard_error=error)
+    of_seen = found.standard_error**2 * count * (count - 1)
+    squares = of_seen + away**2 * count / (count + 1)
+    share = of_seen / squares if squares > 0 else 1.0
+    return replace(
+        found,
+        mean=found.mean + away / (count + 1),
+        standard_error=math.sqrt(squares / count / (count + 1)),
+        df=found.df / max(share, LEAST_SHARE) ** 2,
+        skewness=found.skewness * share**1.5,
+    )
 
 
 def judge_retention(
@@ -204,9 +216,9 @@ def _groups(mapped: pd.DataFrame, teacher: pd.DataFrame) -> Groups:
     )
     both = pair_values(mapped, teacher, ["item"], names)
     for name, column in zip(names, ("value", "value_of_control"), strict=True):
-        if len(wrong := both.loc[~both[column].between(0, 1 + ROUNDING)]):
-            row = wrong.iloc[0]
-            raise ValueError(f"the {name} has {row[column]:.6g} for {row['item']}: a score lies between 0 and 1")
+        if (wrong := ~both[column].between(0, 1 + ROUNDING)).any():
+            value, item = both.loc[wrong, column].iloc[0], both.loc[wrong, "item"].iloc[0]
+            raise ValueError(f"the {name} has {value:.6g} for {item}: a score lies between 0 and 1")
     if not both["value_of_control"].sum() > 0:
         raise ValueError("the teacher's own search finds nothing, so there is nothing to keep")
     ordered = both.sort_values(["value", "value_of_control"])
