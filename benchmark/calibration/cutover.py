@@ -209,20 +209,20 @@ def run_peer(task: tuple[Population, int]) -> list[dict[str, Any]]:
     assert population.mapped is not None
     assert population.teacher is not None
     mapped, teacher, truth = population.mapped, population.teacher, population.groups.retention
-    mapping = ExternalMapping(lambda rows: mapped[rows[:, 0].astype(np.int64)])
-    keeps = {"by default": PEER_KEEP, "above the truth": truth + 0.02, "below the truth": truth - 0.02}
-    gates = {
-        name: QualityGate({} if name == "by default" else {"pass_retention": keep, "warn_retention": keep})
-        for name, keep in keeps.items()
-    }
+    mapping, gate = ExternalMapping(lambda rows: mapped[rows[:, 0].astype(np.int64)]), QualityGate()
+    keeps = {"its default": PEER_KEEP, "0.02 too little": truth + 0.02, "0.02 more": truth - 0.02}
     rng = np.random.default_rng([23, *population.pair.encode()])
     verdicts = {(judge, name): dict.fromkeys(VERDICTS, 0) for name in keeps for judge in ("embalign", "isotrieve")}
     for _ in range(draws):
         drawn = draw_queries(rng, population.groups, QUERIES)
         rows = np.flatnonzero(np.isin(population.group_of, drawn))  # a text once: a copy would look like an error
+        report = gate.evaluate(mapping, rows[:, None].astype(np.float64), teacher[rows])
+        low, high = report.prediction_interval
         for name, keep in keeps.items():
-            report = gates[name].evaluate(mapping, rows[:, None].astype(np.float64), teacher[rows])
-            said = {"PASS": "pass", "FAIL": "fail", "WARN": "undecided"}[report.verdict.value]
+            if name == "its default":
+                said = {"PASS": "pass", "FAIL": "fail", "WARN": "undecided"}[report.verdict.value]
+            else:  # its rule, with both of its thresholds at keep
+                said = "pass" if low >= keep else "fail" if high < keep else "undecided"
             verdicts["isotrieve", name][said] += 1
             verdicts["embalign", name][some(population.groups, drawn).judge(keep)] += 1
     lines = []

@@ -214,7 +214,8 @@ def _peer(table: pd.DataFrame) -> str:
         )
     return (
         f"isotrieve {version} is asked about the same draws, index migration, 1,000 queries, with its own code "
-        "(`QualityGate.evaluate`) and its own defaults, except that where `keep` is set both its thresholds are. It "
+        "(`QualityGate.evaluate`) and its own defaults; where `keep` is another, its rule is applied to its interval "
+        "with both its thresholds at `keep`. It "
         "takes the texts of a draw alone: from how many of these find their own teacher vector first among the "
         "others it predicts the retention, by an isotonic regression fitted on benchmark runs of its authors, with "
         "an interval of 80 %; PASS if that lies above 0.75, FAIL if below 0.55, else WARN, counted as neither here. It "

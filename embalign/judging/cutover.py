@@ -87,6 +87,14 @@ class Cutover:
         upper = f"{math.ceil(high * scale - 1e-9) / scale:.{digits}f}" if math.isfinite(high) else "no bound"
         return f"{math.floor(low * scale + 1e-9) / scale:.{digits}f}", upper
 
+    @property
+    def more(self) -> str | None:
+        """How many more queries would decide, in two digits; None for more than a hundred times as many."""
+        if self.verdict.more_queries is None:
+            return None
+        step = 10 ** max(0, len(str(self.verdict.more_queries)) - 2)
+        return f"{math.ceil(self.verdict.more_queries / step) * step:,}"
+
     def as_record(self) -> dict[str, Any]:
         """Return the answer as verdict.json has it."""
         return {
