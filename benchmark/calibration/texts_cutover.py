@@ -70,7 +70,7 @@ def _wrong(row: pd.Series) -> list[str]:
 
 def _answer(ours: pd.DataFrame) -> str:
     held = [rarely([row], *_wrong(row)) == "met" for _, row in ours.iterrows()]
-    worst = max((row[name], name, row) for _, row in ours.iterrows() for name in _wrong(row))[:2]
+    worst = max((row[name], name) for _, row in ours.iterrows() for name in _wrong(row))
     away = ours[(ours["world"] == "queries") & (ours["gap"].abs() == 0.05)]
     decided = int((away["undecided low"] <= UNDECIDED).sum())
     return (
