@@ -227,6 +227,9 @@ MISTAKES = {
     "queries alone": ((*LABELLED, "--queries", "q.jsonl"), 2, "add --draft-queries and --teacher-queries"),
     "a file as folder": ((*LABELLED, "--map", "exact.npy", "--out", "a.npy"), 4, r"a\.npy: not a folder"),
     "a folder as summary": ((*LABELLED, "--map", "exact.npy", "--summary", "empty"), 4, "cannot be appended"),
+    "a summary nowhere": ((*LABELLED, "--summary", "no/where.md"), 4, r"no/where\.md: the summary cannot be"),
+    "a variable that is not set": ((*LABELLED, "--summary", ""), 2, "argument --summary: an empty name; is the var"),
+    "an empty file name": (("cutover", "--draft", "", "--teacher", "b.npy"), 4, "cannot be read|no format"),
     "a result of another": ((*LABELLED, "--map", "exact.npy", "--out", "other"), 4, "no result of embalign cutover"),
 }
 

@@ -30,15 +30,17 @@ def _add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument(
         "--map",
-        type=Path,
+        type=_path,
         metavar="PATH",
         help="judge this W.npy, or the one in this folder, instead of fitting a map: every query then asks, unless "
         "W.json beside it says that it was exported from the same pair",
     )
     parser.add_argument("--seed", type=seed_number, default=0, help="as export has it (default: %(default)s)")
-    parser.add_argument("--out", type=Path, metavar="DIR", help="folder for report.md and verdict.json (default: none)")
     parser.add_argument(
-        "--summary", type=Path, metavar="FILE", help='append a Markdown summary, such as to "$GITHUB_STEP_SUMMARY"'
+        "--out", type=_path, metavar="DIR", help="folder for report.md and verdict.json (default: none)"
+    )
+    parser.add_argument(
+        "--summary", type=_path, metavar="FILE", help='append a Markdown summary, such as to "$GITHUB_STEP_SUMMARY"'
     )
 
 
@@ -54,6 +56,12 @@ def _run(options: argparse.Namespace) -> int:
     for line in lines:
         print(line)
     return int(code)
+
+
+def _path(text: str) -> Path:
+    if not text:  # as of a variable that is not set
+        raise argparse.ArgumentTypeError("an empty name; is the variable set?")
+    return Path(text)
 
 
 def _share(text: str) -> float:

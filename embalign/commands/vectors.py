@@ -49,10 +49,10 @@ def request_of(options: argparse.Namespace, out: Path) -> Any:
     """Return the imports.build.Request that these options make; what does not belong together ends the command."""
     _check_together(options)
     given = vars(options)
-    paths = {name: Path(given[name]) for name in _TEXTS if given[name]}
-    side_ids = {role: Path(given[f"{role}_ids"]) for role in _ROLES if given[f"{role}_ids"]}
+    paths = {name: Path(given[name]) for name in _TEXTS if given[name] is not None}
+    side_ids = {role: Path(given[f"{role}_ids"]) for role in _ROLES if given[f"{role}_ids"] is not None}
     return Request(
-        vectors={part: given[part] for part in _PARTS if given[part]},
+        vectors={part: given[part] for part in _PARTS if given[part] is not None},
         out=out,
         named=Named(**paths, side_ids=side_ids),
         models={role: given[f"{role}_model"] for role in _ROLES if given[f"{role}_model"] is not None},

@@ -120,6 +120,8 @@ def cut_over(
     `brought` is the folder of a pair, or files to make one of. Writes into `out` and appends to `summary` only if they
     are given. Raises what an import, an export or a search raises, and TableError for what cannot be judged or written.
     """
+    if summary is not None and (summary.is_dir() or not summary.absolute().parent.is_dir()):
+        raise _not_appended(summary, "a folder is there, or there is none for it")
     with opened(brought) as (folder, notes):
         found = judge_cutover(judged_map(folder, asked.map, asked.seed), asked)
         inputs = {"pair_sha256": pair_digest(folder), "vectors": vectors_digests(folder)}
@@ -181,4 +183,8 @@ def _append(path: Path, text: str) -> None:
         with path.open("a", encoding="utf-8") as file:
             file.write(text)
     except OSError as fault:
-        raise TableError(f"{path}: the summary cannot be appended to it ({said(fault)}); name a file") from None
+        raise _not_appended(path, said(fault)) from None
+
+
+def _not_appended(path: Path, cause: str) -> TableError:
+    return TableError(f"{path}: the summary cannot be appended to it ({cause}); name a file with --summary")
