@@ -56,6 +56,7 @@ MOST_NEEDED = 50_000
 HOT, WRONG, TIMES = 8, (0.06, 0.12, 0.25, 0.5), (1, 3, 5)
 VERDICTS = ("pass", "fail", "undecided")
 PEER_KEEP = 0.75  # what isotrieve's gate asks for by default
+PEER_SHARE, NEEDED_SHARE = 5, 4  # of the draws are enough there: one in so many
 
 Values = NDArray[np.float64]
 
@@ -161,6 +162,7 @@ def with_hot_topics(rng: np.random.Generator, groups: Groups, wrong: float, time
 def run(task: tuple[Population, dict[str, Any], int]) -> dict[str, Any]:
     """Judge draws of one world and count the verdicts."""
     population, world, draws = task
+    draws = -(-draws // NEEDED_SHARE) if world["world"] == "needed" else draws
     groups, about = population.groups, population.about
     rng = np.random.default_rng([23, *f"{about['pair']} {about['relevance']} {about['deployment']}".encode()])
     counts, refused, drawn_groups = dict.fromkeys(VERDICTS, 0), 0, []
@@ -258,7 +260,7 @@ def main() -> None:
     parser.add_argument("--out", type=Path, default=ROOT / "docs" / "calibration")
     arguments = parser.parse_args()
     populations = kept_populations(arguments.populations, arguments.workers)
-    peers = [(each, arguments.draws) for each in populations if each.mapped is not None]
+    peers = [(each, -(-arguments.draws // PEER_SHARE)) for each in populations if each.mapped is not None]
     light = [dataclasses.replace(each, mapped=None, teacher=None) for each in populations]
     planned = [(each, world, arguments.draws) for each in light for world in worlds_of(each)]
     with ProcessPoolExecutor(arguments.workers, multiprocessing.get_context("spawn")) as pool:
