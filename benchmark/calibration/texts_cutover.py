@@ -21,7 +21,7 @@ def cutover_tables(table: pd.DataFrame) -> str:
                 "# How often a cutover's verdict is right",
                 _answer(ours),
                 "Whole groups are drawn with replacement from every query of a shipped pair that can ask, "
-                f"{int(table['draws'].max())} draws of each world, a quarter of that for the queries needed and a fifth "
+                f"{int(table['draws'].max())} draws of each world, a quarter of that for queries needed and a fifth "
                 "for isotrieve. What a map finds for a query is what ridge finds "
                 "that was fitted on four fifths of the groups, without this one; so the retention of the population "
                 "is known, and `keep` is set at a known distance from it. In brackets: 95 % Clopper-Pearson "
