@@ -361,3 +361,17 @@ def test_scores_that_cannot_be_judged_are_refused_in_words(change, words):
 def test_a_share_outside_0_to_1_is_refused(keep):
     with pytest.raises(ValueError, match="keep must lie between 0 and 1"):
         judge_retention(*frames(*scores()), keep)
+
+
+def test_the_guide_says_of_the_queries_needed_what_the_calibration_measured():
+    table = pd.read_csv(ROOT / "docs" / "calibration" / "cutover.csv")
+    needed = table[(table["world"] == "needed") & (table["deployment"] == "index_migration")]
+    page = (ROOT / "docs" / "cutover.md").read_text(encoding="utf-8").partition("## How many queries it takes")[2]
+    rows = [[cell.strip() for cell in line.strip("|").split("|")] for line in page.splitlines() if line[:1] == "|"]
+    assert rows[0][2:] == ["0.02", "0.05", "0.1"]
+    assert len(rows) == 2 + 5
+    for pair, relevance, *cells in rows[2:]:
+        of_pair = needed[(needed["pair"] == pair) & (needed["relevance"] == relevance)]
+        for gap, cell in zip((0.02, 0.05, 0.1), cells, strict=True):
+            found = of_pair.loc[np.isclose(of_pair["gap"], -gap), "queries"]
+            assert cell == (f"{found.iloc[0]:,.0f}" if len(found) else "more than 50,000")
