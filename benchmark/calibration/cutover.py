@@ -43,7 +43,8 @@ from embalign.pairs.config import find_pair
 from embalign.pairs.pair import Pair, load_pair
 from embalign.verdicts.basis import BY_TEACHER
 from embalign.verdicts.paired import FEWEST
-from embalign.verdicts.retention import Groups
+from embalign.verdicts.retention import ALPHA, Groups
+from embalign.verdicts.statistics import student_t
 
 DEPLOYMENTS = ("index_migration", "query_adapter")
 FOLDS = 5
@@ -159,6 +160,12 @@ def with_hot_topics(rng: np.random.Generator, groups: Groups, wrong: float, time
     return every, float(expected / (others * groups.of_teacher.mean() + HOT * found))
 
 
+def by_student(groups: Groups, keep: float) -> str:
+    """Return what plain Student's t over the groups' sums says, which knows of neither skewness nor unseen groups."""
+    found = student_t(groups.of_map - keep * groups.of_teacher)
+    return "pass" if found.p_greater() <= ALPHA else "fail" if (-found).p_greater() <= ALPHA else "undecided"
+
+
 def run(task: tuple[Population, dict[str, Any], int]) -> dict[str, Any]:
     """Judge draws of one world and count the verdicts."""
     population, world, draws = task
@@ -166,6 +173,7 @@ def run(task: tuple[Population, dict[str, Any], int]) -> dict[str, Any]:
     groups, about = population.groups, population.about
     rng = np.random.default_rng([23, *f"{about['pair']} {about['relevance']} {about['deployment']}".encode()])
     counts, refused, drawn_groups = dict.fromkeys(VERDICTS, 0), 0, []
+    beside = dict.fromkeys(VERDICTS, 0)
     for _ in range(draws):
         keep = about["retention"] + world["gap"]
         if world["world"] == "hot topics":
@@ -179,9 +187,13 @@ def run(task: tuple[Population, dict[str, Any], int]) -> dict[str, Any]:
             refused += 1
             continue
         counts[drawn.judge(keep)] += 1
+        if world["world"] == "queries":
+            beside[by_student(drawn, keep)] += 1
     row = about | world | {"groups": round(float(np.mean(drawn_groups))), "draws": draws, "refused": refused}
     for name, count in counts.items():
         row |= share(name, count, draws)
+    if world["world"] == "queries":
+        row |= {f"student {name}": count / draws for name, count in beside.items()}
     return row
 
 
