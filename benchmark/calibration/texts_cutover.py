@@ -88,7 +88,7 @@ def _about_away(ours: pd.DataFrame) -> str:
     return (
         "Demand: UNDECIDED in at most 20 %. Where it is not met the groups differ so much that 1,000 queries of them "
         "do not tell: the table of needed queries says what would. Plain Student's t over the same groups does not "
-        f"meet it either in {neither} of {len(away)}, and at `keep` it is wrong in more than 5 % in {wrong} of "
+        f"meet it either in {neither} of {len(away)}, and at `keep` it is seen wrong in more than 5 % in {wrong} of "
         f"{len(at)} (most: {100 * at['student pass'].max():.1f} %). What the verdict leaves undecided beyond that is "
         "the price of at most 5 % where one large group, mostly not drawn, carries most of the difference."
     )
@@ -237,7 +237,17 @@ def _peer(table: pd.DataFrame) -> str:
         "an interval of 80 %; PASS if that lies above 0.75, FAIL if below 0.55, else WARN, counted as neither here. It "
         "promises no error rate, and says that its model was fitted on a few open model pairs. It asks no queries "
         "and knows no relevance. Its largest lower bound is 0.767, so it can pass nothing above that.\n\n"
+        + " ".join(_answered(rows) for _, rows in peers.groupby("judge"))
+        + "\n\n"
         + markdown(pd.DataFrame(lines))
+    )
+
+
+def _answered(rows: pd.DataFrame) -> str:
+    wrong = [row["pass" if row["gap"] > 0 else "fail"] for _, row in rows.iterrows()]
+    return (
+        f"{rows['judge'].iloc[0]} says PASS or FAIL in {100 * (1 - rows['undecided']).mean():.1f} % of all these "
+        f"judgements and is wrong in {100 * sum(wrong) / len(wrong):.1f} %."
     )
 
 
