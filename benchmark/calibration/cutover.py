@@ -1,6 +1,6 @@
 """Measure how often `embalign cutover` is wrong where the true retention is known, and isotrieve's gate beside it.
 
-    pip install -c constraints.txt -e . --group calibration
+    pip install -c constraints.txt --group calibration -e .
     python benchmark/calibration/cutover.py [--draws 1000] [--populations FOLDER] [--out docs/calibration]
 
 A population is every query of a shipped pair that can ask, with what the teacher and a map find for it: ridge, fitted

@@ -26,7 +26,7 @@ def cutover_tables(table: pd.DataFrame) -> str:
                 "that was fitted on four fifths of the groups, without this one; so the retention of the population "
                 "is known, and `keep` is set at a known distance from it. In brackets: 95 % Clopper-Pearson "
                 "intervals. Met: not shown to be violated, the interval reaches the demand.",
-                "```\npip install -c constraints.txt -e . --group calibration\n"
+                "```\npip install -c constraints.txt --group calibration -e .\n"
                 "python benchmark/calibration/cutover.py\n```",
                 "- Demand: where the true retention is exactly `keep`, PASS in at most 5 % and FAIL in at most 5 %; "
                 "where it is 0.02 less, PASS, and where it is 0.02 more, FAIL in at most 5 %.\n"
