@@ -15,11 +15,12 @@ from embalign.commands.compare import COMPARE
 from embalign.commands.export import EXPORT
 from embalign.commands.import_ import IMPORT
 from embalign.commands.judge import JUDGE
+from embalign.commands.report import REPORT
 from embalign.errors import EmbalignError
 from embalign.escaping import visible
 from embalign.unforeseen import EXIT_CODE, log_unforeseen
 
-COMMANDS = (IMPORT, JUDGE, COMPARE, EXPORT)
+COMMANDS = (IMPORT, JUDGE, COMPARE, EXPORT, REPORT)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
