@@ -84,7 +84,10 @@ def _fields(report: Report) -> Iterator[tuple[str, str]]:
         "Profile, seeds",
         f"{shown(about.get('profile', 'not recorded'))}, {shown(about.get('seeds', 'not recorded'))}",
     )
-    yield "Commit", f"{shown(commit.get('id') or commit.get('reason') or 'not recorded')}{state}"
+    yield (
+        "Commit",
+        f"{shown(commit.get('id') or commit.get('reason') or 'not recorded')}{state.get(str(commit.get('dirty')), '')}",
+    )
     yield "Versions", shown({"python": about.get("python", "not recorded"), **section(about, "versions")})
     yield "Machine", shown(about.get("machine", "not recorded"))
     yield "Training", shown(about.get("config", "not recorded"))
@@ -95,7 +98,7 @@ def _fields(report: Report) -> Iterator[tuple[str, str]]:
         }
         yield f"Vectors of the {role}", shown(told or "not recorded")
     yield "SHA-256 of the data", shown(report.data.get("pair_sha256", "not recorded"))
-    yield "SHA-256 of the code", shown(about.get("source_sha256", "not recorded"))
+    yield "SHA-256 of the code", _digests(section(about, "source_sha256")) or "not recorded"
 
 
 def _notes(pair: PairReports, recorded: Sequence[Report]) -> Iterator[str]:
@@ -112,6 +115,14 @@ def _notes(pair: PairReports, recorded: Sequence[Report]) -> Iterator[str]:
         yield "The data in the pair's folder is that of the runs."
     elif digests:
         yield "The data in the pair's folder has changed since the runs: their numbers are those of other data."
+
+
+def _digests(found: Mapping[str, Any]) -> str:
+    """Digests, each after the names that have it."""
+    names: dict[str, list[str]] = {}
+    for name, digest in list(found.items())[:MOST_ITEMS]:
+        names.setdefault(_short(digest), []).append(name)
+    return shown("; ".join(f"{', '.join(of_digest)}: {digest}" for digest, of_digest in names.items()))
 
 
 def shown(value: Any) -> str:

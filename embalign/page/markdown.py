@@ -7,9 +7,10 @@ a second wording of them could differ. No HTML in it is kept, and no link but to
 import re
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, cast
 
 from markdown_it import MarkdownIt
+from markdown_it.renderer import RendererHTML
 from markdown_it.rules_inline import StateInline
 from markdown_it.token import Token
 from markupsafe import Markup, escape
@@ -29,6 +30,10 @@ from embalign.page.tables import (
 from embalign.page.typography import typeset
 
 LEAD = 60  # characters of the words in bold that begin a line of an answer
+LAW = (
+    "c - a n^-b",
+    Markup("c\u00a0\u2212\u00a0a\u00a0n<sup>\u2212b</sup>"),
+)  # as the elbow's report writes it, and set
 SPLIT = "<!-- -->"  # keeps a name from notifying a person where Markdown is GitHub's
 
 
@@ -72,10 +77,17 @@ def render_report(
     return Rendered(lines, before, tuple(sections))
 
 
+class _Parser(MarkdownIt):
+    """Lets through links to the web and names of PNG files alone; every other stays as the text that it is."""
+
+    def validateLink(self, url: str) -> bool:  # noqa: N802  # the library's name
+        """Return whether a link, or the address of a picture, is let through."""
+        return re.fullmatch(r"https?://[^\s@]+|\w[\w.-]*\.png", url, re.ASCII) is not None
+
+
 def _parser() -> MarkdownIt:
-    parser = MarkdownIt("commonmark", {"html": False, "linkify": False}).enable("table")
+    parser = _Parser("commonmark", {"html": False, "linkify": False}).enable("table")
     parser.inline.ruler.before("text", "split", _skip_split)
-    parser.validateLink = _is_of_the_web  # type: ignore[method-assign]  # how the library has it
     rules: dict[str, Any] = {
         "table_open": open_table,
         "table_close": close_table,
@@ -95,11 +107,6 @@ def _skip_split(state: StateInline, silent: bool) -> bool:
         return False
     state.pos += len(SPLIT)
     return True
-
-
-def _is_of_the_web(address: str) -> bool:
-    """Whether a link, or a picture's name, is let through: what is not stays as the text that it is."""
-    return re.match(r"https?://[^\s@]+$", address) is not None or re.fullmatch(r"\w[\w.-]*\.png", address) is not None
 
 
 def _html(parser: MarkdownIt, tokens: Sequence[Token], place: Place, *, figures_first: bool = False) -> Markup:
@@ -138,7 +145,7 @@ def _line(parser: MarkdownIt, inline: Token, place: Place) -> Line:
         rest = Token("text", "", 0, content=plain[0].content[len(lead) :])
         bold = Token("text", "", 0, content=lead)
         plain = [Token("strong_open", "strong", 1), bold, Token("strong_close", "strong", -1), rest, *plain[1:]]
-    html = parser.renderer.renderInline(plain, parser.options, {"place": place})
+    html = cast(RendererHTML, parser.renderer).renderInline(plain, parser.options, {"place": place})
     return Line(Markup(html), "".join(child.content for child in plain if child.type != "image"))
 
 
@@ -222,7 +229,7 @@ def _figure(self: Any, tokens: Sequence[Token], i: int, options: Any, env: Any) 
 
 
 def _text(self: Any, tokens: Sequence[Token], i: int, options: Any, env: Any) -> str:
-    return escape(typeset(tokens[i].content))
+    return escape(typeset(tokens[i].content)).replace(*LAW)
 
 
 def _image(self: Any, tokens: Sequence[Token], i: int, options: Any, env: Any) -> str:

@@ -67,7 +67,8 @@ def write_page(pair: str, root: Path, out: Path | None = None, reports_dir: Path
 
 def make_page(pair: PairReports, trusted: Path) -> Page:
     """Return the page of a pair's reports; the same reports give the same bytes. Pictures lie in `trusted`."""
-    numbering, unread = Numbering(), []
+    numbering = Numbering()
+    unread: list[str] = []
     summary = summarise(pair.reports, {})
     rendered: dict[str, Rendered] = {}
     for report in pair.reports:

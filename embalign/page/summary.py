@@ -15,8 +15,11 @@ from embalign.page.typography import typeset
 from embalign.verdicts.basis import AGREEMENT, BY_TEACHER
 
 # The lines of an answer that stand in the summary, by how they begin; without such a line, the first.
-CHOSEN = {"elbow": ("Recommended ratio", "Elbow"), "gate": ("With 95 %", "No threshold", "Without a guarantee")}
-ALWAYS = ("Warning", "Relevance:", "No verdict")
+CHOSEN = {
+    "elbow": ("Recommended ratio", "Elbow"),
+    "gate": ("As a query adapter", "With 95 %", "No threshold", "Without a guarantee"),
+}
+ALWAYS = ("Warning", "No verdict")
 SAID = {"better": "better than", "worse": "worse than", "not shown": "not shown to be better than"}
 # A curve's kind in a few words: whether it has an elbow, and if not what it is.
 KINDS = {
@@ -102,8 +105,7 @@ def summarise(reports: Sequence[Report], answers: Mapping[str, Sequence[Line]]) 
 
 def is_by_teacher(report: Report) -> bool:
     """Return whether a report's numbers hold a map to the teacher's own ranking, for want of labels."""
-    found = report.verdict.get("relevance", section(report.data, "split").get("relevance"))
-    return found == BY_TEACHER
+    return BY_TEACHER in (report.verdict.get("relevance"), section(report.data, "split").get("relevance"))
 
 
 def read_uses(report: Report) -> dict[str, _Use]:
@@ -199,7 +201,7 @@ def _elbow(name: str, use: _Use, curves: Sequence[_Curve]) -> str:
 def _chosen(report: Report, answer: Sequence[Line]) -> list[Line]:
     begins = CHOSEN.get(report.source.name, ())
     chosen = [line for line in answer if line.words.startswith(begins)] or [*answer[:1]]
-    first = [line for line in answer if line.words.startswith(ALWAYS) and not line.words.startswith("Relevance:")]
+    first = [line for line in answer if line.words.startswith(ALWAYS)]
     return [*first, *(line for line in chosen if line not in first)]
 
 
