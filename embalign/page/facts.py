@@ -76,18 +76,12 @@ def provenance_of(pair: PairReports) -> Provenance:
 def _fields(report: Report) -> Iterator[tuple[str, str]]:
     about = report.about
     commit = section(about, "commit")
-    state = {True: ", with changes that were not committed", False: ", nothing uncommitted"}.get(
-        commit.get("dirty"), ""
-    )
+    states = {"True": ", with changes that were not committed", "False": ", nothing uncommitted"}
+    state = states.get(str(commit.get("dirty")), "")
+    profile, seeds = (shown(about.get(key, "not recorded")) for key in ("profile", "seeds"))
     yield "Command", shown(about.get("command", "not recorded"))
-    yield (
-        "Profile, seeds",
-        f"{shown(about.get('profile', 'not recorded'))}, {shown(about.get('seeds', 'not recorded'))}",
-    )
-    yield (
-        "Commit",
-        f"{shown(commit.get('id') or commit.get('reason') or 'not recorded')}{state.get(str(commit.get('dirty')), '')}",
-    )
+    yield "Profile, seeds", f"{profile}, {seeds}"
+    yield "Commit", shown(commit.get("id") or commit.get("reason") or "not recorded") + state
     yield "Versions", shown({"python": about.get("python", "not recorded"), **section(about, "versions")})
     yield "Machine", shown(about.get("machine", "not recorded"))
     yield "Training", shown(about.get("config", "not recorded"))
