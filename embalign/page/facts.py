@@ -78,9 +78,9 @@ def _fields(report: Report) -> Iterator[tuple[str, str]]:
     commit = section(about, "commit")
     states = {"True": ", with changes that were not committed", "False": ", nothing uncommitted"}
     state = states.get(str(commit.get("dirty")), "")
-    profile, seeds = (shown(about.get(key, "not recorded")) for key in ("profile", "seeds"))
     yield "Command", shown(about.get("command", "not recorded"))
-    yield "Profile, seeds", f"{profile}, {seeds}"
+    yield "Profile", shown(about.get("profile", "not recorded"))
+    yield "Seeds", shown(about.get("seeds", "not recorded"))
     yield "Commit", shown(commit.get("id") or commit.get("reason") or "not recorded") + state
     yield "Versions", shown({"python": about.get("python", "not recorded"), **section(about, "versions")})
     yield "Machine", shown(about.get("machine", "not recorded"))

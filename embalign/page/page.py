@@ -26,6 +26,8 @@ from embalign.page.summary import summarise
 from embalign.readers import MEBI, opened, said
 
 LARGEST_PAGE = 32 * MEBI
+LARGEST_FIGURES = 16 * MEBI  # of all figures together, as the page holds them
+MOST_PROBLEMS = 20  # with figures, that are named one by one
 BUILDING = ".embalign-report-"
 # The last line of a page: the digest of all before it, by which a page that nobody has changed is known.
 MARK = re.compile(rb"<!-- embalign report sha256 ([0-9a-f]{64}) -->\n\Z")
@@ -67,17 +69,16 @@ def write_page(pair: str, root: Path, out: Path | None = None, reports_dir: Path
 
 def make_page(pair: PairReports, trusted: Path) -> Page:
     """Return the page of a pair's reports; the same reports give the same bytes. Pictures lie in `trusted`."""
-    numbering = Numbering()
-    unread: list[str] = []
-    summary = summarise(pair.reports, {})
+    numbering = Numbering(anchors=dict.fromkeys((report.source.anchor for report in pair.reports), 0))
+    figures = _Figures(trusted, summarise(pair.reports, {}).levels)
     rendered: dict[str, Rendered] = {}
     for report in pair.reports:
-        figure = functools.partial(_figure, report, trusted, summary.levels, unread)
-        rendered[report.source.name] = render_report(
-            report.text, report.source.name, report.source.title, numbering, figure
-        )
-    answers = {name: found.answer for name, found in rendered.items()}
-    problems = [f"{report.source.kind}: {words}" for report in pair.reports for words in report.problems] + unread
+        source = report.source
+        figure = functools.partial(figures.find, report)
+        rendered[source.anchor] = render_report(report.text, source.anchor, source.title, numbering, figure)
+    answers = {anchor: found.answer for anchor, found in rendered.items()}
+    problems = [f"{report.source.kind}: {words}" for report in pair.reports for words in report.problems]
+    problems += figures.problems
     style = Path(__file__).with_name("style.css").read_text(encoding="utf-8")
     html = _template().render(
         pair=pair,
@@ -95,13 +96,29 @@ def make_page(pair: PairReports, trusted: Path) -> Page:
     return Page(html, len(pair.reports), numbering.figures, numbering.tables, tuple(problems))
 
 
-def _figure(report: Report, trusted: Path, levels: str, unread: list[str], name: str, alt: str) -> Figure | str:
-    try:
-        return read_figure(name, visible(alt), report.folder, trusted, levels)
-    except PageError as error:
-        words = str(error).replace(f"{visible(str(report.folder))}{os.sep}", "")
-        unread.append(f"{report.source.kind}: {words}")
-        return words
+class _Figures:
+    """The figures of a page, each put on it once, and why one is not; `levels` is for who cannot see them."""
+
+    def __init__(self, trusted: Path, levels: str) -> None:
+        self.trusted, self.levels = trusted, levels
+        self.problems: list[str] = []
+        self.shown: dict[Path, int] = {}
+
+    def find(self, report: Report, name: str, alt: str) -> Figure | str:
+        """Return a figure of a report, or why it is not shown."""
+        if report.folder / name in self.shown:
+            return f"{visible(name)} is shown above"
+        if sum(self.shown.values()) > LARGEST_FIGURES:
+            return "the page is full"
+        try:
+            found = read_figure(name, visible(alt), report.folder, self.trusted, self.levels)
+        except PageError as error:
+            words = str(error).replace(f"{visible(str(report.folder))}{os.sep}", "")
+            if len(self.problems) < MOST_PROBLEMS:
+                self.problems.append(f"{report.source.kind}: {words}")
+            return words
+        self.shown[report.folder / name] = len(found.uri)
+        return found
 
 
 @functools.cache

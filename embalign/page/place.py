@@ -13,16 +13,17 @@ class Numbering:
 
     tables: int = 0
     figures: int = 0
-    anchors: set[str] = field(default_factory=set)
+    anchors: dict[str, int] = field(default_factory=dict)
 
     def anchor(self, prefix: str, words: str) -> str:
         """Return an anchor for a heading that no other has."""
         stem = "-".join([prefix, *re.findall(r"[a-z0-9]+", words.lower())])[:60].rstrip("-")
-        name, count = stem, 1
+        name, count = stem, self.anchors.get(stem, 0)
         while name in self.anchors:
             count += 1
-            name = f"{stem}-{count}"
-        self.anchors.add(name)
+            name = f"{stem}-{count + 1}"
+        self.anchors[name] = 0
+        self.anchors[stem] = count
         return name
 
 

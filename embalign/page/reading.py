@@ -16,7 +16,7 @@ from embalign.pairs.config import PairConfig, find_pair, read_config
 from embalign.pairs.provenance import PROVENANCE, file_digest
 from embalign.readers import MEBI, read_bytes, read_json, said
 
-LARGEST_REPORT = MEBI // 2  # the largest shipped one has a tenth of it
+LARGEST_REPORT = MEBI // 4  # the largest shipped one has a fifth of it
 LARGEST_RECORD = 16 * MEBI
 LARGEST_FILE = 256 * MEBI  # of which a digest is taken
 MOST_FILES = 100
@@ -35,6 +35,11 @@ class Source:
     report: str = "report.md"
     record: str = PROVENANCE
     verdict: str = "verdict.json"
+
+    @property
+    def anchor(self) -> str:
+        """Where it begins on the page; one of one's own may be called as a part of the page is."""
+        return self.name if self in SOURCES else f"own-{self.name}"
 
 
 SOURCES = (

@@ -81,7 +81,7 @@ class Summary:
 
 
 def summarise(reports: Sequence[Report], answers: Mapping[str, Sequence[Line]]) -> Summary:
-    """Return the summary of a pair's reports; `answers` holds the lines of each one's answer by its name."""
+    """Return the summary of a pair's reports; `answers` holds the lines of each one's answer by its anchor."""
     notes = dict.fromkeys(note for report in reports for note in _notes(report))
     uses: dict[str, _Use] = {}
     source: Report | None = None
@@ -96,7 +96,7 @@ def summarise(reports: Sequence[Report], answers: Mapping[str, Sequence[Line]]) 
         tuple(notes),
         tuple(DEPLOYMENTS[name].label for name in uses),
         tuple(_rows(uses, curves, by_teacher)),
-        tuple((report, tuple(_chosen(report, answers.get(report.source.name, ())))) for report in reports),
+        tuple((report, tuple(_chosen(report, answers.get(report.source.anchor, ())))) for report in reports),
         _levels(uses),
         "" if source is None else source.source.kind,
         by_teacher,

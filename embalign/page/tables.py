@@ -43,12 +43,12 @@ def describe_tables(tokens: Sequence[Token]) -> None:
 
 
 def _kind(texts: Sequence[str]) -> str:
-    """How a column is set: `n`, short numbers; `m`, longer ones; `t`, short words; `l`, sentences."""
+    """How a column is set: `n`, short numbers; `m`, longer ones; `t`, words; `s`, a few of them; `l`, sentences."""
     filled = [text for text in texts if text]
     longest = max(map(len, filled), default=0)
     if filled and all(_is_number(text) for text in filled):
         return "n" if longest <= SHORT else "m"
-    return "l" if longest > 2 * SHORT else "t"
+    return "l" if longest > 2.5 * SHORT else "s" if longest > SHORT else "t"
 
 
 def _is_number(text: str) -> bool:

@@ -145,4 +145,3 @@ def test_on_paper_nothing_is_folded_or_cut_off(opened, pair, tmp_path):
     assert [title for title in printed if " ".join(title.split()) not in words] == []
     assert sum(cells) < len([line for line in text.splitlines() if line.strip()])
     assert not [number for number in range(1, len(cells) - 10) if f"Table {number}." not in words]
-
