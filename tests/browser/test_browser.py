@@ -8,23 +8,25 @@ import shutil
 import subprocess
 
 import pytest
-from axe_playwright_python.sync_playwright import Axe
 from pair_folders import ROOT
-from playwright.sync_api import sync_playwright
 
 from embalign.page.page import write_page
 from embalign.pairs.config import known_pairs
 
+Axe = pytest.importorskip("axe_playwright_python.sync_playwright", reason="run tox -e browser").Axe
+sync_playwright = pytest.importorskip("playwright.sync_api", reason="run tox -e browser").sync_playwright
 PAIRS = known_pairs(ROOT)
 NAMES = ("chromium", "chromium-browser", "google-chrome")
 A4 = 695  # CSS pixels between the margins of a printed page
 OPEN = "document.querySelectorAll('details').forEach(each => { each.open = true })"
 WIDER = """
-limit => [...document.querySelectorAll('body *')].filter(each => {
-  const box = each.getBoundingClientRect();
-  return box.width > 0 && box.right > limit + 0.5 && !each.closest('.skip')
-    && ![...function* (e) { while (e = e.parentElement) yield e }(each)].some(e => getComputedStyle(e).overflowX === 'auto')
-}).map(each => each.outerHTML.slice(0, 120))
+limit => {
+  const scrolls = each => each && (getComputedStyle(each).overflowX === 'auto' || scrolls(each.parentElement));
+  const reaches = each => each.getBoundingClientRect().width > 0 && each.getBoundingClientRect().right > limit + 0.5;
+  return [...document.querySelectorAll('body *')]
+    .filter(each => reaches(each) && !each.closest('.skip') && !scrolls(each.parentElement))
+    .map(each => each.outerHTML.slice(0, 120));
+}
 """
 
 
