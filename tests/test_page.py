@@ -205,6 +205,22 @@ def test_figures_and_tables_can_be_read_by_who_does_not_see_them(shipped, name):
     assert all(each.get("tabindex") == "0" for each in regions)
 
 
+def test_a_page_says_which_models_and_how_large_a_corpus(shipped):
+    sizes = {}
+    for name, (_, tree) in shipped.items():
+        facts = {words(each[0]): words(each[1]) for each in next(tree.iter("dl"))}
+        assert {"Draft", "Teacher", "Corpus", "Relevant", "Split", "Data"} == set(facts)
+        assert all(re.search(r"\d dimensions", facts[role]) for role in ("Draft", "Teacher"))
+        sizes[name] = facts["Corpus"], len((ROOT / "benchmark" / name / "corpus.jsonl").read_bytes().splitlines())
+    for name in (
+        "zh-en",
+        "debian-minilm-mpnet",
+        "debian-static-minilm",
+    ):  # the others' files hold variants of style too
+        assert sizes[name][0] == f"{sizes[name][1]:,} documents"
+    assert sizes["smollm2-mpnet"][0] == "3,151 items"
+
+
 def test_the_figures_that_the_experiments_draw_are_described():
     drawn = {path.name for path in (ROOT / "benchmark").glob("*/reports/*/*.png")}
     assert drawn == set(KNOWN)
@@ -408,6 +424,7 @@ def picture(path, kind):
 def test_a_picture_that_is_none_or_too_large_is_said_and_not_shown(pair, kind):
     picture(pair / "reports" / "elbow" / "trajectory.png", kind)
     html = made(pair)
+    assert html == made(pair)
     tree = assert_inert(html)
     assert len(list(tree.iter("img"))) == 4
     (lack,) = [words(each) for each in tree.iter("p") if each.get("class") == "lack"]

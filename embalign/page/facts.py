@@ -43,7 +43,7 @@ def _facts(pair: PairReports, data: Mapping[str, Any]) -> Iterator[tuple[str, st
         licence = f"licence {model.licence}" if model.licence else ""
         named = [recorded.get("model") or model.model, dimension, licence]
         yield role.capitalize(), shown(", ".join(str(words) for words in named if words))
-    split, items = section(data, "split"), section(data, "rows").get("items")
+    split, items = section(data, "split"), section(data, "teacher").get("vectors")  # the draft has those of styles too
     own = split.get("own_queries") is True
     if isinstance(items, int | float):
         yield "Corpus", f"{items:,.0f} {'documents' if own else 'items'}"

@@ -12,7 +12,7 @@ from PIL import Image
 
 from embalign.errors import PageError
 from embalign.page.reading import refuse_outside
-from embalign.readers import MEBI, read_bytes, reading
+from embalign.readers import MEBI, read_bytes
 
 LARGEST = 2 * MEBI  # the largest shipped one has a twentieth of it
 MOST_PIXELS = 40_000_000
@@ -89,11 +89,14 @@ def read_figure(name: str, alt: str, folder: Path, trusted: Path, levels: str) -
     path = folder / name
     refuse_outside(path, trusted)
     content = read_bytes(path, PageError, REMEDY, LARGEST)
-    with reading(path, PageError, REMEDY, "not a PNG image"), warnings.catch_warnings():
-        warnings.simplefilter("error")  # a size that would fill the memory is a warning only
-        with Image.open(io.BytesIO(content), formats=("PNG",)) as image:
-            width, height = image.size
-            image.verify()
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("error")  # a size that would fill the memory is a warning only
+            with Image.open(io.BytesIO(content), formats=("PNG",)) as image:
+                width, height = image.size
+                image.verify()
+    except Exception:  # what Pillow says of it names an object in memory, or nothing that a reader knows
+        raise PageError(f"{path}: not a whole PNG image, or one too large; {REMEDY}") from None
     if width * height > MOST_PIXELS:
         raise PageError(f"{path}: {width} by {height} pixels; the limit is {MOST_PIXELS} in all; {REMEDY}")
     uri = f"data:image/png;base64,{base64.b64encode(content).decode('ascii')}"
