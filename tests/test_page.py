@@ -586,7 +586,7 @@ def test_the_command_writes_the_page_here_and_says_what_is_on_it(pair, tmp_path,
     monkeypatch.chdir(tmp_path)
     assert main(["report", "--pair", "mypair"]) == 0
     said = capsys.readouterr().out.splitlines()[0]
-    assert re.match(r"\S*mypair\.html written, \d+ kB: the answer on mypair, 3 reports, 5 figures, \d+ tables$", said)
+    assert re.match(r"mypair\.html written, \d+ kB: the answer on mypair, 3 reports, 5 figures, \d+ tables$", said)
     assert (tmp_path / "mypair.html").is_file()
     moved = tmp_path / "elsewhere"
     moved.mkdir()

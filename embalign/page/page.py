@@ -60,9 +60,10 @@ def write_page(pair: str, root: Path, out: Path | None = None, reports_dir: Path
     mark = f"<!-- embalign report sha256 {hashlib.sha256(content).hexdigest()} -->\n"
     _write(path, content + mark.encode("ascii"))
     held = f"{page.reports} reports, {page.figures} figures, {page.tables} tables"
+    shown = path.relative_to(root) if path.is_relative_to(root) else path
     size = f"{(len(content) + len(mark)) / 1000:,.0f} kB"
     return [
-        f"{visible(str(path))} written, {size}: the answer on {visible(reports.name)}, {held}",
+        f"{visible(str(shown))} written, {size}: the answer on {visible(reports.name)}, {held}",
         *(f"  {problem}" for problem in page.problems),
     ]
 
