@@ -41,6 +41,7 @@ PAYLOADS = (
     "[a](javascript:alert(1))",
     "[a](data:text/html,<script>alert(1)</script>)",
     "<javascript:alert(1)>",
+    "[a](trajectory.png) [b](../x.html) [c](#answer)",
     "![a](http://example.org/track.png)",
     "![a](../../secret.png)",
     "![a](x.svg)",
@@ -366,6 +367,49 @@ def test_nothing_in_a_record_a_verdict_or_a_name_becomes_active(pair):
     assert "<script>alert(1)" in words(tree.find("body").find("header").find("h1"))
     assert sum(worst in words(each) for each in tree.iter("td")) >= 5
     assert any(worst in words(each) for each in elements(tree) if each.get("class") == "notice")
+
+
+@pytest.fixture(scope="module")
+def bare(tmp_path_factory):
+    """A pair with one short report, and its record and verdict as trees."""
+    folder = tmp_path_factory.mktemp("bare") / "mypair"
+    source = ROOT / "benchmark" / "zh-en"
+    (folder / "reports" / "elbow").mkdir(parents=True)
+    shutil.copy(source / "pair.toml", folder)
+    (folder / "reports" / "elbow" / "report.md").write_text("- **It is so.**\n\n![a](trajectory.png)\n\n## A\n\ntext\n")
+    trees = [
+        json.loads((source / "reports" / "elbow" / name).read_text("utf-8")) for name in (PROVENANCE, "verdict.json")
+    ]
+    trees[1]["curves"] = trees[1]["curves"][:2]
+    return folder, trees
+
+
+@settings(max_examples=80)
+@given(st.data())
+def test_no_generated_record_or_verdict_stops_the_page_or_becomes_active(bare, data):
+    folder, trees = bare
+    for name, tree in zip((PROVENANCE, "verdict.json"), trees, strict=True):
+        (folder / "reports" / "elbow" / name).write_bytes(data.draw(hostile.json_files([tree])))
+    tree = assert_inert(made(folder))
+    assert "It is so." in words(tree)
+
+
+@pytest.mark.parametrize(
+    "path", [("data", "split", "relevance"), ("commit", "dirty"), ("data", "draft", "model"), ("folder",)]
+)
+@pytest.mark.parametrize("value", [[], {"a": []}, None, True, 1e300], ids=["list", "object", "none", "true", "number"])
+def test_a_value_of_another_kind_in_a_record_is_shown_or_left_out(bare, path, value):
+    folder, trees = bare
+    for name, tree in zip((PROVENANCE, "verdict.json"), trees, strict=True):
+        content = hostile.marked(tree, path, value) if name == PROVENANCE and value is not None else tree
+        (folder / "reports" / "elbow" / name).write_text(json.dumps(content), encoding="utf-8")
+    assert "It is so." in words(assert_inert(made(folder)))
+
+
+def test_a_pipe_in_place_of_a_report_is_not_waited_for(pair):
+    (pair / "reports" / "gate" / "report.md").unlink()
+    os.mkfifo(pair / "reports" / "gate" / "report.md")
+    assert "gate/report.md: cannot be read (Not a regular file)" in words(parsed(made(pair)))
 
 
 @pytest.mark.parametrize("kind", ["text", "bytes", "list", "deep"])

@@ -50,7 +50,7 @@ def _facts(pair: PairReports, data: Mapping[str, Any]) -> Iterator[tuple[str, st
     basis = split.get("relevance", "judgements" if own else "labels") if split else ""
     if any(is_by_teacher(report) for report in pair.reports):
         basis = "teacher"
-    yield "Relevant", RELEVANT.get(basis, "")
+    yield "Relevant", RELEVANT.get(str(basis), "")
     counts = [split.get(name) for name in ("train", "held_out", "asking", "groups")]
     if all(isinstance(count, int) for count in counts):
         train, held_out, asking, groups = (f"{count:,}" for count in counts)

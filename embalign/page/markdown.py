@@ -238,7 +238,9 @@ def _image(self: Any, tokens: Sequence[Token], i: int, options: Any, env: Any) -
 
 
 def _link(self: Any, tokens: Sequence[Token], i: int, options: Any, env: Any) -> str:
-    return f'<a href="{escape(tokens[i].attrs.get("href", ""))}" rel="noreferrer nofollow">'
+    """A link to the web; the name of a picture is let through for pictures alone, and leads nowhere."""
+    address = str(tokens[i].attrs.get("href", ""))
+    return f'<a href="{escape(address)}" rel="noreferrer nofollow">' if re.match("https?://", address) else "<a>"
 
 
 def _code(self: Any, tokens: Sequence[Token], i: int, options: Any, env: Any) -> str:
