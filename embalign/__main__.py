@@ -17,11 +17,12 @@ from embalign.commands.cutover import CUTOVER
 from embalign.commands.export import EXPORT
 from embalign.commands.import_ import IMPORT
 from embalign.commands.judge import JUDGE
+from embalign.commands.report import REPORT
 from embalign.errors import EmbalignError
 from embalign.escaping import visible
 from embalign.unforeseen import EXIT_CODE, log_unforeseen
 
-COMMANDS = (IMPORT, JUDGE, COMPARE, CUTOVER, EXPORT)
+COMMANDS = (IMPORT, JUDGE, COMPARE, CUTOVER, EXPORT, REPORT)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

@@ -23,7 +23,7 @@ PACKAGE = ROOT / "embalign"
 ORDER = (
     *("escaping", "errors", "lazy", "readers", "durable", "unforeseen", "pairs", "embeddings", "alignment"),
     *("evaluation", "verdicts", "imports", "deploy", "experiments", "runs", "judging", "regression", "research"),
-    *("plugin", "commands"),
+    *("page", "plugin", "commands"),
 )
 APART = {"regression", "research"}  # neither of these imports the other
 FREE = {"", "__main__"}
