@@ -22,19 +22,8 @@ PACKAGE = ROOT / "embalign"
 # Each may import those to its left. The package itself and the command line are made of all of them.
 ORDER = (
     *("escaping", "errors", "lazy", "readers", "durable", "unforeseen", "pairs", "embeddings", "alignment"),
-    *(
-        "evaluation",
-        "maps",
-        "verdicts",
-        "imports",
-        "deploy",
-        "experiments",
-        "runs",
-        "judging",
-        "regression",
-        "research",
-    ),
-    *("plugin", "commands"),
+    *("evaluation", "maps", "verdicts", "imports", "deploy", "experiments", "runs", "judging"),
+    *("regression", "research", "page", "plugin", "commands"),
 )
 APART = {"regression", "research"}  # neither of these imports the other
 FREE = {"", "__main__"}

@@ -19,27 +19,32 @@ def _add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--pair", help="name of a pair under benchmark/, or a path to its folder; required")
     parser.add_argument("--out", type=Path, default=Path("."), help="folder to write into (default: here)")
     parser.add_argument(
-        "--seed", type=_seed, default=0, help="fixes initial map and batch order, at least 0 (default: %(default)s)"
+        "--seed",
+        type=seed_number,
+        default=0,
+        help="fixes initial map and batch order, at least 0 (default: %(default)s)",
     )
 
 
 def _run(options: argparse.Namespace) -> int:
     if options.pair is None:
-        raise _no_pair(Path.cwd())
+        raise no_pair(Path.cwd())
     path = export_map(find_pair(options.pair, Path.cwd()), options.out, options.seed)
     print(f"{visible(str(path))} and {path.with_suffix('.json').name} written")
     print(summarise(path))
     return 0
 
 
-def _no_pair(root: Path) -> PairError:
+def no_pair(root: Path) -> PairError:
+    """Return the error for a command line that names no pair: which there are."""
     path = "or --pair PATH, a folder with a pair.toml"
     if known := known_pairs(root):
         return PairError(f"no pair is named: add --pair NAME, one of {', '.join(known)}, {path}")
     return PairError(f"no pair is named, and there is none here: add --pair NAME, {path}; {not_the_checkout(root)}")
 
 
-def _seed(text: str) -> int:
+def seed_number(text: str) -> int:
+    """Return a seed. Raises ArgumentTypeError for what is none."""
     if not text.isdecimal():
         raise argparse.ArgumentTypeError(f"{text!r} is not a whole number of at least 0")
     return int(text)

@@ -61,16 +61,12 @@ def export_map(folder: Path, out: Path, seed: int = 0) -> Path:
     Raises PairError for vectors that mean nothing, and CorpusError for a corpus that nothing can be measured on.
     """
     pair = load_pair(folder).asked_by(MOST_ASKED)
-    asked = pair.groups[pair.holdout.test]
-    facts = agreement.measure(pair.draft, pair.teacher, asked)
-    for suspicion in suspect_vectors(facts, mantel.measure_pair(pair)):
-        if suspicion.fatal:
-            raise PairError(f"{pair.name}: {suspicion.words}")
+    refuse_meaningless(pair)
     weights, recipe = fit_better(pair, seed)
     out.mkdir(parents=True, exist_ok=True)
     path = out / "W.npy"
     np.save(path, weights, allow_pickle=False)
-    rows, groups = pair.holdout, len(set(asked.tolist()))
+    rows, groups = pair.holdout, len(set(pair.groups[pair.holdout.test].tolist()))
     kind, of_groups = ("queries", "groups") if pair.own_queries else ("items", "label groups")
     of_groups = "clusters" if pair.relevance == BY_TEACHER else of_groups
     card = Card(
@@ -91,3 +87,11 @@ def export_map(folder: Path, out: Path, seed: int = 0) -> Path:
     )
     card.to_disk(path.with_suffix(".json"))
     return path
+
+
+def refuse_meaningless(pair: Pair) -> None:
+    """Raise PairError for vectors that mean nothing: nothing that is measured on them would."""
+    facts = agreement.measure(pair.draft, pair.teacher, pair.groups[pair.holdout.test])
+    for suspicion in suspect_vectors(facts, mantel.measure_pair(pair)):
+        if suspicion.fatal:
+            raise PairError(f"{pair.name}: {suspicion.words}")

@@ -19,15 +19,15 @@ def summarise(path: Path) -> str:
     card = Card.from_disk(described)
     with reading(described, MapError, "export the map again", "not the description of a map"):
         basis = [AGREEMENT] if card.relevance == BY_TEACHER else []
-        lines = [*basis, *_recipe(card.recipe), f"measured on {card.measured_on}"]
+        lines = [*basis, *recipe_lines(card.recipe), f"measured on {card.measured_on}"]
         for name, deployment in DEPLOYMENTS.items():
             use = card.deployments[name]
             lines += [f"{deployment.label}: {_quality(use)}", f"  {_thresholds(use)}"]
         return "\n".join(lines)
 
 
-def _recipe(recipe: dict[str, Any]) -> list[str]:
-    """How the map was fitted and what the choice rests on; nothing for a card that does not say."""
+def recipe_lines(recipe: dict[str, Any]) -> list[str]:
+    """Return how a map was fitted and what the choice rests on; nothing for a card that does not say."""
     if not recipe:
         return []
     words = {TUNED: f"trained for {recipe['steps']} steps", RIDGE: f"ridge, penalty {recipe['penalty']:.3g}"}
