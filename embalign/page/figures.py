@@ -63,6 +63,11 @@ KNOWN = {
         "Left: mean amplitude spectra of held-out items. Right: spectral cosine against cosine, in tenths of the test "
         "items; on the curve it says no more than the cosine does.",
     ),
+    "map_bakeoff.png": Words(
+        "Four panels, a column for each deployment. Above: nDCG@10 of each family of maps with all pairs as points with "
+        "95 % intervals, by plain search and by CSLS, beside lines for no map and the teacher. Below: curves of the best "
+        "families over the number of pairs."
+    ),
     "gate_curve.png": Words(
         "Panels of curves. Risk over the share of queries accepted: by score, by deployment and size of the index, by "
         "share of the training data. nDCG@10 over the share of queries sent to the teacher: by score, at random, by an "

@@ -45,6 +45,7 @@ class Source:
 SOURCES = (
     Source("elbow", "Experiment 1, elbow", "How much data is enough?", "elbow"),
     Source("spectral", "Experiment 2, spectral", "Does the spectral loss help?", "spectral"),
+    Source("maps", "Experiment 3, maps", "Which map?", "maps"),
     Source("gate", "Output-level gate", "Which outputs can be trusted?", "gate"),
     Source(
         "baseline",

@@ -56,9 +56,9 @@ class Row:
     """One system with all of the data, in one deployment.
 
     `no_map` is its difference to the raw draft's own plain search, `ridge` that to ridge with plain search, which the
-    field holds its maps against; None where ridge was not measured. `enough` is the smallest share from which on no more
-    than 5 % of its nDCG@10 is lost, None where shares were not measured. `bytes` and `multiplications` are what it
-    takes to keep and for a query.
+    field holds its maps against; None where ridge was not measured. `enough` is the smallest share from which on no
+    more than 5 % of its nDCG@10 is lost, None where shares were not measured. `bytes` and `multiplications` are what
+    it takes to keep and for a query.
     """
 
     system: System
