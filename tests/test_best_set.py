@@ -115,6 +115,22 @@ def test_who_is_beaten_names_by_whom_and_by_how_much():
     assert (found.seeds, found.items, found.alpha) == (3, 20, 0.05)
 
 
+def test_what_is_better_without_any_noise_beats_all_others_and_is_named():
+    values = np.random.default_rng(3).integers(0, 9, (1, 3, 5)) - np.arange(3.0)[:, None, None]
+    found = judge_best(frame_of(values))
+    assert found.systems == ("s0",)
+    assert [standing.beaten_by for standing in found.standings] == [None, "s0", "s0"]
+    assert [standing.p_value for standing in found.standings] == [1.0, 0.0, 0.0]
+
+
+def test_a_system_is_in_the_set_for_every_error_rate_below_its_p_value():
+    values = np.random.default_rng(8).normal(0, 1, (3, 4, 10)) + np.array([0.0, 0.6, 0.9])[:, None, None]
+    p_value = judge_best(frame_of(values))["s0"].p_value
+    assert 0.001 < p_value < 0.4
+    assert not judge_best(frame_of(values), alpha=p_value)["s0"].in_set
+    assert judge_best(frame_of(values), alpha=0.99 * p_value)["s0"].in_set
+
+
 @given(BAKE_OFFS)
 def test_the_best_mean_is_always_in_the_set(values):
     found = judge_best(frame_of(values))

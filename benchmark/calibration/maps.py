@@ -4,7 +4,8 @@
     python benchmark/calibration/maps.py [--runs 1000] [--draws 100] [--out FOLDER]
 
 Two kinds of worlds: vectors on which the families of `embalign.maps` are fitted (`map_worlds.py`), and values drawn
-with known means, for the verdict alone. Writes maps.md and maps.csv; takes about 20 minutes of two cores.
+with known means, for the verdict alone. Writes maps.md and maps.csv; takes about a quarter of an hour of
+one core.
 """
 
 from __future__ import annotations

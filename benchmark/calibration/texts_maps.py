@@ -16,11 +16,12 @@ OF_VALUES = {EQUAL: (ALONE, EVERY), ONCE: (WRONG, RIGHT), TWICE: (WRONG, RIGHT, 
 def maps_tables(table: pd.DataFrame) -> str:
     """Return the calibration of bake-offs as Markdown; its first line is the answer."""
     families, values = (table[table["kind"] == kind] for kind in ("families", "values"))
-    one_best = values[values["situation"] != EQUAL]
-    judged = pd.concat([families, one_best])
+    equal = values[values["situation"] == EQUAL]
+    judged = pd.concat([families, values[values["situation"] != EQUAL]])
     parts = [
-        f"# A bake-off names a wrong family alone in at most {_percent(judged[WRONG].max())} of runs, and has a right "
-        f"one in its set in at least {_percent(judged[RIGHT].min())}",
+        f"# A wrong family is named alone in {_percent(judged[WRONG].max())} of bake-offs at most, a right one is in "
+        f"the set in {_percent(judged[RIGHT].min())} at least, and of equal ones one is named alone in "
+        f"{_percent(equal[ALONE].max())} at most",
         f"Each world is drawn anew: {int(families['runs'].max())} bake-offs of families on vectors, "
         f"{int(values['runs'].max())} of systems whose values are drawn. In brackets: 95 % Clopper-Pearson intervals. "
         "Met: not shown to be violated, the interval reaches the demand.",

@@ -124,7 +124,7 @@ def _p_values(found: Replicates, higher_is_better: bool) -> Array:
 def _eliminated(p_values: Array, means: Array) -> dict[int, tuple[float, int]]:
     """By system, the adjusted p-value with which it leaves and the one that beats it, as if all but one had to leave.
 
-    Of systems with one and the same p-value the lower mean leaves first.
+    Of systems with one and the same p-value the lower mean leaves first, and the highest mean is named as better.
     """
     still = np.argsort(means, kind="stable").tolist()
     left, so_far = {}, 0.0
@@ -132,7 +132,7 @@ def _eliminated(p_values: Array, means: Array) -> dict[int, tuple[float, int]]:
         inside = p_values[np.ix_(still, still)]
         worst = int(inside.min(axis=1).argmin())
         so_far = min(1.0, max(so_far, len(still) * (len(still) - 1) * float(inside[worst].min())))
-        beaten_by = still[int(inside[worst].argmin())]
+        beaten_by = still[-1 - int(inside[worst, ::-1].argmin())]
         left[still.pop(worst)] = (so_far, beaten_by)
     left[still[0]] = (1.0, still[0])
     return left
