@@ -19,8 +19,8 @@ from embalign.pairs.place import SOURCE
 EXPERIMENTS = ("test_elbow.py", "test_spectral.py", "test_gate.py")
 # Names the plugin, so that it is there before pytest reads any path, and makes the folder pytest's root.
 SETTINGS = b"[pytest]\naddopts = -p embalign.plugin\n"
-# Of what runs leave behind, that which has no .gitignore of its own.
-IGNORED = b"__pycache__/\n"
+# What is no part of an experiment and does not always bring a .gitignore of its own.
+IGNORED = b".venv/\n__pycache__/\n"
 NEXT = (
     "embalign import --draft a.npy --teacher b.npy --labels labels.csv --out mypair",
     "pytest benchmark/ -k elbow --pair mypair",
