@@ -66,7 +66,11 @@ def test_the_sdist_is_small_and_makes_the_same_wheel(wheel, tmp_path):
 
 def test_the_metadata_are_complete(about):
     found = about.metadata
-    assert (found["Name"], found["Version"], found["Summary"]) == ("embalign", PROJECT["version"], PROJECT["description"])
+    assert (found["Name"], found["Version"], found["Summary"]) == (
+        "embalign",
+        PROJECT["version"],
+        PROJECT["description"],
+    )
     assert (found["License-Expression"], found["License-File"]) == ("MIT", "LICENSE")
     assert (ROOT / "LICENSE").read_text(encoding="utf-8") == about.read_text("licenses/LICENSE")
     assert found["Author"] in (ROOT / "LICENSE").read_text(encoding="utf-8")
@@ -131,8 +135,7 @@ def scripts(wheel, about, tmp_path_factory):
         if "extra ==" not in line:
             required(Requirement(line).name, needed)
     for distribution in needed.values():
-        tops = {file.parts[0]: file for file in distribution.files if file.parts[0] not in ("..", "__pycache__")}
-        for top, file in tops.items():
+        for top in {file.parts[0] for file in distribution.files} - {"..", "__pycache__"}:
             if not (packages / top).exists():
                 (packages / top).symlink_to(Path(distribution.locate_file(top)))
     pip = [sys.executable, "-m", "pip", "--python", str(folder / "bin" / "python"), "install", "-q"]
