@@ -101,6 +101,14 @@ def test_what_is_asked_for_and_is_not_there_is_answered_by_embalign(tmp_path):
     assert done.stderr.strip().endswith("embalign init")
 
 
+def test_an_option_that_another_plugin_has_taken_is_named(tmp_path):
+    (tmp_path / "other.py").write_text(CONFTEST)
+    done = run(tmp_path, "-p", "other", "--pair", "a", PYTHONPATH=str(tmp_path))
+    assert done.returncode == 4
+    assert "another plugin has added --profile, which is an option of embalign too; run without it" in done.stderr
+    assert "Traceback" not in done.stdout + done.stderr
+
+
 @pytest.mark.parametrize("words", [[], ["-n", "1"]], ids=["here", "in a process of xdist's"])
 def test_a_run_measures_with_the_plugin_by_its_entry_point_alone(words, tmp_path, smollm2):
     light.build_root(tmp_path / "root", write_pair(tmp_path / "pair" / "small", smollm2, 60), cells=4)

@@ -11,7 +11,8 @@ from pair_folders import ROOT
 
 from embalign import platforms, starter
 from embalign.__main__ import main
-from embalign.errors import FolderError
+from embalign.errors import FolderError, PairError
+from embalign.pairs.config import find_pair
 
 EXPERIMENTS = ("test_elbow.py", "test_spectral.py", "test_gate.py")
 FILES = {"pytest.ini", ".gitignore", *(f"benchmark/{name}" for name in EXPERIMENTS)}
@@ -136,6 +137,14 @@ def test_a_disk_that_is_full_leaves_no_half_file(here):
     assert (done.returncode, done.stdout) == (4, "")
     assert done.stderr.startswith("error: [Errno 27] File too large")
     assert files(here) == set()
+
+
+def test_a_pair_that_is_not_there_is_answered_by_how_to_make_one(here):
+    with pytest.raises(PairError, match=r"\(known pairs: none\); .* has no experiments .* first: cd "):
+        find_pair("mypair", here)
+    main(["init"])
+    with pytest.raises(PairError, match=r"\(known pairs: none\); add --pair PATH, .* as embalign import makes one"):
+        find_pair("mypair", here)
 
 
 def test_an_installation_that_lacks_its_experiments_says_so(monkeypatch, tmp_path):

@@ -48,7 +48,7 @@ def bring(folder):
 
 
 def lines(page, heading, *, shorter):
-    """The lines of a page that are run where the wheel is installed already; if `shorter`, with few of pytest's cases."""
+    """The lines of a page to run where the wheel is installed already; if `shorter`, with few of pytest's cases."""
     for line in pages.shell_lines(page, heading):
         command = line.partition("  #")[0].rstrip()
         if command.startswith("pip ") or not command:
