@@ -1,6 +1,6 @@
 """A folder where experiments run: the few files it needs, written from what is installed.
 
-The experiments have one home, benchmark/ of the repository. A wheel carries them as text beside this module.
+The experiments have one home, benchmark/ of the repository. A wheel carries them as text, in a folder of its own.
 """
 
 import os
@@ -16,6 +16,7 @@ from embalign.errors import FolderError
 from embalign.escaping import shell
 from embalign.pairs.place import SOURCE
 
+PACKED = "starter_files"  # the folder of the package that a wheel has them in
 EXPERIMENTS = ("test_elbow.py", "test_spectral.py", "test_gate.py")
 # Names the plugin, so that it is there before pytest reads any path, and makes the folder pytest's root.
 SETTINGS = b"[pytest]\naddopts = -p embalign.plugin\n"
@@ -60,7 +61,7 @@ def experiment(name: str) -> bytes:
 
     Raises FolderError if neither has it.
     """
-    packed = resources.files("embalign.starter") / f"{name}.txt"
+    packed = resources.files("embalign") / PACKED / f"{name}.txt"
     if packed.is_file():
         return packed.read_bytes()
     try:
