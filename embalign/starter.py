@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from importlib import resources
 from pathlib import Path
 
+import pytest
 from _pytest.config.findpaths import load_config_dict_from_file
 
 from embalign.durable import refuse_links
@@ -81,8 +82,13 @@ def _own_settings(folder: Path) -> str | None:
     """The file from which pytest takes its settings in a folder that has no pytest.ini; one would hide it."""
     if (folder / "pytest.ini").exists():
         return None
-    names = (name for name in PYTESTS_FILES if (folder / name).is_file())
-    return next((name for name in names if load_config_dict_from_file(folder / name) is not None), None)
+    for name in PYTESTS_FILES:
+        try:
+            if (folder / name).is_file() and load_config_dict_from_file(folder / name) is not None:
+                return name
+        except (pytest.UsageError, UnicodeDecodeError) as error:
+            raise FolderError(f"{folder / name}: pytest cannot read this file ({error}); fix it first") from None
+    return None
 
 
 def _refuse_what_is_no_file(folder: Path, name: str) -> None:

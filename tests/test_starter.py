@@ -90,6 +90,14 @@ def test_settings_that_pytest_has_elsewhere_are_not_hidden(here, name, content, 
     assert (f"pytest.ini: not written, since {name} has settings of pytest" in capsys.readouterr().out) != written
 
 
+@pytest.mark.parametrize(("name", "content"), [("pyproject.toml", b"[tool\n"), ("tox.ini", b"\xff"), ("tox.ini", b"x")])
+def test_settings_that_pytest_cannot_read_are_named(here, name, content, capsys):
+    (here / name).write_bytes(content)
+    assert main(["init"]) == 4
+    assert capsys.readouterr().err.startswith(f"error: {name}: pytest cannot read this file (")
+    assert files(here) == {name}
+
+
 def dangling(here):
     (here / "pytest.ini").symlink_to(here / "nowhere")
     return "pytest.ini is a symbolic link"
