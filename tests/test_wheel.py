@@ -16,6 +16,8 @@ from packaging.requirements import Requirement
 from packaging.specifiers import SpecifierSet
 from pair_folders import ROOT
 
+from embalign.runs.source import package_digest
+
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
 LARGEST = 2**20  # bytes of a wheel or of an sdist
 
@@ -150,6 +152,12 @@ def test_the_environment_holds_the_wheel_alone(scripts, tmp_path):
     place = wheel_flow.follow("python -c 'import embalign; print(embalign.__file__)'", tmp_path, scripts)
     assert place.startswith(str(scripts.parent))
     wheel_flow.follow("! python -c 'import hypothesis' 2> here", tmp_path, scripts)
+
+
+def test_the_wheel_measures_with_the_same_source_as_the_checkout(scripts, tmp_path):
+    """So either may be a worker of the other, and provenance names one digest."""
+    line = "from embalign.runs.source import package_digest; print(package_digest())"
+    assert wheel_flow.follow(f"python -c '{line}'", tmp_path, scripts).strip() == package_digest()
 
 
 @pytest.mark.parametrize(("page", "heading"), wheel_flow.PAGES, ids=lambda word: word.split("/")[-1])
