@@ -16,13 +16,15 @@ from embalign.commands.compare import COMPARE
 from embalign.commands.cutover import CUTOVER
 from embalign.commands.export import EXPORT
 from embalign.commands.import_ import IMPORT
+from embalign.commands.init import INIT
 from embalign.commands.judge import JUDGE
 from embalign.commands.report import REPORT
 from embalign.errors import EmbalignError
 from embalign.escaping import visible
+from embalign.platforms import refuse_other_systems
 from embalign.unforeseen import EXIT_CODE, log_unforeseen
 
-COMMANDS = (IMPORT, JUDGE, COMPARE, CUTOVER, EXPORT, REPORT)
+COMMANDS = (INIT, IMPORT, JUDGE, COMPARE, CUTOVER, EXPORT, REPORT)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -33,6 +35,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     if unknown:  # the command's own usage helps, not that of all commands
         options.parser.error(f"unrecognized arguments: {' '.join(unknown)}")
     try:
+        refuse_other_systems()
         code: int = options.run(options)
         sys.stdout.flush()
         return code

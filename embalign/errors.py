@@ -110,6 +110,14 @@ class MapError(EmbalignError, ValueError):
     """A map that cannot be used, of a file or of one's own; the message names file or function, and the remedy."""
 
 
+class FolderError(EmbalignError, ValueError):
+    """A folder where experiments cannot be laid out; the message names what is in the way and the remedy."""
+
+
+class PlatformError(EmbalignError, RuntimeError):
+    """A system that the suite is not made for."""
+
+
 class LinkError(EmbalignError, RuntimeError):
     """A symbolic link where something is to be written or deleted; the message names it and the remedy."""
 

@@ -1,4 +1,4 @@
-"""The pages of docs/ as tests run them: their Python blocks, and modules that a page has its reader write."""
+"""The pages of docs/ as tests run them: Python blocks, lines for a shell, modules that a page has its reader write."""
 
 import contextlib
 import re
@@ -13,6 +13,20 @@ def blocks_of(page):
     """The Python blocks of a page in docs/, in their order."""
     text = (ROOT / "docs" / page).read_text(encoding="utf-8")
     return re.findall(r"^```python\n(.*?)^```", text, re.DOTALL | re.MULTILINE)
+
+
+def section(page, heading):
+    """The text of a page under a heading, up to the next one of the same level."""
+    text = (ROOT / page).read_text(encoding="utf-8")
+    return re.search(rf"^(#+) {re.escape(heading)}\n(.*?)(?=^\1 |\Z)", text, re.DOTALL | re.MULTILINE)[2]
+
+
+def shell_lines(page, heading):
+    """The lines for a shell under a heading: those of its plain blocks, and the commands in its table's cells."""
+    text = section(page, heading)
+    blocks = re.findall(r"^```\n(.*?)^```", text, re.DOTALL | re.MULTILINE)
+    cells = re.findall(r"^\|.*\| `(embalign [^`]*)`", text, re.MULTILINE)
+    return [*(line for block in blocks for line in block.splitlines()), *cells]
 
 
 def executed(block, page):

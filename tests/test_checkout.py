@@ -189,6 +189,17 @@ def test_a_change_that_git_was_told_not_to_see_is_seen_in_the_sources(root):
     assert commit(root, [root / "code.py"])["reason"] == "changed: code.py"
 
 
+def test_an_environment_in_the_checkout_is_no_part_of_it(root):
+    """As `.venv/`, which git is told to ignore: what is installed there is known by version and digest."""
+    (root / ".gitignore").write_text(".venv/\n")
+    git(root, "add", "-A")
+    git(root, "commit", "-q", "-m", "ignored")
+    installed = root / ".venv" / "lib" / "python3.11" / "site-packages" / "embalign" / "cells.py"
+    installed.parent.mkdir(parents=True)
+    installed.write_text("1\n")
+    assert commit(root, [installed, root / "code.py"]) == {"id": git(root, "rev-parse", "HEAD"), "dirty": False}
+
+
 def test_an_index_that_another_git_has_locked_can_be_read(root):
     (root / ".git" / "index.lock").touch()
     (root / "code.py").touch()

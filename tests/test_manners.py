@@ -155,15 +155,22 @@ def elsewhere(folder, *words):
     return subprocess.run(command, cwd=folder, env=light.environment(), capture_output=True, text=True)
 
 
-def test_a_run_outside_the_checkout_says_so_and_where_it_is(tmp_path):
+def test_a_run_where_no_experiments_are_says_so_and_how_to_have_them(tmp_path):
     done = elsewhere(tmp_path, "benchmark/", "-k", "elbow")
     assert done.returncode == 4
-    words = f"benchmark/: {tmp_path} has no experiments under benchmark/, so it is not the checkout; first: cd "
+    words = f"file or directory not found: benchmark/; {tmp_path} has no experiments under benchmark/; first: cd "
     assert words in done.stderr
-    there = subprocess.run(
-        f"{done.stderr.partition('first: ')[2].strip()} && pwd", shell=True, capture_output=True, text=True
-    )
+    remedy = done.stderr.partition("first: ")[2].strip()
+    assert remedy.endswith(", or have them here: embalign init")
+    there = subprocess.run(f"{remedy.partition(',')[0]} && pwd", shell=True, capture_output=True, text=True)
     assert there.stdout.strip() == str(ROOT)
+
+
+def test_a_run_below_the_folder_of_the_experiments_says_where_that_is(root):
+    (root / "benchmark" / "test_elbow.py").touch()
+    (root / "docs" / "deep").mkdir(parents=True)
+    said = elsewhere(root / "docs" / "deep", "benchmark/").stderr
+    assert f"has no experiments under benchmark/; first: cd {root}, or " in said
 
 
 def test_a_pair_without_an_experiment_is_refused(tmp_path, smollm2):
@@ -172,7 +179,7 @@ def test_a_pair_without_an_experiment_is_refused(tmp_path, smollm2):
     done = elsewhere(tmp_path, "--pair", "mine")
     assert done.returncode == 4
     assert "--pair: no experiment was collected" in done.stderr
-    assert "is not the checkout" in done.stderr
+    assert "has no experiments under benchmark/; first: cd " in done.stderr
 
 
 def test_a_pair_is_not_fetched_where_nothing_is_selected(root):
@@ -194,10 +201,10 @@ def test_export_asks_for_a_pair(tmp_path, monkeypatch, capsys):
     assert "no pair is named: add --pair NAME, one of debian-minilm-mpnet, " in said
     monkeypatch.chdir(tmp_path)
     assert main(["export"]) == 4
-    assert f"{tmp_path} has no experiments under benchmark/, so it is not the checkout" in capsys.readouterr().err
+    assert f"{tmp_path} has no experiments under benchmark/; first: cd " in capsys.readouterr().err
     assert main(["export", "--pair", "smollm2-mpnet"]) == 4
     assert "no pair 'smollm2-mpnet'" in (said := capsys.readouterr().err)
-    assert "it is not the checkout; first: cd " in said
+    assert said.endswith("or have them here: embalign init\n")
     assert not list(tmp_path.iterdir())
 
 

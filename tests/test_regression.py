@@ -1,12 +1,10 @@
 """The regression check: verdicts of known changes, and a run's exit code, results and refusals as users see them."""
 
 import json
-import os
 import re
 import shutil
 import subprocess
 import sys
-from pathlib import Path
 from xml.etree import ElementTree
 
 import gated
@@ -422,26 +420,3 @@ def test_a_run_from_a_dirty_tree_is_not_promoted(checkout):
     assert done.returncode == pytest.ExitCode.USAGE_ERROR
     assert "the tree differs from its commit" in done.stderr
     assert not list((checkout.root / "docs").rglob("README.md"))
-
-
-def test_the_documented_lines_check_a_repository_of_ones_own(tmp_path, smollm2):
-    """All but the installation, in an empty repository with a pair; what the runs leave behind is not in git's way."""
-    page = (light.ROOT / "docs" / "regression-check.md").read_text(encoding="utf-8")
-    _, rest = page.split("pip install ../embalign ", 1)
-    lines = rest.partition("\n")[2].partition("```")[0].replace("../embalign", str(light.ROOT))
-    assert 5 <= lines.count("\n") < 15
-    write_pair(tmp_path / "benchmark" / "mypair", smollm2, 240)
-    who = {"GIT_AUTHOR_NAME": "tester", "GIT_AUTHOR_EMAIL": "tester@example.org"}
-    who |= {name.replace("AUTHOR", "COMMITTER"): value for name, value in who.items()}
-    path = os.pathsep.join([str(Path(sys.executable).parent), os.environ["PATH"]])
-    done = subprocess.run(
-        ["bash", "-euc", f"git init -q\n{lines}"],
-        cwd=tmp_path,
-        env=light.environment(CI="", PATH=path, **who),
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    assert done.returncode == 0, done.stdout + done.stderr
-    assert "mypair-elbow.json: mrr none -> " in done.stdout
-    assert len(re.findall(r"^elbow on mypair, \w+: ok", done.stdout, re.MULTILINE)) == len(METRICS)

@@ -10,7 +10,7 @@ from embalign.lazy import lazy
 
 find_pair = lazy("embalign.pairs.config").find_pair
 known_pairs = lazy("embalign.pairs.config").known_pairs
-not_the_checkout = lazy("embalign.pairs.place").not_the_checkout
+no_experiments = lazy("embalign.pairs.place").no_experiments
 export_map = lazy("embalign.deploy.map").export_map
 summarise = lazy("embalign.deploy.summary").summarise
 
@@ -40,7 +40,7 @@ def no_pair(root: Path) -> PairError:
     path = "or --pair PATH, a folder with a pair.toml"
     if known := known_pairs(root):
         return PairError(f"no pair is named: add --pair NAME, one of {', '.join(known)}, {path}")
-    return PairError(f"no pair is named, and there is none here: add --pair NAME, {path}; {not_the_checkout(root)}")
+    return PairError(f"no pair is named, and there is none here: add --pair NAME, {path}; {no_experiments(root)}")
 
 
 def seed_number(text: str) -> int:

@@ -5,8 +5,7 @@ from pathlib import Path
 
 from embalign.escaping import shell, visible
 from embalign.imports.build import Imported
-
-_EXPERIMENTS = Path("benchmark") / "test_elbow.py"
+from embalign.pairs.place import EXPERIMENTS
 
 
 def summarise(made: Imported) -> str:
@@ -29,8 +28,8 @@ def _lines(made: Imported) -> Iterator[str]:
         yield f"  note: {note}"
     for what in made.not_checked:
         yield f"  not checked: {what}"
-    where = "" if _EXPERIMENTS.is_file() else " (in the checkout of embalign)"
-    yield f"next{where}: {shell(['pytest', 'benchmark/', '-k', 'elbow', '--pair', _named(made.out)])}"
+    first = "" if EXPERIMENTS.is_file() else "embalign init && "
+    yield f"next: {first}{shell(['pytest', 'benchmark/', '-k', 'elbow', '--pair', _named(made.out)])}"
 
 
 def _side(made: Imported, part: str) -> str:
@@ -56,5 +55,5 @@ def _labels(made: Imported) -> str:
 
 def _named(out: Path) -> str:
     """Return what names the pair for a run: a name that a pair in benchmark/ has is that one's."""
-    plain = _EXPERIMENTS.is_file() and not (_EXPERIMENTS.parent / out / "pair.toml").is_file()
+    plain = not (EXPERIMENTS.parent / out / "pair.toml").is_file()
     return str(out) if plain and not str(out).startswith("-") else str(out.absolute())

@@ -10,7 +10,7 @@ from typing import Annotated, Literal, get_args
 import msgspec
 
 from embalign.errors import PairError
-from embalign.pairs.place import not_the_checkout
+from embalign.pairs.place import EXPERIMENTS, no_experiments
 from embalign.readers import quoted, read_toml, said
 
 LARGEST_BYTES = 32 * 1024
@@ -76,7 +76,7 @@ class PairConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 def find_pair(name: str | Path, root: str | Path = ".") -> Path:
     """Return the folder of a pair, given its name under `root`/benchmark or a path to any folder.
 
-    `root` is the checkout, here by default. Raises PairError that lists the known pairs.
+    `root` is the folder that has `benchmark/`, here by default. Raises PairError that lists the known pairs.
 
     >>> find_pair("smollm2-mpnet").name
     'smollm2-mpnet'
@@ -85,14 +85,8 @@ def find_pair(name: str | Path, root: str | Path = ".") -> Path:
     for folder in (root / "benchmark" / name, Path(name)):
         if os.path.isfile(folder / "pair.toml"):  # False, not an error, for a name too long for the file system
             return folder.resolve()
-    known = known_pairs(root)
     raise PairError(
-        f"no pair {name!r}: neither benchmark/{name}/pair.toml nor {name}/pair.toml exists "
-        + (
-            f"(known pairs: {', '.join(known)}){_near(name, known)}"
-            if known
-            else f"(known pairs: none); {not_the_checkout(root)}"
-        )
+        f"no pair {name!r}: neither benchmark/{name}/pair.toml nor {name}/pair.toml exists {_what_there_is(name, root)}"
         + _bare(Path(name))
     )
 
@@ -100,6 +94,14 @@ def find_pair(name: str | Path, root: str | Path = ".") -> Path:
 def known_pairs(root: Path) -> list[str]:
     """Return the names of the pairs under `root`/benchmark."""
     return sorted(path.parent.name for path in (root / "benchmark").glob("*/pair.toml"))
+
+
+def _what_there_is(name: str, root: Path) -> str:
+    if known := known_pairs(root):
+        return f"(known pairs: {', '.join(known)}){_near(name, known)}"
+    if (root / EXPERIMENTS).is_file():
+        return "(known pairs: none); add --pair PATH, a folder with a pair.toml, as embalign import makes one"
+    return f"(known pairs: none); {no_experiments(root)}"
 
 
 def read_config(folder: Path) -> PairConfig:

@@ -1,4 +1,4 @@
-"""Where the checkout is, for the messages of a run that was started elsewhere."""
+"""Where experiments are, for the messages of a run that was started elsewhere."""
 
 from collections.abc import Iterator
 from pathlib import Path
@@ -9,11 +9,11 @@ EXPERIMENTS = Path("benchmark") / "test_elbow.py"
 SOURCE = Path(__file__).resolve().parents[2]  # the checkout, if the package is used from it
 
 
-def not_the_checkout(folder: Path) -> str:
-    """Return in words that a folder is not the checkout, and how to get there."""
+def no_experiments(folder: Path) -> str:
+    """Return in words that a folder has no experiments, and how to get there or to have them here."""
     there = next((place for place in _places(folder) if (place / EXPERIMENTS).is_file()), None)
-    remedy = "cd to the folder that has benchmark/test_elbow.py" if there is None else shell(["cd", str(there)])
-    return f"{visible(str(folder))} has no experiments under benchmark/, so it is not the checkout; first: {remedy}"
+    remedy = "embalign init" if there is None else f"{shell(['cd', str(there)])}, or have them here: embalign init"
+    return f"{visible(str(folder))} has no experiments under benchmark/; first: {remedy}"
 
 
 def _places(folder: Path) -> Iterator[Path]:

@@ -1,8 +1,8 @@
 """The pytest side of the suite. It carries cells from the grid to the runs and holds no science.
 
-pytest finds it by its entry point, `-p embalign.plugin` or a conftest.py's `pytest_plugins`, and loads it once. Nothing
-heavy is imported before a case runs or a report is drawn. It has no assert to rewrite, and pytest must not warn of that
-where it is started again: PYTEST_DONT_REWRITE.
+pytest finds it through `embalign.pytest_entry`, `-p embalign.plugin` or a conftest.py's `pytest_plugins`, and loads it
+once. Nothing heavy is imported before a case runs or a report is drawn. It has no assert to rewrite, and pytest must
+not warn of that where it is started again: PYTEST_DONT_REWRITE.
 """
 
 from collections.abc import Generator
@@ -13,6 +13,7 @@ import pytest
 from embalign.errors import EmbalignError
 from embalign.lazy import lazy
 from embalign.pairs.config import has_queries
+from embalign.platforms import refuse_other_systems
 from embalign.plugin import fixtures
 from embalign.plugin.boundary import guarded
 from embalign.plugin.data_only import hide_conftests, hide_conftests_above, in_pair, is_conclusions, refuse_data
@@ -37,6 +38,7 @@ def pytest_addoption(parser: pytest.Parser, pluginmanager: pytest.PytestPluginMa
 @guarded
 def pytest_load_initial_conftests(early_config: pytest.Config, args: list[str]) -> None:
     """Keep pytest from settings and code of folders that hold data alone, before it imports a conftest.py."""
+    refuse_other_systems()
     start_again_if_misled(early_config, args)
     refuse_data(early_config, early_config.known_args_namespace.file_or_dir)
     hide_conftests(early_config)

@@ -79,10 +79,15 @@ HELP = {
 
 
 def add_options(parser: pytest.Parser) -> None:
-    """Add the `embalign` group."""
+    """Add the `embalign` group. Raises UsageError where another plugin has an option of that name."""
     group = parser.getgroup("embalign", "embedding-alignment experiments")
     for name, settings in OPTIONS.items():
-        group.addoption(name, help=HELP[name], **settings)
+        try:
+            group.addoption(name, help=HELP[name], **settings)
+        except ValueError:
+            raise pytest.UsageError(
+                f"another plugin has added {name}, which is an option of embalign too; run without it (-p no:NAME)"
+            ) from None
 
 
 def read_options(config: pytest.Config, *, worker: bool) -> Options:

@@ -1,4 +1,4 @@
-"""Where a session runs: in the checkout or elsewhere, in the process that controls it or in one of xdist's."""
+"""Where a session runs: where experiments are or elsewhere, in the process that controls it or in one of xdist's."""
 
 import os
 from collections.abc import Sequence
@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from embalign.pairs.place import EXPERIMENTS, not_the_checkout
+from embalign.pairs.place import EXPERIMENTS, no_experiments
 
 
 def is_worker(config: pytest.Config) -> bool:
@@ -25,7 +25,7 @@ def refuse_elsewhere(config: pytest.Config, words: Sequence[str]) -> None:
     for word in words:
         path = Path(str(word).partition("::")[0])
         if path.parts[:1] == (EXPERIMENTS.parts[0],) and not os.path.lexists(start / EXPERIMENTS.parts[0]):
-            raise pytest.UsageError(f"{word}: {not_the_checkout(start)}")
+            raise pytest.UsageError(f"file or directory not found: {word}; {no_experiments(start)}")
 
 
 def refuse_pair_alone(config: pytest.Config) -> None:
@@ -37,4 +37,4 @@ def refuse_pair_alone(config: pytest.Config) -> None:
     start = config.invocation_params.dir
     if (start / EXPERIMENTS).is_file():
         raise pytest.UsageError("--pair: no experiment was collected; add benchmark/, as in pytest benchmark/ -k elbow")
-    raise pytest.UsageError(f"--pair: no experiment was collected; {not_the_checkout(start)}")
+    raise pytest.UsageError(f"--pair: no experiment was collected; {no_experiments(start)}")

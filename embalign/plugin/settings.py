@@ -8,13 +8,13 @@ misread, before it has loaded a conftest.py or opened a file.
 import os
 import shlex
 import sys
-from collections.abc import Iterator, Sequence
-from pathlib import Path
+from collections.abc import Sequence
 
 import pytest
 from _pytest.config.findpaths import determine_setup
 
 from embalign.plugin.options import OPTIONS
+from embalign.pytest_entry import expanded
 
 _AGAIN = pytest.StashKey[list[str]]()
 _WITH_VALUE = {name for name, settings in OPTIONS.items() if settings.get("action") != "store_true"}
@@ -27,7 +27,7 @@ def joined(words: Sequence[str]) -> list[str]:
     ['--pair=here', '-k', 'elbow', '--seeds=3']
     """
     result: list[str] = []
-    rest = iter(_expanded(words))
+    rest = iter(expanded(words))
     for word in rest:
         if word == "--":
             return [*result, word, *rest]
@@ -74,15 +74,6 @@ def run_again(config: pytest.Config) -> int | None:
         if path in sys.path:
             sys.path.remove(path)
     return int(pytest.main(words, plugins=config.invocation_params.plugins))
-
-
-def _expanded(words: Sequence[str]) -> Iterator[str]:
-    """Yield the words, with those of a file in place of `@file`, as pytest reads them."""
-    for word in words:
-        if word.startswith("@") and os.path.isfile(word[1:]):
-            yield from _expanded(Path(word[1:]).read_text(encoding=sys.getfilesystemencoding()).splitlines())
-        else:
-            yield word
 
 
 def _imported_for(config: pytest.Config) -> str | None:

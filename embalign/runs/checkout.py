@@ -12,7 +12,7 @@ from pathlib import Path
 
 from embalign.errors import EmbalignError
 from embalign.escaping import one_line
-from embalign.runs.source import source_files
+from embalign.runs.source import is_installed, source_files
 
 State = Mapping[str, str | bool | None]
 
@@ -59,7 +59,7 @@ def commit(root: Path, sources: Sequence[Path] = ()) -> State:
     """Return the checkout's commit as `id` and as `dirty` whether anything but what runs write differs from it.
 
     Both are None where git knows no commit. Unless the tree is clean, `reason` says why, in one line. Of `sources`,
-    those in the checkout are compared byte by byte: git can be told not to look at a file.
+    those in the checkout are compared byte by byte: git can be told not to look at a file. Installed ones are not.
     """
     try:
         head = _git(root, "rev-parse", "--verify", "HEAD").decode().strip()
@@ -100,7 +100,9 @@ def _changed(root: Path) -> list[str]:
 
 def _differing(root: Path, sources: Sequence[Path]) -> list[str]:
     """The names of sources whose content is not the commit's, as git would store it, escaped."""
-    names = [path.relative_to(root).as_posix() for path in sources if path.is_relative_to(root)]
+    # An environment that lies in the checkout holds packages, of which git knows nothing.
+    own = (path for path in sources if path.is_relative_to(root) and not is_installed(path.relative_to(root)))
+    names = [path.relative_to(root).as_posix() for path in own]
     if not names:
         return []
     held = _git(root, "ls-tree", "-z", "HEAD", "--", *names).split(b"\0")

@@ -40,7 +40,7 @@ def source_files(module: str) -> list[Path]:
         if name in found or name == "embalign" or top in sys.stdlib_module_names:
             continue
         path = _file(name)
-        if path is None or path.suffix != ".py" or (top not in own and _is_installed(path)):
+        if path is None or path.suffix != ".py" or (top not in own and is_installed(path)):
             continue
         found[name] = path
         package = name if path.name == "__init__.py" else name.rpartition(".")[0]
@@ -60,7 +60,8 @@ def _digest(files: Iterable[Path]) -> str:
     return hashlib.sha256("".join(file_digest(path) for path in files).encode()).hexdigest()
 
 
-def _is_installed(path: Path) -> bool:
+def is_installed(path: Path) -> bool:
+    """Return whether a file is of an installed package, not of a checkout."""
     return not {"site-packages", "dist-packages"}.isdisjoint(path.parts)
 
 

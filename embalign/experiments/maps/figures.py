@@ -22,6 +22,7 @@ LINES: Sequence[dict[str, Any]] = (
     {"color": PURPLE, "marker": "D", "linestyle": (0, (1, 1))},
     {"color": SKY, "marker": "v", "linestyle": (0, (5, 1, 1, 1))},
 )
+LEGEND = 0.45  # of the height, for the names of the lines above them
 MEMO_LINE: dict[str, Any] = {"color": ORANGE, "marker": "s", "linestyle": (0, (2, 1))}
 
 
@@ -79,5 +80,7 @@ def _over_pairs(axis: Axes, bakeoff: Bakeoff, measured: Results) -> None:
     axis.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:,.0f}"))
     for height in (bakeoff.no_map, bakeoff.teacher):
         axis.axhline(height, color=GREY, linewidth=0.9, linestyle=":")
-    axis.legend(fontsize=7.5)
+    low, high = axis.get_ylim()
+    axis.set_ylim(low, high + LEGEND * (high - low))
+    axis.legend(fontsize=7.5, loc="upper left")
     axis.set(xlabel="training pairs, log scale", ylabel="nDCG@10")
