@@ -36,6 +36,7 @@ if TYPE_CHECKING:
     from embalign.pairs.config import find_pair as find_pair
     from embalign.pairs.pair import load_pair as load_pair
     from embalign.verdicts.ab import judge_ab as judge_ab
+    from embalign.verdicts.best_set import judge_best as judge_best
     from embalign.verdicts.elbow import judge_elbow as judge_elbow
     from embalign.verdicts.paired import judge_paired as judge_paired
     from embalign.verdicts.retention import judge_retention as judge_retention
@@ -56,6 +57,7 @@ _HOMES = {
     "fit_ridge": "alignment.closed_form",
     "grid": "experiments.grid",
     "judge_ab": "verdicts.ab",
+    "judge_best": "verdicts.best_set",
     "judge_elbow": "verdicts.elbow",
     "judge_paired": "verdicts.paired",
     "judge_retention": "verdicts.retention",
@@ -87,6 +89,7 @@ __all__ = [
     "fit_ridge",
     "grid",
     "judge_ab",
+    "judge_best",
     "judge_elbow",
     "judge_paired",
     "judge_retention",

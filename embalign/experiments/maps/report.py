@@ -28,7 +28,7 @@ from embalign.verdicts.statistics import StudentT
 KEYS = ("pair", "family", "deployment", "search", "ratio", "n_train", "n_over_d", "seed")
 # By deployment and search; `inner` is the nDCG@10 on inner groups that a choice rests on.
 METRICS = (
-    *(METRIC, RETRIEVAL, "recall_at_5", "recall_at_10", "mrr", "mate_recall_at_1", "retention_ndcg_at_10"),
+    *(METRIC, RETRIEVAL, "recall_at_5", "recall_at_10", "mrr", "mate_" + RETRIEVAL, "retention_ndcg_at_10"),
     *("never_returned", "largest_hub", "inner"),
 )
 COSTS = ("bytes", "multiplications")  # by deployment
