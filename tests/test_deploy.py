@@ -15,13 +15,14 @@ from pair_folders import ROOT, write_pair
 from scipy import stats
 
 from embalign.__main__ import main
-from embalign.deploy import RISK_TARGETS, MapWarning, load, loader
+from embalign.deploy import RISK_TARGETS, MapWarning, load, search
 from embalign.deploy.card import Card
-from embalign.deploy.map import export_map
+from embalign.deploy.map import Wanted, export_map
 from embalign.errors import CorpusError, MapError
 from embalign.evaluation.deployment import DEPLOYMENTS, task_of, vectors_of
 from embalign.evaluation.scorecard import map_task, metrics_of, search_task
 from embalign.pairs.pair import load_pair
+from embalign.pairs.provenance import file_digest
 
 GROUPS, SIZE = 150, 4
 
@@ -53,7 +54,7 @@ def turned(tmp_path_factory):
 
 def export(folder, source):
     pair = load_pair(write_pair(folder / "pair", source, len(source.items)))
-    maps = export_map(pair.folder, folder / "maps").parent
+    maps = export_map(pair.folder, folder / "maps", wanted=Wanted("matrix")).parent
     return SimpleNamespace(pair=pair, maps=maps, task=task_of(pair), card=Card.from_disk(maps / "W.json"))
 
 
@@ -123,7 +124,7 @@ def test_the_file_is_plain_json_without_nan(noisy):
 @pytest.mark.parametrize("deployment", DEPLOYMENTS)
 @pytest.mark.parametrize("block", [2**22, 700])
 def test_answers_are_those_of_exact_search_and_as_many_are_accepted_as_certified(noisy, deployment, block, monkeypatch):
-    monkeypatch.setattr(loader, "BLOCK", block)
+    monkeypatch.setattr(search, "BLOCK", block)
     adapter = load(noisy.maps, deployment, risk=0.2)
     queries, index = asked_and_held(noisy, adapter)
     answers = adapter.accept(queries * 3, index * 2, own=noisy.task.own)
@@ -206,7 +207,7 @@ def save(array):
     def change(folder):
         np.save(folder / "W.npy", array, allow_pickle=True)
         about = json.loads((folder / "W.json").read_text())
-        about["sha256"] = loader.hashlib.sha256((folder / "W.npy").read_bytes()).hexdigest()
+        about["sha256"] = file_digest(folder / "W.npy")
         (folder / "W.json").write_text(json.dumps(about))
 
     return change
@@ -284,7 +285,7 @@ def test_a_row_of_the_index_without_direction_is_never_the_nearest(noisy):
 
 @pytest.mark.filterwarnings("ignore::embalign.deploy.MapWarning")
 def test_memory_does_not_grow_with_queries_times_index(noisy, monkeypatch):
-    monkeypatch.setattr(loader, "BLOCK", 2**16)
+    monkeypatch.setattr(search, "BLOCK", 2**16)
     adapter = load(noisy.maps)
     generator = np.random.default_rng(0)
     queries = generator.standard_normal((2000, 48), np.float32)
@@ -315,7 +316,7 @@ def test_a_loaded_map_cannot_be_changed(noisy):
 
 
 def test_the_command_prints_what_the_map_is_worth_in_each_deployment(turned, tmp_path, capsys):
-    assert main(["export", "--pair", str(turned.pair.folder), "--out", str(tmp_path)]) == 0
+    assert main(["export", "--pair", str(turned.pair.folder), "--out", str(tmp_path), "--family", "matrix"]) == 0
     lines = capsys.readouterr().out.splitlines()
     assert len(lines) == 9
     fit = r"(?:trained for \d+ steps|ridge, penalty [\d.e-]+)"
