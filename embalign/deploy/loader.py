@@ -232,11 +232,11 @@ def load(path: str | Path, deployment: str = QUERY_ADAPTER, risk: float = 0.2) -
         threshold = use.thresholds[_key(risk)].threshold
     except KeyError as error:
         raise MapError(f"{described}: says nothing of {error}; export the map again") from None
-    if not use.beats_no_map:
-        _say(_no_better(use, DEPLOYMENTS[deployment].label), 2)
     search = card.maps[deployment].search if deployment in card.maps else PLAIN
     if search not in SEARCHES:
         raise MapError(f"{described}: no search {quoted(search)}: {' or '.join(SEARCHES)}; export the map again")
+    if not use.beats_no_map:
+        _say(_no_better(use, DEPLOYMENTS[deployment].label), 2)
     return DeployedMap(of_queries, of_index, search, deployment, risk, threshold, card)
 
 
