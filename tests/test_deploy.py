@@ -137,6 +137,19 @@ def test_answers_are_those_of_exact_search_and_as_many_are_accepted_as_certified
     assert answers.accepted.tolist() == (answers.score >= adapter.threshold).tolist()
 
 
+@pytest.mark.filterwarnings("ignore::embalign.deploy.MapWarning")
+def test_files_of_before_there_were_families_load_as_they_did(noisy, tmp_path):
+    def before(about):
+        del about["maps"], about["recipe"], about["relevance"]
+
+    old, new = load(changed(noisy, tmp_path, before)), load(noisy.maps)
+    queries, index = asked_and_held(noisy, old)
+    answers = [adapter.accept(queries, index) for adapter in (old, new)]
+    assert answers[0].accepted.tolist() == answers[1].accepted.tolist()
+    assert answers[0].nearest.tolist() == answers[1].nearest.tolist()
+    np.testing.assert_array_equal(old.weights, np.load(noisy.maps / "W.npy"))
+
+
 def test_the_margin_is_the_lead_over_the_second_nearest(noisy, tmp_path):
     def by_margin(about):
         use = about["deployments"]["query_adapter"]
