@@ -38,6 +38,7 @@ if TYPE_CHECKING:
     from embalign.verdicts.ab import judge_ab as judge_ab
     from embalign.verdicts.elbow import judge_elbow as judge_elbow
     from embalign.verdicts.paired import judge_paired as judge_paired
+    from embalign.verdicts.retention import judge_retention as judge_retention
 
 _HOMES = {
     "EmbalignError": "errors",
@@ -57,6 +58,7 @@ _HOMES = {
     "judge_ab": "verdicts.ab",
     "judge_elbow": "verdicts.elbow",
     "judge_paired": "verdicts.paired",
+    "judge_retention": "verdicts.retention",
     "leave_one_out": "evaluation.retrieval",
     "load_deployed": "deploy.loader",
     "load_map": "deploy.map",
@@ -87,6 +89,7 @@ __all__ = [
     "judge_ab",
     "judge_elbow",
     "judge_paired",
+    "judge_retention",
     "leave_one_out",
     "load_deployed",
     "load_map",

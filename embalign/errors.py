@@ -124,3 +124,7 @@ class ConclusionError(EmbalignError, ValueError):
 
 class ClaimError(ConclusionError):
     """A claim that its raw data do not support, or a number that no claim binds; the message quotes it."""
+
+
+class PageError(EmbalignError, ValueError):
+    """A page that cannot be made or written, or a part of one; the message names the file, the cause and the remedy."""

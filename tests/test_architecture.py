@@ -22,24 +22,13 @@ PACKAGE = ROOT / "embalign"
 # Each may import those to its left. The package itself and the command line are made of all of them.
 ORDER = (
     *("escaping", "errors", "lazy", "readers", "durable", "unforeseen", "pairs", "embeddings", "alignment"),
-    *(
-        "evaluation",
-        "maps",
-        "verdicts",
-        "imports",
-        "deploy",
-        "experiments",
-        "runs",
-        "judging",
-        "regression",
-        "research",
-    ),
-    *("plugin", "commands"),
+    *("evaluation", "maps", "verdicts", "imports", "deploy", "experiments", "runs", "judging"),
+    *("regression", "research", "page", "plugin", "commands"),
 )
 APART = {"regression", "research"}  # neither of these imports the other
 FREE = {"", "__main__"}
 FORMER_PLACES = {("runs.export", "__main__")}  # still does what the command does
-EXPERIMENTS = ("elbow", "spectral", "gate")
+EXPERIMENTS = ("elbow", "spectral", "gate", "maps")
 # The gate's arms are those of experiment 2, and so are the contrasts between them.
 BETWEEN_EXPERIMENTS = {("gate", "experiments.spectral.protocol")}
 

@@ -12,7 +12,9 @@ from texts import elbow_tables
 from texts_ab import ab_tables
 from texts_amounts import amounts_tables
 from texts_compare import compare_tables
+from texts_cutover import cutover_tables
 from texts_gates import gate_tables, regression_tables
+from texts_maps import maps_tables
 
 FOLDER = ROOT / "docs" / "calibration"
 
@@ -33,6 +35,8 @@ def ab_text(table):
         ("real", real_tables),
         ("ab", ab_text),
         ("compare", compare_tables),
+        ("maps", maps_tables),
+        ("cutover", cutover_tables),
         ("gate", gate_tables),
         ("regression", regression_tables),
         ("label-free", label_free_tables),

@@ -7,14 +7,14 @@ import jinja2
 import pytest
 import synthetic_runs
 
-from embalign.experiments import elbow, spectral
+from embalign.experiments import elbow, maps, spectral
 from embalign.experiments.templates import render
 from embalign.pairs.provenance import file_digest
 from embalign.research.claims import Binder
 from embalign.research.conclusion import MACHINE_READABLE, TEXT, check_text, read_conclusion
 from embalign.research.promote import copy_artifacts, write_conclusion
 
-MODULES = {"elbow": elbow, "spectral": spectral}
+MODULES = {"elbow": elbow, "spectral": spectral, "maps": maps}
 EXPERIMENTS = tuple(MODULES)
 # The metrics with digits in their names that each conclusion speaks of.
 
@@ -49,7 +49,12 @@ def conclude(tmp_path, runs):
 
 @pytest.mark.parametrize("experiment", EXPERIMENTS)
 def test_the_conclusion_of_a_small_run_reads_as_committed(conclude, tmp_path, experiment, file_regression):
-    for path in ("benchmark/pair2/pair.toml", "docs/calibration/elbow.md", "docs/calibration/ab.md"):
+    for path in (
+        "benchmark/pair2/pair.toml",
+        "docs/calibration/elbow.md",
+        "docs/calibration/ab.md",
+        "docs/calibration/maps.md",
+    ):
         (tmp_path / path).parent.mkdir(parents=True, exist_ok=True)
         (tmp_path / path).touch()
     folder = conclude(experiment)

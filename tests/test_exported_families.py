@@ -72,7 +72,8 @@ def refitted(pair, card, deployment):
     """The map that a card describes, fitted once more."""
     of_texts, own = pair.fitted_on(fitted_texts(pair, deployment)), card.maps[deployment]
     rows = of_texts.train
-    training = Training(of_texts.draft[rows], of_texts.teacher[rows], card.seed, DEFAULT.steps_for(len(rows)))
+    parts = of_texts.draft[rows], of_texts.teacher[rows], of_texts.groups[rows]
+    training = Training(*parts, card.seed, DEFAULT.steps_for(len(rows)))
     return FAMILIES[own.family].fit(training, own.setting)
 
 

@@ -13,6 +13,7 @@ import pandas as pd
 import pytest
 from pair_folders import ROOT
 
+from embalign.experiments.maps.protocol import System
 from embalign.experiments.tables import percent, span
 from embalign.pairs.config import Model, read_config
 
@@ -109,6 +110,7 @@ def results(pair):
     assert verdict["warnings"] == []
     spectral = json.loads((reports / "spectral" / "verdict.json").read_text(encoding="utf-8"))
     gate = json.loads((reports / "gate" / "verdict.json").read_text(encoding="utf-8"))
+    maps = json.loads((reports / "maps" / "verdict.json").read_text(encoding="utf-8"))
     use = "query_adapter_ndcg_at_10"
     judged = {use: "query adapter", "index_migration_ndcg_at_10": "index migration"}
     return {
@@ -137,7 +139,27 @@ def results(pair):
         "spectral loss at the memo's λ: comparisons with none": compared(spectral["contrasts"]),
         **controlled(spectral["contrasts"], use),
         **gated(gate),
+        **picked(maps["deployments"]),
     }
+
+
+def picked(deployments):
+    """What the bake-off picks inside the training items in each deployment, and what that is worth."""
+    rows = {}
+    for name, found in deployments.items():
+        label, chosen = name.replace("_", " "), found["picked"]
+        systems = [System(**each).words for each in chosen["systems"]]
+        usual = max(dict.fromkeys(systems), key=systems.count)
+        rows[f"{label}: picked of ten families"] = f"{usual}, nDCG@10 {chosen['ndcg_at_10']:.3f}"
+        for of, words in (("minus_no_map", "no map"), ("minus_memo", "the trained map")):
+            low, high = chosen[of]["interval"]
+            answer = "better" if chosen[of]["lower_bound"] > 0 else "worse" if high < 0 else "not shown"
+            difference = f"{chosen[of]['difference']:+.3f} ({low:+.3f} to {high:+.3f})"
+            rows[f"{label}: picked map minus {words}"] = f"{answer}, {difference}"
+        rows[f"{label}: picked map, retention"] = percent(chosen["retention"])
+        count, every = len(found["cannot_be_told_from_the_best"]), len(found["systems"])
+        rows[f"{label}: systems that may be the best"] = f"{count} of {every}"
+    return rows
 
 
 def numbers(*values):

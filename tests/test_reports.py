@@ -11,7 +11,7 @@ import synthetic_runs
 from embalign.evaluation.measurement import Failure
 from embalign.evaluation.results import collect
 
-EXPERIMENTS = ("elbow", "spectral", "gate")
+EXPERIMENTS = ("elbow", "spectral", "gate", "maps")
 
 
 @pytest.fixture(scope="module")

@@ -49,7 +49,7 @@ def _add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def _run(options: argparse.Namespace) -> int:
     if options.pair is None:
-        raise _no_pair(Path.cwd())
+        raise no_pair(Path.cwd())
     asked = wanted(options.family, options.search, [options.deployment] if options.deployment else None)
     path = export_map(find_pair(options.pair, Path.cwd()), options.out, options.seed, asked)
     print(f"{visible(str(path))} and {path.with_suffix('.json').name} written")
@@ -57,7 +57,8 @@ def _run(options: argparse.Namespace) -> int:
     return 0
 
 
-def _no_pair(root: Path) -> PairError:
+def no_pair(root: Path) -> PairError:
+    """Return the error for a command line that names no pair: which there are."""
     path = "or --pair PATH, a folder with a pair.toml"
     if known := known_pairs(root):
         return PairError(f"no pair is named: add --pair NAME, one of {', '.join(known)}, {path}")

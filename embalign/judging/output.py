@@ -48,7 +48,7 @@ def result_folder(folder: Path, command: str, content: Mapping[str, Any], names:
     prefix = f".embalign-{command}-"
     try:
         for place in {there, folder.parent}:  # what builds the first result is beside its folder, later ones in it
-            _sweep(place, prefix)
+            sweep(place, prefix)
         building = tempfile.TemporaryDirectory(dir=there, prefix=prefix)
     except OSError as fault:
         raise TableError(f"{there}: cannot be written into ({said(fault)}); name another folder with --out") from None
@@ -68,7 +68,7 @@ def result_folder(folder: Path, command: str, content: Mapping[str, Any], names:
         move_all(Path(built), folder, first=RECORD)
 
 
-def _sweep(folder: Path, prefix: str) -> None:
+def sweep(folder: Path, prefix: str) -> None:
     """Remove what killed runs were building; one that still builds is younger than that."""
     for left in folder.glob(f"{prefix}*"):
         if left.is_dir() and not left.is_symlink() and time.time() - left.stat().st_mtime > SWEPT_SECONDS:

@@ -101,7 +101,8 @@ def _training(pair: Pair, kind: FitOn, rows: tuple[int, ...], seed: int) -> Trai
     """The vectors of some rows; families that follow each other share what closed forms have in common."""
     fitted = pair.fitted_on(kind)
     chosen = np.array(rows)
-    return Training(fitted.draft[chosen], fitted.teacher[chosen], seed, DEFAULT.steps_for(len(fitted.train)))
+    parts = fitted.draft[chosen], fitted.teacher[chosen], fitted.groups[chosen]
+    return Training(*parts, seed, DEFAULT.steps_for(len(fitted.train)))
 
 
 def _asking(pair: Pair, kind: FitOn, checks: Rows) -> Rows | None:

@@ -30,14 +30,14 @@ FAMILIES = {
         ),
         Family(
             "deshrunk",
-            "ridge, deshrunk",
+            "deshrunk ridge",
             "spread of each principal direction of the outputs as the teacher's",
             tuple({"penalty": penalty} for penalty in PENALTIES),
             linear.fit_deshrunk,
         ),
         Family(
             "reversed",
-            "ridge, teacher to draft",
+            "reversed ridge",
             "Shigeto et al. 2015",
             tuple({"penalty": penalty} for penalty in PENALTIES),
             linear.fit_reversed,

@@ -50,6 +50,15 @@ def find(fitted: Map, task: SearchTask, deployment: str, sample: Sample, how: st
     return search_task(task, vectors)
 
 
+def column(deployment: str, how: str, metric: str) -> str:
+    """Return the column of a metric in a deployment, by one of `SEARCHES`.
+
+    >>> column("query_adapter", "plain", "ndcg_at_10"), column("query_adapter", "csls", "ndcg_at_10")
+    ('query_adapter_ndcg_at_10', 'query_adapter_csls_ndcg_at_10')
+    """
+    return f"{deployment}_{metric}" if how == PLAIN else f"{deployment}_{how}_{metric}"
+
+
 def even(rows: Rows, most: int) -> Rows:
     """Return at most so many of the rows, at even steps."""
     return rows[np.unique(np.linspace(0, len(rows) - 1, min(len(rows), most)).round().astype(np.int64))]

@@ -11,6 +11,7 @@ from scipy.linalg import eigh, svd
 
 from embalign.maps.map import Map
 from embalign.pairs import Vectors
+from embalign.pairs.holdout import Names
 
 BLOCK = 4096  # rows that are held in float64 at once
 Floats = NDArray[np.float64]
@@ -39,11 +40,12 @@ class Moments(NamedTuple):
 class Training:
     """Rows (n, d) of the draft and (n, d') of the teacher for the same texts, a seed, and the most steps of training.
 
-    The rows have length 1. What is computed once is kept for every try.
+    The rows have length 1, and `groups` (n,) names what belongs together. What is computed once is kept for every try.
     """
 
     draft: Vectors
     teacher: Vectors
+    groups: Names
     seed: int
     steps: int
 
@@ -82,7 +84,9 @@ class Training:
     def orthogonal(self) -> tuple[Floats, float]:
         """The orthogonal map (d', d) of centred rows, and the factor that is best for it by least squares."""
         left, singular, right = svd(self.moments.cross.T, full_matrices=False)
-        return left @ right, float(singular.sum() / max(np.trace(self.moments.draft), np.finfo(np.float64).tiny))
+        weights = left @ right
+        outputs = float((weights @ self.moments.draft * weights).sum())
+        return weights, float(singular.sum() / max(outputs, np.finfo(np.float64).tiny))
 
     @functools.cached_property
     def backwards(self) -> tuple[Floats, Floats, Floats]:

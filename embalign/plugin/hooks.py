@@ -27,7 +27,7 @@ from embalign.plugin.place import has_workers, is_worker, refuse_pair_alone
 from embalign.plugin.progress import Progress
 from embalign.plugin.regression_results import report_verdicts
 from embalign.regression import check
-from embalign.runs.artifacts import publish
+from embalign.runs.artifacts import page_hints, publish
 from embalign.runs.runner import Runner
 
 PROGRESS_SECONDS = 30
@@ -263,13 +263,16 @@ class Hooks:
 
         One that cannot be drawn is noted and leaves the others to be drawn.
         """
+        drawn = []
         known = {cell.experiment for cell in self.runner.outcomes} <= set(self.runner.experiments)
         if self.runner.outcomes and known and self.runner.options.profile != "regression":
             for run in self.runner.runs():
                 name = f"{run.experiment.name} on {run.pair}"
                 if run.outcomes and not self.attempt(session, f"{name}: {NO_REPORT}", functools.partial(publish, run)):
                     self.unpublished.append(name)
-        return ()
+                elif run.complete:
+                    drawn.append(run)
+        return page_hints(drawn)
 
     def attempt(self, session: pytest.Session, failed: str, action: Callable[[], Iterable[str]]) -> bool:
         """Note what an action says, or, as `failed`, why it cannot be done; return whether it could."""

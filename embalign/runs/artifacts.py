@@ -9,13 +9,13 @@ import json
 import shutil
 import tempfile
 import time
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
 from embalign.durable import move_all, own_folder, refuse_links
 from embalign.errors import PairError
-from embalign.escaping import markdown, visible
+from embalign.escaping import markdown, shell, visible
 from embalign.lazy import lazy
 from embalign.pairs.provenance import PROVENANCE, file_digest
 from embalign.pairs.texts import ROLES
@@ -75,6 +75,17 @@ def publish(run: Run) -> list[str]:
         *(f"  {note}" for note in (*unverified, *_without_commit(run.state))),
         *([f"  removed the rows of an earlier partial run from {_shown(partial, run.root)}"] if stale else []),
     ]
+
+
+def page_hints(runs: Iterable[Run]) -> list[str]:
+    """Return for each pair of these runs the command that puts all its reports on one page."""
+    words = []
+    for run in runs:
+        usual = run.folder.parent == run.root / "benchmark"
+        named = ["--pair", run.pair if usual else _shown(run.folder, run.root)]
+        aside = ["--reports-dir", _shown(run.reports_dir, run.root)] if run.reports_dir else []
+        words.append(shell(["embalign", "report", *named, *aside]))
+    return [f"all reports of a pair on one HTML page: {line}" for line in dict.fromkeys(words)]
 
 
 def _headlines(name: str, answer: list[str]) -> list[str]:

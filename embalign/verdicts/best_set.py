@@ -1,9 +1,16 @@
 """Which of several systems is best? The set of those that cannot be told from the best, and who is shown to be worse.
 
-A system leaves the set if another is shown to be better than it: one-sided, paired by seed and item, and Bonferroni
-over the others. The best one leaves only if an inferior one is wrongly shown to be better, so it is in the set with the
-probability 1 - alpha or more, whatever the dependence: multiple comparisons with the best (Hsu, *Multiple Comparisons*,
-1996, chapter 4). The model confidence set of Hansen, Lunde and Nason (Econometrica 2011) answers the same question.
+Systems leave one by one: of those that are still in, the one that another of them is shown to be better than by the
+smallest p-value, one-sided, paired by seed and item, and Bonferroni over all ordered pairs of those still in. That is
+the model confidence set of Hansen, Lunde and Nason (*The model confidence set*, Econometrica 79, 2011), with Student's
+t instead of a bootstrap. Every system whose true mean is the highest is in the set with the probability 1 - alpha, all
+of them at once: so where all are equal, none is named alone more often than alpha.
+
+Bonferroni needs no correlation of the systems, which three seeds do not tell. Nor do they tell degrees of freedom:
+where a few seeds vary by chance alike, a difference seems to be known better than it is, and the smallest of many
+p-values finds such a one. So no difference has more degrees of freedom than the median of either system's differences.
+
+`python benchmark/calibration/maps.py` prints how often the set is wrong where the truth is known.
 """
 
 from dataclasses import dataclass
@@ -11,9 +18,10 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
+from scipy.special import stdtr
 
 from embalign.verdicts.frames import check_flag, check_level, checked
-from embalign.verdicts.replicates import Replicates, replicates
+from embalign.verdicts.replicates import Array, Contrasts, Replicates, replicates
 from embalign.verdicts.statistics import StudentT
 
 
@@ -22,7 +30,8 @@ class Standing:
     """One system: its mean, whether it may be the best, and its difference to the system with the best mean.
 
     `beaten_by` is the system that is shown to be better with the smallest p-value, None for one in the set; `p_value`
-    is adjusted for the number of others.
+    is adjusted: the system is in the set for every alpha below it. `difference` is the system minus the best, not
+    adjusted, None for the best.
     """
 
     system: Any
@@ -35,7 +44,7 @@ class Standing:
 
 @dataclass(frozen=True)
 class BestSet:
-    """The standings, best mean first. `alpha` is the error rate of a best system that is left out of the set."""
+    """The standings, best mean first. `alpha` is the error rate of best systems that are left out of the set."""
 
     standings: tuple[Standing, ...]
     alpha: float
@@ -55,7 +64,8 @@ def judge_best(frame: pd.DataFrame, *, alpha: float = 0.05, higher_is_better: bo
     """Return which systems cannot be told from the best, given columns system, seed, value and, optionally, item.
 
     Items are what the test set is made of, such as label groups; intervals then cover other items as well as other
-    seeds. Raises ValueError for one system, fewer than two seeds, and values that do not pair or are not finite.
+    seeds. The system with the best mean is always in the set. Raises ValueError for one system, fewer than two seeds,
+    and values that do not pair or are not finite.
 
     >>> rng = np.random.default_rng(0)
     >>> rows = [
@@ -68,32 +78,66 @@ def judge_best(frame: pd.DataFrame, *, alpha: float = 0.05, higher_is_better: bo
     check_level(alpha, "alpha", 0, 0.5, open_below=True)
     check_flag(higher_is_better, "higher_is_better")
     found = replicates(checked(frame, "frame", ("system", "seed", "value"), ("item",)), "system")
+    return best_of(found, alpha=alpha, higher_is_better=higher_is_better)
+
+
+def best_of(found: Replicates, *, alpha: float = 0.05, higher_is_better: bool = True) -> BestSet:
+    """Return the same of replicates whose settings are the systems. Raises ValueError for one system."""
     if len(found.settings) < 2:
         raise ValueError(f"one system, {found.settings[0]!r}: there is nothing to compare it with")
-    sign = 1.0 if higher_is_better else -1.0
-    order = np.argsort(-sign * found.mean, kind="stable")
-    standings = [_standing(found, int(place), int(order[0]), sign, alpha) for place in order]
+    means = found.mean if higher_is_better else -found.mean
+    left = _eliminated(_p_values(found, higher_is_better), means)
+    order = np.argsort(-means, kind="stable").tolist()
+    units = np.eye(len(means))
+    to_best = found.contrasts(units - units[order[0]])
+    standings = []
+    for place in order:
+        p_value, other = left[place]
+        standings.append(
+            Standing(
+                system=found.settings[place],
+                mean=float(found.mean[place]),
+                in_set=p_value > alpha,
+                difference=None if place == order[0] else _of_place(to_best, place),
+                beaten_by=None if p_value > alpha else found.settings[other],
+                p_value=p_value,
+            )
+        )
     return BestSet(tuple(standings), alpha, found.seeds, found.items)
 
 
-def _standing(found: Replicates, place: int, best: int, sign: float, alpha: float) -> Standing:
-    others = [other for other in range(len(found.mean)) if other != place]
-    gains = [_difference(found, other, place, sign) for other in others]
-    p_values = [gain.p_greater() for gain in gains]
-    worst = int(np.argmin(p_values))
-    p_value = min(1.0, len(others) * p_values[worst])
-    beaten = p_value <= alpha
-    return Standing(
-        system=found.settings[place],
-        mean=float(found.mean[place]),
-        in_set=not beaten,
-        difference=None if place == best else _difference(found, place, best, 1.0),
-        beaten_by=found.settings[others[worst]] if beaten else None,
-        p_value=p_value,
-    )
+def _p_values(found: Replicates, higher_is_better: bool) -> Array:
+    """The one-sided p-value (R, R) of system j being better than system i, in row i and column j; 1 of itself."""
+    count = len(found.mean)
+    first, second = np.triu_indices(count, k=1)
+    units = np.eye(count) if higher_is_better else -np.eye(count)
+    gains = found.contrasts(units[second] - units[first])
+    df, p_values = np.full((count, count), np.nan), np.ones((count, count))
+    df[first, second] = df[second, first] = gains.df
+    usual = np.nanmedian(df, axis=1)
+    t, least = gains.t(), np.minimum(gains.df, np.minimum(usual[first], usual[second]))
+    p_values[first, second] = np.where(t == 0, 1.0, stdtr(least, -t))
+    p_values[second, first] = np.where(t == 0, 1.0, stdtr(least, t))
+    return p_values
 
 
-def _difference(found: Replicates, first: int, second: int, sign: float) -> StudentT:
-    weights = np.zeros(len(found.mean))
-    weights[first], weights[second] = sign, -sign
-    return found.contrast(weights)
+def _eliminated(p_values: Array, means: Array) -> dict[int, tuple[float, int]]:
+    """By system, the adjusted p-value with which it leaves and the one that beats it, as if all but one had to leave.
+
+    Of systems with one and the same p-value the lower mean leaves first.
+    """
+    still = np.argsort(means, kind="stable").tolist()
+    left, so_far = {}, 0.0
+    while len(still) > 1:
+        inside = p_values[np.ix_(still, still)]
+        worst = int(inside.min(axis=1).argmin())
+        so_far = min(1.0, max(so_far, len(still) * (len(still) - 1) * float(inside[worst].min())))
+        beaten_by = still[int(inside[worst].argmin())]
+        left[still.pop(worst)] = (so_far, beaten_by)
+    left[still[0]] = (1.0, still[0])
+    return left
+
+
+def _of_place(contrasts: Contrasts, place: int) -> StudentT:
+    parts = (contrasts.estimate, contrasts.standard_error, contrasts.df)
+    return StudentT(*(float(part[place]) for part in parts))

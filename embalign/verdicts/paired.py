@@ -93,7 +93,7 @@ def judge_paired(
         sizes = differences.groupby("group")["item"].nunique().to_numpy(dtype=np.float64)
     effective = float(sizes.sum() ** 2 / np.square(sizes).sum()) if len(sizes) else 0.0
     if "item" in keys:
-        _refuse_few(effective if unit == "group" else items, unit)
+        refuse_few(effective if unit == "group" else items, unit)
     of_key: dict[str, str] = {"seed": "seeds", "item": f"{unit}s"}
     found = _statistics(differences, keys, unit)
     shown = found.p_two_sided() <= alpha
@@ -123,27 +123,40 @@ def _keys(treatment: pd.DataFrame, control: pd.DataFrame) -> list[str]:
     return keys
 
 
-def _differences(treatment: pd.DataFrame, control: pd.DataFrame, keys: Sequence[str]) -> pd.DataFrame:
-    """The difference of each pair, with its keys and, where the treatment has it, its group."""
-    for name, frame in (("treatment", treatment), ("control", control)):
+def pair_values(
+    first: pd.DataFrame, second: pd.DataFrame, keys: Sequence[str], names: tuple[str, str] = ("treatment", "control")
+) -> pd.DataFrame:
+    """Return one row a pair: its keys, the group of the first where it has one, `value` and `value_of_control`.
+
+    Raises ValueError, with these names for the two, for rows that do not pair one to one by the keys, values that are
+    not finite, and items without one group.
+    """
+    for name, frame in zip(names, (first, second), strict=True):
         if (twice := frame.duplicated(list(keys))).any():
-            first = frame.loc[twice, list(keys)].iloc[0]
-            raise ValueError(f"the {name} has two values for {_named(first)}")
+            row = frame.loc[twice, list(keys)].iloc[0]
+            raise ValueError(f"the {name} has two values for {_named(row)}")
         if not np.isfinite(frame["value"].to_numpy(dtype=np.float64)).all():
             raise ValueError(f"the {name} has a value that is not finite")
     for key in keys:
-        types = [{isinstance(each, str) for each in frame[key]} for frame in (treatment, control)]
+        types = [{isinstance(each, str) for each in frame[key]} for frame in (first, second)]
         if types[0].isdisjoint(types[1]):
             raise ValueError(f"{key}s are text on one side and numbers on the other; write them alike")
-    kept = [*keys, *(["group"] if "group" in treatment else [])]
-    both = treatment[[*kept, "value"]].merge(control[[*keys, "value"]], on=list(keys), suffixes=("", "_of_control"))
-    if not len(treatment) == len(control) == len(both):
+    kept = [*keys, *(["group"] if "group" in first else [])]
+    both = first[[*kept, "value"]].merge(second[[*keys, "value"]], on=list(keys), suffixes=("", "_of_control"))
+    if not len(first) == len(second) == len(both):
         raise ValueError(
-            f"rows must pair one to one by {' and '.join(keys)}: treatment has {len(treatment)}, control "
-            f"{len(control)}, and {len(both)} pair"
+            f"rows must pair one to one by {' and '.join(keys)}: {names[0]} has {len(first)}, {names[1]} "
+            f"{len(second)}, and {len(both)} pair"
         )
     if "group" in both and (both["group"].isna().any() or (both.groupby("item")["group"].nunique() > 1).any()):
         raise ValueError("every item needs one group")
+    return both
+
+
+def _differences(treatment: pd.DataFrame, control: pd.DataFrame, keys: Sequence[str]) -> pd.DataFrame:
+    """The difference of each pair, with its keys and, where the treatment has it, its group."""
+    both = pair_values(treatment, control, keys)
+    kept = [*keys, *(["group"] if "group" in both else [])]
     found = both[kept].assign(value=both["value"].to_numpy(np.float64) - both["value_of_control"].to_numpy(np.float64))
     if len(found) < 2:
         raise ValueError("one pair of values says nothing of how differences vary")
@@ -155,7 +168,8 @@ def _differences(treatment: pd.DataFrame, control: pd.DataFrame, keys: Sequence[
     return found.sort_values("value", ignore_index=True)  # rounding then depends on no order of rows
 
 
-def _refuse_few(count: float, unit: str) -> None:
+def refuse_few(count: float, unit: str) -> None:
+    """Raise ValueError for fewer than eight items or groups, `unit` of them by their effective number."""
     if count < FEWEST:
         effective = " (effective number: few large ones count for less)" if unit == "group" else ""
         raise ValueError(f"{count:.3g} {unit}s{effective}: with fewer than {FEWEST} no interval covers other {unit}s")
