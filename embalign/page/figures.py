@@ -64,9 +64,9 @@ KNOWN = {
         "items; on the curve it says no more than the cosine does.",
     ),
     "map_bakeoff.png": Words(
-        "Four panels, a column for each deployment. Above: nDCG@10 of each family of maps with all pairs as points with "
-        "95 % intervals, by plain search and by CSLS, beside lines for no map and the teacher. Below: curves of the best "
-        "families over the number of pairs."
+        "Four panels, a column for each deployment. Above: nDCG@10 of each family of maps with all pairs as points "
+        "with 95 % intervals, by plain search and by CSLS, beside lines for no map and the teacher. Below: curves of "
+        "the best families over the number of pairs."
     ),
     "gate_curve.png": Words(
         "Panels of curves. Risk over the share of queries accepted: by score, by deployment and size of the index, by "

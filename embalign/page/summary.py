@@ -17,6 +17,7 @@ from embalign.verdicts.basis import AGREEMENT, BY_TEACHER
 # The lines of an answer that stand in the summary, by how they begin; without such a line, the first.
 CHOSEN = {
     "elbow": ("Recommended ratio", "Elbow"),
+    "maps": ("Query adapter", "Index migration", "Chosen"),
     "gate": ("As a query adapter", "With 95 %", "No threshold", "Without a guarantee"),
 }
 ALWAYS = ("Warning", "No verdict")
