@@ -9,6 +9,7 @@ import os
 import shutil
 import socket
 import threading
+import warnings
 from unittest import mock
 
 import hostile
@@ -21,7 +22,7 @@ from pair_folders import ROOT
 from safetensors.numpy import save
 
 from embalign.__main__ import main
-from embalign.deploy import load
+from embalign.deploy import MapWarning, load
 from embalign.deploy.summary import summarise
 from embalign.embeddings import http
 from embalign.embeddings.addresses import parse_address
@@ -201,8 +202,10 @@ def load_a_map_of_a_family(now, content):
     written(now.folder / "map.safetensors", arrays)
     card = json.dumps(now.card | {"sha256": hashlib.sha256(arrays).hexdigest()}).encode()
     path = written(now.folder / "map.json", found if kind == "card" else card)
-    adapter = load(now.folder)
-    adapter.accept(UNIT, adapter.prepare(np.eye(6, dtype=np.float32), UNIT))
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", MapWarning)
+        adapter = load(now.folder)
+        adapter.accept(UNIT, adapter.prepare(np.eye(6, dtype=np.float32), UNIT))
     summarise(path)
 
 

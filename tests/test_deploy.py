@@ -195,6 +195,14 @@ def test_without_a_certified_threshold_nothing_is_accepted_and_a_warning_says_so
     assert answers.nearest.tolist() == noisy.task.own.tolist()
 
 
+def test_a_threshold_that_no_similarity_can_reach_accepts_nothing(noisy, tmp_path):
+    def beyond(about):
+        about["deployments"]["query_adapter"]["thresholds"]["0.20"]["threshold"] = 1e300
+
+    adapter = load(changed(noisy, tmp_path, beyond))
+    assert not adapter.accept(*asked_and_held(noisy, adapter)).accepted.any()
+
+
 def test_a_map_that_does_not_beat_no_map_is_warned_of_when_it_is_loaded(turned):
     with pytest.warns(MapWarning, match=r"as query adapter, this map is not shown to beat no map.*search with") as said:
         load(turned.maps)

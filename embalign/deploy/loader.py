@@ -135,8 +135,9 @@ class DeployedMap:
         nearest, first, second = two_nearest(asked, held, penalty, own)
         margin = np.where(first - second > TIE, first - second, np.float32(0))
         score = first if self.use.score == "top1" else margin
-        accepted = np.zeros(len(asked), bool) if self.threshold is None else score >= self.threshold
-        return Answers(nearest, score, accepted)
+        with np.errstate(over="ignore"):  # of a threshold beyond float32: nothing reaches it
+            least = np.float32(np.inf if self.threshold is None else self.threshold)
+        return Answers(nearest, score, score >= least)
 
     @property
     def _of_draft(self) -> Transform:
