@@ -9,6 +9,7 @@ import os
 import shutil
 import socket
 import threading
+import warnings
 from unittest import mock
 
 import hostile
@@ -18,9 +19,10 @@ from fuzz_pairs import READERS as PAIRS
 from fuzz_pairs import UNIT, state, written
 from hypothesis import strategies as st
 from pair_folders import ROOT
+from safetensors.numpy import save
 
 from embalign.__main__ import main
-from embalign.deploy import load
+from embalign.deploy import MapWarning, load
 from embalign.deploy.summary import summarise
 from embalign.embeddings import http
 from embalign.embeddings.addresses import parse_address
@@ -109,7 +111,8 @@ def estimate(value):
     return {"value": value, "interval": [0.1, 0.2]}
 
 
-def a_map(folder):
+def a_card():
+    """A card of W.npy, whose map is 6 by 8, without the digest."""
     held = {
         "threshold": 0.5,
         "coverage": 0.5,
@@ -140,8 +143,17 @@ def a_map(folder):
         "measured_on": "m",
     }
     recipe = {"name": "tuned", "steps": 400, "penalty": 1.0, "inner": {}}
-    card |= {"seed": 0, "config": {}, "deployments": dict.fromkeys(names, use), "pair_sha256": "a", "recipe": recipe}
-    files = []
+    return card | {
+        "seed": 0,
+        "config": {},
+        "deployments": dict.fromkeys(names, use),
+        "pair_sha256": "a",
+        "recipe": recipe,
+    }
+
+
+def a_map(folder):
+    card, files = a_card(), []
     for weights in (UNIT, UNIT.astype(np.float64), np.array([{}], object), UNIT.T):
         buffer = io.BytesIO()
         np.save(buffer, weights, allow_pickle=True)
@@ -158,6 +170,42 @@ def load_a_map(now, content):
     card = json.dumps(now.card | {"sha256": hashlib.sha256(matrix).hexdigest()}).encode()
     path = written(now.folder / "W.json", found if kind == "card" else card)
     load(now.folder).map(UNIT)
+    summarise(path)
+
+
+def a_map_of_a_family(folder):
+    """One of affine queries and an index that a kernel maps, searched by CSLS."""
+    sides = {
+        "queries": {"weights": UNIT[:5], "offset": np.ones(5, np.float32)},
+        "index": {
+            "anchors": np.eye(3, 6, dtype=np.float32),
+            "coefficients": np.ones((3, 5), np.float32),
+            "offset": np.zeros(5, np.float32),
+            "width": np.ones(1, np.float32),
+        },
+    }
+    named = {f"query_adapter.{side}.{name}": array for side, own in sides.items() for name, array in own.items()}
+    wide = {name: array.astype(np.float64) for name, array in named.items()}
+    files = [save(arrays) for arrays in (named, wide, named | {"more": UNIT})]
+    fitted = {"family": "affine", "setting": {"penalty": 0.1}, "search": "csls", "queries": "affine", "index": "kernel"}
+    fitted |= {"inner": {"affine": {"csls": 0.5, "plain": 0.25}}, "sample": 6}
+    card = a_card() | {"maps": {"query_adapter": fitted}, "recipe": {}}
+    card["deployments"] = {"query_adapter": card["deployments"]["query_adapter"]}
+    whole = st.tuples(st.just("card"), hostile.json_files([card | {"sha256": hashlib.sha256(files[0]).hexdigest()}]))
+    arrays = st.tuples(st.just("arrays"), hostile.mutated(files))
+    return state(st.one_of(whole, arrays), folder, card=card, right=files[0])
+
+
+def load_a_map_of_a_family(now, content):
+    kind, found = content
+    arrays = found if kind == "arrays" else now.right
+    written(now.folder / "map.safetensors", arrays)
+    card = json.dumps(now.card | {"sha256": hashlib.sha256(arrays).hexdigest()}).encode()
+    path = written(now.folder / "map.json", found if kind == "card" else card)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", MapWarning)
+        adapter = load(now.folder)
+        adapter.accept(UNIT, adapter.prepare(np.eye(6, dtype=np.float32), UNIT))
     summarise(path)
 
 
@@ -251,6 +299,7 @@ READERS = (
         "results": (results, read_some_results),
         "conclusion": (conclusion, read_a_conclusion),
         "map": (a_map, load_a_map),
+        "family": (a_map_of_a_family, load_a_map_of_a_family),
         "http": (server, ask_a_server),
         "options": (options, read_some_options),
     }

@@ -158,7 +158,7 @@ def test_queries_and_judgements_are_asked(here, capsys):
 
 def test_a_map_of_this_very_pair_is_asked_only_by_what_its_training_did_not_see(here, capsys):
     assert main(["import", *LABELLED[1:], "--out", "mypair"]) == 0
-    assert main(["export", "--pair", str(here / "mypair"), "--out", "maps"]) == 0
+    assert main(["export", "--pair", str(here / "mypair"), "--out", "maps", "--family", "matrix"]) == 0
     fitted = run(capsys, *LABELLED)
     for place in ("maps", "maps/W.npy"):
         code, lines = run(capsys, *LABELLED, "--map", place)
@@ -255,7 +255,7 @@ def test_a_mistake_is_one_line_and_writes_nothing(mistake, here, capsys):
 
 def test_a_map_beside_another_description_is_refused(here, capsys):
     assert main(["import", *LABELLED[1:], "--out", "mypair"]) == 0
-    assert main(["export", "--pair", str(here / "mypair"), "--out", "maps"]) == 0
+    assert main(["export", "--pair", str(here / "mypair"), "--out", "maps", "--family", "matrix"]) == 0
     np.save("maps/W.npy", planted().exact)
     code, line = mistaken([*LABELLED, "--map", "maps"], here, capsys)
     assert (code, "not the map that W.json describes" in line) == (4, True)

@@ -15,13 +15,14 @@ from pair_folders import ROOT, write_pair
 from scipy import stats
 
 from embalign.__main__ import main
-from embalign.deploy import RISK_TARGETS, MapWarning, load, loader
+from embalign.deploy import RISK_TARGETS, MapWarning, load, search
 from embalign.deploy.card import Card
-from embalign.deploy.map import export_map
+from embalign.deploy.map import Wanted, export_map
 from embalign.errors import CorpusError, MapError
 from embalign.evaluation.deployment import DEPLOYMENTS, task_of, vectors_of
 from embalign.evaluation.scorecard import map_task, metrics_of, search_task
 from embalign.pairs.pair import load_pair
+from embalign.pairs.provenance import file_digest
 
 GROUPS, SIZE = 150, 4
 
@@ -53,7 +54,7 @@ def turned(tmp_path_factory):
 
 def export(folder, source):
     pair = load_pair(write_pair(folder / "pair", source, len(source.items)))
-    maps = export_map(pair.folder, folder / "maps").parent
+    maps = export_map(pair.folder, folder / "maps", wanted=Wanted("matrix")).parent
     return SimpleNamespace(pair=pair, maps=maps, task=task_of(pair), card=Card.from_disk(maps / "W.json"))
 
 
@@ -123,7 +124,7 @@ def test_the_file_is_plain_json_without_nan(noisy):
 @pytest.mark.parametrize("deployment", DEPLOYMENTS)
 @pytest.mark.parametrize("block", [2**22, 700])
 def test_answers_are_those_of_exact_search_and_as_many_are_accepted_as_certified(noisy, deployment, block, monkeypatch):
-    monkeypatch.setattr(loader, "BLOCK", block)
+    monkeypatch.setattr(search, "BLOCK", block)
     adapter = load(noisy.maps, deployment, risk=0.2)
     queries, index = asked_and_held(noisy, adapter)
     answers = adapter.accept(queries * 3, index * 2, own=noisy.task.own)
@@ -134,6 +135,19 @@ def test_answers_are_those_of_exact_search_and_as_many_are_accepted_as_certified
     assert adapter.threshold is not None
     assert answers.accepted.mean() == pytest.approx(adapter.use.thresholds["0.20"].coverage, abs=0.02)
     assert answers.accepted.tolist() == (answers.score >= adapter.threshold).tolist()
+
+
+@pytest.mark.filterwarnings("ignore::embalign.deploy.MapWarning")
+def test_files_of_before_there_were_families_load_as_they_did(noisy, tmp_path):
+    def before(about):
+        del about["maps"], about["recipe"], about["relevance"]
+
+    old, new = load(changed(noisy, tmp_path, before)), load(noisy.maps)
+    queries, index = asked_and_held(noisy, old)
+    answers = [adapter.accept(queries, index) for adapter in (old, new)]
+    assert answers[0].accepted.tolist() == answers[1].accepted.tolist()
+    assert answers[0].nearest.tolist() == answers[1].nearest.tolist()
+    np.testing.assert_array_equal(old.weights, np.load(noisy.maps / "W.npy"))
 
 
 def test_the_margin_is_the_lead_over_the_second_nearest(noisy, tmp_path):
@@ -181,6 +195,14 @@ def test_without_a_certified_threshold_nothing_is_accepted_and_a_warning_says_so
     assert answers.nearest.tolist() == noisy.task.own.tolist()
 
 
+def test_a_threshold_that_no_similarity_can_reach_accepts_nothing(noisy, tmp_path):
+    def beyond(about):
+        about["deployments"]["query_adapter"]["thresholds"]["0.20"]["threshold"] = 1e300
+
+    adapter = load(changed(noisy, tmp_path, beyond))
+    assert not adapter.accept(*asked_and_held(noisy, adapter)).accepted.any()
+
+
 def test_a_map_that_does_not_beat_no_map_is_warned_of_when_it_is_loaded(turned):
     with pytest.warns(MapWarning, match=r"as query adapter, this map is not shown to beat no map.*search with") as said:
         load(turned.maps)
@@ -206,7 +228,7 @@ def save(array):
     def change(folder):
         np.save(folder / "W.npy", array, allow_pickle=True)
         about = json.loads((folder / "W.json").read_text())
-        about["sha256"] = loader.hashlib.sha256((folder / "W.npy").read_bytes()).hexdigest()
+        about["sha256"] = file_digest(folder / "W.npy")
         (folder / "W.json").write_text(json.dumps(about))
 
     return change
@@ -284,7 +306,7 @@ def test_a_row_of_the_index_without_direction_is_never_the_nearest(noisy):
 
 @pytest.mark.filterwarnings("ignore::embalign.deploy.MapWarning")
 def test_memory_does_not_grow_with_queries_times_index(noisy, monkeypatch):
-    monkeypatch.setattr(loader, "BLOCK", 2**16)
+    monkeypatch.setattr(search, "BLOCK", 2**16)
     adapter = load(noisy.maps)
     generator = np.random.default_rng(0)
     queries = generator.standard_normal((2000, 48), np.float32)
@@ -315,7 +337,7 @@ def test_a_loaded_map_cannot_be_changed(noisy):
 
 
 def test_the_command_prints_what_the_map_is_worth_in_each_deployment(turned, tmp_path, capsys):
-    assert main(["export", "--pair", str(turned.pair.folder), "--out", str(tmp_path)]) == 0
+    assert main(["export", "--pair", str(turned.pair.folder), "--out", str(tmp_path), "--family", "matrix"]) == 0
     lines = capsys.readouterr().out.splitlines()
     assert len(lines) == 9
     fit = r"(?:trained for \d+ steps|ridge, penalty [\d.e-]+)"

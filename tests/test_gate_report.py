@@ -12,7 +12,8 @@ from pair_folders import ROOT
 from scipy import stats
 
 from embalign.deploy import MapWarning
-from embalign.deploy.map import export_map
+from embalign.deploy.card import Card
+from embalign.deploy.map import Wanted, export_map
 from embalign.deploy.recipe import fit_better
 from embalign.evaluation.deployment import DEPLOYMENTS
 from embalign.evaluation.results import collect
@@ -23,23 +24,36 @@ from embalign.experiments.grid import Cell
 from embalign.pairs.config import find_pair
 from embalign.pairs.pair import load_pair
 
+EXAMPLES = [("README.md", "matrix", None), ("docs/deploying.md", "reversed", "csls"), ("README.md", "affine", "csls")]
 
-@pytest.mark.parametrize("page", ["README.md", "docs/deploying.md"])
+
+@pytest.mark.parametrize(("page", "family", "search"), EXAMPLES)
 def test_the_documented_example_sends_every_query_to_the_teacher_where_nothing_is_certified(
-    smollm2, tmp_path, monkeypatch, page
+    smollm2, tmp_path, monkeypatch, page, family, search
 ):
-    """On the shipped pair, with a warning that the map does not beat no map, and one that no threshold is certified."""
+    """On the shipped pair, with one matrix and with what an index must be prepared for.
+
+    Warnings say that the map does not beat no map, that the sample is small, and that no threshold is certified.
+    """
     (example,) = re.findall(r"```python\n(.*?)```", (ROOT / page).read_text(encoding="utf-8"), re.DOTALL)
-    export_map(find_pair("smollm2-mpnet", ROOT), tmp_path / "maps")
+    wanted = Wanted(family, search, ["query_adapter"])
+    path = export_map(find_pair("smollm2-mpnet", ROOT), tmp_path / "maps", wanted=wanted)
+    is_better = Card.from_disk(path.with_suffix(".json")).deployments["query_adapter"].beats_no_map
     monkeypatch.chdir(tmp_path)
     test = smollm2.holdout.test[:50]
     names = {"queries": smollm2.draft[test], "index": smollm2.teacher}
     with pytest.warns(MapWarning) as said:
         exec(example, names)
-    assert [re.search("no map|no threshold", str(each.message)).group() for each in said] == ["no map", "no threshold"]
+    words = [re.search("no map|sample|no threshold", str(each.message)).group() for each in said]
+    assert words == ["no map"] * (not is_better) + ["sample"] * (search == "csls") + ["no threshold"]
     assert names["ask_teacher"] == list(range(50))
-    mapped = smollm2.draft[test] @ np.load("maps/W.npy").T
-    assert names["answers"].nearest.tolist() == (mapped @ smollm2.teacher.T).argmax(axis=1).tolist()
+    adapter = names["adapter"]
+    index = adapter.of_index(smollm2.teacher)
+    index /= np.linalg.norm(index, axis=1, keepdims=True)
+    similarity = adapter.map(smollm2.draft[test]) @ index.T
+    if search == "csls":
+        similarity -= np.sort(similarity, axis=0)[-10:].mean(axis=0) / 2
+    assert names["answers"].nearest.tolist() == similarity.argmax(axis=1).tolist()
 
 
 def test_over_many_draws_of_real_outputs_the_promise_breaks_as_rarely_as_promised(tmp_path):

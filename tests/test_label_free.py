@@ -12,7 +12,7 @@ import synthetic_runs
 from pair_folders import write_pair, write_queries_pair
 
 from embalign.deploy.card import Card
-from embalign.deploy.map import export_map
+from embalign.deploy.map import Wanted, export_map
 from embalign.deploy.summary import summarise
 from embalign.errors import CorpusError
 from embalign.evaluation.deployment import asked_by, task_of
@@ -412,7 +412,7 @@ def test_provenance_and_gate_know_what_is_relevant(free, asked, smollm2):
 
 
 def test_an_exported_map_says_that_it_was_held_to_the_teacher(free_folder, tmp_path):
-    path = export_map(free_folder, tmp_path / "maps")
+    path = export_map(free_folder, tmp_path / "maps", wanted=Wanted("matrix"))
     card = Card.from_disk(path.with_suffix(".json"))
     assert card.relevance == "teacher"
     assert card.measured_on.endswith("clusters, index of the whole corpus")

@@ -203,7 +203,7 @@ def test_an_exported_map_is_what_its_json_says(small_pair, tmp_path, monkeypatch
     monkeypatch.chdir(tmp_path)
     out = io.TextIOWrapper(io.BytesIO(), "ascii", write_through=True)
     monkeypatch.setattr("sys.stdout", out)
-    assert main(["export", "--pair", str(small_pair), "--out", str(tmp_path / "größe")]) == 0
+    assert main(["export", "--pair", str(small_pair), "--out", str(tmp_path / "größe"), "--family", "matrix"]) == 0
     assert rb"gr\xf6\xdfe/W.npy and W.json written" in out.buffer.getvalue()
     pair = load_pair(small_pair)
     weights = load_map(tmp_path / "größe" / "W.npy", pair)

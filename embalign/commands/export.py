@@ -4,6 +4,7 @@ import argparse
 from pathlib import Path
 
 from embalign.commands.command import Command
+from embalign.deploy import NAMES, SEARCHES, TWO_RECIPES
 from embalign.errors import PairError
 from embalign.escaping import visible
 from embalign.lazy import lazy
@@ -12,6 +13,7 @@ find_pair = lazy("embalign.pairs.config").find_pair
 known_pairs = lazy("embalign.pairs.config").known_pairs
 no_experiments = lazy("embalign.pairs.place").no_experiments
 export_map = lazy("embalign.deploy.map").export_map
+wanted = lazy("embalign.deploy.map").Wanted
 summarise = lazy("embalign.deploy.summary").summarise
 
 
@@ -24,12 +26,32 @@ def _add_arguments(parser: argparse.ArgumentParser) -> None:
         default=0,
         help="fixes initial map and batch order, at least 0 (default: %(default)s)",
     )
+    parser.add_argument(
+        "--family",
+        choices=NAMES,
+        metavar="NAME",
+        help=f"a family of maps: {', '.join(NAMES[1:])}; or {TWO_RECIPES}: one matrix for every deployment, trained or "
+        "ridge, whichever is better (default: for each deployment the family that finds most inside the training "
+        "items)",
+    )
+    parser.add_argument(
+        "--search",
+        choices=SEARCHES,
+        help="by cosine, or by CSLS, which takes from each row of the index what makes it near to every query "
+        "(default: with --family plain, else what finds more)",
+    )
+    parser.add_argument(
+        "--deployment",
+        choices=("query_adapter", "index_migration"),
+        help="what the map is for (default: both, each with a map of its own)",
+    )
 
 
 def _run(options: argparse.Namespace) -> int:
     if options.pair is None:
         raise no_pair(Path.cwd())
-    path = export_map(find_pair(options.pair, Path.cwd()), options.out, options.seed)
+    asked = wanted(options.family, options.search, [options.deployment] if options.deployment else None)
+    path = export_map(find_pair(options.pair, Path.cwd()), options.out, options.seed, asked)
     print(f"{visible(str(path))} and {path.with_suffix('.json').name} written")
     print(summarise(path))
     return 0
@@ -52,10 +74,11 @@ def seed_number(text: str) -> int:
 
 EXPORT = Command(
     name="export",
-    help="train a pair's map on all its training items and write it with its quality and certified thresholds",
-    description="Train a pair's map on all its training items. Writes W.npy, float32 with one row per teacher "
-    "dimension (mapped = draft @ W.T), and W.json: what the map is, how good it is in each deployment, whether it "
-    "beats no map, and the thresholds certified for it. Prints the same in a few lines.",
+    help="fit a pair's map on all its training items and write it with its quality and certified thresholds",
+    description="Fit a pair's map on all its training items. Writes map.safetensors and map.json; for matrix, ridge "
+    "and cosine, searched plainly, W.npy, float32 with one row per teacher dimension (mapped = draft @ W.T), and "
+    "W.json. The JSON says what the map is, how good it is in each deployment, whether it beats no map, and which "
+    "thresholds are certified for it. Prints the same in a few lines.",
     example="embalign export --pair smollm2-mpnet --out maps",
     add_arguments=_add_arguments,
     run=_run,

@@ -13,6 +13,14 @@ if TYPE_CHECKING:
 
 # The highest share of wrong outputs among the accepted that a threshold is certified for, at 95 % confidence.
 RISK_TARGETS = (0.05, 0.10, 0.20)
+# How an index is searched: by cosine, or by CSLS, which takes from each row what makes it a hub.
+SEARCHES = PLAIN, CSLS = "plain", "csls"
+# What can be exported by name: one matrix by the better of two recipes, or a family of embalign.maps.
+TWO_RECIPES = "matrix"
+NAMES = (
+    *(TWO_RECIPES, "ridge", "affine", "procrustes", "deshrunk", "reversed", "lowrank", "kernel"),
+    *("cosine", "contrastive", "residual"),
+)
 
 
 class MapWarning(UserWarning):

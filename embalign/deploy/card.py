@@ -1,4 +1,4 @@
-"""W.json: what an exported map is, how good it is in each deployment, and when to trust it."""
+"""W.json or map.json: what an exported map is, how good it is in each deployment, and when to trust it."""
 
 import json
 from pathlib import Path
@@ -57,11 +57,29 @@ class Use(msgspec.Struct, frozen=True):
     thresholds: dict[str, Threshold]
 
 
-class Card(msgspec.Struct, frozen=True):
-    """The content of W.json.
+class Fitted(msgspec.Struct, frozen=True):
+    """The map of one deployment: its family, the hyperparameters, how it is searched, and what the choice rests on.
 
-    `recipe` is how the map was fitted, and what the choice rests on: :class:`embalign.deploy.recipe.Recipe`.
-    `relevance` is what said which texts are relevant: "labels", "judgements", or "teacher", its own ranking; empty in
+    `queries` and `index` are the kinds of the transforms of both sides. `inner` has, by family and search, the nDCG@10
+    on label groups held out of the training items; what could not be measured is left out. `sample` is the number of
+    queries that a search by CSLS was measured with, 0 for a plain search.
+    """
+
+    family: str
+    setting: dict[str, float]
+    search: str
+    queries: str
+    index: str
+    inner: dict[str, dict[str, float]] = {}
+    sample: int = 0
+
+
+class Card(msgspec.Struct, frozen=True):
+    """The content of W.json, and of map.json beside map.safetensors.
+
+    `maps` holds, by deployment, which family the map is of. For the better of two recipes it is empty, and `recipe` is
+    how it was fitted, and what the choice rests on: :class:`embalign.deploy.recipe.Recipe`. `relevance` is what said
+    which texts are relevant: "labels", "judgements", or "teacher", its own ranking; empty in
     cards that are older.
     """
 
@@ -79,6 +97,7 @@ class Card(msgspec.Struct, frozen=True):
     sha256: str
     recipe: dict[str, Any] = {}
     relevance: str = ""
+    maps: dict[str, Fitted] = {}
 
     def to_disk(self, path: Path) -> None:
         """Write the card as plain JSON."""

@@ -4,10 +4,8 @@ Needs no torch. Similarities are held a block at a time: nothing grows with quer
 memory-mapped file.
 """
 
-import hashlib
 import math
 import warnings
-from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple
@@ -15,20 +13,16 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from embalign.deploy import RISK_TARGETS, MapWarning
+from embalign.deploy import CSLS, PLAIN, RISK_TARGETS, SEARCHES, MapWarning
 from embalign.deploy.card import Card, Use
+from embalign.deploy.files import find_file, read_sides, width_of
+from embalign.deploy.search import MOST_SAMPLED, TIE, Floats, PreparedIndex, Rows, hub_penalty, through, two_nearest
 from embalign.errors import MapError
-from embalign.evaluation.deployment import DEPLOYMENTS, QUERY_ADAPTER
-from embalign.evaluation.ties import TIED
-from embalign.readers import MEBI, as_array, read_bytes
+from embalign.evaluation.deployment import DEPLOYMENTS, DRAFT_ONLY, QUERY_ADAPTER
+from embalign.maps.transforms import Affine, Transform
+from embalign.readers import quoted
 
-LARGEST_MAP = 1024 * MEBI
-_AGAIN = "export the map again"
-BLOCK = 2**22  # similarities, or numbers of the index, that are held at once
-TIE = TIED * float(np.finfo(np.float32).eps)
-
-Floats = NDArray[np.float32]
-Rows = NDArray[np.int64]
+Vectors = NDArray[np.floating]
 
 
 class Answers(NamedTuple):
@@ -44,12 +38,15 @@ class Answers(NamedTuple):
 
 @dataclass(frozen=True, eq=False)
 class DeployedMap:
-    """A map `weights` (d_teacher, d_draft) in one deployment, with its threshold for one risk (None: none certified).
+    """A map in one deployment, with its threshold for one risk (None: none is certified).
 
-    `card` is all that W.json says, `use` the part of this deployment.
+    `of_queries` and `of_index` are what is done to each side's vectors, and `search` is how they are searched: "plain",
+    by cosine, or "csls". `card` is all that W.json or map.json says, `use` the part of this deployment.
     """
 
-    weights: Floats
+    of_queries: Transform
+    of_index: Transform
+    search: str
     deployment: str
     risk: float
     threshold: float | None
@@ -60,44 +57,122 @@ class DeployedMap:
         """Quality, thresholds and index size in this deployment."""
         return self.card.deployments[self.deployment]
 
-    def map(self, draft: NDArray[np.floating]) -> Floats:
-        """Return the draft's vectors (n, d_draft), of any length, as unit-length vectors (n, d_teacher).
+    @property
+    def weights(self) -> Floats:
+        """The matrix (d_teacher, d_draft) of a linear map of the draft's vectors. Raises MapError for another map."""
+        of_draft = self._of_draft
+        if isinstance(of_draft, Affine) and not of_draft.offset.any():
+            return of_draft.weights
+        raise MapError(f"a map of kind {of_draft.kind} with an offset is no matrix; use .map(vectors)")
+
+    @property
+    def needs_preparation(self) -> bool:
+        """Whether `accept` takes only what `prepare` returns: the map changes the teacher's index, or takes hubs."""
+        return self.search == CSLS or self._changes_index
+
+    def map(self, draft: Vectors) -> Floats:
+        """Return the draft's vectors (n, d_draft), of any length, as unit-length vectors (n, d) to search with or in.
 
         Raises MapError for another shape, values that are not finite, and vectors of length 0.
         """
-        vectors = self._checked(draft, self.weights.shape[1], "draft vectors")
-        mapped = np.empty((len(vectors), len(self.weights)), np.float32)
-        for rows in _blocks(len(vectors), len(self.weights)):
-            with np.errstate(over="ignore", invalid="ignore"):  # of a map with values near the largest float32
-                products = _unit(vectors[rows], rows.start) @ self.weights.T
-            mapped[rows] = _unit(products, rows.start)
-        return mapped
+        return through(self._of_draft, self._checked(draft, self.card.shape[1], "draft vectors"))
 
-    def accept(self, queries: NDArray[np.floating], index: NDArray[np.floating], *, own: Rows | None = None) -> Answers:
+    def prepare(self, index: Vectors, sample: Vectors | None = None, *, own: Rows | None = None) -> PreparedIndex:
+        """Return an index as `accept` searches it: once for an index, for every map, and at once for a plain one.
+
+        `index` is what `accept` takes for a plain map. A search by CSLS needs a `sample` (S, d) of queries like those
+        that will ask, as `accept` takes them, of which at most 2,000 are used, at even steps; `own` (S,) names the row
+        of the index that is the sampled query itself, -1 for none. Warns of a sample that is much smaller than that of
+        the certificate. Raises MapError for what `accept` refuses, and for a sample that is missing.
+        """
+        held = self._checked(index, self._index_width, "index vectors")
+        of = (self.card.sha256, self.deployment)
+        if self._changes_index:
+            held = through(self.of_index, held, of_index=True)
+        if self.search != CSLS:
+            return PreparedIndex(held, None, of)
+        if sample is None or len(sample) == 0:
+            raise MapError(
+                "this map is searched by CSLS, which takes from each row of the index what makes it near to every "
+                f"query: give a sample of queries, .prepare(index, queries); {MOST_SAMPLED:,} are enough"
+            )
+        _check_rows(len(sample), len(held), own)
+        kept = np.unique(np.linspace(0, len(sample) - 1, min(len(sample), MOST_SAMPLED)).round().astype(np.int64))
+        asked = self._asked(np.asanyarray(sample)[kept])
+        if len(asked) < (certified := self.card.maps[self.deployment].sample) / 2:
+            _say(
+                f"the sample has {len(asked)} queries, and the thresholds were certified with {certified}: hubs are "
+                "seen less well, so the promise does not hold; give more queries",
+                2,
+            )
+        return PreparedIndex(held, hub_penalty(held, asked, None if own is None else np.asarray(own)[kept]), of)
+
+    def for_inner_product(self, queries: Vectors) -> Floats:
+        """Return queries for a database that holds `PreparedIndex.for_inner_product`: (Q, d), with CSLS (Q, d + 1).
+
+        `queries` are those that `accept` takes. Raises MapError as it does.
+        """
+        asked = self._asked(queries)
+        return np.hstack([asked, np.ones((len(asked), 1), np.float32)]) if self.search == CSLS else asked
+
+    def accept(self, queries: Vectors, index: Vectors | PreparedIndex, *, own: Rows | None = None) -> Answers:
         """Return the nearest row of the index for each query, and which of them to accept.
 
         `queries` are what this deployment's encoder gives, (n, d_draft) from the draft or, for `index_migration`,
-        (n, d_teacher) from the teacher; the draft's are mapped here. `index` (N, d_teacher) is in the teacher's space:
-        the teacher's vectors, or for the other two deployments `map(drafts)`, computed once. `own` (n,) names the row
-        that is the query itself, -1 for none, to be left out. Vectors may have any length. Warns where no threshold is
-        certified, and then accepts nothing, and where the index is not of the size that it was certified on. Raises
-        MapError for other shapes, an index of fewer than two rows, and values that are not finite.
+        (n, d_teacher) from the teacher; the draft's are mapped here. `index` is what `prepare` returns; a map that
+        needs no preparation also takes the vectors (N, d) themselves: the teacher's, or for the other two deployments
+        `map(drafts)`, computed once. `own` (n,) names the row that is the query itself, -1 for none, to be left out.
+        Vectors may have any length. Warns where no threshold is certified, and then accepts nothing, and where the
+        index is not of the size that it was certified on. Raises MapError for other shapes, an index that is not
+        prepared as this map needs it or has fewer than two rows, and values that are not finite.
         """
-        size = self.weights.shape[0]
-        if DEPLOYMENTS[self.deployment].queries == "mapped":
-            asked = self.map(queries)
-        else:
-            asked = _unit(self._checked(queries, size, "queries of the teacher"), 0)
-        held = self._checked(index, size, "index vectors")
+        asked = self._asked(queries)
+        held, penalty = self._held(index)
         _check_rows(len(asked), len(held), own)
+        if len(held) < (2 if own is None else 3):
+            raise MapError(f"an index of {len(held)} rows is too small: a score needs the two nearest")
         self._warn(len(held))
-        nearest, first, second = _two_nearest(asked, held, own)
+        nearest, first, second = two_nearest(asked, held, penalty, own)
         margin = np.where(first - second > TIE, first - second, np.float32(0))
         score = first if self.use.score == "top1" else margin
-        accepted = np.zeros(len(asked), bool) if self.threshold is None else score >= self.threshold
-        return Answers(nearest, score, accepted)
+        with np.errstate(over="ignore"):  # of a threshold beyond float32: nothing reaches it
+            least = np.float32(np.inf if self.threshold is None else self.threshold)
+        return Answers(nearest, score, score >= least)
 
-    def _checked(self, vectors: NDArray[np.floating], width: int, what: str) -> NDArray[np.floating]:
+    @property
+    def _of_draft(self) -> Transform:
+        return self.of_queries if DEPLOYMENTS[self.deployment].queries == "mapped" else self.of_index
+
+    @property
+    def _changes_index(self) -> bool:
+        """Whether the teacher's index is mapped, which a user does not do by `map`."""
+        return DEPLOYMENTS[self.deployment].index == "teacher" and self.of_index.kind != "unchanged"
+
+    @property
+    def _index_width(self) -> int:
+        """Dimensions of an index as it is given: the teacher's, or those that the map makes."""
+        of_teacher, of_draft = self.card.shape
+        return of_teacher if DEPLOYMENTS[self.deployment].index == "teacher" else width_of(self.of_index, of_draft)
+
+    def _asked(self, queries: Vectors) -> Floats:
+        if DEPLOYMENTS[self.deployment].queries == "mapped":
+            return self.map(queries)
+        return through(self.of_queries, self._checked(queries, self.card.shape[0], "queries of the teacher"))
+
+    def _held(self, index: Vectors | PreparedIndex) -> tuple[Vectors, Floats | None]:
+        """The vectors that are searched, and the penalty of each."""
+        if isinstance(index, PreparedIndex):
+            if index.of != (self.card.sha256, self.deployment):
+                raise MapError("the index was prepared by another map or for another deployment; prepare it with this")
+            return index.vectors, index.penalty
+        if self.needs_preparation:
+            why = "takes hubs from the index" if self.search == CSLS else "changes the teacher's index"
+            raise MapError(
+                f"this map {why}: prepare it once, index = adapter.prepare(index, queries), and give accept that"
+            )
+        return self._checked(index, self._index_width, "index vectors"), None
+
+    def _checked(self, vectors: Vectors, width: int, what: str) -> Vectors:
         found = np.asanyarray(vectors)
         if found.ndim == 2 and found.shape[1] == width and found.dtype.kind == "f":
             return found
@@ -105,7 +180,7 @@ class DeployedMap:
         hint = f"give floats of shape (n, {width})"
         if found.ndim == 1 and len(found) == width:
             hint += ": vector[None] is a list of one"
-        elif what == "index vectors" and found.ndim == 2 and found.shape[1] == self.weights.shape[1]:
+        elif what == "index vectors" and found.ndim == 2 and found.shape[1] == self.card.shape[1]:
             hint += ", vectors in the teacher's space"
             if DEPLOYMENTS[self.deployment].index == "mapped":
                 hint += ": map the draft's once with .map(drafts)"
@@ -131,9 +206,9 @@ class DeployedMap:
 def load(path: str | Path, deployment: str = QUERY_ADAPTER, risk: float = 0.2) -> DeployedMap:
     """Return an exported map for use in a deployment at a risk, checked against its description.
 
-    `path` is W.npy, W.json or their folder. `deployment` is one of query_adapter, index_migration and draft_only, and
-    `risk` the highest share of wrong answers among the accepted: 0.05, 0.1 or 0.2. Warns where the map is not shown to
-    beat the raw draft's own search. Raises MapError for anything else.
+    `path` is the map's file, its card or their folder. `deployment` is one of query_adapter, index_migration and, for
+    W.npy, draft_only; `risk` is the highest share of wrong answers among the accepted: 0.05, 0.1 or 0.2. Warns where
+    the map is not shown to beat the raw draft's own search. Raises MapError for anything else.
 
     >>> from embalign import load_deployed
     >>> load_deployed("maps", "reranker")
@@ -147,19 +222,23 @@ def load(path: str | Path, deployment: str = QUERY_ADAPTER, risk: float = 0.2) -
     if not known or not any(math.isclose(risk, target) for target in RISK_TARGETS):
         *others, last = (f"{target:g}" for target in RISK_TARGETS)
         raise MapError(f"no threshold was certified for a risk of {risk!r}: use {', '.join(others)} or {last}")
-    given = Path(path)
-    matrix = given / "W.npy" if given.is_dir() else given.with_suffix(".npy")
-    described = matrix.with_suffix(".json")
+    file = find_file(Path(path))
+    described = file.with_suffix(".json")
     card = Card.from_disk(described)
-    weights = _read(matrix, described, card)
+    if deployment not in card.deployments:
+        raise MapError(_not_exported(described, card, deployment))
+    of_queries, of_index = read_sides(file, card, deployment)
+    use = card.deployments[deployment]
     try:
-        use = card.deployments[deployment]
         threshold = use.thresholds[_key(risk)].threshold
     except KeyError as error:
         raise MapError(f"{described}: says nothing of {error}; export the map again") from None
+    search = card.maps[deployment].search if deployment in card.maps else PLAIN
+    if search not in SEARCHES:
+        raise MapError(f"{described}: no search {quoted(search)}: {' or '.join(SEARCHES)}; export the map again")
     if not use.beats_no_map:
         _say(_no_better(use, DEPLOYMENTS[deployment].label), 2)
-    return DeployedMap(weights, deployment, risk, threshold, card)
+    return DeployedMap(of_queries, of_index, search, deployment, risk, threshold, card)
 
 
 def _no_better(use: Use, label: str) -> str:
@@ -171,67 +250,16 @@ def _no_better(use: Use, label: str) -> str:
     )
 
 
-def _read(path: Path, described: Path, card: Card) -> Floats:
-    content = read_bytes(path, MapError, _AGAIN, LARGEST_MAP)
-    if hashlib.sha256(content).hexdigest() != card.sha256:
-        raise MapError(f"{path}: not the map that {described.name} describes (SHA-256 differs); export both again")
-    weights = as_array(content, path, MapError, _AGAIN)
-    if not isinstance(weights, np.ndarray) or weights.shape != card.shape or weights.dtype.kind != "f":
-        found = getattr(weights, "shape", None)
-        raise MapError(f"{path}: shape {found}, but {described.name} says floats of {card.shape}; export both again")
-    with np.errstate(over="ignore"):
-        matrix = np.ascontiguousarray(weights, np.float32)
-    if not np.isfinite(matrix).all():
-        raise MapError(f"{path}: the map holds NaN or infinite values; export it again")
-    return matrix
+def _not_exported(described: Path, card: Card, deployment: str) -> str:
+    held = f"{described}: this map was exported for {' and '.join(card.deployments) or 'nothing'}, not {deployment}"
+    if deployment == DRAFT_ONLY:
+        return f"{held}; for that, one matrix maps both sides: export it with --family matrix, ridge or cosine"
+    return f"{held}; export it again with --deployment {deployment}"
 
 
 def _check_rows(queries: int, size: int, own: Rows | None) -> None:
     if own is not None and (len(own) != queries or (queries and not -1 <= own.min() <= own.max() < size)):
         raise MapError(f"own needs a row of the index, or -1, for each of {queries} queries in an index of {size}")
-    if size < (2 if own is None else 3):
-        raise MapError(f"an index of {size} rows is too small: a score needs the two nearest")
-
-
-def _two_nearest(queries: Floats, index: NDArray[np.floating], own: Rows | None) -> tuple[Rows, Floats, Floats]:
-    """The nearest row, its similarity and that of the second nearest, for unit-length queries."""
-    nearest = np.zeros(len(queries), np.int64)
-    first, second = (np.full(len(queries), -np.inf, np.float32) for _ in range(2))
-    for rows in _blocks(len(index), index.shape[1]):
-        part = _unit(index[rows], rows.start, of_index=True)
-        for asked in _blocks(len(queries), len(part)):
-            similarity = queries[asked] @ part.T
-            if own is not None:
-                here = np.flatnonzero((own[asked] >= rows.start) & (own[asked] < rows.stop))
-                similarity[here, own[asked][here] - rows.start] = -np.inf
-            best = similarity.argmax(axis=1)
-            each = np.arange(len(best))
-            top = similarity[each, best]
-            similarity[each, best] = -np.inf
-            better = top > first[asked]
-            second[asked] = np.maximum(np.minimum(top, first[asked]), np.maximum(second[asked], similarity.max(axis=1)))
-            nearest[asked] = np.where(better, best + rows.start, nearest[asked])
-            first[asked] = np.maximum(top, first[asked])
-    return nearest, first, second
-
-
-def _unit(vectors: NDArray[np.floating], start: int, *, of_index: bool = False) -> Floats:
-    """Vectors of length 1; a row of the index may be of length 0, which is similar to nothing."""
-    with np.errstate(over="ignore"):  # what is too long has an infinite length
-        wide = np.asarray(vectors, np.float32)
-        lengths = np.linalg.norm(wide, axis=1, keepdims=True)
-    what = "index vector" if of_index else "vector"
-    if len(wrong := np.flatnonzero(~np.isfinite(lengths))):
-        raise MapError(f"{what} {start + wrong[0]} holds NaN or infinite values, or is too long for float32; fix it")
-    if not of_index and len(wrong := np.flatnonzero(lengths == 0)):
-        raise MapError(f"{what} {start + wrong[0]} has length 0, so it has no direction; leave it out")
-    return np.asarray(wide / np.maximum(lengths, np.finfo(np.float32).tiny), np.float32)
-
-
-def _blocks(count: int, width: int) -> Iterator[slice]:
-    size = max(1, BLOCK // max(1, width))
-    for start in range(0, count, size):
-        yield slice(start, min(start + size, count))
 
 
 def _key(risk: float) -> str:

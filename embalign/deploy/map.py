@@ -1,26 +1,79 @@
-"""The map of a pair as a file: W.npy, and W.json with what it is, how good it is and when to trust it."""
+"""The map of a pair as files: the map, and a card with what it is, how good it is and when to trust it."""
 
 import dataclasses
+import functools
+from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import msgspec
 import numpy as np
 
 from embalign.alignment.arguments import described
 from embalign.alignment.config import DEFAULT
-from embalign.deploy.card import Card
-from embalign.deploy.loader import LARGEST_MAP
+from embalign.deploy import NAMES, PLAIN, SEARCHES, TWO_RECIPES
+from embalign.deploy.card import Card, Fitted, Use
+from embalign.deploy.choice import search_taken, take_best
+from embalign.deploy.files import ARRAYS, LARGEST_MAP, MATRIX, write_maps
 from embalign.deploy.quality import uses_of
 from embalign.deploy.recipe import fit_better
-from embalign.deploy.thresholds import MOST_ASKED
+from embalign.deploy.thresholds import MOST_ASKED, search_all
 from embalign.errors import MapError, PairError
 from embalign.evaluation import agreement, mantel
+from embalign.evaluation import deployment as ways
+from embalign.maps.choose import fitted_texts
+from embalign.maps.families import FAMILIES
+from embalign.maps.map import DEPLOYMENTS
+from embalign.maps.searches import MOST_SAMPLED
 from embalign.pairs import Vectors
 from embalign.pairs.pair import Pair, load_pair, pair_digest
 from embalign.pairs.provenance import file_digest
-from embalign.readers import as_array, read_bytes
+from embalign.readers import as_array, quoted, read_bytes
 from embalign.verdicts.basis import BY_TEACHER
 from embalign.verdicts.sanity import suspect_vectors
+
+ONE_MATRIX = (TWO_RECIPES, "ridge", "cosine")  # linear, without offset, and on the draft's side alone
+OF_MATRIX = "teacher dimensions: mapped = draft @ W.T for unit-length draft vectors"
+OF_ARRAYS = (
+    "a tensor for each deployment, side and array; affine is vectors @ weights.T + offset, of unit-length vectors"
+)
+
+
+@dataclass(frozen=True)
+class Wanted:
+    """What to export: a family of maps by name, or `matrix`, a way of searching, and the deployments that it is for.
+
+    None stands for the best family, the best search, and every deployment that the map can be exported for.
+    """
+
+    family: str | None = None
+    search: str | None = None
+    deployments: Sequence[str] | None = None
+
+    def __post_init__(self) -> None:
+        """Raise MapError for what is not there to export."""
+        named = [("deployment", name, DEPLOYMENTS) for name in self.deployments or ()]
+        for what, name, names in (("family", self.family, NAMES), ("search", self.search, SEARCHES), *named):
+            if name is not None and name not in names:
+                raise MapError(f"no {what} {quoted(name)} can be exported: use {', '.join(names)}")
+        if self.family == TWO_RECIPES and self.search not in (None, PLAIN):
+            raise MapError(f"{TWO_RECIPES} is searched plainly: leave --search out, or name a family such as ridge")
+
+    @property
+    def searches(self) -> Sequence[str]:
+        """The ways of searching to choose from: a family that is named is searched plainly unless another is asked."""
+        if self.search is None:
+            return SEARCHES if self.family is None else (PLAIN,)
+        return (self.search,)
+
+    @property
+    def is_matrix(self) -> bool:
+        """Whether the map is one matrix, the same in every deployment."""
+        return self.family in ONE_MATRIX and self.searches == (PLAIN,)
+
+
+BEST = Wanted()
 
 
 def load_map(path: str | Path, pair: Pair) -> Vectors:
@@ -39,7 +92,7 @@ def load_map(path: str | Path, pair: Pair) -> Vectors:
         raise TypeError(f"pair must be what load_pair returns, found {described(pair)}")
     path = Path(path)
     shape = (pair.teacher.shape[1], pair.draft.shape[1])
-    remedy = "embalign export writes one"
+    remedy = "embalign export --family matrix writes one"
     weights = as_array(read_bytes(path, MapError, remedy, LARGEST_MAP), path, MapError, remedy)
     if not isinstance(weights, np.ndarray) or weights.shape != shape or weights.dtype.kind != "f":
         found = getattr(weights, "shape", None)
@@ -55,35 +108,40 @@ def load_map(path: str | Path, pair: Pair) -> Vectors:
     return matrix
 
 
-def export_map(folder: Path, out: Path, seed: int = 0) -> Path:
-    """Train the map of the pair in `folder`, write W.npy and W.json into `out` and return the map's path.
+def export_map(folder: Path, out: Path, seed: int = 0, wanted: Wanted = BEST) -> Path:
+    """Fit the map of the pair in `folder`, write its file and its card into `out` and return the file's path.
 
-    Raises PairError for vectors that mean nothing, and CorpusError for a corpus that nothing can be measured on.
+    Without a family, each deployment gets the map and the search that find most inside the training items: they are in
+    map.safetensors, described by map.json. `matrix`, `ridge` and `cosine`, searched plainly, give one matrix for every
+    deployment, W.npy and W.json. Raises PairError for vectors that mean nothing, CorpusError for a corpus that nothing
+    can be measured on, and MapError where `out` holds a map of the other format.
     """
+    name, other = (MATRIX, ARRAYS) if wanted.is_matrix else (ARRAYS, MATRIX)
+    if (out / other).exists():
+        raise MapError(f"{out / other}: a map of another format is there; remove it, or choose another folder by --out")
     pair = load_pair(folder).asked_by(MOST_ASKED)
     refuse_meaningless(pair)
-    weights, recipe = fit_better(pair, seed)
-    out.mkdir(parents=True, exist_ok=True)
-    path = out / "W.npy"
-    np.save(path, weights, allow_pickle=False)
+    path = out / name
+    made = (_make_matrix if wanted.is_matrix else _make_arrays)(pair, path, seed, wanted)
     rows, groups = pair.holdout, len(set(pair.groups[pair.holdout.test].tolist()))
-    kind, of_groups = ("queries", "groups") if pair.own_queries else ("items", "label groups")
+    of_groups = "groups" if pair.own_queries else "label groups"
     of_groups = "clusters" if pair.relevance == BY_TEACHER else of_groups
     card = Card(
         pair=pair.name,
         draft=msgspec.structs.asdict(pair.config.draft),
         teacher=msgspec.structs.asdict(pair.config.teacher),
-        shape=(weights.shape[0], weights.shape[1]),
-        rows="teacher dimensions: mapped = draft @ W.T for unit-length draft vectors",
-        trained_on=f"{len(rows.train)} training {kind}; the held-out test {kind} were not seen",
+        shape=(pair.teacher.shape[1], pair.draft.shape[1]),
+        rows=made.rows,
+        trained_on=_trained_on(pair, made.fitted_for),
         measured_on=f"{len(rows.test)} held-out queries of {groups} {of_groups}, index of the whole corpus",
         seed=seed,
         config=dataclasses.asdict(DEFAULT),
-        recipe=dataclasses.asdict(recipe),
-        deployments=uses_of(pair, weights),
+        recipe=made.recipe,
+        deployments=made.uses,
         pair_sha256=pair_digest(folder),
         sha256=file_digest(path),
         relevance=pair.relevance,
+        maps=made.maps,
     )
     card.to_disk(path.with_suffix(".json"))
     return path
@@ -95,3 +153,64 @@ def refuse_meaningless(pair: Pair) -> None:
     for suspicion in suspect_vectors(facts, mantel.measure_pair(pair)):
         if suspicion.fatal:
             raise PairError(f"{pair.name}: {suspicion.words}")
+
+
+@dataclass(frozen=True)
+class _Made:
+    """What was written, as the card has it; `fitted_for` are the deployments whose texts maps were fitted on."""
+
+    uses: dict[str, Use]
+    maps: dict[str, Fitted]
+    recipe: dict[str, Any]
+    rows: str
+    fitted_for: Sequence[str]
+
+
+def _make_matrix(pair: Pair, path: Path, seed: int, wanted: Wanted) -> _Made:
+    """Write one matrix: by the better of two recipes, or of a family by its best try in the first deployment."""
+    first = (wanted.deployments or DEPLOYMENTS)[0]
+    names = list(wanted.deployments or ways.DEPLOYMENTS)
+    if wanted.family == TWO_RECIPES:
+        weights, fitted = fit_better(pair, seed)
+        recipe, maps = dataclasses.asdict(fitted), {}
+        first = ways.QUERY_ADAPTER
+    else:
+        taken = take_best(pair, [first], [FAMILIES[str(wanted.family)]], (PLAIN,), seed)[first]
+        weights, recipe = taken.map.sides(first)[first != ways.QUERY_ADAPTER].arrays()["weights"], {}
+        kinds = {"mapped": "affine", "teacher": "unchanged"}
+        maps = {
+            name: msgspec.structs.replace(taken.described(first, 0), queries=kinds[use.queries], index=kinds[use.index])
+            for name, use in ways.DEPLOYMENTS.items()
+            if name in names
+        }
+    uses = uses_of(pair, lambda task, sample: {name: search_all(weights, task)[name] for name in names})
+    path.parent.mkdir(parents=True, exist_ok=True)
+    np.save(path, weights, allow_pickle=False)
+    return _Made(uses, maps, recipe, OF_MATRIX, [first])
+
+
+def _make_arrays(pair: Pair, path: Path, seed: int, wanted: Wanted) -> _Made:
+    """Write the best map of each deployment."""
+    names = list(wanted.deployments or DEPLOYMENTS)
+    families = list(FAMILIES.values()) if wanted.family is None else [FAMILIES[wanted.family]]
+    taken = take_best(pair, names, families, wanted.searches, seed)
+    uses = uses_of(pair, functools.partial(search_taken, taken))
+    path.parent.mkdir(parents=True, exist_ok=True)
+    write_maps(path, {name: own.map for name, own in taken.items()})
+    maps = {name: own.described(name, min(len(pair.asking), MOST_SAMPLED)) for name, own in taken.items()}
+    return _Made({name: _in_words(use, name, maps[name]) for name, use in uses.items()}, maps, {}, OF_ARRAYS, names)
+
+
+def _in_words(use: Use, name: str, fitted: Fitted) -> Use:
+    """A use that says which of the teacher's vectors are mapped too."""
+    way = ways.DEPLOYMENTS[name]
+    queries = ", mapped" if way.queries == "teacher" and fitted.queries != "unchanged" else ""
+    index = ", mapped" if way.index == "teacher" and fitted.index != "unchanged" else ""
+    return msgspec.structs.replace(use, queries=use.queries + queries, index=use.index + index)
+
+
+def _trained_on(pair: Pair, deployments: Sequence[str]) -> str:
+    counts = {kind: len(pair.fitted_on(kind).train) for kind in (fitted_texts(pair, name) for name in deployments)}
+    kinds = {kind: kind if pair.own_queries else "items" for kind in counts}
+    seen = " and ".join(f"{count} training {kinds[kind]}" for kind, count in counts.items())
+    return f"{seen}; the held-out test {' and '.join(kinds.values())} were not seen"

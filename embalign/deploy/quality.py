@@ -1,20 +1,23 @@
 """How good a map is in each deployment, on queries that it was not trained on, and whether it beats no map."""
 
+from collections.abc import Callable, Mapping
+
 import numpy as np
 from numpy.typing import NDArray
 
 from embalign.deploy.card import Difference, Estimate, Use
-from embalign.deploy.thresholds import SCORES, certify_targets, choose_scores, search_deployment
+from embalign.deploy.thresholds import SCORES, better_scores, certify_targets, training_task
 from embalign.errors import CorpusError
 from embalign.evaluation.certificate import CONFIDENCE
 from embalign.evaluation.deployment import DEPLOYMENTS, SearchTask, task_of
 from embalign.evaluation.retrieval import Search
-from embalign.evaluation.scorecard import FIRST_HIT, label_values, map_task, score_deployment, search_task
-from embalign.pairs import Vectors
+from embalign.evaluation.scorecard import FIRST_HIT, label_values, score_deployment, search_task
+from embalign.maps.searches import Sample, sample_of
 from embalign.pairs.pair import Pair
 from embalign.verdicts.statistics import group_t
 
 NDCG = "ndcg_at_10"
+Searched = Callable[[SearchTask, Sample], Mapping[str, Search]]  # what each deployment's queries find
 SIDES = {
     ("queries", "mapped"): "the draft's vectors, mapped",
     ("queries", "teacher"): "the teacher's vectors",
@@ -23,22 +26,23 @@ SIDES = {
 }
 
 
-def uses_of(pair: Pair, weights: Vectors) -> dict[str, Use]:
-    """Return what the map (d_teacher, d_draft) is worth in each deployment, with the whole corpus as the index.
+def uses_of(pair: Pair, searched: Searched) -> dict[str, Use]:
+    """Return what a map is worth in each deployment that it is searched in, with the whole corpus as the index.
 
     Raises CorpusError if the teacher's own search finds nothing.
     """
     task = task_of(pair)
-    mapped, scores = map_task(weights, task), choose_scores(pair, weights)
+    found_by = searched(task, sample_of(pair, np.arange(len(pair.asking))))
+    training = sample_of(pair, pair.holdout.train, pair.holdout.train_documents)
+    scores = better_scores(searched(training_task(pair), training))
     ceiling, alternative = search_task(task, task.teacher), search_task(task, task.draft)
     if not np.nansum(ceiling.ndcg) > 0:
         raise CorpusError(
             f"{pair.name}: the teacher's own search finds nothing, so no map can be judged; check the labels"
         )
     uses = {}
-    for name, deployment in DEPLOYMENTS.items():
-        found = search_deployment(name, task, mapped)
-        score = scores[name]
+    for name, found in found_by.items():
+        deployment, score = DEPLOYMENTS[name], scores[name]
         over = over_no_map(found, alternative, task)
         uses[name] = Use(
             queries=SIDES["queries", deployment.queries],

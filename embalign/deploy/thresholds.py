@@ -4,6 +4,8 @@ Three sets that share no label group keep the promise clean: the map is trained 
 the score; the threshold is certified on the held-out items, seen by neither.
 """
 
+from collections.abc import Mapping
+
 import numpy as np
 from numpy.typing import NDArray
 from sklearn.model_selection import GroupKFold
@@ -31,9 +33,14 @@ MOST_ASKED = 10_000
 
 def search_deployment(deployment: str, task: SearchTask, mapped: Embedded) -> Search:
     """Return what the queries of a deployment find. Raises CorpusError for an index too small for a margin."""
+    check_size(task)
+    return search_task(task, vectors_of(deployment, mapped, task.teacher))
+
+
+def check_size(task: SearchTask) -> None:
+    """Raise CorpusError for an index too small for a margin."""
     if task.index_size < 3:
         raise CorpusError(f"a margin needs two neighbours besides the query itself, found {task.index_size} items")
-    return search_task(task, vectors_of(deployment, mapped, task.teacher))
 
 
 def training_task(pair: Pair) -> SearchTask:
@@ -56,9 +63,17 @@ def choose_scores(pair: Pair, weights: Vectors) -> dict[str, str]:
 
     The map has not been trained on their labels.
     """
-    task = training_task(pair)
+    return better_scores(search_all(weights, training_task(pair)))
+
+
+def search_all(weights: Vectors, task: SearchTask) -> dict[str, Search]:
+    """Return what the queries of every deployment find with a matrix W (d_teacher, d_draft)."""
     mapped = map_task(weights, task)
-    found = {name: search_deployment(name, task, mapped) for name in DEPLOYMENTS}
+    return {name: search_deployment(name, task, mapped) for name in DEPLOYMENTS}
+
+
+def better_scores(found: Mapping[str, Search]) -> dict[str, str]:
+    """Return, by deployment, the score with the lower AUGRC of what was found."""
     return {
         name: min(SCORES, key=lambda score: gate.augrc(getattr(of_use, score), of_use.correct))
         for name, of_use in found.items()
