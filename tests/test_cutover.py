@@ -159,7 +159,7 @@ def test_queries_and_judgements_are_asked(here, capsys):
 def test_a_map_of_this_very_pair_is_asked_only_by_what_its_training_did_not_see(here, capsys):
     assert main(["import", *LABELLED[1:], "--out", "mypair"]) == 0
     assert main(["export", "--pair", str(here / "mypair"), "--out", "maps", "--family", "matrix"]) == 0
-    fitted = run(capsys, *LABELLED)
+    fitted = run(capsys, *LABELLED, "--family", "matrix")
     for place in ("maps", "maps/W.npy"):
         code, lines = run(capsys, *LABELLED, "--map", place)
         assert (code, lines[:4]) == (fitted[0], fitted[1][:4])
@@ -172,6 +172,24 @@ def test_a_map_of_this_very_pair_is_asked_only_by_what_its_training_did_not_see(
     code, lines = run(capsys, *LABELLED, "--map", "maps")
     assert lines[1].startswith("Data: 600 queries of 150 groups")
     assert "your word" in lines[4]
+
+
+def test_the_map_of_a_family_is_judged_as_it_is_exported(here, capsys):
+    assert main(["import", *LABELLED[1:], "--out", "mypair"]) == 0
+    asked = ("--family", "deshrunk", "--search", "csls")
+    for deployment in ("index_migration", "query_adapter"):
+        words = ["--pair", str(here / "mypair"), "--out", deployment, "--deployment", deployment, *asked]
+        assert main(["export", *words]) == 0
+        code, lines = run(capsys, *LABELLED, "--deployment", deployment, *asked)
+        assert lines[4].startswith("Map: deshrunk ridge by CSLS (penalty ")
+        again, of_map = run(capsys, *LABELLED, "--deployment", deployment, "--map", deployment)
+        assert (again, of_map[:4]) == (code, lines[:4])
+        assert of_map[4].startswith("Map: map.safetensors by CSLS, exported from this pair")
+
+
+def test_without_a_family_the_one_that_finds_most_inside_the_training_items_is_judged(here, capsys):
+    _, lines = run(capsys, *LABELLED)
+    assert "the highest of 20; next " in lines[4]
 
 
 def test_a_map_that_loses_to_the_raw_draft_is_told_so(here, capsys):
@@ -215,6 +233,12 @@ MISTAKES = {
     "an unknown deployment": ((*LABELLED, "--deployment", "index_migrations"), 2, "did you mean index_migration"),
     "a negative seed": ((*LABELLED, "--seed", "-1"), 2, "is not a whole number"),
     "no such file": ((*COMMAND, "--labels", "lables.csv"), 4, r"lables\.csv: cannot be read"),
+    "a map and a family": ((*LABELLED, "--map", "exact.npy", "--family", "ridge"), 2, "leave one out"),
+    "a family of both sides": (
+        (*LABELLED, "--deployment", "draft_only", "--family", "ridge"),
+        4,
+        "--family ridge: in draft_only both sides are mapped by one matrix; leave --family out",
+    ),
     "no such pair": (("cutover", "--pair", "mypairs"), 4, "no pair 'mypairs'"),
     "no such map": ((*LABELLED, "--map", "W.npy"), 4, r"W\.npy: cannot be read"),
     "a folder without a map": ((*LABELLED, "--map", "empty"), 4, r"empty/W\.npy: cannot be read"),

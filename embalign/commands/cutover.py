@@ -5,7 +5,7 @@ import math
 from pathlib import Path
 
 from embalign.commands.command import Command
-from embalign.commands.export import seed_number
+from embalign.commands.export import add_family_arguments, seed_number
 from embalign.commands.vectors import add_vector_arguments, given_options, request_of
 from embalign.lazy import lazy
 
@@ -32,9 +32,10 @@ def _add_arguments(parser: argparse.ArgumentParser) -> None:
         "--map",
         type=_path,
         metavar="PATH",
-        help="judge this W.npy, or the one in this folder, instead of fitting a map: every query then asks, unless "
-        "W.json beside it says that it was exported from the same pair",
+        help="judge this W.npy or map.safetensors, or the one in this folder, instead of fitting a map: every query "
+        "then asks, unless the .json beside it says that it was exported from the same pair",
     )
+    add_family_arguments(parser)
     parser.add_argument("--seed", type=seed_number, default=0, help="as export has it (default: %(default)s)")
     parser.add_argument(
         "--out", type=_path, metavar="DIR", help="folder for report.md and verdict.json (default: none)"
@@ -51,7 +52,9 @@ def _run(options: argparse.Namespace) -> int:
     if options.pair is None and (lacking := [name for name in ("--draft", "--teacher") if name not in files]):
         options.refuse(f"nothing to judge: add {' and '.join(lacking)}, or name a pair with --pair")
     brought = find_pair(options.pair, Path.cwd()) if options.pair is not None else request_of(options, Path())
-    asked = question(options.deployment, options.keep, options.map, options.seed)
+    if options.map is not None and (options.family or options.search):
+        options.refuse("--map is a map that is there, and --family and --search say how one is fitted; leave one out")
+    asked = question(options.deployment, options.keep, options.map, options.seed, options.family, options.search)
     lines, code = cut_over(brought, asked, options.out, options.summary)
     for line in lines:
         print(line)

@@ -26,6 +26,16 @@ def _add_arguments(parser: argparse.ArgumentParser) -> None:
         default=0,
         help="fixes initial map and batch order, at least 0 (default: %(default)s)",
     )
+    add_family_arguments(parser)
+    parser.add_argument(
+        "--deployment",
+        choices=("query_adapter", "index_migration"),
+        help="what the map is for (default: both, each with a map of its own)",
+    )
+
+
+def add_family_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add the arguments that say of which family a map is, and how it is searched."""
     parser.add_argument(
         "--family",
         choices=NAMES,
@@ -39,11 +49,6 @@ def _add_arguments(parser: argparse.ArgumentParser) -> None:
         choices=SEARCHES,
         help="by cosine, or by CSLS, which takes from each row of the index what makes it near to every query "
         "(default: with --family plain, else what finds more)",
-    )
-    parser.add_argument(
-        "--deployment",
-        choices=("query_adapter", "index_migration"),
-        help="what the map is for (default: both, each with a map of its own)",
     )
 
 

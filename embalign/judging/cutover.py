@@ -17,12 +17,12 @@ from embalign.deploy.card import Difference
 from embalign.deploy.quality import over_no_map
 from embalign.errors import TableError
 from embalign.escaping import visible
-from embalign.evaluation.deployment import DEPLOYMENTS, Deployment, SearchTask, asked_by, vectors_of
+from embalign.evaluation.deployment import DEPLOYMENTS, Deployment, SearchTask, asked_by
 from embalign.evaluation.retrieval import Search
-from embalign.evaluation.scorecard import map_task, search_task
+from embalign.evaluation.scorecard import search_task
 from embalign.experiments.templates import render, sentences
 from embalign.imports.build import Request
-from embalign.judging.cutover_map import Judged, judged_map, opened
+from embalign.judging.cutover_map import Judged, Question, judged_map, opened
 from embalign.judging.output import result_folder
 from embalign.pairs.pair import pair_digest
 from embalign.pairs.provenance import vectors_digests
@@ -34,16 +34,6 @@ from embalign.verdicts.retention import RetentionVerdict, judge_retention
 EXIT_CODES = {"pass": 0, "fail": 10, "undecided": 11}
 LOW_TEACHER = 0.3  # nDCG@10 below which a retention is a share of little
 TEMPLATE = "cutover.md.j2"
-
-
-@dataclass(frozen=True)
-class Question:
-    """What is asked: the deployment, the share of the teacher's nDCG@10 to keep, and a map (None: one is fitted)."""
-
-    deployment: str
-    keep: float
-    map: Path | None = None
-    seed: int = 0
 
 
 @dataclass(frozen=True)
@@ -123,7 +113,7 @@ def cut_over(
     if summary is not None and (summary.is_dir() or not summary.absolute().parent.is_dir()):
         raise _not_appended(summary, "a folder is there, or there is none for it")
     with opened(brought) as (folder, notes):
-        found = judge_cutover(judged_map(folder, asked.map, asked.seed), asked)
+        found = judge_cutover(judged_map(folder, asked), asked)
         inputs = {"pair_sha256": pair_digest(folder), "vectors": vectors_digests(folder)}
     lines = [*sentences(TEMPLATE, "lines", found), *(f"note: {note}" for note in notes)]
     if out is not None:
@@ -141,7 +131,7 @@ def cut_over(
 def judge_cutover(judged: Judged, asked: Question) -> Cutover:
     """Return the answer on a map in a deployment, with the whole corpus as the index. Raises TableError."""
     task = asked_by(judged.pair, judged.asking)
-    found = search_task(task, vectors_of(asked.deployment, map_task(judged.weights, task), task.teacher))
+    found = judged.find(task)
     ceiling, raw = search_task(task, task.teacher), search_task(task, task.draft)
     over = over_no_map(found, raw, task)
     return Cutover(
