@@ -20,7 +20,7 @@ from embalign.pairs.pair import Pair
 
 DIMENSION = 24
 SEEDS = 3
-ASKING = 30  # held-out groups
+ASKING = 30  # held-out groups, where a world does not say otherwise
 CLOSED = ("ridge", "affine", "procrustes", "deshrunk", "reversed", "lowrank", "kernel")  # those fitted in milliseconds
 LARGEST = 3.0  # group, in sizes of the smallest
 
@@ -33,7 +33,8 @@ class VectorWorld:
     """A law that makes draft and teacher of latent rows, and how much of them there is.
 
     `within` is the spread of a group's items, in that of the groups' centres; the noise of each side is in lengths of
-    what it sees; `groups` of about `items` each are for training, of whose items each seed has a share.
+    what it sees; `groups` of about `items` each are for training, of whose items each seed has a share;
+    `asking` groups are held out.
     """
 
     law: Callable[[np.random.Generator, Array], Sides]
@@ -43,6 +44,7 @@ class VectorWorld:
     groups: int
     items: int
     share: float
+    asking: int = ASKING
 
 
 @dataclass(frozen=True)
@@ -76,6 +78,17 @@ def piecewise(rng: np.random.Generator, latent: Array) -> Sides:
     return latent, np.where(side[:, None], latent @ _turned(rng), latent @ _turned(rng))
 
 
+def folded(rng: np.random.Generator, latent: Array) -> Sides:
+    """The same with two planes: the draft is turned in four ways."""
+    sides = [latent @ rng.standard_normal(DIMENSION) > 0 for _ in range(2)]
+    turned = [latent @ _turned(rng) for _ in range(4)]
+    return latent, np.where(
+        sides[0][:, None],
+        np.where(sides[1][:, None], turned[0], turned[1]),
+        np.where(sides[1][:, None], turned[2], turned[3]),
+    )
+
+
 def low_rank(rng: np.random.Generator, latent: Array) -> Sides:
     """The teacher sees a quarter of the draft's dimensions."""
     rank = DIMENSION // 4
@@ -86,6 +99,7 @@ WORLDS = {
     "rotation": VectorWorld(rotation, 0.6, 0.2, 0.7, 40, 8, 0.25),
     "anisotropic linear": VectorWorld(linear, 0.05, 0.2, 0.7, 60, 9, 0.8),
     "piecewise rotation": VectorWorld(piecewise, 0.1, 0.1, 0.4, 80, 9, 0.8),
+    "four rotations": VectorWorld(folded, 0.05, 0.05, 0.3, 100, 9, 0.8, 90),
     "shrinkage": VectorWorld(shrunk, 0.5, 0.2, 0.7, 60, 8, 0.8),
     "low rank": VectorWorld(low_rank, 0.1, 0.3, 0.3, 40, 8, 0.3),
 }
@@ -108,12 +122,12 @@ def draw_world(name: str, number: int) -> Drawn:
                 of_seeds[deployment].append(label_values(searched.ndcg, task.blocks))
         for deployment, values in of_seeds.items():
             found[deployment].append(values)
-    return Drawn(CLOSED, {name: np.array(values) for name, values in found.items()}, SEEDS, ASKING)
+    return Drawn(CLOSED, {name: np.array(values) for name, values in found.items()}, SEEDS, world.asking)
 
 
 def draw_pair(rng: np.random.Generator, world: VectorWorld) -> Pair:
     """Return a pair of a world: groups of unequal size, of which the last are held out, and no files."""
-    count = world.groups + ASKING
+    count = world.groups + world.asking
     sizes = np.geomspace(LARGEST, 1, count)
     sizes = rng.permutation(np.maximum(3, np.round(sizes / sizes.mean() * world.items).astype(int)))
     group = np.repeat(np.arange(count), sizes)

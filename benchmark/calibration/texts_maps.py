@@ -36,9 +36,10 @@ def maps_tables(table: pd.DataFrame) -> str:
         "correction for them, finds with power 0.8.",
         "## Families of maps on vectors",
         "Groups of vectors in 24 dimensions, seven families with a closed form, each with its six tries chosen inside "
-        "the training items, three seeds of training subsets, 30 held-out groups of unequal size. Right in a draw is "
-        "the family with the highest mean nDCG@10 over all other draws of the world, and those less than two standard "
-        "errors of the difference below it. Trained families take twenty times as long and are left out.",
+        "the training items, three seeds of training subsets, 30 held-out groups of unequal size (of four rotations "
+        "90). Right in a draw is the family with the highest mean nDCG@10 over all other draws of the world, and those "
+        "less than two standard errors of the difference below it. Trained families take twenty times as long and are "
+        "left out.",
         markdown(_of_families(families)),
         _of_shrinkage(families),
         "## Systems that are equal",
