@@ -242,7 +242,7 @@ MISTAKES = {
     ),
     "no such pair": (("cutover", "--pair", "mypairs"), 4, "no pair 'mypairs'"),
     "no such map": ((*LABELLED, "--map", "W.npy"), 4, r"W\.npy: cannot be read"),
-    "a folder without a map": ((*LABELLED, "--map", "empty"), 4, r"empty/W\.npy: cannot be read"),
+    "a folder without a map": ((*LABELLED, "--map", "empty"), 4, "empty: neither map.safetensors nor W.npy is there"),
     "a map transposed": ((*LABELLED, "--map", "turned.npy"), 4, r"needs floats of shape \(64, 48\).*save W\.T"),
     "a map of NaN": ((*LABELLED, "--map", "nan.npy"), 4, "the map holds NaN or infinite values"),
     "a map of other vectors": ((*LABELLED, "--map", "b.npy"), 4, r"shape \(600, 64\) does not fit"),

@@ -37,12 +37,17 @@ def unit(rows):
     return (rows / np.linalg.norm(rows, axis=1, keepdims=True)).astype(np.float32)
 
 
+def names(count):
+    """A label group of its own for each row."""
+    return np.arange(count).astype(str)
+
+
 def training_of(rows=80, of_draft=6, of_teacher=8, seed=0, steps=20):
     """Unit vectors away from the origin, a noisy linear task."""
     rng = np.random.default_rng([rows, of_draft, of_teacher])
     draft = rng.standard_normal((rows, of_draft)) + 0.5
     teacher = draft @ rng.standard_normal((of_draft, of_teacher)) + 0.5 * rng.standard_normal((rows, of_teacher)) + 0.3
-    return Training(unit(draft), unit(teacher), seed, steps)
+    return Training(unit(draft), unit(teacher), names(len(draft)), seed, steps)
 
 
 def centred(training):
@@ -265,7 +270,7 @@ DEGENERATE = {
 @pytest.mark.parametrize("name", FAMILIES)
 def test_degenerate_vectors_give_maps_that_are_finite(name, case):
     draft, teacher = DEGENERATE[case]
-    family, training = FAMILIES[name], Training(draft, teacher, 0, 4)
+    family, training = FAMILIES[name], Training(draft, teacher, names(len(draft)), 0, 4)
     settings = family.settings if name in CLOSED else (family.settings[0] | {"steps": 3},)
     for setting in settings:
         found = family.fit(training, setting)
@@ -370,7 +375,7 @@ def test_the_try_taken_is_the_best_on_inner_groups_fitted_again_on_all(pair):
     steps = DEFAULT.steps_for(len(pair.holdout.train))
 
     def fit(chosen, setting):
-        return family.fit(Training(pair.draft[chosen], pair.teacher[chosen], 0, steps), setting)
+        return family.fit(Training(pair.draft[chosen], pair.teacher[chosen], pair.groups[chosen], 0, steps), setting)
 
     task = asked_by(pair, rows[inner.check], pair.holdout.train_documents)
     found = choose(family, pair, rows, DEPLOYMENTS)
@@ -395,7 +400,7 @@ def test_where_nothing_can_be_held_out_the_try_in_the_middle_is_taken(pair):
 
 
 def test_a_search_without_hubs_leaves_out_each_sampled_querys_own_row(pair):
-    found = light("ridge", Training(pair.draft[:200], pair.teacher[:200], 0, 10))
+    found = light("ridge", Training(pair.draft[:200], pair.teacher[:200], pair.groups[:200], 0, 10))
     task, sample = task_of(pair), sample_of(pair, pair.holdout.train)
     np.testing.assert_array_equal(pair.draft[sample.own], sample.draft)
     penalties = []
