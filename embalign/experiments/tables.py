@@ -1,9 +1,11 @@
 """CSV and Markdown tables: plain ASCII, numbers that round-trip."""
 
+import json
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -27,6 +29,19 @@ def write_csv(frame: pd.DataFrame, path: Path, first: Sequence[str] = ()) -> Non
     text = ordered.select_dtypes(include=["object", "str"]).columns
     safe = ordered.assign(**{name: ordered[name].map(csv_cell) for name in text})
     safe.to_csv(path, index=False, lineterminator="\n")
+
+
+def as_json(content: Mapping[str, Any]) -> str:
+    """Return content as indented JSON, which has no infinity and no numeric keys: null and text in their place."""
+    return json.dumps(_plain(content), indent=2, allow_nan=False) + "\n"
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, Mapping):
+        return {key if isinstance(key, str) else f"{key:.10g}": _plain(item) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [_plain(item) for item in value]
+    return None if isinstance(value, float) and not math.isfinite(value) else value
 
 
 def cells_of(results: Mapping[str, Results], name: str, columns: Sequence[str]) -> Results:

@@ -5,8 +5,6 @@ keeps the digests of the files that it replaces, so that a rerun after a kill fi
 """
 
 import contextlib
-import json
-import math
 import os
 import shutil
 import tempfile
@@ -18,6 +16,7 @@ from typing import Any
 
 from embalign.durable import move_all, refuse_links
 from embalign.errors import TableError
+from embalign.experiments.tables import as_json
 from embalign.pairs.provenance import file_digest
 from embalign.readers import read_json, said
 
@@ -62,8 +61,7 @@ def result_folder(folder: Path, command: str, content: Mapping[str, Any], names:
             "files": files,
             "replaced": replaced,
         }
-        text = json.dumps(_plain(record), indent=2, allow_nan=False) + "\n"
-        (Path(built) / RECORD).write_text(text, encoding="ascii")
+        (Path(built) / RECORD).write_text(as_json(record), encoding="ascii")
         folder.mkdir(parents=True, exist_ok=True)
         move_all(Path(built), folder, first=RECORD)
 
@@ -100,12 +98,3 @@ def _replaced(folder: Path, names: Sequence[str], earlier: Mapping[str, Any]) ->
             words = "was changed since it was written" if earlier else "was not written by this command"
             raise TableError(f"{path} {words}; it is not written over: name another folder with --out, or move it away")
     return found
-
-
-def _plain(value: Any) -> Any:
-    """JSON has no infinity and no numeric keys: null and text in their place."""
-    if isinstance(value, Mapping):
-        return {key if isinstance(key, str) else f"{key:.10g}": _plain(item) for key, item in value.items()}
-    if isinstance(value, list | tuple):
-        return [_plain(item) for item in value]
-    return None if isinstance(value, float) and not math.isfinite(value) else value

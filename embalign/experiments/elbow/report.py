@@ -2,8 +2,6 @@
 
 import dataclasses
 import functools
-import json
-import math
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -17,7 +15,7 @@ from embalign.experiments.elbow.figures import draw, draw_trajectory
 from embalign.experiments.elbow.policies import Comparison
 from embalign.experiments.elbow.protocol import BESIDE, BUDGETS, MARGIN_SHARE, PRIMARY, Judged, Judgement, find_curve
 from embalign.experiments.grid import rerun_command
-from embalign.experiments.tables import cells_of, failures, mean_over_groups, widen, write_by_label, write_csv
+from embalign.experiments.tables import as_json, cells_of, failures, mean_over_groups, widen, write_by_label, write_csv
 from embalign.experiments.templates import render, sentences
 from embalign.verdicts.basis import basis_of
 from embalign.verdicts.metrics import ALIGNMENT, HEADLINES, OF_JUDGEMENTS, PUBLISHED, RETRIEVAL, label
@@ -141,7 +139,7 @@ def _verdict(judgement: Judgement, claim: list[Comparison]) -> str:
         "density_first": {name: policies.claim_answer([c for c in claim if c.metric == name]) for name in HEADLINES},
         "density_minus_random": [dataclasses.asdict(comparison) for comparison in claim],
     }
-    return json.dumps(_plain(content), indent=2, allow_nan=False) + "\n"
+    return as_json(content)
 
 
 def _amounts(found: Judged | None) -> dict[str, Any] | None:
@@ -204,12 +202,3 @@ def _machine_readable(found: Judged) -> dict[str, Any]:
     verdict = dataclasses.asdict(found.verdict)
     tested = {"gain_over_origin": verdict.pop("gain"), "recommended_at_share": found.recommended}
     return fields | {"pairs": found.pairs} | verdict | tested
-
-
-def _plain(value: Any) -> Any:
-    """JSON has no infinity and no numeric keys: null and text in their place."""
-    if isinstance(value, dict):
-        return {key if isinstance(key, str) else f"{key:g}": _plain(item) for key, item in value.items()}
-    if isinstance(value, list | tuple):
-        return [_plain(item) for item in value]
-    return None if isinstance(value, float) and not math.isfinite(value) else value

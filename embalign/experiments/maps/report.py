@@ -1,8 +1,6 @@
 """The bake-off's artifacts: CSVs, figure, verdict.json and report.md; the prose is in `report.md.j2`."""
 
 import dataclasses
-import json
-import math
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -15,7 +13,7 @@ from embalign.experiments.grid import rerun_command
 from embalign.experiments.maps import protocol
 from embalign.experiments.maps.figures import draw
 from embalign.experiments.maps.protocol import METRIC, Bakeoff, Judgement, Row
-from embalign.experiments.tables import LABEL_STEP, cells_of, failures, write_csv
+from embalign.experiments.tables import LABEL_STEP, as_json, cells_of, failures, write_csv
 from embalign.experiments.templates import render, sentences
 from embalign.maps.families import FAMILIES
 from embalign.maps.map import DEPLOYMENTS
@@ -105,7 +103,7 @@ def _payload(answer: list[str], judgement: Judgement) -> str:
         "unjudged": judgement.reasons,
         "mean_cosine": judgement.cosines,
     }
-    return json.dumps(_plain(content), indent=2, allow_nan=False) + "\n"
+    return as_json(content)
 
 
 def _of_bakeoff(found: Bakeoff) -> dict[str, Any]:
@@ -149,12 +147,3 @@ def _of_difference(found: StudentT | None) -> dict[str, Any] | None:
     if found is None:
         return None
     return {"difference": found.mean, "interval": found.interval(), "lower_bound": found.lower_bound()}
-
-
-def _plain(value: Any) -> Any:
-    """JSON has no NaN: null in its place."""
-    if isinstance(value, Mapping):
-        return {str(key): _plain(item) for key, item in value.items()}
-    if isinstance(value, list | tuple):
-        return [_plain(item) for item in value]
-    return None if isinstance(value, float) and not math.isfinite(value) else value
