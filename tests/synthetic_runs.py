@@ -149,7 +149,8 @@ def maps():
     references = []
     for (name, level), seed in itertools.product(levels.items(), range(SEEDS)):
         metrics = dict.fromkeys(METRICS, level) | {f"{use}_csls_ndcg_at_10": level for use in DEPLOYMENTS[:2]}
-        values = {metric: (level + of_label).astype(np.float32) for metric in BY_LABEL}
+        csls = tuple(f"{use}_csls_ndcg_at_10" for use in DEPLOYMENTS[:2])
+        values = {metric: (level + of_label).astype(np.float32) for metric in (*BY_LABEL, *csls)}
         references.append(({"reference": name}, seed, Measurement(metrics | (SANE if name == "draft" else {}), values)))
     return {"map_bakeoff": results(cells), "references": results(references)}
 

@@ -159,6 +159,11 @@ def picked(deployments):
         rows[f"{label}: picked map, retention"] = percent(chosen["retention"])
         count, every = len(found["cannot_be_told_from_the_best"]), len(found["systems"])
         rows[f"{label}: systems that may be the best"] = f"{count} of {every}"
+        for system in found["systems"]:
+            if system["search"] == "plain" and system["minus_ridge"]:
+                difference = system["minus_ridge"]
+                words = f"{difference['difference']:+.3f} ({signed(difference['interval'])})"
+                rows[f"{label}: {System(system['family'], 'plain').words} minus ridge, plain search"] = words
     return rows
 
 

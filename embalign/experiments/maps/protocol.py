@@ -16,7 +16,7 @@ import pandas as pd
 from embalign.evaluation.results import Results
 from embalign.maps.families import FAMILIES
 from embalign.maps.map import DEPLOYMENTS
-from embalign.maps.searches import PLAIN, SEARCHES, column
+from embalign.maps.searches import CSLS, PLAIN, SEARCHES, column
 from embalign.pairs.texts import Basis
 from embalign.verdicts.basis import BY_TEACHER
 from embalign.verdicts.best_set import BestSet, judge_best
@@ -55,10 +55,10 @@ def label(family: str) -> str:
 class Row:
     """One system with all of the data, in one deployment.
 
-    `no_map` is its difference to the raw draft's own plain search, `ridge` that to ridge with plain search, which the
-    field holds its maps against; None where ridge was not measured. `enough` is the smallest share from which on no
-    more than 5 % of its nDCG@10 is lost, None where shares were not measured. `bytes` and `multiplications` are what
-    it takes to keep and for a query.
+    `no_map` is its difference to the raw draft's own search, by the same way of searching. `ridge` is that to ridge
+    with plain search, which the field holds its maps against; None where ridge was not measured. `enough` is the
+    smallest share from which on no more than 5 % of its nDCG@10 is lost, None where shares were not measured. `bytes`
+    and `multiplications` are what it takes to keep and for a query.
     """
 
     system: System
@@ -82,7 +82,10 @@ class Row:
 
 @dataclass(frozen=True)
 class Picked:
-    """What a choice inside the training items gives: which systems it takes, seed by seed, and how these fare."""
+    """What a choice inside the training items gives: which systems it takes, seed by seed, and how these fare.
+
+    `no_map` is the difference to the raw draft's own search, by the same way of searching.
+    """
 
     systems: tuple[System, ...]
     value: float
@@ -180,9 +183,11 @@ def _judge_deployment(deployment: str, measured: Results, against: Mapping[str, 
     values = {system: whole.where(family=system.family).long(columns[system]) for system in systems}
     best = judge_best(pd.concat([frame.assign(system=str(place)) for place, frame in enumerate(values.values())]))
     picks = _picks(deployment, whole, systems)
-    values_of: dict[Any, pd.DataFrame] = {**values, NO_MAP: against[NO_MAP].long(f"{deployment}_{METRIC}")}
+    no_map = {how: against[NO_MAP].long(column(deployment, how, METRIC)) for how in SEARCHES}
+    values_of: dict[Any, pd.DataFrame] = values | {(NO_MAP, how): frame for how, frame in no_map.items()}
     if picks:
-        values_of[PICKED] = pd.concat([frame[frame["seed"] == seed] for seed, frame in _by_pick(picks, values)])
+        values_of[PICKED] = _of_seeds({seed: values[system] for seed, system in picks.items()})
+        values_of[PICKED, NO_MAP] = _of_seeds({seed: no_map[system.search] for seed, system in picks.items()})
     names = list(values_of)
     together = replicates(
         pd.concat([frame.assign(system=place) for place, frame in enumerate(values_of.values())]), "system"
@@ -203,7 +208,7 @@ def _judge_deployment(deployment: str, measured: Results, against: Mapping[str, 
             value=standing.mean,
             in_set=standing.in_set,
             to_best=standing.difference,
-            no_map=difference(system, NO_MAP),
+            no_map=difference(system, (NO_MAP, system.search)),
             ridge=difference(system, ridge) if ridge in names and system != ridge else None,
             retention=standing.mean / teacher if teacher > 0 else math.nan,
             enough=_enough(measured.where(family=system.family), columns[system], standing.mean),
@@ -219,10 +224,9 @@ def _judge_deployment(deployment: str, measured: Results, against: Mapping[str, 
             mean(PICKED),
             mean(PICKED) / teacher if teacher > 0 else math.nan,
             difference(PICKED, memo) if memo in names else None,
-            difference(PICKED, NO_MAP),
+            difference(PICKED, (PICKED, NO_MAP)),
         )
-    of_csls = against[NO_MAP].frame.get(column(deployment, SEARCHES[1], METRIC), pd.Series(dtype=float))
-    return Bakeoff(deployment, best, tuple(rows), picked, mean(NO_MAP), float(of_csls.mean()), teacher)
+    return Bakeoff(deployment, best, tuple(rows), picked, mean((NO_MAP, PLAIN)), mean((NO_MAP, CSLS)), teacher)
 
 
 def _picks(deployment: str, whole: Results, systems: Sequence[System]) -> dict[int, System]:
@@ -240,8 +244,9 @@ def _picks(deployment: str, whole: Results, systems: Sequence[System]) -> dict[i
     return found
 
 
-def _by_pick(picks: Mapping[int, System], values: Mapping[System, pd.DataFrame]) -> list[tuple[int, pd.DataFrame]]:
-    return [(seed, values[system]) for seed, system in picks.items()]
+def _of_seeds(values: Mapping[int, pd.DataFrame]) -> pd.DataFrame:
+    """The rows of each seed from its own frame."""
+    return pd.concat([frame[frame["seed"] == seed] for seed, frame in values.items()])
 
 
 def _enough(family: Results, metric: str, whole: float) -> float | None:
