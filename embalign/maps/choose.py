@@ -24,7 +24,7 @@ from embalign.maps.training import Family, Setting, Training
 from embalign.pairs.holdout import Rows
 from embalign.pairs.pair import FitOn, Pair
 
-MOST_CHECKS = 300  # queries that a try is judged on
+MOST_CHECKS = 200  # queries that a try is judged on
 
 
 @dataclass(frozen=True, eq=False)

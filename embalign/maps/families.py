@@ -75,14 +75,14 @@ FAMILIES = {
             "contrastive",
             "contrastive loss",
             "van den Oord et al. 2018, symmetric as in Radford et al. 2021",
-            tuple({"temperature": tau, "steps": steps} for tau in (0.05, 0.1) for steps in (40, 120, 360)),
+            tuple({"temperature": tau, "steps": steps} for tau in (0.05, 0.1) for steps in (50, 150, 400)),
             trained.fit_contrastive,
         ),
         Family(
             "residual",
             "residual network",
             "Drift-Adapter, EMNLP 2025",
-            tuple({"hidden": hidden, "steps": steps} for hidden in (128, 512) for steps in (50, 100, 200)),
+            tuple({"hidden": hidden, "steps": steps} for hidden in (64, 256) for steps in (30, 60, 120)),
             trained.fit_residual,
         ),
     )

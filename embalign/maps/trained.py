@@ -22,7 +22,7 @@ from embalign.maps.map import Map
 from embalign.maps.training import Setting, Training, ridge_of
 from embalign.maps.transforms import Affine, Residual
 
-BATCH = 256
+BATCH = 128
 RATES = {"contrastive": 3e-3, "residual": 1e-3}
 PENALTY = 1.0  # of the ridge map that training starts from
 
@@ -38,7 +38,7 @@ def fit_cosine(training: Training, setting: Setting) -> Map:
 def fit_contrastive(training: Training, setting: Setting) -> Map:
     """Return a linear map trained on symmetric InfoNCE (van den Oord et al. 2018; Radford et al. 2021), from ridge on.
 
-    In a batch of 256, each output is to be nearer to its own teacher vector than to the others, and the other way.
+    In a batch of 128, each output is to be nearer to its own teacher vector than to the others, and the other way.
     """
     use_fast_gemm()
     weights = torch.from_numpy(np.ascontiguousarray(ridge_of(training.of_raw, PENALTY), np.float32))
