@@ -234,6 +234,12 @@ MISTAKES = {
     "an unknown deployment": ((*LABELLED, "--deployment", "index_migrations"), 2, "did you mean index_migration"),
     "a negative seed": ((*LABELLED, "--seed", "-1"), 2, "is not a whole number"),
     "no such file": ((*COMMAND, "--labels", "lables.csv"), 4, r"lables\.csv: cannot be read"),
+    "labels in another order": (
+        (*COMMAND, "--labels", "shuffled.csv", "--family", "ridge"),
+        4,
+        "the teacher's own search is not shown to be better than chance: labels and vectors may have nothing to do",
+    ),
+    "a search for a family": ((*LABELLED, "--family", "csls"), 2, r"invalid choice: 'csls' \(choose from [^;]*\)$"),
     "a map and a family": ((*LABELLED, "--map", "exact.npy", "--family", "ridge"), 2, "leave one out"),
     "a family of both sides": (
         (*LABELLED, "--deployment", "draft_only", "--family", "ridge"),
@@ -269,6 +275,10 @@ def test_a_mistake_is_one_line_and_writes_nothing(mistake, here, capsys):
     np.save("nan_rows.npy", rows)
     np.save("mixed.npy", np.random.default_rng(1).permutation(found.draft))
     write_csv(here / "few.csv", [("id", "label"), *((name, f"g{int(label[1:]) % 6}") for name, label in found.labels)])
+    order = np.random.default_rng(4).permutation(len(found.labels))
+    write_csv(
+        here / "shuffled.csv", [("id", "label"), *((f"i{row}", found.labels[at][1]) for row, at in enumerate(order))]
+    )
     (here / "empty").mkdir()
     (here / "other").mkdir()
     (here / "other" / "verdict.json").write_text('{"command": "embalign judge"}')

@@ -37,8 +37,8 @@ def test_an_empty_folder_becomes_one_where_experiments_run(here, capsys):
     for name in EXPERIMENTS:
         assert (here / "benchmark" / name).read_bytes() == (ROOT / "benchmark" / name).read_bytes()
     said = capsys.readouterr().out.splitlines()
-    assert {line.removesuffix(": written") for line in said[:5]} == FILES
-    assert said[5:] == [
+    assert {line.removesuffix(": written") for line in said[:6]} == FILES
+    assert said[6:] == [
         "next: embalign import --draft a.npy --teacher b.npy --labels labels.csv --out mypair",
         "      pytest benchmark/ -k elbow --pair mypair",
     ]
@@ -50,7 +50,7 @@ def test_again_it_changes_nothing_and_says_so(here, capsys):
     capsys.readouterr()
     assert main(["init"]) == 0
     assert snapshot(here) == before
-    assert capsys.readouterr().out.count(": there already\n") == 5
+    assert capsys.readouterr().out.count(": there already\n") == 6
 
 
 def test_another_folder_is_made_and_the_way_there_is_said(here, capsys):

@@ -43,7 +43,8 @@ class Parser(argparse.ArgumentParser):
     def error(self, message: str) -> NoReturn:
         """Print usage and message, and exit with 2."""
         if wrong := re.search(r"invalid choice: '([^']*)'|unrecognized arguments: (--[^\s=]*)", message):
-            known = re.findall(r"--[\w-]+|\w+", self.format_usage() + message.partition("choose from")[2])
+            choices = message.partition("choose from")[2]
+            known = re.findall(r"--[\w-]+|\w+", choices or self.format_usage())
             near = difflib.get_close_matches(wrong[1] or wrong[2], known, n=1)
             message += f"; did you mean {near[0]}?" if near else ""
         super().error(message)

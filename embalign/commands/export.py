@@ -12,6 +12,7 @@ from embalign.lazy import lazy
 find_pair = lazy("embalign.pairs.config").find_pair
 known_pairs = lazy("embalign.pairs.config").known_pairs
 no_experiments = lazy("embalign.pairs.place").no_experiments
+experiments = lazy("embalign.pairs.place").has_experiments
 export_map = lazy("embalign.deploy.map").export_map
 wanted = lazy("embalign.deploy.map").Wanted
 summarise = lazy("embalign.deploy.summary").summarise
@@ -67,6 +68,12 @@ def no_pair(root: Path) -> PairError:
     path = "or --pair PATH, a folder with a pair.toml"
     if known := known_pairs(root):
         return PairError(f"no pair is named: add --pair NAME, one of {', '.join(known)}, {path}")
+    if here := sorted(found.parent.name for found in root.glob("*/pair.toml")):
+        return PairError(f"no pair is named: add --pair NAME, one of {', '.join(map(visible, here))}, {path}")
+    if experiments(root):
+        return PairError(
+            f"no pair is named, and there is none here: add --pair NAME, {path}; embalign import makes one"
+        )
     return PairError(f"no pair is named, and there is none here: add --pair NAME, {path}; {no_experiments(root)}")
 
 

@@ -14,7 +14,7 @@ from safetensors.numpy import load, save
 
 from embalign.deploy.card import Card
 from embalign.errors import MapError
-from embalign.evaluation.deployment import DEPLOYMENTS
+from embalign.evaluation.deployment import DEPLOYMENTS, DRAFT_ONLY
 from embalign.maps.map import Map
 from embalign.maps.transforms import KINDS, Affine, Transform, Unchanged
 from embalign.pairs import Vectors
@@ -59,7 +59,7 @@ def find_file(given: Path) -> Path:
     if len(there) > 1:
         names = " and ".join(path.name for path in there)
         raise MapError(f"{given}: {names} are both there; name the one to load")
-    described = [path for path in candidates if path.with_suffix(".json").is_file()]
+    described = [path for path in candidates if path.with_suffix(".json").exists()]
     if not there and not described:
         names = " nor ".join(path.name for path in candidates)
         raise MapError(f"{given}: neither {names} is there; embalign export writes one")
@@ -103,6 +103,8 @@ def _sides_of_matrix(matrix: Vectors, deployment: str) -> Sides:
 
 def _checked_sides(arrays: dict[str, Any], path: Path, card: Card, deployment: str) -> Sides:
     """The transforms of a deployment; every tensor of the file must be one that the card speaks of."""
+    if deployment not in card.maps and deployment == DRAFT_ONLY:
+        raise MapError(f"{path}: only one matrix serves {DRAFT_ONLY}; embalign export --family matrix writes one")
     if deployment not in card.maps:
         raise MapError(f"{path.with_suffix('.json')}: says nothing of the map of {deployment}; {_AGAIN}")
     kinds = {

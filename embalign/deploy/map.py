@@ -16,11 +16,11 @@ from embalign.deploy import NAMES, PLAIN, SEARCHES, TWO_RECIPES
 from embalign.deploy.card import Card, Fitted, Use
 from embalign.deploy.choice import search_taken, take_best
 from embalign.deploy.files import ARRAYS, LARGEST_MAP, MATRIX, write_maps
+from embalign.deploy.meaning import refuse_meaningless
 from embalign.deploy.quality import uses_of
 from embalign.deploy.recipe import fit_better
 from embalign.deploy.thresholds import MOST_ASKED, search_all
-from embalign.errors import MapError, PairError
-from embalign.evaluation import agreement, mantel
+from embalign.errors import MapError
 from embalign.evaluation import deployment as ways
 from embalign.maps.choose import fitted_texts
 from embalign.maps.families import FAMILIES
@@ -31,7 +31,6 @@ from embalign.pairs.pair import Pair, load_pair, pair_digest
 from embalign.pairs.provenance import file_digest
 from embalign.readers import as_array, quoted, read_bytes
 from embalign.verdicts.basis import BY_TEACHER
-from embalign.verdicts.sanity import suspect_vectors
 
 ONE_MATRIX = (TWO_RECIPES, "ridge", "cosine")  # linear, without offset, and on the draft's side alone
 OF_MATRIX = "teacher dimensions: mapped = draft @ W.T for unit-length draft vectors"
@@ -145,14 +144,6 @@ def export_map(folder: Path, out: Path, seed: int = 0, wanted: Wanted = BEST) ->
     )
     card.to_disk(path.with_suffix(".json"))
     return path
-
-
-def refuse_meaningless(pair: Pair) -> None:
-    """Raise PairError for vectors that mean nothing: nothing that is measured on them would."""
-    facts = agreement.measure(pair.draft, pair.teacher, pair.groups[pair.holdout.test])
-    for suspicion in suspect_vectors(facts, mantel.measure_pair(pair)):
-        if suspicion.fatal:
-            raise PairError(f"{pair.name}: {suspicion.words}")
 
 
 @dataclass(frozen=True)

@@ -123,7 +123,7 @@ def cut_over(
             (building / "report.md").write_text(text, encoding="utf-8")
         lines.append(f"report.md and verdict.json written into {out}")
     if summary is not None:
-        _append(summary, render("cutover_summary.md.j2", found=found, lines=lines))
+        _append(summary, render("cutover_summary.md.j2", found=found, lines=lines, notes=notes))
         lines.append(f"summary appended to {summary}")
     return [visible(line) for line in lines], EXIT_CODES[found.verdict.kind]
 

@@ -16,7 +16,8 @@ from embalign.deploy import TWO_RECIPES
 from embalign.deploy.card import Card
 from embalign.deploy.choice import take_best
 from embalign.deploy.files import find_file, read_sides
-from embalign.deploy.map import Wanted, load_map, refuse_meaningless
+from embalign.deploy.map import Wanted, load_map
+from embalign.deploy.meaning import refuse_meaningless
 from embalign.deploy.recipe import fit_better
 from embalign.deploy.summary import map_line, recipe_lines
 from embalign.deploy.thresholds import MOST_ASKED
@@ -114,7 +115,7 @@ def _fitted(pair: Pair, asked: Question) -> Judged:
 
 
 def _given(pair: Pair, folder: Path, given: Path, deployment: str) -> Judged:
-    path = find_file(given) if given.is_dir() else given
+    path = find_file(given) if given.is_dir() or given.suffix == ".json" else given
     described = path.with_suffix(".json")
     if path.suffix != ".safetensors" and not described.is_file():
         words = [f"map: {path.name}, as it is. {AS_IT_IS}"]

@@ -106,7 +106,8 @@ def _of_levels(references: Mapping[str, Results], basis: Basis) -> Iterator[Susp
         words = f"the teacher's own nDCG@10 is {teacher:.3f}: this task is too easy to tell maps apart"
         yield Suspicion("ceiling", f"{words}; use a larger index or finer labels.")
     elif draft >= CEILING * teacher:
-        words = f"the raw draft finds what the teacher finds (nDCG@10 {draft:.3f} and {teacher:.3f})"
+        finds = "more than the teacher" if draft > teacher else "what the teacher finds"
+        words = f"the raw draft finds {finds} (nDCG@10 {draft:.3f} and {teacher:.3f})"
         yield Suspicion("ceiling", f"{words}: it leaves no room for a map to bring more.")
     groups = level(references.get(NO_MAP), "effective_groups")
     if groups < FEWEST_GROUPS:
