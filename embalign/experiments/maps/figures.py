@@ -22,6 +22,10 @@ LINES: Sequence[dict[str, Any]] = (
     {"color": PURPLE, "marker": "D", "linestyle": (0, (1, 1))},
     {"color": SKY, "marker": "v", "linestyle": (0, (5, 1, 1, 1))},
 )
+LEVELS: Sequence[dict[str, Any]] = (
+    {"color": GREY, "linewidth": 1.0, "linestyle": ":"},
+    {"color": GREY, "linewidth": 1.0, "linestyle": (0, (6, 2))},
+)
 LEGEND = 0.45  # of the height, for the names of the lines above them
 MEMO_LINE: dict[str, Any] = {"color": ORANGE, "marker": "s", "linestyle": (0, (2, 1))}
 
@@ -40,9 +44,9 @@ def draw(judgement: Judgement, measured: Results, path: Path) -> None:
         handles = [Line2D([], [], linestyle="", label=words[how], **look) for how, look in LOOKS.items()]
         handles += [
             Line2D([], [], linestyle="", color="black", marker="o", label="filled: cannot be told from the best"),
-            Line2D([], [], color=GREY, linestyle=":", label="no map, teacher"),
+            *(Line2D([], [], label=name, **look) for name, look in zip(("no map", "teacher"), LEVELS, strict=True)),
         ]
-        figure.legend(handles=handles, loc="outside upper center", ncols=4)
+        figure.legend(handles=handles, loc="outside upper center", ncols=5)
         save(figure, path)
 
 
@@ -58,8 +62,8 @@ def _families(axis: Axes, bakeoff: Bakeoff, *, names: bool) -> None:
     axis.set_yticks(range(len(order)), [label(family) for family in order], fontsize=8)
     axis.set_ylim(len(order) - 0.5, -0.5)
     axis.grid(axis="y", visible=False)
-    for level in (bakeoff.no_map, bakeoff.teacher):
-        axis.axvline(level, color=GREY, linewidth=0.9, linestyle=":")
+    for level, look in zip((bakeoff.no_map, bakeoff.teacher), LEVELS, strict=True):
+        axis.axvline(level, **look)
     axis.set(title=f"{DEPLOYMENTS[bakeoff.deployment].label}, all pairs", xlabel="nDCG@10")
 
 
@@ -78,8 +82,8 @@ def _over_pairs(axis: Axes, bakeoff: Bakeoff, measured: Results) -> None:
     axis.set_xticks(sizes)
     axis.xaxis.set_minor_locator(NullLocator())
     axis.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:,.0f}"))
-    for height in (bakeoff.no_map, bakeoff.teacher):
-        axis.axhline(height, color=GREY, linewidth=0.9, linestyle=":")
+    for height, look in zip((bakeoff.no_map, bakeoff.teacher), LEVELS, strict=True):
+        axis.axhline(height, **look)
     low, high = axis.get_ylim()
     axis.set_ylim(low, high + LEGEND * (high - low))
     axis.legend(fontsize=7.5, loc="upper left")
