@@ -12,10 +12,10 @@ COUNT, TOPICS = 120, 12
 DRAFT, TEACHER = 24, 40
 
 
-def vectors(count=COUNT, seed=0):
+def vectors(count=COUNT, seed=0, of_topics=TOPICS):
     """Vectors (n, 24) and (n, 40) of texts in topics, of any length, as float32."""
     rng = np.random.default_rng(seed)
-    meaning = rng.standard_normal((TOPICS, 8))[topics(count)] + 0.7 * rng.standard_normal((count, 8))
+    meaning = rng.standard_normal((of_topics, 8))[topics(count, of_topics)] + 0.7 * rng.standard_normal((count, 8))
     sides = (meaning @ rng.standard_normal((8, size)) for size in (DRAFT, TEACHER))
     return tuple((side + 0.3 * rng.standard_normal(side.shape)).astype(np.float32) for side in sides)
 
@@ -31,9 +31,9 @@ def ids(count=COUNT):
     return [f"doc-{row * 7}" for row in range(count)]
 
 
-def topics(count=COUNT):
+def topics(count=COUNT, of_topics=TOPICS):
     """The number of each text's topic, in no order."""
-    return np.random.default_rng(7).integers(TOPICS, size=count)
+    return np.random.default_rng(7).integers(of_topics, size=count)
 
 
 def labels(count=COUNT):
@@ -87,6 +87,14 @@ def npy(array):
     file = io.BytesIO()
     np.save(file, array)
     return file.getvalue()
+
+
+def lay_out_many(folder, count=300, of_topics=75):
+    """Write the same files with so many topics that those held out carry an interval; return the folder."""
+    write_vectors(folder, *vectors(count, of_topics=of_topics))
+    rows = zip(ids(count), (f"topic {number}" for number in topics(count, of_topics)), strict=True)
+    write_csv(folder / "labels.csv", [("id", "label"), *rows])
+    return folder
 
 
 def lay_out(folder):

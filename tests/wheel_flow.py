@@ -23,7 +23,7 @@ PAGES = (
 PRINTED = {
     "embalign ": "",
     "embalign init": "benchmark/test_elbow.py: written",
-    "embalign import": "imported 120 items into ",
+    "embalign import": "imported 300 items into ",
     "embalign judge": "Recommended ratio: ",
     "embalign compare": "better",
     "git commit": "An experiment to check",
@@ -40,7 +40,7 @@ AUTHOR = {f"GIT_{who}_{what}": "a@example.org" for who in ("AUTHOR", "COMMITTER"
 
 def bring(folder):
     """Write what the user of the pages has: vectors of two models, labels, a curve and two files of results."""
-    own_files.lay_out(folder)
+    own_files.lay_out_many(folder)
     result_tables.write(folder, "curve.csv", result_tables.curve())
     result_tables.write(folder, "baseline.csv", result_tables.results())
     result_tables.write(folder, "new.csv", result_tables.results(0.2))
