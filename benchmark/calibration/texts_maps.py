@@ -22,7 +22,7 @@ def maps_tables(table: pd.DataFrame) -> str:
         f"# A wrong family is named alone in {_percent(judged[WRONG].max())} of bake-offs at most, a right one is in "
         f"the set in {_percent(judged[RIGHT].min())} at least, and of equal ones one is named alone in "
         f"{_percent(equal[ALONE].max())} at most",
-        f"Each world is drawn anew: {int(families['runs'].max())} bake-offs of families on vectors, "
+        f"Every run draws its world again: {int(families['runs'].max())} bake-offs of families on vectors, "
         f"{int(values['runs'].max())} of systems whose values are drawn. In brackets: 95 % Clopper-Pearson intervals. "
         "Met: not shown to be violated, the interval reaches the demand.",
         "```\npip install -c constraints.txt -e .\npython benchmark/calibration/maps.py\n```",

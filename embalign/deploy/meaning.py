@@ -2,17 +2,15 @@
 
 import numpy as np
 
-from embalign.alignment.seeds import Stream, generator
 from embalign.deploy.quality import over_no_map
 from embalign.errors import PairError
 from embalign.evaluation import agreement, mantel
-from embalign.evaluation.deployment import Embedded, task_of
+from embalign.evaluation.chance import random_vectors
+from embalign.evaluation.deployment import task_of
 from embalign.evaluation.scorecard import search_task
 from embalign.pairs.pair import Pair
 from embalign.verdicts.basis import BY_TEACHER
 from embalign.verdicts.sanity import FEWEST_GROUPS, suspect_vectors
-
-NOISE = 64  # dimensions of the vectors whose search is chance
 
 
 def refuse_meaningless(pair: Pair) -> None:
@@ -33,9 +31,6 @@ def _beats_chance(pair: Pair) -> bool:
     task = task_of(pair)
     if len(np.unique(task.groups)) < FEWEST_GROUPS:
         return True
-    rng = generator(0, Stream.CHANCE)
-    queries, index = (rng.standard_normal((count, NOISE)) for count in (len(task.groups), task.index_size))
-    chance = Embedded(queries.astype(np.float32), index.astype(np.float32))
-    ceiling = search_task(task, task.teacher)
-    bound = over_no_map(ceiling, search_task(task, chance), task).lower_bound
+    ceiling, chance = search_task(task, task.teacher), search_task(task, random_vectors(task, 0))
+    bound = over_no_map(ceiling, chance, task).lower_bound
     return bound is None or bound > 0 or not np.nansum(ceiling.ndcg) > 0  # which is an error of its own

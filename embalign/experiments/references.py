@@ -8,10 +8,9 @@ import functools
 
 import numpy as np
 
-from embalign.alignment.seeds import Stream, generator
 from embalign.alignment.training import initial_map
 from embalign.evaluation import agreement, scorecard
-from embalign.evaluation.deployment import Embedded
+from embalign.evaluation.chance import random_vectors
 from embalign.evaluation.measurement import Measurement
 from embalign.evaluation.similarity import cosines
 from embalign.experiments.fits import ceiling_of, constant_of, score_map, search_task_of
@@ -19,7 +18,6 @@ from embalign.pairs import Vectors
 from embalign.pairs.pair import Pair
 
 REFERENCES = ("mean_vector", "untrained", "chance", "draft", "teacher")
-NOISE = 64  # dimensions of the vectors whose search is chance
 
 
 def score_reference(pair: Pair, name: str, seed: int) -> Measurement:
@@ -44,11 +42,7 @@ def score_reference(pair: Pair, name: str, seed: int) -> Measurement:
             alignment = scorecard.score_alignment(task.teacher.queries, task.teacher.queries, task.blocks, constant)
             return alignment | _own_search(pair, name)
         case "chance":
-            rng = generator(seed, Stream.CHANCE)
-            queries, index = (
-                rng.standard_normal((count, NOISE)).astype(np.float32) for count in (len(task.groups), task.index_size)
-            )
-            return scorecard.score_search(task, Embedded(queries, index), ceiling)
+            return scorecard.score_search(task, random_vectors(task, seed), ceiling)
         case other:
             raise ValueError(f"reference {other!r} is unknown; known are {', '.join(REFERENCES)}")
 

@@ -11,6 +11,7 @@ import numpy as np
 import pandas as pd
 
 from embalign.escaping import csv_cell
+from embalign.evaluation.measurement import ByLabel
 from embalign.evaluation.results import STATUS, Results
 from embalign.verdicts.contrasts import mean_of
 from embalign.verdicts.statistics import StudentT, student_t
@@ -71,7 +72,12 @@ def write_by_label(results: Results, path: Path) -> None:
     Rows are those of the CSV of `results`; values are rounded to multiples of 2^-13.
     """
     arrays = {name: results.values_by_label(name) for name in results.by_label}
-    rounded = {name: np.round(values / LABEL_STEP) * LABEL_STEP for name, values in arrays.items() if values.size}
+    save_by_label(path, {name: values for name, values in arrays.items() if values.size})
+
+
+def save_by_label(path: Path, arrays: Mapping[str, ByLabel]) -> None:
+    """Write arrays (rows, label groups) as .npz, rounded to multiples of 2^-13."""
+    rounded = {name: np.round(values / LABEL_STEP) * LABEL_STEP for name, values in arrays.items()}
     np.savez_compressed(path, allow_pickle=False, **{name: v.astype(np.float32) for name, v in rounded.items()})
 
 

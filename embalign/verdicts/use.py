@@ -41,10 +41,8 @@ class Use:
 
     @property
     def answer(self) -> Answer:
-        """Whether the map beats no map: a one-sided 95 % bound of the difference excludes 0."""
-        if self.difference.lower_bound() > 0:
-            return "better"
-        return "worse" if self.difference.upper_bound() < 0 else "not shown"
+        """Whether the map beats no map."""
+        return answer_of(self.difference)
 
     def as_record(self) -> dict[str, Any]:
         """Return the judgement as verdict.json has it."""
@@ -62,6 +60,13 @@ class Use:
             "retention_interval": self.retention.interval(),
             "better_than_no_map": self.answer,
         }
+
+
+def answer_of(difference: StudentT) -> Answer:
+    """Return whether a difference to no map is shown: a one-sided 95 % bound of it excludes 0."""
+    if difference.lower_bound() > 0:
+        return "better"
+    return "worse" if difference.upper_bound() < 0 else "not shown"
 
 
 def judge_use(mapped: Results, references: Mapping[str, Results], deployment: str) -> Use:

@@ -25,7 +25,7 @@ from embalign.verdicts.metrics import ALIGNMENT
 from embalign.verdicts.replicates import Replicates, replicates
 from embalign.verdicts.sanity import Suspicion, suspect
 from embalign.verdicts.statistics import StudentT
-from embalign.verdicts.use import NO_MAP, REFERENCES, TEACHER, Answer
+from embalign.verdicts.use import NO_MAP, REFERENCES, TEACHER, Answer, answer_of
 
 METRIC = "ndcg_at_10"
 MEMO = "cosine"  # the family of the memo's trained map
@@ -76,7 +76,7 @@ class Row:
 
     @property
     def answer(self) -> Answer:
-        """Whether the map beats no map: a one-sided 95 % bound of the difference excludes 0."""
+        """Whether the map beats no map."""
         return answer_of(self.no_map)
 
 
@@ -160,13 +160,6 @@ def judge(
     if ALIGNMENT in whole.frame:
         cosines = whole.frame.groupby("family", sort=False)[ALIGNMENT].mean().dropna().to_dict()
     return Judgement(suspicions, bakeoffs, reasons, basis, cosines)
-
-
-def answer_of(difference: StudentT) -> Answer:
-    """Return whether a difference to no map is shown, one-sided at 5 %."""
-    if difference.lower_bound() > 0:
-        return "better"
-    return "worse" if difference.upper_bound() < 0 else "not shown"
 
 
 def systems_of(measured: Results) -> list[System]:

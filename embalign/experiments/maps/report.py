@@ -13,7 +13,7 @@ from embalign.experiments.grid import rerun_command
 from embalign.experiments.maps import protocol
 from embalign.experiments.maps.figures import draw
 from embalign.experiments.maps.protocol import METRIC, Bakeoff, Judgement, Row
-from embalign.experiments.tables import LABEL_STEP, as_json, cells_of, failures, write_csv
+from embalign.experiments.tables import as_json, cells_of, failures, save_by_label, write_csv
 from embalign.experiments.templates import render, sentences
 from embalign.maps.families import FAMILIES
 from embalign.maps.map import DEPLOYMENTS
@@ -77,9 +77,7 @@ def _write_rows(rows: Results, folder: Path) -> None:
     write_csv(pd.concat(parts, ignore_index=True), folder / "map_bakeoff.csv", KEYS)
     widest = max(each.shape[1] for each in values)
     padded = [each if each.shape[1] == widest else np.full((len(each), widest), np.nan) for each in values]
-    rounded = np.round(np.concatenate(padded) / LABEL_STEP) * LABEL_STEP
-    path = folder / "map_bakeoff_by_label.npz"
-    np.savez_compressed(path, allow_pickle=False, **{METRIC: rounded.astype(np.float32)})
+    save_by_label(folder / "map_bakeoff_by_label.npz", {METRIC: np.concatenate(padded)})
 
 
 def _by_share(measured: Results, judgement: Judgement) -> dict[str, pd.DataFrame]:
