@@ -145,8 +145,8 @@ def _asking(pair: Pair, kind: FitOn, checks: Rows) -> Rows | None:
 def _index(pair: Pair, asking: Rows) -> Rows:
     """Training documents at even steps, and all that are relevant to these queries."""
     every = pair.holdout.train_documents
-    relevant = asked_by(pair, asking).relevant.rows
-    return np.union1d(even(every, MOST_SEARCHED), np.intersect1d(relevant, every))
+    rows, there, _ = asked_by(pair, asking).relevant.padded(slice(None))
+    return np.union1d(even(every, MOST_SEARCHED), np.intersect1d(rows[there], every))
 
 
 def _ndcg(found: Search) -> float:
