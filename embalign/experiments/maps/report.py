@@ -41,7 +41,7 @@ def write_report(results: Mapping[str, Results], about: Mapping[str, Any], folde
         write_csv(results["references"].frame, folder / "references.csv", ("pair", "reference", "seed"))
     measured = rows.ok()
     if "tries" in measured.tables:
-        write_csv(measured.table("tries"), folder / "tries.csv", KEYS[:2])
+        write_csv(measured.table("tries").assign(status="ok"), folder / "tries.csv", KEYS[:2])
     judgement = protocol.judge(measured, references.ok(), about["data"].get("rows"), basis_of(about))
     answer = sentences("maps/answer.md.j2", "lines", judgement, protocol)
     draw(judgement, measured, folder / "map_bakeoff.png")
