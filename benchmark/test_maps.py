@@ -21,6 +21,10 @@ MAPS = Experiment(
     conclusion=maps.conclusion.conclude,
     quick_seeds=3,
     full_seeds=5,
+    checked=(
+        *("query_adapter_ndcg_at_10", "query_adapter_csls_ndcg_at_10"),
+        *("index_migration_ndcg_at_10", "index_migration_csls_ndcg_at_10"),
+    ),
     tables=(
         Table(
             name="map_bakeoff",

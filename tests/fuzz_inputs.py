@@ -33,11 +33,11 @@ from embalign.regression.baseline import read_baseline
 from embalign.research import claims
 from embalign.research.conclusion import CHECKS, read_conclusion
 from embalign.research.promote import same_artifact
-from embalign.verdicts.metrics import SMALLEST_EFFECTS
+from embalign.verdicts.metrics import CHECKED
 
 
 def baseline(folder):
-    metrics = dict.fromkeys(SMALLEST_EFFECTS, 0.5)
+    metrics = dict.fromkeys(CHECKED, 0.5)
     about = {"schema": 1, "pair": "p", "experiment": "e", "commit": "c", "fingerprints": {"config": "a", "data": "b"}}
     whole = about | {"repeatability": {"mrr": 0.001}, "values": {"t/a-seed00": metrics, "t/a-seed01": metrics}}
     return state(hostile.json_files([whole]), folder)

@@ -29,7 +29,7 @@ from embalign.research.claims import parse, read_raw
 from embalign.research.conclusion import IMAGE, LINK, REFERENCE, check_files, read_conclusion
 from embalign.research.numbers import check_numbers
 from embalign.research.promote import same_artifact
-from embalign.verdicts.metrics import SMALLEST_EFFECTS
+from embalign.verdicts.metrics import CHECKED
 
 SIDE = '[{}]\nsource = "openai"\nmodel = "m"\n'
 PAIR = SIDE.format("draft") + SIDE.format("teacher")
@@ -217,7 +217,7 @@ def test_a_text_that_speaks_of_keys_is_no_doubled_key(tmp_path):
     assert read_corpus(path)[0].id == "text"
 
 
-METRICS = dict.fromkeys(SMALLEST_EFFECTS, 0.5)
+METRICS = dict.fromkeys(CHECKED, 0.5)
 ODD_METRICS = {"null": "null", "NaN": "NaN", "text": '"0.5"', "infinite": "1e999", "true": "true", "list": "[0.5]"}
 
 

@@ -15,12 +15,13 @@ from hypothesis import strategies as st
 from pair_folders import write_pair
 
 from embalign.errors import BaselineError
+from embalign.experiments.grid import Experiment
 from embalign.regression.baseline import read_baseline
+from embalign.verdicts.metrics import CHECKED, PRIMARY, smallest_effect
 from embalign.verdicts.metrics import METRICS as TABLE
-from embalign.verdicts.metrics import PRIMARY, SMALLEST_EFFECTS
 from embalign.verdicts.regression import judge_regression
 
-METRICS = list(SMALLEST_EFFECTS)
+METRICS = list(CHECKED)
 
 
 def changed(metric, values):
@@ -39,7 +40,7 @@ def test_runs_of_the_same_code_on_one_machine_are_ok():
 @pytest.mark.parametrize("better", [False, True])
 def test_a_change_of_twice_the_smallest_effect_is_seen_and_has_its_direction(metric, better):
     sign = 1 if better != (not TABLE[metric].higher_is_better) else -1
-    change = [sign * SMALLEST_EFFECTS[metric] * factor for factor in (1.8, 2.0, 2.1, 1.9, 2.2)]
+    change = [sign * smallest_effect(metric) * factor for factor in (1.8, 2.0, 2.1, 1.9, 2.2)]
     found = kinds(changed(metric, change))
     assert found.pop(metric) == ("improved" if better else "regressed")
     assert set(found.values()) == {"ok"}
@@ -47,7 +48,7 @@ def test_a_change_of_twice_the_smallest_effect_is_seen_and_has_its_direction(met
 
 @given(st.sampled_from(METRICS), st.lists(st.floats(-0.99, 0.99), min_size=3, max_size=8))
 def test_changes_that_do_not_matter_never_fail(metric, shares):
-    assert kinds(changed(metric, [SMALLEST_EFFECTS[metric] * share for share in shares]))[metric] == "ok"
+    assert kinds(changed(metric, [smallest_effect(metric) * share for share in shares]))[metric] == "ok"
 
 
 def test_a_limit_follows_measured_repeatability():
@@ -311,6 +312,27 @@ def test_a_baseline_of_nothing_gated_or_of_too_few_seeds_is_refused(checkout):
     checkout.commit()
     assert "no cell has the checked metrics" in checkout.run("--update-baseline").stdout
     assert not checkout.baseline.exists()
+
+
+def test_an_experiment_that_names_its_metrics_is_held_to_them_alone(checkout):
+    """One metric, in cells that have no other: a loss of it fails."""
+    path = checkout.root / "benchmark" / "test_gated.py"
+    text = path.read_text().replace("measure=gated.measure", "measure=gated.measure_one")
+    path.write_text(text.replace("regression_seeds=5", 'regression_seeds=5, checked=("mrr",)'))
+    checkout.commit()
+    assert checkout.run("--update-baseline").returncode == 0
+    assert set(next(iter(json.loads(checkout.baseline.read_text())["values"].values()))) == {"mrr"}
+    checkout.commit()
+    assert checkout.run("--regression", "strict").returncode == 0
+    done = checkout.run("--regression", "strict", shift={"mrr": -0.05})
+    assert done.returncode == 1
+    assert "regression[gated-mrr]" in done.stdout
+    assert "regression[gated-cosine_mean]" not in done.stdout
+
+
+def test_a_metric_without_a_smallest_effect_cannot_be_checked():
+    with pytest.raises(ValueError, match="'skill' is no metric that the regression check can act on; there are quer"):
+        Experiment("small", print, (), checked=("skill",))
 
 
 def test_an_update_prints_old_and_new_and_keeps_measured_repeatability(gated_checkout):

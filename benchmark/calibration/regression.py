@@ -41,7 +41,7 @@ from embalign.experiments.grid import Cell
 from embalign.pairs.config import find_pair
 from embalign.pairs.pair import load_pair
 from embalign.regression.baseline import baseline_path, read_baseline, write_baseline
-from embalign.verdicts.metrics import METRICS, SMALLEST_EFFECTS
+from embalign.verdicts.metrics import CHECKED, METRICS, smallest_effect
 from embalign.verdicts.regression import judge_regression
 
 PAIRS = ("qwen-sentence-align", "smollm2-mpnet")
@@ -67,7 +67,7 @@ def measure_again(task: tuple[str, str, Cell, Run]) -> dict[str, float]:
         pair = pair.with_vectors(draft=draft, teacher=teacher)
     cell = dataclasses.replace(cell, training=DEFAULT if isinstance(run, int) else run)
     found = EXPERIMENTS[experiment].table(cell.table).run(pair, cell)
-    return {metric: float(found.metrics[metric]) for metric in SMALLEST_EFFECTS}
+    return {metric: float(found.metrics[metric]) for metric in CHECKED}
 
 
 def changes_of(pair: str, experiment: str, runs: Sequence[Run], pool: ProcessPoolExecutor) -> Changes:
@@ -78,12 +78,12 @@ def changes_of(pair: str, experiment: str, runs: Sequence[Run], pool: ProcessPoo
     found = pd.DataFrame(
         [
             {"run": runs.index(run), "seed": cell.seed}
-            | {metric: row[metric] - baseline.values[f"{cell.table}/{cell.id}"][metric] for metric in SMALLEST_EFFECTS}
+            | {metric: row[metric] - baseline.values[f"{cell.table}/{cell.id}"][metric] for metric in CHECKED}
             for (_, _, cell, run), row in zip(tasks, pool.map(measure_again, tasks), strict=True)
         ]
     )
     by_seed = found.groupby(["run", "seed"]).mean()
-    return {metric: by_seed[metric].unstack().to_numpy() for metric in SMALLEST_EFFECTS}
+    return {metric: by_seed[metric].unstack().to_numpy() for metric in CHECKED}
 
 
 def differences_between_seeds(real: Changes) -> Changes:
@@ -100,7 +100,7 @@ def operate(
     """Return false alarms of null re-runs, and detections of losses, by metric and size."""
     rng = np.random.default_rng(9)
     alarms = 0
-    seen = {(metric, size): 0 for metric in SMALLEST_EFFECTS for size in SIZES}
+    seen = {(metric, size): 0 for metric in CHECKED for size in SIZES}
     for _ in range(reruns):
         drawn = {
             metric: {seed: float(values[rng.integers(len(values)), seed]) for seed in range(values.shape[1])}
@@ -114,7 +114,7 @@ def operate(
             for metric, by_seed in drawn.items()
         }
         for metric, size in seen:
-            loss = size * SMALLEST_EFFECTS[metric] * (-1 if METRICS[metric].higher_is_better else 1)
+            loss = size * smallest_effect(metric) * (-1 if METRICS[metric].higher_is_better else 1)
             lost = changed | {metric: {seed: value + loss for seed, value in changed[metric].items()}}
             kinds = {found.metric: found.kind for found in judge_regression(lost, repeatability)}
             seen[metric, size] += kinds[metric] == "regressed"
@@ -150,7 +150,7 @@ def main() -> None:
                     known = {
                         "repeatability": repeatability[name],
                         "spread": spread,
-                        "min_effect": SMALLEST_EFFECTS[name],
+                        "min_effect": smallest_effect(name),
                     }
                 rows.append({"pair": pair, "experiment": experiment, "repeats": arguments.repeats, **row, **known})
             if arguments.write:

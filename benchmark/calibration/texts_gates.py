@@ -12,7 +12,7 @@ from texts import markdown, rarely, rate
 from embalign.deploy import RISK_TARGETS
 from embalign.evaluation.certificate import CONFIDENCE, fewest_accepts
 from embalign.experiments.style import BLUE, GREEN, GREY, ORANGE, PURPLE, figure_style, save
-from embalign.verdicts.metrics import SMALLEST_EFFECTS
+from embalign.verdicts.metrics import CHECKED
 
 
 def gate_tables(table: pd.DataFrame) -> str:
@@ -109,7 +109,7 @@ def draw_regression(table: pd.DataFrame, path: Path) -> None:
     from matplotlib import pyplot
 
     looks = (("P", PURPLE), ("o", BLUE), ("s", ORANGE), ("^", GREEN), ("D", GREY), ("v", "black"))
-    styles = dict(zip(SMALLEST_EFFECTS, looks, strict=True))
+    styles = dict(zip(CHECKED, looks, strict=True))
     panels = list(table.groupby(["experiment", "pair"], sort=False))
     with figure_style():
         figure, axes = pyplot.subplots(1, len(panels), figsize=(8.3, 3.1), sharey=True, layout="constrained")

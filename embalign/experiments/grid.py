@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 from embalign.alignment.config import DEFAULT, TrainingConfig
 from embalign.escaping import shell
 from embalign.lazy import Reference, lazy, reference
+from embalign.verdicts.metrics import CHECKED, smallest_effect
 
 if TYPE_CHECKING:
     from embalign.evaluation.measurement import Measurement
@@ -155,7 +156,8 @@ class Experiment:
 
     `report(results, about, folder)` takes the :class:`~embalign.evaluation.results.Results` of each table by name and
     the provenance of the run, writes the artifacts into a folder and returns a one-line answer. With fewer seeds than
-    `fewest_seeds` it could give no verdict, and a run is refused.
+    `fewest_seeds` it could give no verdict, and a run is refused. The regression check acts on the metrics `checked`,
+    which every cell that it compares has.
 
     >>> def report(results, about, folder):
     ...     return "no answer yet"
@@ -175,12 +177,15 @@ class Experiment:
     fewest_seeds: int = FEWEST_SEEDS
     conclusion: Reference | None = None
     training: TrainingConfig = DEFAULT
+    checked: tuple[str, ...] = CHECKED
 
     def __post_init__(self) -> None:
         if not isinstance(self.name, str) or not re.fullmatch(r"\w[\w-]*", self.name):
             raise ValueError(f"experiment {self.name!r} needs a name of letters, digits, _ and -, as -k can select it")
         if not isinstance(self.tables, Sequence) or not all(isinstance(each, Table) for each in self.tables):
             raise TypeError(f"experiment {self.name!r}: tables must be a tuple of Table, found {self.tables!r:.200}")
+        for metric in self.checked:
+            smallest_effect(metric)
         object.__setattr__(self, "tables", tuple(self.tables))
         object.__setattr__(self, "report", reference(self.report))
         if self.conclusion is not None:

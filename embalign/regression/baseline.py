@@ -5,7 +5,7 @@ import hashlib
 import json
 import math
 import os
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +17,7 @@ from embalign.evaluation.measurement import Measurement
 from embalign.experiments.grid import ALIASES, Cell
 from embalign.readers import quoted, read_json, reading
 from embalign.runs.run import Run
-from embalign.verdicts.metrics import SMALLEST_EFFECTS
+from embalign.verdicts.metrics import CHECKED
 
 SCHEMA = 1
 RESTORE = "restore it from git, or recreate it with --profile regression --update-baseline"
@@ -49,17 +49,17 @@ def path_of(run: Run) -> Path:
     return baseline_path(run.root, run.pair, run.experiment.name)
 
 
-def read_baseline(path: Path) -> Baseline:
+def read_baseline(path: Path, checked: Sequence[str] = CHECKED) -> Baseline:
     """Return a baseline. Raises BaselineError for a file that is missing or not one, or older than a checked metric."""
     baseline = _decode(path)
     in_any_cell = {metric for metrics in baseline.values.values() for metric in metrics}
-    if baseline.values and (absent := [metric for metric in SMALLEST_EFFECTS if metric not in in_any_cell]):
+    if baseline.values and (absent := [metric for metric in checked if metric not in in_any_cell]):
         raise BaselineError(
             f"{path}: made before {', '.join(absent)} was checked, so it cannot be compared; rerun with "
             "--profile regression --update-baseline and commit"
         )
     for cell, metrics in baseline.values.items():
-        for metric in SMALLEST_EFFECTS:
+        for metric in checked:
             if not math.isfinite(metrics.get(metric, math.nan)):
                 raise BaselineError(f"{path}: not a baseline (cell {cell} has no finite {metric}); {RESTORE}")
     return baseline
@@ -108,10 +108,10 @@ def difference(baseline: Baseline, run: Run) -> str:
 def checked_values(run: Run) -> dict[str, dict[str, float]]:
     """Return the checked metrics of every measured cell that has them all and finite, by cell."""
     return {
-        key(cell): {metric: float(outcome.metrics[metric]) for metric in SMALLEST_EFFECTS}
+        key(cell): {metric: float(outcome.metrics[metric]) for metric in run.experiment.checked}
         for cell, outcome in run.outcomes.items()
         if isinstance(outcome, Measurement)
-        and all(math.isfinite(outcome.metrics.get(metric, math.nan)) for metric in SMALLEST_EFFECTS)
+        and all(math.isfinite(outcome.metrics.get(metric, math.nan)) for metric in run.experiment.checked)
     }
 
 
@@ -139,7 +139,7 @@ def update_baseline(run: Run, commit: str) -> list[str]:
         values={name: values[name] for name in sorted(values)},
     )
     write_baseline(path, content)
-    return [f"{path.relative_to(run.root)}: {line}" for line in _old_to_new(old.values if old else {}, values)]
+    return [f"{path.relative_to(run.root)}: {line}" for line in _old_to_new(run, old.values if old else {}, values)]
 
 
 def write_baseline(path: Path, content: Baseline) -> None:
@@ -156,9 +156,9 @@ def _building(path: Path) -> str:
     return f".building-{path.stem}"
 
 
-def _old_to_new(old: Values, new: Values) -> list[str]:
+def _old_to_new(run: Run, old: Values, new: Values) -> list[str]:
     def mean(of: Values, metric: str) -> str:
         known = [cell[metric] for cell in of.values() if metric in cell]
         return f"{math.fsum(known) / len(known):.4f}" if known else "none"
 
-    return [f"{metric} {mean(old, metric)} -> {mean(new, metric)}" for metric in SMALLEST_EFFECTS]
+    return [f"{metric} {mean(old, metric)} -> {mean(new, metric)}" for metric in run.experiment.checked]

@@ -10,7 +10,6 @@ from embalign.experiments.grid import Cell
 from embalign.regression import baseline as committed
 from embalign.runs.checkout import id_if_clean, why_not_clean
 from embalign.runs.run import Run
-from embalign.verdicts.metrics import SMALLEST_EFFECTS
 from embalign.verdicts.regression import FEWEST_SEEDS, RegressionVerdict, judge_regression
 
 INTENDED = "if that is intended, rerun with --profile regression --update-baseline and commit"
@@ -19,7 +18,7 @@ INTENDED = "if that is intended, rerun with --profile regression --update-baseli
 def check_start(run: Run) -> None:
     """Raise BaselineError if it is certain before the first cell that a run cannot be compared with its baseline."""
     path = committed.path_of(run)
-    unequal = committed.difference(committed.read_baseline(path), run)
+    unequal = committed.difference(committed.read_baseline(path, run.experiment.checked), run)
     if "profile" in unequal:
         raise BaselineError(f"{path} holds another grid than --profile {run.profile}; add --profile regression")
     if unequal:
@@ -39,7 +38,7 @@ def check_whole(run: Run, selected: Collection[Cell]) -> None:
 def judge(run: Run) -> list[RegressionVerdict]:
     """Return the verdicts on a run: one per checked metric, or one that says why there is none."""
     try:
-        return compare(run, committed.read_baseline(committed.path_of(run)))
+        return compare(run, committed.read_baseline(committed.path_of(run), run.experiment.checked))
     except BaselineError as error:
         return [RegressionVerdict("baseline", "missing", detail=str(error))]
 
@@ -50,18 +49,19 @@ def compare(run: Run, baseline: committed.Baseline) -> list[RegressionVerdict]:
     Cells that the baseline does not have yet are reported in one more, which is `new`.
     """
     if unequal := committed.difference(baseline, run):
-        return _for_every_metric("incomparable", f"{unequal} differ from the baseline's; {INTENDED}")
+        return _for_every_metric(run, "incomparable", f"{unequal} differ from the baseline's; {INTENDED}")
     values = committed.checked_values(run)
     if absent := [name for name in baseline.values if name not in values]:
         return _for_every_metric(
+            run,
             "missing",
             f"{len(absent)} of the baseline's {len(baseline.values)} cells have no row here, for instance {absent[0]}",
         )
     if not baseline.values:
-        return _for_every_metric("missing", "the baseline has no cells; rerun with --update-baseline and commit")
+        return _for_every_metric(run, "missing", "the baseline has no cells; rerun with --update-baseline and commit")
     seed_of = {committed.key(cell): cell.seed for cell in run.cells}
     changes: dict[str, dict[int, float]] = {}
-    for metric in SMALLEST_EFFECTS:
+    for metric in run.experiment.checked:
         by_seed: dict[int, list[float]] = {}
         for name, before in baseline.values.items():
             by_seed.setdefault(seed_of[name], []).append(values[name][metric] - before[metric])
@@ -97,14 +97,16 @@ def check_update(run: Run) -> str:
     has_all = [
         cell
         for cell, outcome in run.outcomes.items()
-        if isinstance(outcome, Measurement) and SMALLEST_EFFECTS.keys() <= outcome.metrics.keys()
+        if isinstance(outcome, Measurement) and set(run.experiment.checked) <= outcome.metrics.keys()
     ]
     if broken := [cell for cell in has_all if committed.key(cell) not in values]:
         raise BaselineError(
             f"{len(broken)} cells have a checked metric that is not a finite number, for instance {broken[0].id}"
         )
     if not values:
-        raise BaselineError(f"no cell has the checked metrics ({', '.join(SMALLEST_EFFECTS)}): nothing can be checked")
+        raise BaselineError(
+            f"no cell has the checked metrics ({', '.join(run.experiment.checked)}): nothing can be checked"
+        )
     if (seeds := len({cell.seed for cell in has_all})) < FEWEST_SEEDS:
         raise BaselineError(f"{seeds} seeds cannot show a regression; the grid needs at least {FEWEST_SEEDS}")
     return require_clean(run.state)
@@ -118,5 +120,5 @@ def require_clean(state: Mapping[str, Any]) -> str:
     return commit
 
 
-def _for_every_metric(kind: Any, detail: str) -> list[RegressionVerdict]:
-    return [RegressionVerdict(metric, kind, detail=detail) for metric in SMALLEST_EFFECTS]
+def _for_every_metric(run: Run, kind: Any, detail: str) -> list[RegressionVerdict]:
+    return [RegressionVerdict(metric, kind, detail=detail) for metric in run.experiment.checked]

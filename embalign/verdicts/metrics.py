@@ -12,6 +12,7 @@ from embalign.evaluation.deployment import DEPLOYMENTS, Deployment
 PRIMARY, ALIGNMENT = "query_adapter_ndcg_at_10", "cosine_mean"
 # Leave-one-out on the held-out items alone, as the memo measures retrieval.
 RETRIEVAL = "recall_at_1"
+OF_NDCG = 0.01  # the smallest change of nDCG@10 that the regression check acts on
 # Columns that only pairs with judgements have: what TREC's tools count over all relevant documents.
 OF_JUDGEMENTS = ("trec_recall_at_10", "trec_recall_at_100", "mrr_at_10")
 
@@ -35,14 +36,14 @@ class Metric:
 
 
 def _of_deployment(use: Deployment) -> tuple[Metric, ...]:
-    """The metrics `<deployment>_<metric>`; the primary one is checked for regressions."""
+    """The metrics `<deployment>_<metric>`; nDCG@10 is what the regression check may act on."""
     words = f"{use.label}, index of the whole corpus"
-    effects = {PRIMARY: 0.01}
 
     def metric(name: str, label: str, digits: int = 4, higher_is_better: bool = True) -> Metric:
         full = f"{use.name}_{name}"
         origin = ("untrained",)
-        return Metric(full, f"{use.label} {label}", digits, higher_is_better, effects.get(full), origin, words)
+        effect = OF_NDCG if name == "ndcg_at_10" else None
+        return Metric(full, f"{use.label} {label}", digits, higher_is_better, effect, origin, words)
 
     return (
         metric("ndcg_at_10", "nDCG@10"),
@@ -72,11 +73,20 @@ def _spreads(prefix: str, deployment: str) -> tuple[Metric, ...]:
     )
 
 
+def _by_csls(use: Deployment) -> Metric:
+    """nDCG@10 of a deployment that is searched by CSLS."""
+    words = f"{use.label}, index of the whole corpus, searched by CSLS"
+    return Metric(
+        f"{use.name}_csls_ndcg_at_10", f"{use.label} nDCG@10 by CSLS", smallest_effect=OF_NDCG, deployment=words
+    )
+
+
 IN_USE = tuple(itertools.chain.from_iterable(map(_of_deployment, DEPLOYMENTS.values())))
 METRICS = {
     metric.name: metric
     for metric in (
         *IN_USE,
+        *map(_by_csls, DEPLOYMENTS.values()),
         Metric(ALIGNMENT, "mean cosine", 4, smallest_effect=0.002, origin=("mean_vector", "untrained")),
         Metric("cosine_p05", "cosine, 5 % quantile"),
         Metric("cosine_p50", "cosine, median"),
@@ -106,7 +116,17 @@ BY_DEPLOYMENT = {name: f"{name}_ndcg_at_10" for name in DEPLOYMENTS}
 # What a map is judged by over the amount of data, in the order of the reports.
 JUDGED = (*BY_DEPLOYMENT.values(), ALIGNMENT, "spearman", RETRIEVAL, "mrr")
 HEADLINES = (PRIMARY, ALIGNMENT)
-SMALLEST_EFFECTS = {name: metric.smallest_effect for name, metric in METRICS.items() if metric.smallest_effect}
+# What the regression check acts on where an experiment does not say otherwise.
+CHECKED = (PRIMARY, ALIGNMENT, "spearman", "mrr", RETRIEVAL, "gate_augrc")
+
+
+def smallest_effect(name: str) -> float:
+    """Return the smallest change of a metric that the regression check acts on. Raises ValueError for one with none."""
+    known = METRICS.get(name)
+    if known is None or known.smallest_effect is None:
+        possible = ", ".join(each.name for each in METRICS.values() if each.smallest_effect)
+        raise ValueError(f"{name!r} is no metric that the regression check can act on; there are {possible}")
+    return known.smallest_effect
 
 
 def label(name: str) -> str:

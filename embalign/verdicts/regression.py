@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Literal
 
-from embalign.verdicts.metrics import METRICS, SMALLEST_EFFECTS
+from embalign.verdicts.metrics import METRICS, smallest_effect
 from embalign.verdicts.statistics import holm, student_t
 
 RegressionKind = Literal["ok", "regressed", "improved", "inconclusive", "new", "missing", "incomparable"]
@@ -42,7 +42,7 @@ def judge_regression(
     """
     verdicts, tested = {}, {}
     for metric, by_seed in changes.items():
-        limit = max(SMALLEST_EFFECTS[metric], REPEATABILITY_FACTOR * repeatability.get(metric, 0.0))
+        limit = max(smallest_effect(metric), REPEATABILITY_FACTOR * repeatability.get(metric, 0.0))
         if len(by_seed) < 2:
             effect = next(iter(by_seed.values()))
             kind: RegressionKind = "inconclusive" if abs(effect) > limit else "ok"
