@@ -185,7 +185,7 @@ def _make_arrays(pair: Pair, path: Path, seed: int, wanted: Wanted) -> _Made:
     names = list(wanted.deployments or DEPLOYMENTS)
     families = list(FAMILIES.values()) if wanted.family is None else [FAMILIES[wanted.family]]
     taken = take_best(pair, names, families, wanted.searches, seed)
-    uses = uses_of(pair, functools.partial(search_taken, taken))
+    uses = uses_of(pair, functools.partial(search_taken, taken), {name: own.search for name, own in taken.items()})
     path.parent.mkdir(parents=True, exist_ok=True)
     write_maps(path, {name: own.map for name, own in taken.items()})
     maps = {name: own.described(name, min(len(pair.asking), MOST_SAMPLED)) for name, own in taken.items()}

@@ -74,7 +74,8 @@ def _named(family: str, search: str) -> str:
 
 def _quality(use: Use) -> str:
     over = use.over_no_map
-    verdict = "better than no map" if use.beats_no_map else "NOT shown to be better than no map"
+    alike = ", searched by CSLS too" if use.no_map_search == CSLS else ""
+    verdict = f"{'better' if use.beats_no_map else 'NOT shown to be better'} than no map{alike}"
     found, kept = use.quality[NDCG].value, use.retention[NDCG].value
     bound = "" if over.lower_bound is None else f", lower bound {over.lower_bound:+.3f}"
     return f"nDCG@10 {found:.3f}, {100 * kept:.0f} % of the teacher's; {verdict} ({over.difference:+.3f}{bound})"

@@ -38,9 +38,9 @@ TEMPLATE = "cutover.md.j2"
 
 @dataclass(frozen=True)
 class Cutover:
-    """The answer on one deployment of a map. `no_map` is the nDCG@10 of the raw draft's own search.
+    """The answer on one deployment of a map. `no_map` is the nDCG@10 of the raw draft's own search, searched alike.
 
-    `over` is what the map has over that, and `against_no_map` whether this is shown.
+    `search` is how both are searched, `over` is what the map has over that, and `against_no_map` whether this is shown.
     """
 
     asked: Question
@@ -52,6 +52,7 @@ class Cutover:
     against_no_map: Literal["better", "worse", "not shown"]
     about: Sequence[str]
     held_out: bool
+    search: str
 
     @property
     def deployment(self) -> Deployment:
@@ -92,6 +93,7 @@ class Cutover:
             **dataclasses.asdict(self.verdict),
             "relevance": self.basis,
             "index_size": self.index_size,
+            "search": self.search,
             "no_map": self.no_map,
             "over_no_map": self.over.difference,
             "over_no_map_lower_bound": self.over.lower_bound,
@@ -132,7 +134,7 @@ def judge_cutover(judged: Judged, asked: Question) -> Cutover:
     """Return the answer on a map in a deployment, with the whole corpus as the index. Raises TableError."""
     task = asked_by(judged.pair, judged.asking)
     found = judged.find(task)
-    ceiling, raw = search_task(task, task.teacher), search_task(task, task.draft)
+    ceiling, raw = search_task(task, task.teacher), judged.find_without_map(task)
     over = over_no_map(found, raw, task)
     return Cutover(
         asked=asked,
@@ -144,6 +146,7 @@ def judge_cutover(judged: Judged, asked: Question) -> Cutover:
         against_no_map=_against(over, over_no_map(raw, found, task)),
         about=judged.about,
         held_out=judged.held_out,
+        search=judged.search,
     )
 
 
