@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 from _pytest.config.findpaths import load_config_dict_from_file
 
-from embalign.durable import refuse_links
+from embalign.durable import refuse_links, writing
 from embalign.errors import FolderError
 from embalign.escaping import shell
 from embalign.pairs.place import SOURCE
@@ -42,14 +42,16 @@ class File:
 def lay_out(folder: Path) -> Iterator[str]:
     """Write the files that are missing, and yield a line for each and how to go on.
 
-    Nothing that is there is changed. Raises FolderError or LinkError before anything is written, and OSError for a
+    Nothing that is there is changed. Raises FolderError or LinkError before anything is written, and FolderError for a
     disk or a folder that cannot be written.
     """
     files = _files(folder)
     for file in files:
         _refuse_what_is_no_file(folder, file.name)
     for file in files:
-        yield f"{file.name}: {_put(folder / file.name, file)}"
+        with writing(folder / file.name, FolderError, "name another folder: embalign init DIR"):
+            state = _put(folder / file.name, file)
+        yield f"{file.name}: {state}"
     if not any(file.name == "pytest.ini" for file in files):
         yield f"pytest.ini: not written, since {_own_settings(folder)} has settings of pytest"
     there = [] if folder.resolve() == Path.cwd() else [shell(["cd", str(folder)])]

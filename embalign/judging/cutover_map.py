@@ -35,6 +35,7 @@ from embalign.pairs import Vectors
 from embalign.pairs.holdout import Rows
 from embalign.pairs.pair import Pair, load_pair, pair_digest
 
+NO_ROOM = "set TMPDIR to a folder with more room"
 AS_IT_IS = "That it was not fitted on these rows is your word: if it was, it keeps less than this says."
 
 
@@ -83,7 +84,7 @@ def opened(brought: Path | Request) -> Iterator[tuple[Path, list[str]]]:
         yield brought, []
         return
     with tempfile.TemporaryDirectory(prefix="embalign-cutover-", ignore_cleanup_errors=True) as folder:
-        made = import_pair(dataclasses.replace(brought, out=Path(folder) / "vectors"))
+        made = import_pair(dataclasses.replace(brought, out=Path(folder) / "vectors", otherwise=NO_ROOM))
         yield made.out, [*made.notes, *(f"not checked: {what}" for what in made.not_checked)]
 
 
