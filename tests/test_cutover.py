@@ -216,6 +216,15 @@ def test_without_a_family_the_one_that_finds_most_inside_the_training_items_is_j
     assert "the highest of 20; next " in lines[4]
 
 
+def test_the_words_on_error_rates_are_those_of_the_measurement():
+    """A rate that was measured above 5 % is named, and no line promises 5 % at most."""
+    measured = (ROOT / "docs" / "calibration" / "cutover.md").read_text(encoding="utf-8")
+    highest = re.search(r"A wrong PASS or FAIL .*?\(most: \w+, (\S+ %)\)", measured)[1]
+    page = " ".join((ROOT / "docs" / "cutover.md").read_text(encoding="utf-8").split())
+    assert f"they came in up to {highest} of a thousand draws" in page
+    assert not re.search(r"(is wrong|to come|are wrong) in at most 5 %", page)
+
+
 def test_a_map_that_loses_to_the_raw_draft_is_told_so(here, capsys):
     np.save("a.npy", np.load("b.npy")[:, :DRAFT])  # a draft that is nearly its teacher
     np.save("blurred.npy", np.eye(TEACHER, DRAFT) + 0.1 * np.random.default_rng(2).standard_normal((TEACHER, DRAFT)))

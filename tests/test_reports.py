@@ -34,6 +34,15 @@ def test_the_report_of_a_small_run_reads_as_committed(reports, experiment, file_
 
 
 @pytest.mark.parametrize("experiment", EXPERIMENTS)
+def test_counts_are_whole_numbers(reports, experiment):
+    folder, _ = reports[experiment]
+    text = (folder / "report.md").read_text(encoding="utf-8")
+    counted = "(held-out |training |label )?(groups|clusters|queries|items|documents|pairs|seeds|steps|cells|rows)"
+    assert not re.search(rf"\d\.\d+ {counted}\b(?! (a|for each) )", text)
+    assert "about 12 " not in text  # the effective number of groups of one size is their number
+
+
+@pytest.mark.parametrize("experiment", EXPERIMENTS)
 def test_a_report_opens_with_the_answer_of_the_terminal(reports, experiment):
     folder, answer = reports[experiment]
     title, _, *lines = (folder / "report.md").read_text(encoding="utf-8").split("\n")

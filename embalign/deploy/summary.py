@@ -37,14 +37,18 @@ def recipe_lines(recipe: dict[str, Any]) -> list[str]:
     """Return how a map was fitted and what the choice rests on; nothing for a card that does not say."""
     if not recipe:
         return []
-    words = {TUNED: f"trained for {recipe['steps']} steps", RIDGE: f"ridge, penalty {recipe['penalty']:.3g}"}
+    chosen = "by mean cosine, not by nDCG@10"
+    words = {
+        TUNED: f"trained for {recipe['steps']} steps (chosen {chosen})",
+        RIDGE: f"ridge, penalty {recipe['penalty']:.3g} (chosen {chosen})",
+    }
     taken = recipe["name"]
     if not (inner := recipe["inner"]):
         return [f"recipe: {words[taken]}; the training items are too few to compare it with ridge"]
     (other,) = inner.keys() - {taken}
     key, metric = (NDCG, "query adapter nDCG@10") if NDCG in inner[taken] else (ALIGNMENT, label(ALIGNMENT))
     better, worse = (f"{inner[name][key]:.3f}" for name in (taken, other))
-    return [f"recipe: {words[taken]}, {metric} {better} {INSIDE}; {words[other]} gives {worse}"]
+    return [f"recipe: {words[taken]}, {metric} {better} {INSIDE}; {words[other].partition(' (')[0]} gives {worse}"]
 
 
 def map_line(fitted: Fitted) -> str:
