@@ -19,6 +19,7 @@ from embalign.commands.import_ import IMPORT
 from embalign.commands.init import INIT
 from embalign.commands.judge import JUDGE
 from embalign.commands.report import REPORT
+from embalign.durable import in_words
 from embalign.errors import EmbalignError
 from embalign.escaping import visible
 from embalign.platforms import refuse_other_systems
@@ -43,7 +44,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 128 + signal.SIGPIPE
     except (EmbalignError, OSError) as error:
-        print(f"error: {visible(str(error))}", file=sys.stderr)
+        words = in_words(error) if isinstance(error, OSError) else str(error)
+        print(f"error: {visible(words)}", file=sys.stderr)
         return EmbalignError.exit_code
     except KeyboardInterrupt:
         print("interrupted; rerun the same command", file=sys.stderr)

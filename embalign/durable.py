@@ -4,17 +4,22 @@ import contextlib
 import errno
 import os
 import re
+import shutil
 import socket
 import sqlite3
+import tempfile
 import threading
 import time
 from collections.abc import Iterator
 from pathlib import Path
 
 from embalign.errors import EmbalignError, LinkError
-from embalign.readers import opened, said
+from embalign.readers import opened, said, said_of
 
 BUSY_SECONDS = 60
+SWEPT_SECONDS = 3600
+FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+CLOSED = (errno.EACCES, errno.EPERM)
 
 
 class Database:
@@ -108,6 +113,43 @@ def _switch_to_wal(connection: sqlite3.Connection) -> None:
             time.sleep(0.05)
 
 
+@contextlib.contextmanager
+def writing(path: Path, error: type[EmbalignError], otherwise: str) -> Iterator[None]:
+    """Turn a fault of the system inside into `error`: the path, the cause and the remedy, which may be `otherwise`."""
+    try:
+        yield
+    except OSError as fault:
+        raise error(f"{path}: cannot be written ({said(fault)}); {remedy_of(fault, otherwise)}") from None
+
+
+def check_can_be_written(folder: Path, prefix: str, error: type[EmbalignError], otherwise: str) -> None:
+    """Raise `error` unless files can be written into a folder, or it can be made; for what is long to compute.
+
+    Nothing is left behind. `prefix` is that of a temporary folder.
+    """
+    there = nearest(folder)
+    with writing(there, error, otherwise), tempfile.TemporaryDirectory(dir=there, prefix=prefix):
+        pass
+
+
+def nearest(folder: Path) -> Path:
+    """Return the folder itself, or what is there of those above it."""
+    while not folder.exists() and folder != folder.parent:
+        folder = folder.parent
+    return folder
+
+
+def remedy_of(fault: OSError, otherwise: str) -> str:
+    """Return what to do about a fault of the system: what its cause suggests, or `otherwise`."""
+    first = {**dict.fromkeys(FULL, "free some space there, or "), **dict.fromkeys(CLOSED, "give this user access, or ")}
+    return f"{first.get(fault.errno or 0, '')}{otherwise}"
+
+
+def in_words(fault: OSError) -> str:
+    """Return a fault of the system that no reader or writer has foreseen: the path that it names, cause and remedy."""
+    return f"{said_of(fault)}; {remedy_of(fault, 'name another place')}"
+
+
 def own_folder(path: Path) -> None:
     """Create a folder for the suite's own files and have git ignore it, so that it never makes a user's tree dirty."""
     path.mkdir(parents=True, exist_ok=True)
@@ -151,6 +193,14 @@ def is_abandoned(name: str, kind: str) -> bool:
     except (OSError, OverflowError):
         return False
     return False
+
+
+def sweep(folder: Path, prefix: str) -> None:
+    """Remove what killed runs were building; one that still builds is younger than that."""
+    for left in folder.glob(f"{prefix}*"):
+        with contextlib.suppress(OSError):  # another process sweeps too
+            if left.is_dir() and not left.is_symlink() and time.time() - left.stat().st_mtime > SWEPT_SECONDS:
+                shutil.rmtree(left, ignore_errors=True)
 
 
 class PartlyMovedError(OSError):

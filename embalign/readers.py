@@ -58,7 +58,7 @@ def reading(path: Path, error: type[EmbalignError], remedy: str, what: str = "ca
     except EmbalignError:
         raise
     except OSError as fault:
-        raise error(f"{path}: cannot be read ({fault.strerror or said(fault)}); {remedy}") from None
+        raise error(f"{path}: cannot be read ({said(fault)}); {remedy}") from None
     except Exception as fault:  # no decoder lists what it raises on hostile input
         raise error(f"{path}: {what} ({said(fault)}); {remedy}") from None
 
@@ -135,10 +135,21 @@ def unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
 
 
 def said(fault: BaseException) -> str:
-    """Return an exception's words as one line of printable characters, shortened; its type where it has none."""
+    """Return an exception's words as one line of printable characters, shortened; its type where it has none.
+
+    Of a fault of the system that is its cause alone, without number and path.
+    """
     if isinstance(fault, UnicodeDecodeError):
         return f"byte {fault.start} is not UTF-8; save the file as UTF-8"
+    if isinstance(fault, OSError) and fault.strerror:
+        return one_line(str(fault.strerror), SAID)
     return one_line(" ".join(str(fault).split()), SAID) or type(fault).__name__
+
+
+def said_of(fault: BaseException) -> str:
+    """Return an exception's words after the path that it names, where it is a fault of the system."""
+    path = fault.filename if isinstance(fault, OSError) and isinstance(fault.filename, str | bytes) else ""
+    return f"{one_line(os.fsdecode(path), SAID)}: {said(fault)}" if path else said(fault)
 
 
 def quoted(value: object) -> str:

@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 from _pytest.config.findpaths import load_config_dict_from_file
 
-from embalign.durable import refuse_links
+from embalign.durable import refuse_links, writing
 from embalign.errors import FolderError
 from embalign.escaping import shell
 from embalign.pairs.place import SOURCE
@@ -23,10 +23,9 @@ EXPERIMENTS = ("test_elbow.py", "test_spectral.py", "test_maps.py", "test_gate.p
 SETTINGS = b"[pytest]\naddopts = -p embalign.plugin\n"
 # What is no part of an experiment and does not always bring a .gitignore of its own.
 IGNORED = b".venv/\n__pycache__/\n"
-NEXT = (
-    "embalign import --draft a.npy --teacher b.npy --labels labels.csv --out mypair",
-    "pytest benchmark/ -k elbow --pair mypair",
-)
+IMPORT = "embalign import --draft a.npy --teacher b.npy --labels labels.csv --out mypair"
+RUN = ("pytest", "benchmark/", "-k", "elbow", "--pair")
+MOST_PAIRS = 3  # that are named
 PYTESTS_FILES = ("pytest.toml", ".pytest.toml", ".pytest.ini", "pyproject.toml", "tox.ini", "setup.cfg")
 
 
@@ -42,19 +41,32 @@ class File:
 def lay_out(folder: Path) -> Iterator[str]:
     """Write the files that are missing, and yield a line for each and how to go on.
 
-    Nothing that is there is changed. Raises FolderError or LinkError before anything is written, and OSError for a
+    Nothing that is there is changed. Raises FolderError or LinkError before anything is written, and FolderError for a
     disk or a folder that cannot be written.
     """
     files = _files(folder)
     for file in files:
         _refuse_what_is_no_file(folder, file.name)
     for file in files:
-        yield f"{file.name}: {_put(folder / file.name, file)}"
+        with writing(folder / file.name, FolderError, "name another folder: embalign init DIR"):
+            state = _put(folder / file.name, file)
+        yield f"{file.name}: {state}"
     if not any(file.name == "pytest.ini" for file in files):
         yield f"pytest.ini: not written, since {_own_settings(folder)} has settings of pytest"
     there = [] if folder.resolve() == Path.cwd() else [shell(["cd", str(folder)])]
-    for number, command in enumerate([*there, *NEXT]):
+    for number, command in enumerate([*there, *_next(folder)]):
         yield f"{'      ' if number else 'next: '}{command}"
+
+
+def _next(folder: Path) -> list[str]:
+    """What to run in the folder: the experiments on the pairs that are in it or here, or else an import first."""
+    of_name = {path.parent.name: path.parent.name for path in sorted((folder / "benchmark").glob("*/pair.toml"))}
+    for place in dict.fromkeys((folder.resolve(), Path.cwd())):
+        for path in sorted(place.glob("*/pair.toml")):
+            name = os.path.relpath(path.parent, folder.resolve())
+            of_name[str(path)] = name if name not in of_name and not name.startswith("-") else os.path.join(".", name)
+    commands = [shell([*RUN, name]) for name in list(of_name.values())[:MOST_PAIRS]]
+    return commands or [IMPORT, shell([*RUN, "mypair"])]
 
 
 def experiment(name: str) -> bytes:

@@ -11,7 +11,7 @@ import traceback
 from pathlib import Path
 
 from embalign.durable import own_folder
-from embalign.readers import said
+from embalign.readers import said_of
 
 EXIT_CODE = 3  # pytest's own for an internal error
 LIBRARIES = ("embalign", "pytest", "numpy", "scipy", "scikit-learn", "torch", "pandas", "matplotlib", "msgspec")
@@ -26,7 +26,7 @@ def log_unforeseen(error: BaseException, root: Path) -> str:
     """
     moment = datetime.datetime.now().strftime("%Y-%m-%d-%H%M%S")
     name = f"{moment}-{os.getpid()}.log"
-    words = f"unforeseen error: {_without_secrets(f'{type(error).__name__}: {said(error)}')}"
+    words = f"unforeseen error: {_without_secrets(f'{type(error).__name__}: {said_of(error)}')}"
     folder = root / ".embalign" / "errors"
     try:
         own_folder(folder.parent)
@@ -36,7 +36,7 @@ def log_unforeseen(error: BaseException, root: Path) -> str:
     except OSError as fault:
         frame = traceback.extract_tb(error.__traceback__)[-1:]
         where = f" in {Path(frame[0].filename).name}, line {frame[0].lineno}" if frame else ""
-        return f"{words}{where}; the work done so far is kept; no log could be written ({said(fault)})"
+        return f"{words}{where}; the work done so far is kept; no log could be written ({said_of(fault)})"
     return f"{words}; the work done so far is kept; traceback in .embalign/errors/{name}: please report it"
 
 

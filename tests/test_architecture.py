@@ -21,7 +21,7 @@ from embalign.runs.source import imports
 PACKAGE = ROOT / "embalign"
 # Each may import those to its left. The package itself and the command line are made of all of them.
 ORDER = (
-    *("escaping", "errors", "platforms", "lazy", "readers", "durable", "unforeseen", "pairs", "embeddings"),
+    *("escaping", "counts", "errors", "platforms", "lazy", "readers", "durable", "unforeseen", "pairs", "embeddings"),
     *("alignment", "evaluation", "maps", "verdicts", "imports", "deploy", "experiments", "runs", "judging"),
     *("regression", "research", "starter", "page", "pytest_entry", "plugin", "commands"),
 )

@@ -17,8 +17,10 @@ from result_tables import everything_in, mistaken
 
 from embalign.__main__ import main
 from embalign.evaluation.deployment import DEPLOYMENTS, asked_by, vectors_of
+from embalign.evaluation.hubs import without_hubs
 from embalign.evaluation.scorecard import map_task, metrics_of, search_task
 from embalign.judging.cutover import EXIT_CODES, Cutover, Question
+from embalign.maps.searches import sample_of
 from embalign.pairs.pair import load_pair
 from embalign.verdicts.retention import Groups, judge_retention
 
@@ -188,9 +190,39 @@ def test_the_map_of_a_family_is_judged_as_it_is_exported(here, capsys):
         assert of_map[4].startswith("Map: map.safetensors by CSLS, exported from this pair")
 
 
+@pytest.mark.parametrize("how", ["plain", "csls"])
+def test_no_map_is_searched_as_the_map_is_and_said_to_be(here, capsys, how):
+    """Whether the map is fitted here or read from files of an export; the number is that of the search itself."""
+    assert main(["import", *LABELLED[1:], "--out", "mypair"]) == 0
+    pair, asked = load_pair(here / "mypair"), ("--family", "affine", "--search", how)
+    task, sample = asked_by(pair, pair.holdout.test), sample_of(pair, np.arange(GROUPS * SIZE))
+    raw = without_hubs(task.draft, sample.draft, sample.own) if how == "csls" else task.draft
+    expected = metrics_of(search_task(task, raw))["ndcg_at_10"]
+    assert main(["export", "--pair", str(here / "mypair"), "--out", "maps", *asked]) == 0
+    for words in (asked, ("--map", "maps")):
+        _, lines = run(capsys, *LABELLED, *words, "--out", "found", "--summary", "job.md")
+        record = json.loads((here / "found" / "verdict.json").read_text(encoding="ascii"))
+        assert record["no_map"] == pytest.approx(expected)
+        assert record["over_no_map"] == pytest.approx(record["of_map"] - expected)
+        assert record["search"] == how
+        is_csls = how == "csls"
+        assert ("(the raw draft's own search, by CSLS as the map's)" in lines[2]) == is_csls
+        assert lines[3].startswith("Against no map, searched alike: " if is_csls else "Against no map: ")
+        assert ("teacher, no map by CSLS |" in (here / "job.md").read_text(encoding="utf-8")) == is_csls
+
+
 def test_without_a_family_the_one_that_finds_most_inside_the_training_items_is_judged(here, capsys):
     _, lines = run(capsys, *LABELLED)
     assert "the highest of 20; next " in lines[4]
+
+
+def test_the_words_on_error_rates_are_those_of_the_measurement():
+    """A rate that was measured above 5 % is named, and no line promises 5 % at most."""
+    measured = (ROOT / "docs" / "calibration" / "cutover.md").read_text(encoding="utf-8")
+    highest = re.search(r"A wrong PASS or FAIL .*?\(most: \w+, (\S+ %)\)", measured)[1]
+    page = " ".join((ROOT / "docs" / "cutover.md").read_text(encoding="utf-8").split())
+    assert f"they came in up to {highest} of a thousand draws" in page
+    assert not re.search(r"(is wrong|to come|are wrong) in at most 5 %", page)
 
 
 def test_a_map_that_loses_to_the_raw_draft_is_told_so(here, capsys):
@@ -321,7 +353,7 @@ def test_interval_and_verdict_never_disagree(keeps, keep, seed, size, queries):
     assert found.kind == ("pass" if keep <= low else "fail" if keep >= high else "undecided")
     assert (found.kind == "undecided") == (found.more_queries != 0)
     # What is printed does not contradict it either.
-    shown = Cutover(Question("draft_only", keep), found, "labels", 9, 0.0, None, "worse", (), held_out=True).interval
+    shown = Cutover(Question("draft_only", keep), found, "labels", 9, 0.0, None, "worse", (), True, "plain").interval
     assert found.kind == "pass" or float(shown[0]) <= keep
     assert found.kind == "fail" or shown[1] == "no bound" or float(shown[1]) >= keep
 

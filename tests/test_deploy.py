@@ -336,14 +336,24 @@ def test_a_loaded_map_cannot_be_changed(noisy):
         load(noisy.maps).threshold = 0.0
 
 
+def test_help_says_what_chooses_the_steps_and_the_penalty_of_a_matrix(capsys):
+    for command in ("export", "cutover"):
+        with pytest.raises(SystemExit):
+            main([command, "--help"])
+        said = " ".join(capsys.readouterr().out.split())
+        assert "its steps or penalty chosen by mean cosine, not by nDCG@10" in said
+
+
 def test_the_command_prints_what_the_map_is_worth_in_each_deployment(turned, tmp_path, capsys):
     assert main(["export", "--pair", str(turned.pair.folder), "--out", str(tmp_path), "--family", "matrix"]) == 0
     lines = capsys.readouterr().out.splitlines()
     assert len(lines) == 9
     fit = r"(?:trained for \d+ steps|ridge, penalty [\d.e-]+)"
     where = "on held-out groups of the training items"
-    words = rf"recipe: {fit}, query adapter nDCG@10 ([\d.]+) {where}; {fit} gives ([\d.]+)"
+    chosen = r"\(chosen by mean cosine, not by nDCG@10\)"
+    words = rf"recipe: {fit} {chosen}, query adapter nDCG@10 ([\d.]+) {where}; {fit} gives ([\d.]+)"
     numbers = re.fullmatch(words, lines[1]).groups()
+    assert Card.from_disk(tmp_path / "W.json").recipe["steps_and_penalty_by"] == "cosine_mean"
     assert float(numbers[0]) >= float(numbers[1])
     assert lines[2] == "measured on 120 held-out queries of 30 label groups, index of the whole corpus"
     adapter = lines[3:5]

@@ -26,6 +26,8 @@ from embalign.evaluation.deployment import task_of
 from embalign.evaluation.hubs import hubness, without_hubs
 from embalign.evaluation.index import Index
 from embalign.evaluation.scorecard import metrics_of, search_task
+from embalign.experiments.grid import Cell
+from embalign.experiments.maps.cells import measure_reference
 from embalign.maps import searches
 from embalign.maps.choose import fitted_texts
 from embalign.maps.families import FAMILIES
@@ -35,6 +37,7 @@ from embalign.maps.training import Training
 from embalign.maps.transforms import KINDS
 from embalign.pairs.pair import load_pair
 from embalign.pairs.provenance import file_digest
+from embalign.verdicts.use import NO_MAP
 
 
 @pytest.fixture(scope="module")
@@ -224,6 +227,27 @@ def test_a_family_whose_training_diverges_is_left_out(small, tmp_path, monkeypat
     assert (own.family, list(own.inner)) == ("ridge", ["ridge"])
     with pytest.raises(TrainingDivergedError):
         choice.take_best(small.pair, ["query_adapter"], [broken], ["plain"])
+
+
+def test_a_map_is_held_against_no_map_searched_alike_as_in_the_bake_off(small, by_csls, tmp_path):
+    folder = by_csls("ridge")
+    of_plain = export_map(small.pair.folder, tmp_path, wanted=Wanted("ridge", deployments=["query_adapter"])).parent
+    no_map = Cell("maps", "references", small.pair.name, (("reference", NO_MAP),), 0)
+    expected = measure_reference(small.pair, no_map).metrics
+    for path, prefix in ((folder / "map.json", "_csls"), (of_plain / "W.json", "")):
+        use = Card.from_disk(path).deployments["query_adapter"]
+        value = expected[f"query_adapter{prefix}_ndcg_at_10"]
+        assert use.no_map["ndcg_at_10"].value == pytest.approx(value, abs=1e-6)
+        assert use.over_no_map.difference == pytest.approx(use.quality["ndcg_at_10"].value - value, abs=1e-6)
+        assert use.no_map_search == ("csls" if prefix else "plain")
+    assert summarise(folder / "map.json").count("than no map, searched by CSLS too (") == len(DEPLOYMENTS)
+    assert "CSLS" not in summarise(of_plain / "W.json")
+    with pytest.warns(MapWarning, match=r"the raw draft's own search by CSLS is .*search with the raw draft by CSLS"):
+        load(changed(folder, tmp_path / "worse", beaten), "query_adapter")
+
+
+def beaten(card):
+    card["deployments"]["query_adapter"]["beats_no_map"] = False
 
 
 def test_where_nothing_could_be_held_out_the_line_says_so(by_csls):

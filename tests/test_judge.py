@@ -485,6 +485,7 @@ MISTAKES = {
     "a blank seed": (as_csv(BASE) + "50,,0.5\n", [], 4, "row 31: seed is empty"),
     "only n = 0": (BASE.assign(n=0), [], 4, "no row has a size above 0"),
     "counts called ratio": (BASE.rename(columns={"n": "ratio"}), [], 4, "--columns n=ratio"),
+    "millions": (BASE.assign(ratio=1.0, n=BASE["n"] * 1000), [], 4, "beside n 50000 and n 2000000"),
     "n beside another ratio": (BASE.assign(ratio=1.0), [], 4, "stands beside n 50 and n 2000"),
     "one seed": (BASE[BASE["seed"] == 0], [], 4, "one seed"),
     "one size": (BASE[BASE["n"] == 50], [], 4, "one size is no curve"),

@@ -22,6 +22,7 @@ from tinyhtml5.parser import HTMLParser
 from embalign.__main__ import main
 from embalign.errors import LinkError, PageError, PairError
 from embalign.experiments.elbow.report import write_report
+from embalign.experiments.maps.protocol import System
 from embalign.page import page as pages
 from embalign.page.figures import KNOWN
 from embalign.page.markdown import render_report
@@ -250,6 +251,81 @@ def test_the_answer_is_first_and_says_what_the_verdicts_say(shipped, name):
         lines = re.findall(r"^- \*\*(.*)\*\*$", (reports / experiment / "report.md").read_text("utf-8"), re.MULTILINE)
         for line in lines[:words_of]:
             assert " ".join(typeset(line).split()) in answer
+
+
+def rows_of_answer(tree):
+    table = next(tree.iter("table"))
+    titles = [words(cell).lower().replace(" ", "_") for cell in table.find("thead")[0][1:]]
+    return {words(row[0]): dict(zip(titles, map(words, row[1:]), strict=True)) for row in table.find("tbody")}
+
+
+@pytest.mark.parametrize("name", [name for name in PAIRS if (ROOT / f"benchmark/{name}/reports/maps").is_dir()])
+def test_the_map_that_the_bake_off_picks_is_in_the_answer(shipped, name):
+    _, tree = shipped[name]
+    verdict = json.loads((ROOT / f"benchmark/{name}/reports/maps/verdict.json").read_text(encoding="utf-8"))
+    rows, section = rows_of_answer(tree), words(next(tree.iter("section")))
+    assert "picked map: Experiment 3, maps" in section
+    for use, found in verdict["deployments"].items():
+        picked = found["picked"]
+        system = System(**max(picked["systems"], key=picked["systems"].count)).words
+        assert rows["Picked map"][use].startswith(system)
+        assert rows["Picked map, nDCG@10"][use] == f"{picked['ndcg_at_10']:.3f}"
+        minus = picked["minus_no_map"]
+        difference = f"{minus['difference']:+.3f} ({minus['interval'][0]:+.3f} to {minus['interval'][1]:+.3f})"
+        assert rows["Picked map minus no map, searched alike"][use] == typeset(difference)
+        upper = 2 * minus["difference"] - minus["lower_bound"]
+        answer = "better" if minus["lower_bound"] > 0 else "worse" if upper < 0 else "not shown"
+        assert rows["Picked map better than no map?"][use].endswith(answer)
+        assert f"the bake-off picks is {'not shown to be better' if answer == 'not shown' else answer} than" in section
+    assert rows["Picked map"]["draft_only"] == "not judged"
+
+
+def bake_off(pair, **changes):
+    """A bake-off's report on a pair that has none, with some keys of what is picked changed."""
+    minus = {"difference": -0.02, "interval": [-0.03, -0.01], "lower_bound": -0.028}
+    systems = [{"family": "mine.orthogonal", "search": "plain"}, {"family": "ridge", "search": "csls"}] * 2
+    picked = {"systems": [*systems, systems[0]], "ndcg_at_10": 0.4, "minus_no_map": minus, "retention": 0.7}
+    folder = pair / "reports" / "maps"
+    folder.mkdir(parents=True)
+    (folder / "report.md").write_text("# Which map\n\n- **An answer.**\n", encoding="utf-8")
+    content = {"deployments": {"query_adapter": {"picked": picked | changes}}}
+    (folder / "verdict.json").write_text(json.dumps(content), encoding="utf-8")
+    return pair
+
+
+def test_a_picked_map_that_loses_is_said_to_be_worse_also_where_nothing_else_was_run(pair):
+    tree = parsed(made(bake_off(pair)))
+    sentence = words(next(tree.iter("section")))
+    assert "The trained map is worse than no map as query adapter" in sentence
+    assert "The map that the bake-off picks is worse than no map searched alike as query adapter." in sentence
+    shutil.rmtree(pair / "reports" / "elbow")
+    shutil.rmtree(pair / "reports" / "spectral")
+    tree = parsed(made(pair))
+    rows = rows_of_answer(tree)
+    assert rows["Picked map"] == {"query_adapter": "mine.orthogonal (3 of 5 seeds)"}
+    assert rows["Picked map better than no map?"]["query_adapter"].endswith("worse")
+    assert "Map minus no map" not in rows
+    assert "Picked map: Experiment 3, maps; brackets" in words(next(tree.iter("section")))
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"systems": []},
+        {"systems": [3]},
+        {"minus_no_map": None},
+        {"minus_no_map": {"interval": [1]}},
+        {"ndcg_at_10": "x"},
+    ],
+)
+def test_what_a_bake_off_says_otherwise_is_left_out(pair, changes):
+    assert "Picked map" not in rows_of_answer(parsed(made(bake_off(pair, **changes))))
+
+
+@pytest.mark.parametrize("payload", PAYLOADS)
+def test_nothing_in_the_name_of_a_family_becomes_active(pair, payload):
+    tree = assert_inert(made(bake_off(pair, systems=[{"family": payload, "search": payload}])))
+    assert "Picked map" in rows_of_answer(tree)
 
 
 @pytest.mark.parametrize("name", PAIRS)

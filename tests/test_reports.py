@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 import synthetic_runs
 
+from embalign.counts import about, effective
 from embalign.evaluation.measurement import Failure
 from embalign.evaluation.results import collect
 
@@ -31,6 +32,20 @@ def test_the_report_of_a_small_run_reads_as_committed(reports, experiment, file_
     folder, _ = reports[experiment]
     text = (folder / "report.md").read_text(encoding="utf-8")
     file_regression.check(text, basename=experiment, extension=".report.md", encoding="utf-8")
+
+
+def test_a_count_is_whole_or_about_a_whole_number():
+    assert (about(12.0), about(65.6), about(np.float64(3151))) == ("12", "about 66", "3,151")
+    assert (effective(12.0), effective(65.62)) == ("12", "65.6")
+
+
+@pytest.mark.parametrize("experiment", EXPERIMENTS)
+def test_counts_are_whole_numbers(reports, experiment):
+    folder, _ = reports[experiment]
+    text = (folder / "report.md").read_text(encoding="utf-8")
+    counted = "(held-out |training |label )?(groups|clusters|queries|items|documents|pairs|seeds|steps|cells|rows)"
+    assert not re.search(rf"\d\.\d+ {counted}\b(?! (a|for each) )", text)
+    assert "about 12 " not in text  # the effective number of groups of one size is their number
 
 
 @pytest.mark.parametrize("experiment", EXPERIMENTS)

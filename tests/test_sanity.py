@@ -176,4 +176,7 @@ def test_few_label_groups_cannot_show_that_labels_mean_nothing(groups, fatal):
     uneven = np.resize([0.9, -0.8, 0.1], groups)
     raw = level(uneven, effective_groups=groups)
     others = {"draft": raw, "teacher": level(uneven), "chance": level(np.zeros(groups))}
-    assert ("chance", fatal) in [(found.name, found.fatal) for found in suspect(raw, others)]
+    suspicions = list(suspect(raw, others))
+    assert ("chance", fatal) in [(found.name, found.fatal) for found in suspicions]
+    few = [found.words for found in suspicions if found.name == "groups"]
+    assert ["too few label groups (effective number 3; fewest: 8)" in words for words in few] == [True] * (groups == 3)

@@ -137,13 +137,35 @@ def test_a_folder_that_cannot_be_one_is_refused(here, folder, capsys):
     assert sorted(path.name for path in here.iterdir()) == ["file", "link"]
 
 
+def next_lines(capsys):
+    return capsys.readouterr().out.split("next: ")[1].strip().split("\n")
+
+
+def a_pair(folder):
+    folder.mkdir(parents=True)
+    (folder / "pair.toml").touch()
+
+
+def test_a_pair_that_is_there_is_run_and_none_is_to_be_imported(here, capsys):
+    a_pair(here / "mine")
+    assert main(["init"]) == 0
+    assert next_lines(capsys) == ["pytest benchmark/ -k elbow --pair mine"]
+    a_pair(here / "benchmark" / "mine")
+    a_pair(here / "benchmark" / "first")
+    assert main(["init"]) == 0
+    run = "pytest benchmark/ -k elbow --pair"
+    assert [line.strip() for line in next_lines(capsys)] == [f"{run} first", f"{run} mine", f"{run} ./mine"]
+    assert main(["init", "elsewhere"]) == 0
+    assert [line.strip() for line in next_lines(capsys)] == ["cd elsewhere", f"{run} ../mine"]
+
+
 def test_a_disk_that_is_full_leaves_no_half_file(here):
     line = f"ulimit -f 0; exec {shlex.quote(sys.executable)} -m embalign init"
     paths = os.pathsep.join((str(ROOT), os.environ.get("PYTHONPATH", "")))
     environment = os.environ | {"PYTHONPATH": paths, "PYTHONDONTWRITEBYTECODE": "1"}
     done = subprocess.run(line, shell=True, cwd=here, env=environment, capture_output=True, text=True, check=False)
     assert (done.returncode, done.stdout) == (4, "")
-    assert done.stderr.startswith("error: [Errno 27] File too large")
+    assert done.stderr.startswith("error: pytest.ini: cannot be written (File too large); free some space there, or ")
     assert files(here) == set()
 
 

@@ -42,8 +42,8 @@ def add_family_arguments(parser: argparse.ArgumentParser) -> None:
         choices=NAMES,
         metavar="NAME",
         help=f"a family of maps: {', '.join(NAMES[1:])}; or {TWO_RECIPES}: one matrix for every deployment, trained or "
-        "ridge, whichever is better (default: for each deployment the family that finds most inside the training "
-        "items)",
+        "ridge, whichever is better, its steps or penalty chosen by mean cosine, not by nDCG@10 (default: for each "
+        "deployment the family that finds most inside the training items)",
     )
     parser.add_argument(
         "--search",

@@ -6,6 +6,7 @@ from typing import Any
 
 import msgspec
 
+from embalign.deploy import PLAIN
 from embalign.errors import MapError
 from embalign.readers import read_json
 
@@ -18,7 +19,10 @@ class Estimate(msgspec.Struct, frozen=True):
 
 
 class Difference(msgspec.Struct, frozen=True):
-    """What a map has over the raw draft's own search, paired by query; `lower_bound` is one-sided over label groups."""
+    """What a map has over the raw draft's own search, searched alike and paired by query.
+
+    `lower_bound` is one-sided over label groups.
+    """
 
     difference: float
     lower_bound: float | None
@@ -40,7 +44,10 @@ class Threshold(msgspec.Struct, frozen=True):
 
 
 class Use(msgspec.Struct, frozen=True):
-    """A map in one deployment. Metrics are by the names of their columns, thresholds by risk: "0.05", "0.10", ..."""
+    """A map in one deployment. Metrics are by the names of their columns, thresholds by risk: "0.05", "0.10", ...
+
+    `no_map` is the raw draft's own search, by the way of `no_map_search`: that of the map, and plain in older cards.
+    """
 
     queries: str
     index: str
@@ -55,6 +62,7 @@ class Use(msgspec.Struct, frozen=True):
     score_is: str
     confidence: float
     thresholds: dict[str, Threshold]
+    no_map_search: str = PLAIN
 
 
 class Fitted(msgspec.Struct, frozen=True):

@@ -36,15 +36,15 @@ _AGAIN = "export the map again"
 Sides = tuple[Transform, Transform]
 
 
-def write_maps(path: Path, maps: Mapping[str, Map]) -> None:
-    """Write what each deployment's map does to its queries and its index."""
+def as_arrays(maps: Mapping[str, Map]) -> bytes:
+    """Return the content of map.safetensors: what each deployment's map does to its queries and its index."""
     arrays = {
         f"{deployment}.{side}.{name}": np.ascontiguousarray(array, np.float32)
         for deployment, fitted in maps.items()
         for side, transform in zip((QUERIES, INDEX), fitted.sides(deployment), strict=True)
         for name, array in transform.arrays().items()
     }
-    path.write_bytes(save(arrays))  # save_file would make a file that nobody else may read
+    return save(arrays)
 
 
 def find_file(given: Path) -> Path:

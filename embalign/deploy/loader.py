@@ -244,9 +244,10 @@ def load(path: str | Path, deployment: str = QUERY_ADAPTER, risk: float = 0.2) -
 def _no_better(use: Use, label: str) -> str:
     over = use.over_no_map
     bound = "" if over.lower_bound is None else f", 95 % lower bound {over.lower_bound:+.3f}"
+    alike = " by CSLS" if use.no_map_search == CSLS else ""
     return (
-        f"as {label}, this map is not shown to beat no map: its nDCG@10 minus that of the raw draft's own search is "
-        f"{over.difference:+.3f}{bound}; search with the raw draft, or train on more pairs"
+        f"as {label}, this map is not shown to beat no map: its nDCG@10 minus that of the raw draft's own search"
+        f"{alike} is {over.difference:+.3f}{bound}; search with the raw draft{alike}, or train on more pairs"
     )
 
 

@@ -2,6 +2,9 @@
 
 import dataclasses
 import functools
+import hashlib
+import io
+import tempfile
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,11 +18,12 @@ from embalign.alignment.config import DEFAULT
 from embalign.deploy import NAMES, PLAIN, SEARCHES, TWO_RECIPES
 from embalign.deploy.card import Card, Fitted, Use
 from embalign.deploy.choice import search_taken, take_best
-from embalign.deploy.files import ARRAYS, LARGEST_MAP, MATRIX, write_maps
+from embalign.deploy.files import ARRAYS, LARGEST_MAP, MATRIX, as_arrays
 from embalign.deploy.meaning import refuse_meaningless
 from embalign.deploy.quality import uses_of
 from embalign.deploy.recipe import fit_better
 from embalign.deploy.thresholds import MOST_ASKED, search_all
+from embalign.durable import check_can_be_written, move_all, sweep, writing
 from embalign.errors import MapError
 from embalign.evaluation import deployment as ways
 from embalign.maps.choose import fitted_texts
@@ -28,10 +32,11 @@ from embalign.maps.map import DEPLOYMENTS
 from embalign.maps.searches import MOST_SAMPLED
 from embalign.pairs import Vectors
 from embalign.pairs.pair import Pair, load_pair, pair_digest
-from embalign.pairs.provenance import file_digest
+from embalign.pairs.place import refuse_pair
 from embalign.readers import as_array, quoted, read_bytes
 from embalign.verdicts.basis import BY_TEACHER
 
+OTHER, BUILDING = "name another folder with --out", ".embalign-export-"
 ONE_MATRIX = (TWO_RECIPES, "ridge", "cosine")  # linear, without offset, and on the draft's side alone
 OF_MATRIX = "teacher dimensions: mapped = draft @ W.T for unit-length draft vectors"
 OF_ARRAYS = (
@@ -113,15 +118,16 @@ def export_map(folder: Path, out: Path, seed: int = 0, wanted: Wanted = BEST) ->
     Without a family, each deployment gets the map and the search that find most inside the training items: they are in
     map.safetensors, described by map.json. `matrix`, `ridge` and `cosine`, searched plainly, give one matrix for every
     deployment, W.npy and W.json. Raises PairError for vectors that mean nothing, CorpusError for a corpus that nothing
-    can be measured on, and MapError where `out` holds a map of the other format.
+    can be measured on, and MapError where `out` holds a map of the other format or a pair, or cannot be written.
     """
     name, other = (MATRIX, ARRAYS) if wanted.is_matrix else (ARRAYS, MATRIX)
     if (out / other).exists():
         raise MapError(f"{out / other}: a map of another format is there; remove it, or choose another folder by --out")
+    refuse_pair(out, MapError)
+    check_can_be_written(out, BUILDING, MapError, OTHER)
     pair = load_pair(folder).asked_by(MOST_ASKED)
     refuse_meaningless(pair)
-    path = out / name
-    made = (_make_matrix if wanted.is_matrix else _make_arrays)(pair, path, seed, wanted)
+    made = (_make_matrix if wanted.is_matrix else _make_arrays)(pair, seed, wanted)
     rows, groups = pair.holdout, len(set(pair.groups[pair.holdout.test].tolist()))
     of_groups = "groups" if pair.own_queries else "label groups"
     of_groups = "clusters" if pair.relevance == BY_TEACHER else of_groups
@@ -138,18 +144,31 @@ def export_map(folder: Path, out: Path, seed: int = 0, wanted: Wanted = BEST) ->
         recipe=made.recipe,
         deployments=made.uses,
         pair_sha256=pair_digest(folder),
-        sha256=file_digest(path),
+        sha256=hashlib.sha256(made.content).hexdigest(),
         relevance=pair.relevance,
         maps=made.maps,
     )
-    card.to_disk(path.with_suffix(".json"))
+    return _write(out / name, made.content, card)
+
+
+def _write(path: Path, content: bytes, card: Card) -> Path:
+    """Write a map and its card, both or neither; after a fault between two moves, the card names another digest."""
+    described = path.with_suffix(".json").name
+    with writing(path.parent, MapError, OTHER):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        sweep(path.parent, BUILDING)
+        with tempfile.TemporaryDirectory(dir=path.parent, prefix=BUILDING) as building:
+            (Path(building) / path.name).write_bytes(content)
+            card.to_disk(Path(building) / described)
+            move_all(Path(building), path.parent, first=described)
     return path
 
 
 @dataclass(frozen=True)
 class _Made:
-    """What was written, as the card has it; `fitted_for` are the deployments whose texts maps were fitted on."""
+    """What is written, as the card has it; `fitted_for` are the deployments whose texts maps were fitted on."""
 
+    content: bytes
     uses: dict[str, Use]
     maps: dict[str, Fitted]
     recipe: dict[str, Any]
@@ -157,8 +176,8 @@ class _Made:
     fitted_for: Sequence[str]
 
 
-def _make_matrix(pair: Pair, path: Path, seed: int, wanted: Wanted) -> _Made:
-    """Write one matrix: by the better of two recipes, or of a family by its best try in the first deployment."""
+def _make_matrix(pair: Pair, seed: int, wanted: Wanted) -> _Made:
+    """Make one matrix: by the better of two recipes, or of a family by its best try in the first deployment."""
     first = (wanted.deployments or DEPLOYMENTS)[0]
     names = list(wanted.deployments or ways.DEPLOYMENTS)
     if wanted.family == TWO_RECIPES:
@@ -175,21 +194,22 @@ def _make_matrix(pair: Pair, path: Path, seed: int, wanted: Wanted) -> _Made:
             if name in names
         }
     uses = uses_of(pair, lambda task, sample: {name: search_all(weights, task)[name] for name in names})
-    path.parent.mkdir(parents=True, exist_ok=True)
-    np.save(path, weights, allow_pickle=False)
-    return _Made(uses, maps, recipe, OF_MATRIX, [first])
+    content = io.BytesIO()
+    np.save(content, weights, allow_pickle=False)
+    return _Made(content.getvalue(), uses, maps, recipe, OF_MATRIX, [first])
 
 
-def _make_arrays(pair: Pair, path: Path, seed: int, wanted: Wanted) -> _Made:
-    """Write the best map of each deployment."""
+def _make_arrays(pair: Pair, seed: int, wanted: Wanted) -> _Made:
+    """Make the best map of each deployment."""
     names = list(wanted.deployments or DEPLOYMENTS)
     families = list(FAMILIES.values()) if wanted.family is None else [FAMILIES[wanted.family]]
     taken = take_best(pair, names, families, wanted.searches, seed)
-    uses = uses_of(pair, functools.partial(search_taken, taken))
-    path.parent.mkdir(parents=True, exist_ok=True)
-    write_maps(path, {name: own.map for name, own in taken.items()})
+    uses = uses_of(pair, functools.partial(search_taken, taken), {name: own.search for name, own in taken.items()})
+    content = as_arrays({name: own.map for name, own in taken.items()})
     maps = {name: own.described(name, min(len(pair.asking), MOST_SAMPLED)) for name, own in taken.items()}
-    return _Made({name: _in_words(use, name, maps[name]) for name, use in uses.items()}, maps, {}, OF_ARRAYS, names)
+    return _Made(
+        content, {name: _in_words(use, name, maps[name]) for name, use in uses.items()}, maps, {}, OF_ARRAYS, names
+    )
 
 
 def _in_words(use: Use, name: str, fitted: Fitted) -> Use:

@@ -9,10 +9,11 @@ from embalign.deploy.card import Difference, Estimate, Use
 from embalign.deploy.thresholds import SCORES, better_scores, certify_targets, training_task
 from embalign.errors import CorpusError
 from embalign.evaluation.certificate import CONFIDENCE
-from embalign.evaluation.deployment import DEPLOYMENTS, SearchTask, task_of
+from embalign.evaluation.deployment import DEPLOYMENTS, Embedded, SearchTask, task_of
+from embalign.evaluation.hubs import without_hubs
 from embalign.evaluation.retrieval import Search
 from embalign.evaluation.scorecard import FIRST_HIT, label_values, score_deployment, search_task
-from embalign.maps.searches import Sample, sample_of
+from embalign.maps.searches import CSLS, PLAIN, Sample, sample_of
 from embalign.pairs.pair import Pair
 from embalign.verdicts.statistics import group_t
 
@@ -26,23 +27,26 @@ SIDES = {
 }
 
 
-def uses_of(pair: Pair, searched: Searched) -> dict[str, Use]:
+def uses_of(pair: Pair, searched: Searched, ways: Mapping[str, str] | None = None) -> dict[str, Use]:
     """Return what a map is worth in each deployment that it is searched in, with the whole corpus as the index.
 
-    Raises CorpusError if the teacher's own search finds nothing.
+    `ways` says by deployment which of `SEARCHES` that is, plain where it says nothing; no map is searched alike. Raises
+    CorpusError if the teacher's own search finds nothing.
     """
-    task = task_of(pair)
-    found_by = searched(task, sample_of(pair, np.arange(len(pair.asking))))
+    task, sample = task_of(pair), sample_of(pair, np.arange(len(pair.asking)))
+    found_by = searched(task, sample)
+    how_by = {name: (ways or {}).get(name, PLAIN) for name in found_by}
     training = sample_of(pair, pair.holdout.train, pair.holdout.train_documents)
     scores = better_scores(searched(training_task(pair), training))
-    ceiling, alternative = search_task(task, task.teacher), search_task(task, task.draft)
+    ceiling = search_task(task, task.teacher)
+    alternatives = {how: find_without_map(task, sample, how) for how in set(how_by.values())}
     if not np.nansum(ceiling.ndcg) > 0:
         raise CorpusError(
             f"{pair.name}: the teacher's own search finds nothing, so no map can be judged; check the labels"
         )
     uses = {}
     for name, found in found_by.items():
-        deployment, score = DEPLOYMENTS[name], scores[name]
+        deployment, score, alternative = DEPLOYMENTS[name], scores[name], alternatives[how_by[name]]
         over = over_no_map(found, alternative, task)
         uses[name] = Use(
             queries=SIDES["queries", deployment.queries],
@@ -58,12 +62,21 @@ def uses_of(pair: Pair, searched: Searched) -> dict[str, Use]:
             score_is=SCORES[score],
             confidence=CONFIDENCE,
             thresholds={f"{target:.2f}": own for target, own in certify_targets(task, found, score).items()},
+            no_map_search=how_by[name],
         )
     return uses
 
 
+def find_without_map(task: SearchTask, sample: Sample, how: str) -> Search:
+    """Return what the raw draft's own search finds by one of `SEARCHES`, as the bake-off has it for its maps."""
+    if how != CSLS:
+        return search_task(task, task.draft)
+    vectors = Embedded(task.draft.queries, task.draft.index)
+    return search_task(task, without_hubs(vectors, sample.draft, sample.own))
+
+
 def over_no_map(found: Search, alternative: Search, task: SearchTask) -> Difference:
-    """Return the difference in nDCG@10 to the raw draft's own search, with its one-sided lower bound."""
+    """Return the difference in nDCG@10 to what is found without a map, with its one-sided lower bound."""
     values = label_values(found.ndcg - alternative.ndcg, task.groups)
     bound = group_t(values).lower_bound(1 - CONFIDENCE) if len(values) > 1 else None
     return Difference(float(values.mean()), bound, CONFIDENCE)

@@ -33,13 +33,14 @@ class Recipe:
 
     `inner` is what the choice rests on: by recipe, mean cosine and nDCG@10 as a query adapter on the inner groups; the
     cosine alone, which then decides, where nothing is known to be relevant to any of them. Where nothing can be held
-    out it is empty, and `tuned` is taken.
+    out it is empty, and `tuned` is taken. `steps_and_penalty_by` is what these were chosen by.
     """
 
     name: str
     steps: int
     penalty: float
     inner: dict[str, dict[str, float]]
+    steps_and_penalty_by: str = ALIGNMENT
 
 
 def fit_better(pair: Pair, seed: int = 0, config: TrainingConfig = DEFAULT) -> tuple[Vectors, Recipe]:

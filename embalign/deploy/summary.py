@@ -37,14 +37,18 @@ def recipe_lines(recipe: dict[str, Any]) -> list[str]:
     """Return how a map was fitted and what the choice rests on; nothing for a card that does not say."""
     if not recipe:
         return []
-    words = {TUNED: f"trained for {recipe['steps']} steps", RIDGE: f"ridge, penalty {recipe['penalty']:.3g}"}
+    chosen = "by mean cosine, not by nDCG@10"
+    words = {
+        TUNED: f"trained for {recipe['steps']} steps (chosen {chosen})",
+        RIDGE: f"ridge, penalty {recipe['penalty']:.3g} (chosen {chosen})",
+    }
     taken = recipe["name"]
     if not (inner := recipe["inner"]):
         return [f"recipe: {words[taken]}; the training items are too few to compare it with ridge"]
     (other,) = inner.keys() - {taken}
     key, metric = (NDCG, "query adapter nDCG@10") if NDCG in inner[taken] else (ALIGNMENT, label(ALIGNMENT))
     better, worse = (f"{inner[name][key]:.3f}" for name in (taken, other))
-    return [f"recipe: {words[taken]}, {metric} {better} {INSIDE}; {words[other]} gives {worse}"]
+    return [f"recipe: {words[taken]}, {metric} {better} {INSIDE}; {words[other].partition(' (')[0]} gives {worse}"]
 
 
 def map_line(fitted: Fitted) -> str:
@@ -74,7 +78,8 @@ def _named(family: str, search: str) -> str:
 
 def _quality(use: Use) -> str:
     over = use.over_no_map
-    verdict = "better than no map" if use.beats_no_map else "NOT shown to be better than no map"
+    alike = ", searched by CSLS too" if use.no_map_search == CSLS else ""
+    verdict = f"{'better' if use.beats_no_map else 'NOT shown to be better'} than no map{alike}"
     found, kept = use.quality[NDCG].value, use.retention[NDCG].value
     bound = "" if over.lower_bound is None else f", lower bound {over.lower_bound:+.3f}"
     return f"nDCG@10 {found:.3f}, {100 * kept:.0f} % of the teacher's; {verdict} ({over.difference:+.3f}{bound})"

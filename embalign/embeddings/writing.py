@@ -7,9 +7,10 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 
-from embalign.durable import is_abandoned, move_all, own_prefix, refuse_links
+from embalign.durable import is_abandoned, move_all, own_prefix, refuse_links, remedy_of
 from embalign.errors import PairError
 from embalign.pairs.provenance import PROVENANCE
+from embalign.readers import said
 
 BUILDING, LEFTOVER_SECONDS = ".building-", 3600
 
@@ -37,7 +38,8 @@ def building(folder: Path) -> Iterator[Path]:
         ) as name:
             yield Path(name)
     except OSError as error:
-        raise PairError(f"{target}: {error}; no embeddings were written or changed") from None
+        remedy = remedy_of(error, "copy the pair to another place")
+        raise PairError(f"{target}: {said(error)}; no embeddings were written or changed; {remedy}") from None
 
 
 def sweep(folder: Path) -> None:
@@ -65,4 +67,4 @@ def move(files: Path, folder: Path) -> None:
     except OSError as error:
         if (files / PROVENANCE).exists():
             raise
-        raise PairError(f"{target}: {error}; the update is incomplete; rerun the same command") from None
+        raise PairError(f"{target}: {said(error)}; the update is incomplete; rerun the same command") from None

@@ -22,7 +22,7 @@ from embalign.imports.matching import Side, match_rows
 from embalign.imports.records import write_records
 from embalign.imports.stored import Stored
 from embalign.imports.texts import Gathered, Named, gather, write_texts
-from embalign.imports.writing import new_folder, staging_beside
+from embalign.imports.writing import OTHER, new_folder, staging_beside
 from embalign.pairs.texts import OF_QUERIES, ROLES, Texts
 from embalign.readers import quoted
 from embalign.verdicts.sanity import FEWEST_ROWS
@@ -33,12 +33,16 @@ UNRELATED_LABELS = 3.0  # standard deviations above labels at random
 
 @dataclass(frozen=True)
 class Request:
-    """What a user brings: `vectors` by part (draft, teacher, draft_queries, teacher_queries), texts, models' names."""
+    """What a user brings: `vectors` by part (draft, teacher, draft_queries, teacher_queries), texts, models' names.
+
+    `otherwise` is what to do if nothing can be written at `out`.
+    """
 
     vectors: Mapping[str, str]
     out: Path
     named: Named = field(default_factory=Named)
     models: Mapping[str, str] = field(default_factory=dict)
+    otherwise: str = OTHER
 
 
 @dataclass(frozen=True, eq=False)
@@ -63,7 +67,7 @@ def import_pair(asked: Request) -> Imported:
 
     Raises PairError, VectorsError or CorpusError, and then nothing is left behind.
     """
-    with new_folder(asked.out) as building, staging_beside(building) as staging:
+    with new_folder(asked.out, asked.otherwise) as building, staging_beside(building) as staging:
         stored = {part: open_vectors(given, staging) for part, given in asked.vectors.items()}
         _refuse_the_same(stored)
         gathered = gather(asked.named, stored)

@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from embalign.durable import is_abandoned, own_prefix, sync_folder
+from embalign.durable import is_abandoned, own_prefix, remedy_of, sync_folder
 from embalign.errors import PairError
 from embalign.imports.checks import blocks, of_length_1
 from embalign.imports.matching import Side
@@ -20,16 +20,17 @@ from embalign.pairs.tensors import TENSOR
 from embalign.readers import quoted, said
 
 BUILDING = ".embalign-import-"
+OTHER = "name another folder with --out"
 _TYPES = {np.dtype(np.float16): "F16", np.dtype(np.float32): "F32"}
 _OF_A_PAIR = ("pair.toml", "corpus.jsonl", "embeddings")
 
 
 @contextlib.contextmanager
-def new_folder(out: Path) -> Iterator[Path]:
+def new_folder(out: Path, otherwise: str) -> Iterator[Path]:
     """Yield a hidden folder that becomes `out` when what is inside has ended well; it is removed otherwise.
 
     `out` must not be there, or be an empty folder: nothing is ever overwritten. Raises PairError before anything is
-    read, for what could not be written afterwards.
+    read, for what could not be written afterwards; `otherwise` is its remedy.
     """
     out = Path(os.path.abspath(out))
     above: list[Path] = []
@@ -40,12 +41,12 @@ def new_folder(out: Path) -> Iterator[Path]:
         _sweep(out.parent)
         building = Path(tempfile.mkdtemp(dir=out.parent, prefix=f"{own_prefix(BUILDING)}-"))
     except OSError as error:
-        raise PairError(f"{out}: cannot be written ({said(error)}); name another folder with --out") from None
+        raise PairError(f"{out}: cannot be written ({said(error)}); {remedy_of(error, otherwise)}") from None
     try:
         yield building
         _publish(building, out)
     except OSError as error:
-        raise PairError(f"{out}: {said(error)}; nothing was imported; rerun the same command") from None
+        raise PairError(f"{out}: nothing was imported ({said(error)}); {remedy_of(error, otherwise)}") from None
     finally:
         shutil.rmtree(building, ignore_errors=True)
         for folder in above:

@@ -8,6 +8,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from embalign.counts import exact
 from embalign.errors import TableError
 from embalign.escaping import shell
 from embalign.judging.columns import (
@@ -191,9 +192,7 @@ def _with_ratio(frame: pd.DataFrame, source: Source, roles: Roles) -> tuple[pd.D
         notes.append(f"{name} was read as per cent")
         frame, largest = frame.assign(ratio=frame["ratio"] / 100), largest / 100
     if largest > 1:
-        words = (
-            f"{name} goes up to {largest:g}, and a ratio lies between 0 and 1; rename the column percent if it is that"
-        )
+        words = f"{name} goes up to {largest:g}; a ratio lies between 0 and 1; rename the column percent if it is that"
         raise TableError(f"{source.path}: {words}, or if it counts training items: {shell(['--columns', f'n={name}'])}")
     if largest < 1:
         notes.append(f"the largest {name}, {largest:g}, was read as 100 %")
@@ -203,7 +202,7 @@ def _with_ratio(frame: pd.DataFrame, source: Source, roles: Roles) -> tuple[pd.D
         apart = counts[counts["max"] > (1 + SAME_SIZE) * counts["min"]]
         if len(apart):
             low, high = apart[["min", "max"]].iloc[0]
-            words = f"ratio {apart.index[0]:g} stands beside n {low:g} and n {high:g}"
+            words = f"ratio {apart.index[0]:g} stands beside n {exact(low)} and n {exact(high)}"
             raise TableError(f"{source.path}: {words}; keep one of the two columns, or rows of one data set (--where)")
         frame = frame.assign(n_train=frame["ratio"].map(counts["median"])).drop(columns="n")
     return frame, notes
@@ -217,7 +216,7 @@ def _without_repeats(
     if not repeated.any():
         return frame, []
     first = frame.loc[repeated.idxmax()]
-    size = f"n {first['n_train']:g}" if "n_train" in frame else f"ratio {first['ratio']:g}"
+    size = f"n {exact(first['n_train'])}" if "n_train" in frame else f"ratio {first['ratio']:g}"
     same = repeated & (frame[list(keys)] == first[list(keys)]).all(axis=1)
     other: list[str] = []
     if len(source.frame) == len(frame):  # else rows at n = 0 were split off, and rows no longer correspond
@@ -264,7 +263,7 @@ def _complete(
     for name in wide.index[gaps][:SHOWN]:
         missing = wide.columns[wide.loc[name].isna()]
         first = missing[0][0] if isinstance(missing[0], tuple) else missing[0]
-        size = f"n {sizes[first]:g}" if counted else f"ratio {first:g}"
+        size = f"n {exact(sizes[first])}" if counted else f"ratio {first:g}"
         shown.append(f"{unit} {name} at {size}" + (f" and {len(missing) - 1} more" if len(missing) > 1 else ""))
     words = f"{unit}s that lack a value: {int(gaps.sum())} of {len(wide)} ({'; '.join(shown)})"
     if not only_complete:

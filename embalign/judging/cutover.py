@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import dataclasses
+import errno
 import math
+import os
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,6 +17,7 @@ from numpy.typing import NDArray
 
 from embalign.deploy.card import Difference
 from embalign.deploy.quality import over_no_map
+from embalign.durable import remedy_of
 from embalign.errors import TableError
 from embalign.escaping import visible
 from embalign.evaluation.deployment import DEPLOYMENTS, Deployment, SearchTask, asked_by
@@ -23,7 +26,7 @@ from embalign.evaluation.scorecard import search_task
 from embalign.experiments.templates import render, sentences
 from embalign.imports.build import Request
 from embalign.judging.cutover_map import Judged, Question, judged_map, opened
-from embalign.judging.output import result_folder
+from embalign.judging.output import check_result_folder, result_folder
 from embalign.pairs.pair import pair_digest
 from embalign.pairs.provenance import vectors_digests
 from embalign.pairs.texts import Basis
@@ -34,13 +37,15 @@ from embalign.verdicts.retention import RetentionVerdict, judge_retention
 EXIT_CODES = {"pass": 0, "fail": 10, "undecided": 11}
 LOW_TEACHER = 0.3  # nDCG@10 below which a retention is a share of little
 TEMPLATE = "cutover.md.j2"
+FILES = ("report.md",)
+OTHER = "name a file with --summary"
 
 
 @dataclass(frozen=True)
 class Cutover:
-    """The answer on one deployment of a map. `no_map` is the nDCG@10 of the raw draft's own search.
+    """The answer on one deployment of a map. `no_map` is the nDCG@10 of the raw draft's own search, searched alike.
 
-    `over` is what the map has over that, and `against_no_map` whether this is shown.
+    `search` is how both are searched, `over` is what the map has over that, and `against_no_map` whether this is shown.
     """
 
     asked: Question
@@ -52,6 +57,7 @@ class Cutover:
     against_no_map: Literal["better", "worse", "not shown"]
     about: Sequence[str]
     held_out: bool
+    search: str
 
     @property
     def deployment(self) -> Deployment:
@@ -92,6 +98,7 @@ class Cutover:
             **dataclasses.asdict(self.verdict),
             "relevance": self.basis,
             "index_size": self.index_size,
+            "search": self.search,
             "no_map": self.no_map,
             "over_no_map": self.over.difference,
             "over_no_map_lower_bound": self.over.lower_bound,
@@ -110,15 +117,17 @@ def cut_over(
     `brought` is the folder of a pair, or files to make one of. Writes into `out` and appends to `summary` only if they
     are given. Raises what an import, an export or a search raises, and TableError for what cannot be judged or written.
     """
-    if summary is not None and (summary.is_dir() or not summary.absolute().parent.is_dir()):
-        raise _not_appended(summary, "a folder is there, or there is none for it")
+    if out is not None:
+        check_result_folder(out, "cutover", FILES)
+    if summary is not None:
+        _check_summary(summary)
     with opened(brought) as (folder, notes):
         found = judge_cutover(judged_map(folder, asked), asked)
         inputs = {"pair_sha256": pair_digest(folder), "vectors": vectors_digests(folder)}
     lines = [*sentences(TEMPLATE, "lines", found), *(f"note: {note}" for note in notes)]
     if out is not None:
         content = {"inputs": inputs, "notes": notes, **found.as_record(), "answer": lines}
-        with result_folder(out, "cutover", content, ("report.md",)) as building:
+        with result_folder(out, "cutover", content, FILES) as building:
             text = render("cutover_report.md.j2", found=found, lines=lines, inputs=inputs)
             (building / "report.md").write_text(text, encoding="utf-8")
         lines.append(f"report.md and verdict.json written into {out}")
@@ -132,7 +141,7 @@ def judge_cutover(judged: Judged, asked: Question) -> Cutover:
     """Return the answer on a map in a deployment, with the whole corpus as the index. Raises TableError."""
     task = asked_by(judged.pair, judged.asking)
     found = judged.find(task)
-    ceiling, raw = search_task(task, task.teacher), search_task(task, task.draft)
+    ceiling, raw = search_task(task, task.teacher), judged.find_without_map(task)
     over = over_no_map(found, raw, task)
     return Cutover(
         asked=asked,
@@ -144,6 +153,7 @@ def judge_cutover(judged: Judged, asked: Question) -> Cutover:
         against_no_map=_against(over, over_no_map(raw, found, task)),
         about=judged.about,
         held_out=judged.held_out,
+        search=judged.search,
     )
 
 
@@ -168,13 +178,23 @@ def _against(over: Difference, under: Difference) -> Literal["better", "worse", 
     return "worse" if under.lower_bound is not None and under.lower_bound > 0 else "not shown"
 
 
+def _check_summary(path: Path) -> None:
+    """Raise TableError for a file that cannot be appended to or made, before anything is measured."""
+    folder = path.absolute().parent
+    if path.is_dir() or not folder.is_dir():
+        raise _not_appended(path, "it is a folder" if path.is_dir() else f"{folder} is no folder")
+    if not os.access(path if path.exists() else folder, os.W_OK):
+        fault = PermissionError(errno.EACCES, os.strerror(errno.EACCES))
+        raise _not_appended(path, said(fault), remedy_of(fault, OTHER))
+
+
 def _append(path: Path, text: str) -> None:
     try:
         with path.open("a", encoding="utf-8") as file:
             file.write(text)
     except OSError as fault:
-        raise _not_appended(path, said(fault)) from None
+        raise _not_appended(path, said(fault), remedy_of(fault, OTHER)) from None
 
 
-def _not_appended(path: Path, cause: str) -> TableError:
-    return TableError(f"{path}: the summary cannot be appended to it ({cause}); name a file with --summary")
+def _not_appended(path: Path, cause: str, remedy: str = OTHER) -> TableError:
+    return TableError(f"{path}: the summary cannot be appended to it ({cause}); {remedy}")

@@ -14,10 +14,11 @@ import numpy as np
 
 from embalign.deploy import TWO_RECIPES
 from embalign.deploy.card import Card
-from embalign.deploy.choice import take_best
+from embalign.deploy.choice import Taken, take_best
 from embalign.deploy.files import find_file, read_sides
 from embalign.deploy.map import Wanted, load_map
 from embalign.deploy.meaning import refuse_meaningless
+from embalign.deploy.quality import find_without_map
 from embalign.deploy.recipe import fit_better
 from embalign.deploy.summary import map_line, recipe_lines
 from embalign.deploy.thresholds import MOST_ASKED
@@ -34,6 +35,7 @@ from embalign.pairs import Vectors
 from embalign.pairs.holdout import Rows
 from embalign.pairs.pair import Pair, load_pair, pair_digest
 
+NO_ROOM = "set TMPDIR to a folder with more room"
 AS_IT_IS = "That it was not fitted on these rows is your word: if it was, it keeps less than this says."
 
 
@@ -57,7 +59,7 @@ class Question:
 class Judged:
     """A map of a pair: what a task's queries find with it, what is said of it, and the rows (Q,) that ask.
 
-    `held_out` says that they were held out of its training by this package.
+    `held_out` says that they were held out of its training by this package, and `search` how the map is searched.
     """
 
     pair: Pair
@@ -65,6 +67,11 @@ class Judged:
     about: Sequence[str]
     asking: Rows
     held_out: bool
+    search: str = PLAIN
+
+    def find_without_map(self, task: SearchTask) -> Search:
+        """Return what the raw draft's own search finds, searched as the map is."""
+        return find_without_map(task, _sample(self.pair), self.search)
 
 
 @contextlib.contextmanager
@@ -77,7 +84,7 @@ def opened(brought: Path | Request) -> Iterator[tuple[Path, list[str]]]:
         yield brought, []
         return
     with tempfile.TemporaryDirectory(prefix="embalign-cutover-", ignore_cleanup_errors=True) as folder:
-        made = import_pair(dataclasses.replace(brought, out=Path(folder) / "vectors"))
+        made = import_pair(dataclasses.replace(brought, out=Path(folder) / "vectors", otherwise=NO_ROOM))
         yield made.out, [*made.notes, *(f"not checked: {what}" for what in made.not_checked)]
 
 
@@ -109,9 +116,8 @@ def _fitted(pair: Pair, asked: Question) -> Judged:
     taken = take_best(pair, [name], families, wanted.searches, asked.seed)[name]
     sample = _sample(pair)
     about = [map_line(taken.described(name, len(sample.draft)))]
-    return Judged(
-        pair, lambda task: find(taken.map, task, name, sample, taken.search), about, pair.holdout.test, held_out=True
-    )
+    found = functools.partial(_by_map, taken, name, sample)
+    return Judged(pair, found, about, pair.holdout.test, held_out=True, search=taken.search)
 
 
 def _given(pair: Pair, folder: Path, given: Path, deployment: str) -> Judged:
@@ -131,13 +137,17 @@ def _given(pair: Pair, folder: Path, given: Path, deployment: str) -> Judged:
     by = " by CSLS" if search == CSLS else ""
     if card.pair_sha256 == pair_digest(folder):
         words = [f"map: {path.name}{by}, exported from this pair: what its training did not see asks"]
-        return Judged(pair, found, words, pair.holdout.test, held_out=True)
+        return Judged(pair, found, words, pair.holdout.test, held_out=True, search=search)
     words = [f"map: {path.name}{by}, exported from other texts or vectors ({card.pair}). {AS_IT_IS}"]
-    return Judged(pair, found, words, _all_rows(pair), held_out=False)
+    return Judged(pair, found, words, _all_rows(pair), held_out=False, search=search)
 
 
 def _by_matrix(weights: Vectors, deployment: str) -> Callable[[SearchTask], Search]:
     return lambda task: search_task(task, vectors_of(deployment, map_task(weights, task), task.teacher))
+
+
+def _by_map(taken: Taken, deployment: str, sample: Sample, task: SearchTask) -> Search:
+    return find(taken.map, task, deployment, sample, taken.search)
 
 
 def _by_sides(

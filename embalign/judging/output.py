@@ -6,22 +6,21 @@ keeps the digests of the files that it replaces, so that a rerun after a kill fi
 
 import contextlib
 import os
-import shutil
 import tempfile
-import time
 from collections.abc import Iterator, Mapping, Sequence
 from importlib import metadata
 from pathlib import Path
 from typing import Any
 
-from embalign.durable import move_all, refuse_links
+from embalign.durable import check_can_be_written, move_all, nearest, refuse_links, sweep, writing
 from embalign.errors import TableError
 from embalign.experiments.tables import as_json
+from embalign.pairs.place import refuse_pair
 from embalign.pairs.provenance import file_digest
-from embalign.readers import read_json, said
+from embalign.readers import read_json
 
 RECORD = "verdict.json"
-SWEPT_SECONDS = 3600
+OTHER = "name another folder with --out"
 
 
 def cache_folder() -> Path:
@@ -35,23 +34,14 @@ def cache_folder() -> Path:
 def result_folder(folder: Path, command: str, content: Mapping[str, Any], names: Sequence[str]) -> Iterator[Path]:
     """Give a folder to write files of these names into; they and the record with `content` are moved into `folder`.
 
-    Raises TableError where that holds files of others under these names, and LinkError for symbolic links.
+    Raises TableError where that holds files of others under these names or a pair, or cannot be written, and LinkError
+    for symbolic links.
     """
-    if folder.exists() and not folder.is_dir():
-        raise TableError(f"{folder}: not a folder; name another with --out")
-    refuse_links(folder, *(folder / name for name in (*names, RECORD)), remedy="remove it, or name another --out")
-    replaced = _replaced(folder, names, _earlier(folder, command))
-    there = folder
-    while not there.exists():
-        there = there.parent
-    prefix = f".embalign-{command}-"
-    try:
-        for place in {there, folder.parent}:  # what builds the first result is beside its folder, later ones in it
-            sweep(place, prefix)
-        building = tempfile.TemporaryDirectory(dir=there, prefix=prefix)
-    except OSError as fault:
-        raise TableError(f"{there}: cannot be written into ({said(fault)}); name another folder with --out") from None
-    with building as built:
+    replaced = _refuse(folder, command, names)
+    there, prefix = nearest(folder), f".embalign-{command}-"
+    for place in {there, folder.parent}:  # what builds the first result is beside its folder, later ones in it
+        sweep(place, prefix)
+    with writing(there, TableError, OTHER), tempfile.TemporaryDirectory(dir=there, prefix=prefix) as built:
         yield Path(built)
         files = {name: file_digest(Path(built) / name) for name in names}
         record = {
@@ -66,11 +56,19 @@ def result_folder(folder: Path, command: str, content: Mapping[str, Any], names:
         move_all(Path(built), folder, first=RECORD)
 
 
-def sweep(folder: Path, prefix: str) -> None:
-    """Remove what killed runs were building; one that still builds is younger than that."""
-    for left in folder.glob(f"{prefix}*"):
-        if left.is_dir() and not left.is_symlink() and time.time() - left.stat().st_mtime > SWEPT_SECONDS:
-            shutil.rmtree(left, ignore_errors=True)
+def check_result_folder(folder: Path, command: str, names: Sequence[str]) -> None:
+    """Raise what `result_folder` raises before it gives a folder: for a result that takes long to compute."""
+    _refuse(folder, command, names)
+    check_can_be_written(folder, f".embalign-{command}-", TableError, OTHER)
+
+
+def _refuse(folder: Path, command: str, names: Sequence[str]) -> dict[str, str]:
+    """Raise TableError or LinkError where nothing is to be written; return the digests of what is written over."""
+    if folder.exists() and not folder.is_dir():
+        raise TableError(f"{folder}: not a folder; {OTHER}")
+    refuse_pair(folder, TableError)
+    refuse_links(folder, *(folder / name for name in (*names, RECORD)), remedy="remove it, or name another --out")
+    return _replaced(folder, names, _earlier(folder, command))
 
 
 def _earlier(folder: Path, command: str) -> Mapping[str, Any]:

@@ -13,17 +13,16 @@ from pathlib import Path
 import jinja2
 from markupsafe import Markup
 
-from embalign.durable import move_all
-from embalign.errors import EmbalignError, LinkError, PageError
+from embalign.durable import move_all, sweep, writing
+from embalign.errors import LinkError, PageError
 from embalign.escaping import shell, visible
-from embalign.judging.output import sweep
 from embalign.page.facts import about_pair, provenance_of
 from embalign.page.figures import Figure, read_figure
 from embalign.page.markdown import Rendered, render_report
 from embalign.page.place import Numbering
 from embalign.page.reading import PairReports, Report, read_reports
 from embalign.page.summary import summarise
-from embalign.readers import MEBI, opened, said
+from embalign.readers import MEBI, opened
 
 LARGEST_PAGE = 32 * MEBI
 LARGEST_FIGURES = 16 * MEBI  # of all figures together, as the page holds them
@@ -162,13 +161,9 @@ def _is_own(path: Path) -> bool:
 
 def _write(path: Path, content: bytes) -> None:
     folder = path.parent
-    try:
+    with writing(path, PageError, "name another file with --out"):
         folder.mkdir(parents=True, exist_ok=True)
         sweep(folder, BUILDING)
         with tempfile.TemporaryDirectory(dir=folder, prefix=BUILDING) as building:
             (Path(building) / path.name).write_bytes(content)
             move_all(Path(building), folder)
-    except EmbalignError:
-        raise
-    except OSError as fault:
-        raise PageError(f"{path}: cannot be written ({said(fault)}); name another file with --out") from None

@@ -9,6 +9,7 @@ import msgspec
 from embalign.escaping import visible
 from embalign.evaluation.deployment import DEPLOYMENTS
 from embalign.experiments.tables import percent, span
+from embalign.page.bakeoff import Picked, read_picked
 from embalign.page.markdown import Line
 from embalign.page.reading import Report, section
 from embalign.page.typography import typeset
@@ -67,6 +68,10 @@ class Cell:
     verdict: str = ""
 
 
+Row = tuple[str, dict[str, Cell]]  # a title, and cells by deployment
+NOTHING = Cell("not judged")
+
+
 @dataclass(frozen=True)
 class Summary:
     """What the page begins with: a sentence, what is to be known first, a table by deployment, lines by experiment."""
@@ -78,6 +83,7 @@ class Summary:
     lines: tuple[tuple[Report, tuple[Line, ...]], ...]
     levels: str
     measured_by: str
+    picked: bool
     by_teacher: bool
 
 
@@ -85,21 +91,27 @@ def summarise(reports: Sequence[Report], answers: Mapping[str, Sequence[Line]]) 
     """Return the summary of a pair's reports; `answers` holds the lines of each one's answer by its anchor."""
     notes = dict.fromkeys(note for report in reports for note in _notes(report))
     uses: dict[str, _Use] = {}
-    source: Report | None = None
+    picked: dict[str, Picked] = {}
+    sources: list[str] = []
     curves: list[_Curve] = []
     for report in reports:
         if report.source.name in ("elbow", "spectral") and not uses:
-            uses = read_uses(report)
-            source, curves = report, _curves(report)
+            uses, curves = read_uses(report), _curves(report)
+            sources += [report.source.kind] if uses else []
+        elif report.source.name == "maps" and (picked := read_picked(report)):
+            sources.append(f"picked map: {report.source.kind}")
     by_teacher = any(is_by_teacher(report) for report in reports)
+    names = [name for name in DEPLOYMENTS if name in uses or name in picked]
+    rows = [*_rows(uses, curves, by_teacher), *_of_picked(picked)]
     return Summary(
-        _sentence(uses, by_teacher),
+        _sentence(uses, picked, by_teacher),
         tuple(notes),
-        tuple(DEPLOYMENTS[name].label for name in uses),
-        tuple(_rows(uses, curves, by_teacher)),
+        tuple(DEPLOYMENTS[name].label for name in names),
+        tuple((title, tuple(cells.get(name, NOTHING) for name in names)) for title, cells in rows),
         tuple((report, tuple(_chosen(report, answers.get(report.source.anchor, ())))) for report in reports),
         _levels(uses),
-        "" if source is None else source.source.kind,
+        _capitalized("; ".join(sources)),
+        bool(picked),
         by_teacher,
     )
 
@@ -138,38 +150,49 @@ def _notes(report: Report) -> Iterator[str]:
             yield f"Warning: {visible(words)}"
 
 
-def _sentence(uses: Mapping[str, _Use], by_teacher: bool) -> str:
-    """The answer to whether the map is worth having, by deployment, the first of them first."""
+def _sentence(uses: Mapping[str, _Use], picked: Mapping[str, Picked], by_teacher: bool) -> str:
+    """The answer to whether a map is worth having, by deployment: the trained one, and the one of the bake-off."""
+    trained = _worth({name: use.better_than_no_map for name, use in uses.items()}, "no map")
+    best = _worth({name: found.answer for name, found in picked.items()}, "no map searched alike")
+    sentences = [f"the {'trained map' if best else 'map'} is {trained}."] if trained else []
+    sentences += [f"the map that the bake-off picks is {best}."] if best else []
+    said = " ".join(map(_capitalized, sentences))
+    return f"By agreement with the teacher, {said[0].lower()}{said[1:]}" if by_teacher and said else said
+
+
+def _worth(answers: Mapping[str, str], no_map: str) -> str:
+    """What is said of a map by deployment, the first of them first."""
     by_verdict: dict[str, list[str]] = {}
-    for name, use in uses.items():
-        by_verdict.setdefault(use.better_than_no_map, []).append(DEPLOYMENTS[name].label)
-    parts = [f"{SAID[verdict]} no map as {_listed(names)}" for verdict, names in by_verdict.items() if verdict in SAID]
-    if not parts:
-        return ""
-    return f"{'By agreement with the teacher, the' if by_teacher else 'The'} map is {'; it is '.join(parts)}."
+    for name, answer in answers.items():
+        by_verdict.setdefault(answer, []).append(DEPLOYMENTS[name].label)
+    parts = [f"{SAID[answer]} {no_map} as {_listed(names)}" for answer, names in by_verdict.items() if answer in SAID]
+    return "; it is ".join(parts)
+
+
+def _capitalized(text: str) -> str:
+    return text[:1].upper() + text[1:]
 
 
 def _listed(words: Sequence[str]) -> str:
     return words[0] if len(words) == 1 else f"{', '.join(words[:-1])} and {words[-1]}"
 
 
-def _rows(
-    uses: Mapping[str, _Use], curves: Sequence[_Curve], by_teacher: bool
-) -> Iterator[tuple[str, tuple[Cell, ...]]]:
+def _rows(uses: Mapping[str, _Use], curves: Sequence[_Curve], by_teacher: bool) -> Iterator[Row]:
     if not uses:
         return
 
-    def row(title: str, words: Any) -> tuple[str, tuple[Cell, ...]]:
-        return title, tuple(Cell(typeset(words(name, use))) for name, use in uses.items())
+    def row(title: str, words: Any) -> Row:
+        return title, {name: Cell(typeset(words(name, use))) for name, use in uses.items()}
 
-    verdicts = [use.better_than_no_map for use in uses.values()]
-    yield "Better than no map?", tuple(Cell(visible(v), v if v in SAID else "not shown") for v in verdicts)
+    verdicts = {name: use.better_than_no_map for name, use in uses.items()}
+    yield (
+        "Better than no map?",
+        {name: Cell(visible(v), v if v in SAID else "not shown") for name, v in verdicts.items()},
+    )
     yield row("No map", lambda _, use: f"{use.no_map:.3f}")
     yield row("Trained map", lambda _, use: f"{use.map:.3f}")
     yield row("Teacher", lambda _, use: f"{use.teacher:.3f}")
-    yield row(
-        "Map minus no map", lambda _, use: f"{use.difference:+.3f} ({use.interval[0]:+.3f} to {use.interval[1]:+.3f})"
-    )
+    yield row("Map minus no map", lambda _, use: _with_interval(use.difference, use.interval))
     if not by_teacher:
         yield row("Retention of the teacher's", lambda _, use: percent(use.retention))
     if any(use.tuned for use in uses.values()):
@@ -177,8 +200,22 @@ def _rows(
         yield row("Elbow", lambda name, use: _elbow(name, use, curves))
 
 
-def _between(interval: tuple[float, float]) -> str:
-    return f"{interval[0]:+.3f} to {interval[1]:+.3f}"
+def _of_picked(picked: Mapping[str, Picked]) -> Iterator[Row]:
+    """The map that the bake-off picks in each deployment."""
+    if not picked:
+        return
+    yield "Picked map better than no map?", {name: Cell(each.answer, each.answer) for name, each in picked.items()}
+    yield "Picked map", {name: Cell(typeset(each.words)) for name, each in picked.items()}
+    yield "Picked map, nDCG@10", {name: Cell(typeset(f"{each.ndcg_at_10:.3f}")) for name, each in picked.items()}
+    minus = {name: each.minus_no_map for name, each in picked.items()}
+    yield (
+        "Picked map minus no map, searched alike",
+        {name: Cell(typeset(_with_interval(each.difference, each.interval))) for name, each in minus.items()},
+    )
+
+
+def _with_interval(difference: float, interval: tuple[float, float]) -> str:
+    return f"{difference:+.3f} ({interval[0]:+.3f} to {interval[1]:+.3f})"
 
 
 def _enough(use: _Use) -> str:

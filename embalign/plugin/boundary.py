@@ -7,8 +7,9 @@ from typing import Any, ParamSpec, TypeVar
 
 import pytest
 
-from embalign.durable import PartlyMovedError
+from embalign.durable import PartlyMovedError, in_words
 from embalign.errors import EmbalignError
+from embalign.readers import said
 from embalign.unforeseen import EXIT_CODE, log_unforeseen
 
 Parameters = ParamSpec("Parameters")
@@ -46,9 +47,9 @@ def attempt(action: Callable[[], Iterable[str]], failed: str, root: Path) -> tup
     try:
         messages.extend(action())
     except PartlyMovedError as error:  # what `failed` says of the files there would not be so
-        return [f"{error}; rerun the same command to complete them"], code
+        return [f"{said(error)}; rerun the same command to complete them"], code
     except (EmbalignError, OSError) as error:
-        cause, code = str(error), getattr(error, "exit_code", code)
+        cause, code = in_words(error) if isinstance(error, OSError) else str(error), getattr(error, "exit_code", code)
     except Exception as error:
         cause = log_unforeseen(error, root)
     else:

@@ -8,6 +8,7 @@ from concurrent.futures import CancelledError, Future
 from dataclasses import dataclass
 from pathlib import Path
 
+from embalign.durable import in_words
 from embalign.embeddings.writing import sweep
 from embalign.errors import CellFailedError, EmbalignError, NotStoredError, PairError, StoreError
 from embalign.evaluation.measurement import Measurement, Outcome
@@ -99,7 +100,7 @@ class Runner:
                     with contextlib.closing(cache.VectorCache(path)) as vectors:
                         fetch.embed_pair(folder, vectors, refresh=self.options.refresh, quiet=quiet)
                 except OSError as error:
-                    raise PairError(f"{folder}: {error}; no embeddings were written or changed") from None
+                    raise PairError(f"{folder}: no embeddings were written or changed: {in_words(error)}") from None
 
     def names(self) -> list[str]:
         """Return the names of the chosen pairs, whether or not their folders can be used."""

@@ -7,6 +7,7 @@ and curves give verdicts. The limits are wide: data that mean something are far 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
+from embalign.counts import effective
 from embalign.evaluation.results import Results
 from embalign.pairs.texts import Basis
 from embalign.verdicts.basis import BY_TEACHER
@@ -112,7 +113,8 @@ def _of_levels(references: Mapping[str, Results], basis: Basis) -> Iterator[Susp
     groups = level(references.get(NO_MAP), "effective_groups")
     if groups < FEWEST_GROUPS:
         kind, more = ("clusters", "texts") if basis == BY_TEACHER else ("label groups", "labels")
-        words = f"the held-out queries are of {groups:.1f} {kind} (effective number; fewest: {FEWEST_GROUPS})"
+        number = f"effective number {effective(groups)}; fewest: {FEWEST_GROUPS}"
+        words = f"the held-out queries are of too few {kind} ({number})"
         yield Suspicion("groups", f"{words}: no interval would cover other topics; use more {more}.", fatal=True)
 
 
