@@ -229,6 +229,24 @@ def test_a_family_whose_training_diverges_is_left_out(small, tmp_path, monkeypat
         choice.take_best(small.pair, ["query_adapter"], [broken], ["plain"])
 
 
+def test_where_a_familys_training_diverges_on_all_items_the_next_best_is_taken(small):
+    """The try of the better family is judged on inner groups, and its fit on all items fails."""
+    every = len(small.pair.fitted_on("queries").train)
+
+    def diverge_on_all(training, setting):
+        if len(training.draft) == every:
+            raise TrainingDivergedError("the loss is nan")
+        return FAMILIES["deshrunk"].fit(training, setting)
+
+    broken = dataclasses.replace(FAMILIES["deshrunk"], fit=diverge_on_all)
+    families = [dataclasses.replace(FAMILIES["ridge"], settings=({"penalty": 1e6},)), broken]
+    taken = choice.take_best(small.pair, ["query_adapter"], families, ["plain"])["query_adapter"]
+    assert taken.inner["deshrunk"]["plain"] > taken.inner["ridge"]["plain"]
+    assert taken.family == "ridge"
+    with pytest.raises(TrainingDivergedError):
+        choice.take_best(small.pair, ["query_adapter"], [broken], ["plain"])
+
+
 def test_a_map_is_held_against_no_map_searched_alike_as_in_the_bake_off(small, by_csls, tmp_path):
     folder = by_csls("ridge")
     of_plain = export_map(small.pair.folder, tmp_path, wanted=Wanted("ridge", deployments=["query_adapter"])).parent

@@ -19,11 +19,12 @@ from embalign.evaluation.deployment import DRAFT_ONLY, INDEX_MIGRATION, QUERY_AD
 from embalign.evaluation.hubs import hubness, without_hubs
 from embalign.evaluation.index import Index
 from embalign.evaluation.scorecard import search_task
+from embalign.maps import choose as choosing
 from embalign.maps import kernel, trained
 from embalign.maps.choose import choose
 from embalign.maps.families import FAMILIES
 from embalign.maps.map import DEPLOYMENTS, Map
-from embalign.maps.searches import find, sample_of
+from embalign.maps.searches import find, find_by_each, sample_of
 from embalign.maps.training import TRIES, Training
 from embalign.maps.transforms import KINDS, Affine, Kernel, Residual, Unchanged
 
@@ -397,6 +398,28 @@ def test_where_nothing_can_be_held_out_the_try_in_the_middle_is_taken(pair):
     found = choose(family, pair, pair.holdout.train[:1], (QUERY_ADAPTER,))[QUERY_ADAPTER]
     assert found.setting == family.settings[TRIES // 2]
     assert np.isnan(found.tries).all()
+
+
+def test_both_searches_at_once_find_what_each_finds_alone(pair):
+    task, sample = task_of(pair), sample_of(pair, pair.holdout.train)
+    fitted = choose(FAMILIES["ridge"], pair, pair.holdout.train, [QUERY_ADAPTER])[QUERY_ADAPTER].map
+    for deployment in DEPLOYMENTS:
+        together = find_by_each(fitted, task, deployment, sample)
+        assert not np.array_equal(together["plain"].ndcg, together["csls"].ndcg)
+        for how, found in together.items():
+            alone = find(fitted, task, deployment, sample, how)
+            np.testing.assert_array_equal(found.ndcg, alone.ndcg)
+            np.testing.assert_array_equal(found.returned, alone.returned)
+
+
+def test_a_try_is_judged_among_few_documents_and_all_that_are_relevant(pair, monkeypatch):
+    """Every tenth training query asks: each finds among fewer documents all that it would find among all of them."""
+    monkeypatch.setattr(choosing, "MOST_SEARCHED", 20)
+    asking, every = pair.holdout.train[::10], pair.holdout.train_documents
+    few = choosing._index(pair, asking)
+    assert 20 <= len(few) < len(every)
+    counts = [asked_by(pair, asking, index).relevant for index in (few, every)]
+    np.testing.assert_array_equal(*(each.stops - each.starts for each in counts))
 
 
 def test_a_search_without_hubs_leaves_out_each_sampled_querys_own_row(pair):

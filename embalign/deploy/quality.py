@@ -9,11 +9,10 @@ from embalign.deploy.card import Difference, Estimate, Use
 from embalign.deploy.thresholds import SCORES, better_scores, certify_targets, training_task
 from embalign.errors import CorpusError
 from embalign.evaluation.certificate import CONFIDENCE
-from embalign.evaluation.deployment import DEPLOYMENTS, Embedded, SearchTask, task_of
-from embalign.evaluation.hubs import without_hubs
+from embalign.evaluation.deployment import DEPLOYMENTS, SearchTask, task_of
 from embalign.evaluation.retrieval import Search
 from embalign.evaluation.scorecard import FIRST_HIT, label_values, score_deployment, search_task
-from embalign.maps.searches import CSLS, PLAIN, Sample, sample_of
+from embalign.maps.searches import PLAIN, Sample, find_without_map, sample_of
 from embalign.pairs.pair import Pair
 from embalign.verdicts.statistics import group_t
 
@@ -65,14 +64,6 @@ def uses_of(pair: Pair, searched: Searched, ways: Mapping[str, str] | None = Non
             no_map_search=how_by[name],
         )
     return uses
-
-
-def find_without_map(task: SearchTask, sample: Sample, how: str) -> Search:
-    """Return what the raw draft's own search finds by one of `SEARCHES`, as the bake-off has it for its maps."""
-    if how != CSLS:
-        return search_task(task, task.draft)
-    vectors = Embedded(task.draft.queries, task.draft.index)
-    return search_task(task, without_hubs(vectors, sample.draft, sample.own))
 
 
 def over_no_map(found: Search, alternative: Search, task: SearchTask) -> Difference:

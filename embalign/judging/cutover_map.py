@@ -18,7 +18,6 @@ from embalign.deploy.choice import Taken, take_best
 from embalign.deploy.files import find_file, read_sides
 from embalign.deploy.map import Wanted, load_map
 from embalign.deploy.meaning import refuse_meaningless
-from embalign.deploy.quality import find_without_map
 from embalign.deploy.recipe import fit_better
 from embalign.deploy.summary import map_line, recipe_lines
 from embalign.deploy.thresholds import MOST_ASKED
@@ -29,7 +28,7 @@ from embalign.evaluation.scorecard import map_task, search_task
 from embalign.imports.build import Request, import_pair
 from embalign.maps.families import FAMILIES
 from embalign.maps.map import DEPLOYMENTS, Map
-from embalign.maps.searches import CSLS, PLAIN, Sample, find, sample_of
+from embalign.maps.searches import CSLS, PLAIN, Sample, find, find_without_map, sample_of
 from embalign.maps.transforms import Transform
 from embalign.pairs import Vectors
 from embalign.pairs.holdout import Rows

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from embalign.evaluation.deployment import SearchTask
+from embalign.evaluation.deployment import Embedded, SearchTask
 from embalign.evaluation.hubs import without_hubs
 from embalign.evaluation.retrieval import Search
 from embalign.evaluation.scorecard import search_task_each
@@ -52,10 +52,21 @@ def find_by_each(
     fitted: Map, task: SearchTask, deployment: str, sample: Sample, searches: Sequence[str] = SEARCHES
 ) -> dict[str, Search]:
     """Return the same by each of some searches; queries and index are mapped once."""
-    vectors = fitted.embedded(task, deployment)
+    sampled = fitted.asked(deployment, sample.draft, sample.teacher) if CSLS in searches else None
+    return _by_each(task, fitted.embedded(task, deployment), sampled, sample.own, searches)
+
+
+def find_without_map(task: SearchTask, sample: Sample, how: str) -> Search:
+    """Return what the raw draft's own search finds by one of `SEARCHES`: the same in every deployment."""
+    return _by_each(task, task.draft, sample.draft, sample.own, [how])[how]
+
+
+def _by_each(
+    task: SearchTask, vectors: Embedded, sampled: Vectors | None, own: Rows | None, searches: Sequence[str]
+) -> dict[str, Search]:
     by = {PLAIN: vectors}
-    if CSLS in searches:
-        by[CSLS] = without_hubs(vectors, fitted.asked(deployment, sample.draft, sample.teacher), sample.own)
+    if sampled is not None and CSLS in searches:
+        by[CSLS] = without_hubs(vectors, sampled, own)
     found = search_task_each(task, vectors.queries, [by[how].searched for how in searches])
     return dict(zip(searches, found, strict=True))
 

@@ -10,8 +10,7 @@ import pandas as pd
 
 from embalign.alignment.own_map import fit_own
 from embalign.evaluation import scorecard
-from embalign.evaluation.deployment import QUERY_ADAPTER, Embedded
-from embalign.evaluation.hubs import without_hubs
+from embalign.evaluation.deployment import QUERY_ADAPTER
 from embalign.evaluation.measurement import Measurement
 from embalign.evaluation.retrieval import Search
 from embalign.evaluation.similarity import cosines
@@ -21,7 +20,7 @@ from embalign.lazy import Reference
 from embalign.maps.choose import Chosen, fit_for, fitted_texts
 from embalign.maps.families import FAMILIES
 from embalign.maps.map import DEPLOYMENTS, Map
-from embalign.maps.searches import CSLS, Sample, column, find_by_each, sample_of
+from embalign.maps.searches import CSLS, Sample, column, find_by_each, find_without_map, sample_of
 from embalign.maps.training import Family, Training
 from embalign.maps.transforms import Affine
 from embalign.pairs.pair import Pair
@@ -59,9 +58,7 @@ def measure_reference(pair: Pair, cell: Cell) -> Measurement:
 @functools.lru_cache(maxsize=4)
 def _no_map(pair: Pair) -> Measurement:
     """The raw draft's own search by CSLS: the same in every deployment and for every seed."""
-    task, sample = search_task_of(pair), _sample(pair)
-    vectors = without_hubs(Embedded(task.draft.queries, task.draft.index), sample.draft, sample.own)
-    found = scorecard.search_task(task, vectors)
+    found = find_without_map(search_task_of(pair), _sample(pair), CSLS)
     scored = Measurement({})
     for deployment in DEPLOYMENTS:
         scored |= _columns(pair, deployment, CSLS, found)
