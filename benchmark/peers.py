@@ -70,6 +70,9 @@ def _embspec(draft, teacher, seed):
 
 
 def _network(draft, teacher, seed):
+    import torch
+
+    torch.manual_seed(seed)  # isotrieve's own seed draws its split, not the network's start
     return _isotrieve("ResidualMLPMapping", draft, teacher, seed=seed).transform
 
 

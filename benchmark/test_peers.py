@@ -36,7 +36,7 @@ FAMILIES = [
 ]
 SEED = 0
 NO_MAP, RIDGE = "no map", "ridge"
-HEADER = ("pair", "deployment", "map", "nDCG@10", "retention", "minus picked", "nDCG@10 with CSLS", "time to fit")
+HEADER = ("pair", "deployment", "map", "nDCG@10", "retention", "minus picked", "nDCG@10 with CSLS", "fit time / picked")
 
 
 @dataclass(frozen=True, eq=False)
@@ -133,10 +133,10 @@ class Summary:
 
     @pytest.hookimpl(trylast=True)
     def pytest_terminal_summary(self, terminalreporter):
-        """Print it."""
-        terminalreporter.section("beside peers")
-        for line in table(self.measured):
-            terminalreporter.line(line)
+        """Print it, if anything was measured."""
+        if self.measured:
+            terminalreporter.section("beside peers")
+            terminalreporter.line("\n".join(table(self.measured)))
 
 
 @pytest.fixture(scope="module")

@@ -65,6 +65,20 @@ def test_the_benchmark_fits_every_family_and_is_no_part_of_the_bake_off():
     assert "maps" not in SCRIPT.name
 
 
+def test_the_page_holds_every_peer_and_what_the_suite_measures_beside_them(peers, smollm2):
+    text = (ROOT / "docs" / "peers.md").read_text(encoding="utf-8")
+    rows = [line.strip("| ").split(" | ") for line in text.splitlines() if line.startswith("| `")]
+    named = [row[2].removesuffix(", picked") for row in rows]
+    assert {named.count(name) for name in ("no map", "ridge", *peers["PEERS"])} == {len({(*row[:2],) for row in rows})}
+    measured = measure_family(smollm2, cell("map_bakeoff", ratio=1.0, family="ridge")).metrics
+    checked = [row for row in rows if row[0] == "`smollm2-mpnet`" and row[2] == "ridge"]
+    assert len(checked) == 2
+    for row in checked:
+        use = row[1].replace(" ", "_")
+        for place, metric in ((3, "ndcg_at_10"), (6, "csls_ndcg_at_10")):
+            assert float(row[place]) == pytest.approx(measured[f"{use}_{metric}"], abs=2e-3)
+
+
 @pytest.mark.parametrize("package", ["isotrieve", "embspec"])
 def test_w_as_a_family_of_ones_own_is_the_map_that_the_peer_fits(peers, small_pair, package):
     pytest.importorskip(package, reason="needs the dependency group peers")
