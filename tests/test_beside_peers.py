@@ -7,6 +7,7 @@ import subprocess
 import sys
 
 import numpy as np
+import pages
 import pytest
 from pair_folders import ROOT
 
@@ -77,6 +78,17 @@ def test_the_page_holds_every_peer_and_what_the_suite_measures_beside_them(peers
         use = row[1].replace(" ", "_")
         for place, metric in ((3, "ndcg_at_10"), (6, "csls_ndcg_at_10")):
             assert float(row[place]) == pytest.approx(measured[f"{use}_{metric}"], abs=2e-3)
+
+
+def test_the_pages_grid_has_the_peers_among_the_families(monkeypatch):
+    monkeypatch.syspath_prepend(ROOT / "benchmark")
+    (block,) = pages.blocks_of("peers.md")
+    settings = pages.executed(block, "peers.md")["QUICK"]
+    asked = [f"{each['family']} {each['ratio']:g}" for each in settings]
+    assert [name for name in asked if "_" in name] == [
+        *(f"isotrieve_ridge {ratio}" for ratio in ("0.1", "0.3", "1")),
+        "embspec_ridge 1",
+    ]
 
 
 @pytest.mark.parametrize("package", ["isotrieve", "embspec"])
