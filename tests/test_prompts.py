@@ -182,6 +182,11 @@ def test_without_queries_items_have_the_prompt_of_documents(folder):
     ("keys", "queries", "message"),
     [
         ({"query_prompt": "query: "}, False, r"draft\.query_prompt 'query: ' is for queries.*use document_prompt"),
+        (
+            {"truncate": True},
+            True,
+            r"draft\.truncate is for source 'sentence-transformers'.* not for 'openai'; remove it",
+        ),
         ({"dimensions": 1}, True, "Expected `int` >= 2"),
         ({"dimensions": "256"}, True, r"Expected `int \| null`, got `str`.*dimensions \(a whole number\)"),
         ({"query_promt": "query: "}, True, "did you mean 'query_prompt'"),

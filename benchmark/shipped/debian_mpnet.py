@@ -22,8 +22,8 @@ from weights import MODELS
 FOLDER = ROOT / "benchmark" / "debian-minilm-mpnet"
 DOCUMENTS = 5_000
 PAIR_TOML = pair_toml(
-    local_model(MODELS / "all-MiniLM-L6-v2", "all-MiniLM-L6-v2, Sentence Transformers"),
-    local_model(MODELS / "all-mpnet-base-v2", "all-mpnet-base-v2, Sentence Transformers"),
+    local_model(MODELS / "all-MiniLM-L6-v2", "all-MiniLM-L6-v2, Sentence Transformers", truncate=True),
+    local_model(MODELS / "all-mpnet-base-v2", "all-mpnet-base-v2, Sentence Transformers", truncate=True),
 )
 LICENCE = f"""\
 {TEXTS_LICENCE}

@@ -54,7 +54,7 @@ FILES = {"draft": "documents", "teacher": "documents", "draft_queries": "queries
 
 PAIR_TOML = pair_toml(
     local_model(DRAFT, "static encoder, distilled by model2vec from all-MiniLM-L6-v2"),
-    local_model(TEACHER, "all-MiniLM-L6-v2, Sentence Transformers"),
+    local_model(TEACHER, "all-MiniLM-L6-v2, Sentence Transformers", truncate=True),
 )
 TEXTS_LICENCE = f"""\
 The texts are descriptions of packages of Debian 12 (bookworm), main: short ones in queries.jsonl, long ones in

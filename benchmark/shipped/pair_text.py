@@ -14,6 +14,7 @@ ROOT = Path(__file__).resolve().parents[2]
 sys.path.insert(0, str(ROOT))
 
 Row = dict[str, str]
+Side = Mapping[str, str | bool]  # keys of pair.toml
 COPYRIGHT = """\
 The id of a query or a document is the name of the package, and the label of a document that of its source package. The
 licence and the copyright holders of a package are named
@@ -24,19 +25,20 @@ licence and the copyright holders of a package are named
 """
 
 
-def pair_toml(draft: Mapping[str, str], teacher: Mapping[str, str]) -> str:
+def pair_toml(draft: Side, teacher: Side) -> str:
     """Return the pair.toml of a pair with queries and int8 vectors, given the keys of each side."""
     sides = (
-        f"[{role}]\n" + "".join(f'{key} = "{value}"\n' for key, value in side.items())
+        f"[{role}]\n" + "".join(f"{key} = {json.dumps(value)}\n" for key, value in side.items())
         for role, side in (("draft", draft), ("teacher", teacher))
     )
     return "\n".join(['corpus = "corpus.jsonl"\nqueries = "queries.jsonl"\nstorage = "int8"\n', *sides])
 
 
-def local_model(folder: Path, credit: str) -> dict[str, str]:
-    """Return the keys of a side that sentence-transformers runs from a folder."""
+def local_model(folder: Path, credit: str, *, truncate: bool = False) -> Side:
+    """Return the keys of a side that sentence-transformers runs from a folder; with `truncate` it cuts long texts."""
     about = {"source": "sentence-transformers", "model": folder.as_posix(), "pooling": "mean"}
-    return about | {"licence": "Apache-2.0", "credit": credit}
+    cut = {"truncate": True} if truncate else {}
+    return {**about, **cut, "licence": "Apache-2.0", "credit": credit}
 
 
 def read_rows(path: Path) -> list[Row]:

@@ -4,12 +4,12 @@ Each family chooses its own try on label groups held out of the training items, 
 in the deployment that the map is for. The held-out queries decide nothing.
 """
 
+import itertools
 import math
 import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-import numpy as np
 from tqdm import tqdm
 
 from embalign.deploy.card import Fitted
@@ -18,7 +18,7 @@ from embalign.errors import TrainingDivergedError
 from embalign.escaping import visible
 from embalign.evaluation.deployment import SearchTask
 from embalign.evaluation.retrieval import Search
-from embalign.maps.choose import choose, fitted_texts
+from embalign.maps.choose import Chosen, choose, fitted_texts
 from embalign.maps.map import Map
 from embalign.maps.searches import CSLS, Sample, find
 from embalign.maps.training import Family, Setting
@@ -57,30 +57,38 @@ def take_best(
     """Return, for each deployment, the best of some families and searches, fitted on every training item.
 
     Of equal ones the first is taken, and so it is where nothing can be held out. A family whose training diverges is
-    left out; raises TrainingDivergedError where it is the only one. Shows its progress on a terminal.
+    left out; raises TrainingDivergedError where none is left. Shows its progress on a terminal.
     """
     kinds: dict[FitOn, list[str]] = {}
     for deployment in deployments:
         kinds.setdefault(fitted_texts(pair, deployment), []).append(deployment)
-    best: dict[str, Taken] = {}
-    inner: dict[str, Inner] = {deployment: {} for deployment in deployments}
+    found: dict[str, dict[str, Chosen]] = {deployment: {} for deployment in deployments}
     steps = [(kind, family) for kind in kinds for family in families]
+    diverged = None
     with tqdm(steps, unit="family", file=sys.stderr, disable=None if len(steps) > 1 else True) as bar:
         for kind, family in bar:
             bar.set_description(visible(f"{pair.name}: {family.name}"))
             try:
-                found = choose(family, pair, pair.fitted_on(kind).train, kinds[kind], seed)
-            except TrainingDivergedError:
-                if len(families) == 1:
-                    raise
+                chosen = choose(family, pair, pair.fitted_on(kind).train, kinds[kind], seed)
+            except TrainingDivergedError as error:
+                diverged = error
                 continue
-            for deployment, chosen in found.items():
-                inner[deployment][family.name] = {how: chosen.inner[how] for how in searches}
-                for how in searches:
-                    taken = Taken(chosen.map, family.name, chosen.setting, how, inner[deployment])
-                    if deployment not in best or _value(taken) > _value(best[deployment]):
-                        best[deployment] = taken
-    return {deployment: best[deployment] for deployment in deployments}
+            for deployment, each in chosen.items():
+                found[deployment][family.name] = each
+    return {deployment: _fit_best(found[deployment], searches, diverged) for deployment in deployments}
+
+
+def _fit_best(found: Mapping[str, Chosen], searches: Sequence[str], diverged: TrainingDivergedError | None) -> Taken:
+    """The best of some families' tries, or the next best where the training of one diverges on all items."""
+    inner = {family: {how: chosen.inner[how] for how in searches} for family, chosen in found.items()}
+    order = sorted(itertools.product(found, searches), key=lambda each: -_value(inner[each[0]][each[1]]))
+    for family, how in order:
+        try:
+            return Taken(found[family].map, family, found[family].setting, how, inner)
+        except TrainingDivergedError as error:
+            diverged = error
+    assert diverged is not None, "no family and no search to choose from"
+    raise diverged
 
 
 def search_taken(taken: Mapping[str, Taken], task: SearchTask, sample: Sample) -> dict[str, Search]:
@@ -89,6 +97,5 @@ def search_taken(taken: Mapping[str, Taken], task: SearchTask, sample: Sample) -
     return {name: find(own.map, task, name, sample, own.search) for name, own in taken.items()}
 
 
-def _value(taken: Taken) -> float:
-    value = taken.inner[taken.family][taken.search]
-    return -np.inf if math.isnan(value) else value
+def _value(inner: float) -> float:
+    return -math.inf if math.isnan(inner) else inner

@@ -152,7 +152,8 @@ class Fetch:
             with self._discarding():
                 self._check_known()
                 self._fresh = check_batches(asker, prompt, missing, self._texts)
-                check_nothing_is_cut(asker, prompt, missing, self._fresh)
+                if not self._identity.truncate:
+                    check_nothing_is_cut(asker, prompt, missing, self._fresh)
 
     def run(self, label: str | None) -> Vectors:
         """Return the vectors (n, d) of all texts, fetched as far as they are missing; shows progress under `label`."""
@@ -191,6 +192,7 @@ class Fetch:
             "endpoint": without_credentials(model.endpoint),
             "prompt": self._identity.prompt,
             "dimensions": self._identity.dimensions,
+            **({"truncate": True} if self._identity.truncate else {}),
             "date": datetime.date.today().isoformat(),
             "vectors": len(self._texts),
             "distinct_texts": len(self.keys),

@@ -50,7 +50,7 @@ class LocalSource:
             manifest=revision,
             pooling="as the model says" if self.model.pooling == "unknown" else self.model.pooling,
             verified=bool(weights or revision),
-        ).asked(dimensions=self.model.dimensions)
+        ).asked(dimensions=self.model.dimensions, truncate=self.model.truncate)
 
     def advice(self) -> str:
         """Return the prompts that the model's own files name, if pair.toml names none."""
@@ -66,8 +66,11 @@ class LocalSource:
     def check_lengths(self, texts: Sequence[str], prompt: str = "") -> None:
         """Raise SourceError that names texts with more tokens than the model reads, prompt and special tokens included.
 
-        The library cuts them without a word. `texts` are numbered from 1. A model without a limit is not checked.
+        The library cuts them without a word. `texts` are numbered from 1. A model without a limit is not checked, and
+        nor is one that is to cut them.
         """
+        if self.model.truncate:
+            return
         encoder = self._encoder
         own = (getattr(encoder, "prompts", None) or {}).get(getattr(encoder, "default_prompt_name", None))
         before = prompt or own or ""
@@ -86,7 +89,7 @@ class LocalSource:
             more = f"; and {len(long) - LISTED} more" if len(long) > LISTED else ""
             raise SourceError(
                 f"{self.name} reads {limit:.0f} tokens of a text and would cut {len(long)} of {len(texts)} texts; "
-                f"shorten them, or use a model that reads more: {listed}{more}"
+                f"shorten them, use a model that reads more, or set truncate = true in pair.toml: {listed}{more}"
             )
 
     def embed(self, texts: Sequence[str], prompt: str = "") -> list[Any]:

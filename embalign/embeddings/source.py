@@ -48,9 +48,17 @@ class Identity:
         """To how many values each vector is cut; None for all."""
         return self.options.get("dimensions")
 
-    def asked(self, prompt: str = "", dimensions: int | None = None) -> "Identity":
-        """Return the identity for texts after `prompt` and vectors cut to `dimensions`: other vectors, another key."""
-        asked = {"prompt": prompt, "dimensions": dimensions}
+    @property
+    def truncate(self) -> bool:
+        """Whether a text is cut where the model stops to read."""
+        return bool(self.options.get("truncate"))
+
+    def asked(self, prompt: str = "", dimensions: int | None = None, *, truncate: bool = False) -> "Identity":
+        """Return the identity for texts after `prompt`, cut to what the model reads or not, and vectors cut likewise.
+
+        Other vectors have another key.
+        """
+        asked = {"prompt": prompt, "dimensions": dimensions, "truncate": truncate}
         return replace(self, options=self.options | {name: value for name, value in asked.items() if value})
 
 

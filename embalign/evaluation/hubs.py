@@ -24,7 +24,8 @@ def without_hubs(vectors: Embedded, sample: Vectors, own: Rows | None = None) ->
     `own` (S,) names the index row that is the sampled query itself, -1 for none: it says nothing of its own row.
     """
     changed = Embedded(vectors.queries, vectors.index)
-    vars(changed)["searched"] = Index(vectors.index, penalty=np.float32(0.5) * hubness(vectors.searched, sample, own))
+    index = vectors.searched
+    vars(changed)["searched"] = index.penalised(np.float32(0.5) * hubness(index, sample, own))
     return changed
 
 

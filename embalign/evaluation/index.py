@@ -1,7 +1,8 @@
 """What is searched: vectors that are checked and made unit vectors once."""
 
+import copy
 import functools
-from typing import Any
+from typing import Any, Self
 
 import numpy as np
 import torch
@@ -23,6 +24,12 @@ class Index:
         self.penalty = penalty
         self._unit: dict[np.dtype[Any], Tensor] = {}
 
+    def penalised(self, penalty: NDArray[np.float32]) -> Self:
+        """Return the same vectors with a penalty (N,); they are made unit vectors once for both."""
+        other = copy.copy(self)
+        other.penalty = penalty
+        return other
+
     def unit(self, dtype: np.dtype[Any]) -> Tensor:
         """Return the vectors as unit vectors of float32 or float64."""
         if dtype not in self._unit:
@@ -31,10 +38,18 @@ class Index:
 
     def similarity(self, queries: Embeddings) -> Tensor:
         """Return the cosines (Q, N) of queries (Q, d) in float32 or float64, less the penalty of each row."""
-        found = unit(queries) @ self.unit(queries.dtype).T
-        if self.penalty is not None:
-            found -= torch.from_numpy(self.penalty)
-        return found
+        return self.less_penalty(self.cosines(queries))
+
+    def cosines(self, queries: Embeddings) -> Tensor:
+        """Return the cosines (Q, N) of queries (Q, d) in float32 or float64."""
+        return unit(queries) @ self.unit(queries.dtype).T
+
+    def less_penalty(self, cosines: Tensor, *, keep: bool = False) -> Tensor:
+        """Return cosines (Q, N) less the penalty of each row: others with `keep`, which leaves them as they are."""
+        if self.penalty is None:
+            return cosines.clone() if keep else cosines
+        penalty = torch.from_numpy(self.penalty)
+        return cosines - penalty if keep else cosines.sub_(penalty)
 
     @functools.cached_property
     def is_finite(self) -> bool:

@@ -11,15 +11,13 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
-import torch
-from numpy.typing import NDArray
-from torch import Tensor
 
 from embalign.alignment import arguments
 from embalign.alignment.gemm import use_fast_gemm
-from embalign.evaluation.index import Index, hide
+from embalign.evaluation.found import Asked, Found
+from embalign.evaluation.index import Index
 from embalign.evaluation.relevance import Labels, Relevance, Rows
-from embalign.evaluation.ties import DEPTH, DISCOUNTS, TIED, Bits, Embeddings, Values, first_relevant, gain_at_depth
+from embalign.evaluation.ties import DEPTH, Bits, Embeddings, Values
 
 BLOCK = 2**24  # similarities that are held at once
 PADDED = 10  # similarities that take the memory of one padded relevant row
@@ -157,33 +155,45 @@ def search(
     finite, rows that the index does not have, and cut-offs below 1.
     """
     held = index if isinstance(index, Index) else Index(index)
-    left = _checked(queries, held, (*ks, *found_at))
-    size = len(held.vectors)
+    return search_each(queries, [held], relevant, own=own, mates=mates, ks=ks, found_at=found_at)[0]
+
+
+def search_each(
+    queries: Embeddings,
+    indexes: Sequence[Index],
+    relevant: Relevance,
+    *,
+    own: Rows | None = None,
+    mates: Relevance | None = None,
+    ks: Sequence[int] = KS,
+    found_at: Sequence[int] = (),
+) -> list[Search]:
+    """Return what queries find in each of some indexes of the same vectors that differ in their penalty alone.
+
+    Cosines are computed once for all. See :func:`search`.
+    """
+    first, *_ = indexes
+    left = _checked(queries, first, (*ks, *found_at))
+    size = len(first.vectors)
     _check_rows(relevant, own, mates, len(left), size)
     use_fast_gemm()
-    parts = []
-    returned, tied = np.zeros(size), dict[int, Bits]()
-    cut_offs = sorted({*FIRST, *ks})
+    asked = Asked(relevant, own, mates, sorted({*FIRST, *ks}), found_at)
+    found = [Found(size) for _ in indexes]
     for rows in _blocks(len(left), size + PADDED * max(each.most for each in (relevant, mates) if each is not None)):
-        similarity = held.similarity(left[rows])
-        mate = _first_is_mate(similarity, mates, rows)
-        if own is not None:
-            asked = np.flatnonzero(own[rows] >= 0)
-            similarity[asked, own[rows][asked]] = -torch.inf
-        if relevant.left_out is not None:
-            hide(similarity, relevant.left_out, rows)
-        recall = _found(similarity, relevant, rows, found_at, own)
-        parts.append((*_search_block(similarity, relevant, rows, cut_offs, own, (returned, tied)), mate, recall))
-    hits, reciprocal, rank, ndcg, nearest, top1, margin, mate, recall = (
-        np.concatenate(part) for part in zip(*parts, strict=True)
-    )
-    by_k = dict(zip(cut_offs, hits.T, strict=True))
-    first_ten = np.diff(np.column_stack([np.zeros(len(left)), *(by_k[k] for k in FIRST)]), axis=1) @ (
-        1 / np.array(FIRST)
-    )
+        cosines = first.cosines(left[rows])
+        for place, (index, each) in enumerate(zip(indexes, found, strict=True), start=1):
+            each.add(index.less_penalty(cosines, keep=place < len(indexes)), asked, rows)
+    return [_searched(each, asked, ks) for each in found]
+
+
+def _searched(found: Found, asked: Asked, ks: Sequence[int]) -> Search:
+    hits, reciprocal, rank, ndcg, nearest, top1, margin, mate, recall = found.joined()
+    by_k = dict(zip(asked.cut_offs, hits.T, strict=True))
+    ranks = np.column_stack([np.zeros(len(rank)), *(by_k[k] for k in FIRST)])
+    first_ten = np.diff(ranks, axis=1) @ (1 / np.array(FIRST))
     return Search(
         {k: by_k[k] for k in sorted({1, *ks})},
-        dict(zip(found_at, recall.T, strict=True)),
+        dict(zip(asked.found_at, recall.T, strict=True)),
         reciprocal,
         np.where(np.isnan(reciprocal), np.nan, first_ten),
         rank,
@@ -192,8 +202,8 @@ def search(
         nearest,
         top1,
         margin,
-        returned,
-        tied,
+        found.returned,
+        found.tied,
     )
 
 
@@ -226,84 +236,3 @@ def _blocks(queries: int, width: int) -> Iterator[slice]:
     size = max(1, BLOCK // width)
     for start, stop in itertools.pairwise([*range(0, queries, size), queries]):
         yield slice(start, stop)
-
-
-def _tie(similarity: Tensor) -> float:
-    return TIED * torch.finfo(similarity.dtype).eps
-
-
-def _count(similarity: Tensor, bound: Tensor, *, above: bool) -> NDArray[np.int64]:
-    """Number of similarities in each row above a bound (rows,), or not below it."""
-    # Ones and zeros in the similarities' own format sum six times as fast as booleans do; exact up to 2^24 of them.
-    compare = torch.gt if above else torch.ge
-    ones = compare(similarity, bound[:, None], out=torch.empty_like(similarity))
-    return ones.sum(dim=1, dtype=similarity.dtype if similarity.shape[1] < 2**24 else torch.float64).numpy().astype(int)
-
-
-def _first_is_mate(similarity: Tensor, mates: Relevance | None, rows: slice) -> Values:
-    """Probability that the first row of each query is one of its mates; NaN where it has none."""
-    if mates is None:
-        return np.full(len(similarity), np.nan)
-    places, there, _ = mates.padded(rows)
-    least = similarity.amax(dim=1) - _tie(similarity)
-    of_mates = np.where(there, np.take_along_axis(similarity.numpy(), places, axis=1), -np.inf)
-    first = (of_mates >= least.numpy()[:, None]).sum(axis=1)
-    return np.where(there.any(axis=1), first / _count(similarity, least, above=False), np.nan)
-
-
-def _found(similarity: Tensor, relevant: Relevance, rows: slice, cut_offs: Sequence[int], own: Rows | None) -> Values:
-    """Expected share of each query's relevant rows among the first k (queries, cut-offs); NaN where it has none."""
-    if not cut_offs:
-        return np.empty((len(similarity), 0))
-    places, there, _ = relevant.padded(rows)
-    if own is not None:
-        there = there & (places != own[rows][:, None])
-    of_relevant = torch.from_numpy(np.where(there, np.take_along_axis(similarity.numpy(), places, axis=1), -np.inf))
-    reached = np.zeros((len(similarity), len(cut_offs)))
-    for column in range(places.shape[1]):
-        mine = of_relevant[:, column].to(similarity.dtype)
-        above = _count(similarity, mine + _tie(similarity), above=True)
-        tied = _count(similarity, mine - _tie(similarity), above=False) - above
-        share = (np.array(cut_offs) - above[:, None]) / np.maximum(tied, 1)[:, None]
-        reached += np.where(there[:, column, None], np.clip(share, 0, 1), 0)
-    count = there.sum(axis=1)[:, None]
-    return np.asarray(np.where(count > 0, reached / np.maximum(count, 1), np.nan))
-
-
-def _search_block(
-    similarity: Tensor,
-    relevant: Relevance,
-    rows: slice,
-    ks: Sequence[int],
-    own: Rows | None,
-    counted: tuple[Values, dict[int, Bits]],
-) -> tuple[Values, Values, Values, Values, Rows, Values, Values]:
-    """Hits (queries, ks), reciprocal and plain rank, nDCG, nearest row, top-1 and margin; adds to what is `counted`."""
-    returned, tied = counted
-    places, there, gains = relevant.padded(rows)
-    if own is not None:
-        there = there & (places != own[rows][:, None])
-    scores = similarity.numpy()
-    of_relevant = np.where(there, np.take_along_axis(scores, places, axis=1), -np.inf)
-    asked: NDArray[np.bool_] = np.asarray(there.any(axis=1))
-
-    best = torch.from_numpy(of_relevant.max(axis=1, initial=-np.inf).astype(scores.dtype))
-    least = best - _tie(similarity)
-    above = _count(similarity, best + _tie(similarity), above=True)
-    tied_relevant = (of_relevant >= least.numpy()[:, None]).sum(axis=1)
-    tied_others = _count(similarity, least, above=False) - above - tied_relevant
-    hits, reciprocal = first_relevant(above, tied_others, tied_relevant, ks)
-    rank = above + 1 + tied_others / (tied_relevant + 1)
-
-    top, first = (part.numpy() for part in torch.topk(similarity, min(DEPTH + 1, similarity.shape[1]), dim=1))
-    dcg = gain_at_depth(scores, top, first, of_relevant, np.where(there, gains, 0.0), _tie(similarity), returned)
-    best_gains = -np.sort(-np.where(there, gains, 0.0), axis=1)[:, :DEPTH]
-    second = top[:, 1] if top.shape[1] > 1 else np.full(len(top), -np.inf)
-    with np.errstate(invalid="ignore"):  # no relevant row; nothing left to find
-        ndcg = dcg / (best_gains @ DISCOUNTS[: best_gains.shape[1]])
-        margin = np.where(top[:, 0] - second > _tie(similarity), top[:, 0].astype(np.float64) - second, 0.0)
-    reciprocal, rank, ndcg = (np.where(asked, value, np.nan) for value in (reciprocal, rank, ndcg))
-    hits = np.where(asked[:, None], hits, np.nan)
-    for q in np.flatnonzero(np.isfinite(second) & (second >= top[:, 0] - _tie(similarity))):
-        tied[rows.start + int(q)] = np.packbits(scores[q] >= top[q, 0] - _tie(similarity))
-    return hits, reciprocal, rank, ndcg, first[:, 0], top[:, 0].astype(np.float64), margin

@@ -1,14 +1,17 @@
 """Every metric of a map on the held-out queries, by its column name; :mod:`embalign.verdicts.metrics` names them."""
 
+from collections.abc import Sequence
+
 import numpy as np
 from numpy.typing import NDArray
 
 from embalign.alignment.training import apply_map
 from embalign.evaluation import gate, similarity
 from embalign.evaluation.deployment import DEPLOYMENTS, Embedded, SearchTask, vectors_of
+from embalign.evaluation.index import Index
 from embalign.evaluation.measurement import ByLabel, Measurement
 from embalign.evaluation.relevance import Labels
-from embalign.evaluation.retrieval import Search, search
+from embalign.evaluation.retrieval import Search, search_each
 from embalign.pairs import Vectors
 
 # The column of the share of queries whose nearest neighbour is relevant.
@@ -116,9 +119,14 @@ def map_task(weights: Vectors, task: SearchTask) -> Embedded:
 
 def search_task(task: SearchTask, vectors: Embedded) -> Search:
     """Return what a task's queries find, given queries and index in one space."""
+    return search_task_each(task, vectors.queries, [vectors.searched])[0]
+
+
+def search_task_each(task: SearchTask, queries: Vectors, indexes: Sequence[Index]) -> list[Search]:
+    """Return the same in each of some indexes of the same vectors that differ in their penalty alone."""
     # Labels make whole groups relevant, which nobody looks for one by one.
     found_at = TREC_RECALL if task.own is None or task.by_teacher else ()
-    return search(vectors.queries, vectors.searched, task.relevant, own=task.own, mates=task.mates, found_at=found_at)
+    return search_each(queries, indexes, task.relevant, own=task.own, mates=task.mates, found_at=found_at)
 
 
 def label_values(values: NDArray[np.float64], labels: Labels) -> NDArray[np.float64]:

@@ -1,15 +1,15 @@
 """Which try of a family to take: chosen inside the training items, as a user would, and alike for all families.
 
 Whole label groups are held out of the items that a map may be fitted on. Each try is fitted on the others and judged by
-what is judged in the end, nDCG@10 in the deployment it is for, with the training documents as the index. The best is
-fitted again on all. The test set decides nothing.
+what is judged in the end, nDCG@10 in the deployment it is for, with training documents as the index. The best is fitted
+again on all. The test set decides nothing.
 """
 
 from __future__ import annotations
 
 import functools
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -18,26 +18,34 @@ import numpy as np
 from embalign.alignment.config import DEFAULT
 from embalign.alignment.inner import inner_split
 from embalign.evaluation.deployment import INDEX_MIGRATION, SearchTask, asked_by
+from embalign.evaluation.retrieval import Search
 from embalign.maps.map import DEPLOYMENTS, Map
-from embalign.maps.searches import SEARCHES, Sample, even, find, sample_of
+from embalign.maps.searches import PLAIN, SEARCHES, Sample, even, find, find_by_each, sample_of
 from embalign.maps.training import Family, Setting, Training
 from embalign.pairs.holdout import Rows
 from embalign.pairs.pair import FitOn, Pair
 
 MOST_CHECKS = 200  # queries that a try is judged on
+MOST_SEARCHED = 4000  # documents that they search, beside those that are relevant
 
 
 @dataclass(frozen=True, eq=False)
 class Chosen:
-    """The map of a family for one deployment, its try, and the nDCG@10 of each try on inner groups, NaN for none.
+    """The try of a family that a deployment takes, and the nDCG@10 of each try on inner groups, NaN for none.
 
-    `inner` is that of the try that was taken, by the way of searching.
+    `inner` is that of the try that was taken, by the way of searching. `map` is fitted when it is asked for, which
+    raises TrainingDivergedError where a weight is not finite.
     """
 
-    map: Map
     setting: Setting
     tries: tuple[float, ...]
     inner: Mapping[str, float]
+    fit: Callable[[], Map]
+
+    @functools.cached_property
+    def map(self) -> Map:
+        """The family's map with this setting, fitted on all items."""
+        return self.fit()
 
 
 def fitted_texts(pair: Pair, deployment: str) -> FitOn:
@@ -46,24 +54,28 @@ def fitted_texts(pair: Pair, deployment: str) -> FitOn:
 
 
 def choose(family: Family, pair: Pair, rows: Rows, deployments: Sequence[str], seed: int = 0) -> dict[str, Chosen]:
-    """Return the map of a family for each of some deployments that are fitted on the same texts.
+    """Return the try of a family for each of some deployments that are fitted on the same texts.
 
     `rows` are those of `pair.fitted_on(...)` for these texts. Where nothing can be held out, the try in the middle is
     taken.
     """
     (kind,) = {fitted_texts(pair, deployment) for deployment in deployments}
-    judged = _judge(family, pair, kind, rows, deployments, seed)
-    best = {deployment: _best(found.tries) for deployment, found in judged.items()}
-    training = _training(pair, kind, tuple(rows.tolist()), seed)
-    maps = {place: family.fit(training, family.settings[place]) for place in sorted(set(best.values()))}
-    return {
-        deployment: Chosen(maps[place], family.settings[place], judged[deployment].tries, judged[deployment].inner)
-        for deployment, place in best.items()
-    }
+    same = tuple(rows.tolist())
+    judged = _judge(family, _inner(pair, kind, same, seed), deployments)
+
+    @functools.cache
+    def fitted(place: int) -> Map:
+        return family.fit(_training(pair, kind, same, seed), family.settings[place])
+
+    found = {}
+    for deployment, (tries, inner) in judged.items():
+        best = _best(tries)
+        found[deployment] = Chosen(family.settings[best], tries, inner, functools.partial(fitted, best))
+    return found
 
 
 def fit_for(family: Family, pair: Pair, rows_of: dict[FitOn, Rows], seed: int = 0) -> dict[str, Chosen]:
-    """Return the map of a family for every deployment, fitted on rows of the texts that each is fitted on."""
+    """Return the try of a family for every deployment, each fitted on rows of the texts that are its own."""
     found: dict[str, Chosen] = {}
     for kind, rows in rows_of.items():
         found |= choose(family, pair, rows, [each for each in DEPLOYMENTS if fitted_texts(pair, each) == kind], seed)
@@ -75,25 +87,39 @@ class _Judged(NamedTuple):
     inner: dict[str, float]
 
 
-def _judge(
-    family: Family, pair: Pair, kind: FitOn, rows: Rows, deployments: Sequence[str], seed: int
-) -> dict[str, _Judged]:
+class _Inner(NamedTuple):
+    """What tries are fitted on, and what they are judged by: queries of the groups held out, and a sample for CSLS."""
+
+    training: Training
+    task: SearchTask
+    sample: Sample
+
+
+def _judge(family: Family, held: _Inner | None, deployments: Sequence[str]) -> dict[str, _Judged]:
     """The nDCG@10 of every try on inner groups, by deployment, and of the best by each way of searching."""
-    inner = inner_split(pair.fitted_on(kind).groups[rows])
-    asking = None if inner is None else _asking(pair, kind, rows[inner.check])
-    if inner is None or asking is None:
+    if held is None:
         nothing = _Judged((math.nan,) * len(family.settings), dict.fromkeys(SEARCHES, math.nan))
         return dict.fromkeys(deployments, nothing)
-    task = asked_by(pair, asking, pair.holdout.train_documents)
-    sample = sample_of(pair, pair.holdout.train, pair.holdout.train_documents)
-    training = _training(pair, kind, tuple(rows[inner.fit].tolist()), seed)
-    maps = [family.fit(training, setting) for setting in family.settings]
+    maps = [family.fit(held.training, setting) for setting in family.settings]
     found = {}
     for deployment in deployments:
-        tries = tuple(_ndcg(each, task, deployment, sample, SEARCHES[0]) for each in maps)
-        taken = maps[_best(tries)]
-        found[deployment] = _Judged(tries, {how: _ndcg(taken, task, deployment, sample, how) for how in SEARCHES})
+        tries = tuple(_ndcg(find(each, held.task, deployment, held.sample, PLAIN)) for each in maps)
+        by_each = find_by_each(maps[_best(tries)], held.task, deployment, held.sample)
+        found[deployment] = _Judged(tries, {how: _ndcg(search) for how, search in by_each.items()})
     return found
+
+
+@functools.lru_cache(maxsize=4)
+def _inner(pair: Pair, kind: FitOn, rows: tuple[int, ...], seed: int) -> _Inner | None:
+    """Some rows parted in two by label groups; None where none can be held out. It is the same for every family."""
+    every = np.array(rows)
+    inner = inner_split(pair.fitted_on(kind).groups[every])
+    asking = None if inner is None else _asking(pair, kind, every[inner.check])
+    if inner is None or asking is None:
+        return None
+    index = _index(pair, asking)
+    training = _training(pair, kind, tuple(every[inner.fit].tolist()), seed)
+    return _Inner(training, asked_by(pair, asking, index), sample_of(pair, pair.holdout.train, index))
 
 
 @functools.lru_cache(maxsize=4)
@@ -116,9 +142,15 @@ def _asking(pair: Pair, kind: FitOn, checks: Rows) -> Rows | None:
     return even(np.sort(queries), MOST_CHECKS) if len(queries) else None
 
 
-def _ndcg(tried: Map, task: SearchTask, deployment: str, sample: Sample, how: str) -> float:
-    ndcg = find(tried, task, deployment, sample, how).ndcg
-    return float(np.nanmean(ndcg)) if np.isfinite(ndcg).any() else math.nan
+def _index(pair: Pair, asking: Rows) -> Rows:
+    """Training documents at even steps, and all that are relevant to these queries."""
+    every = pair.holdout.train_documents
+    rows, there, _ = asked_by(pair, asking).relevant.padded(slice(None))
+    return np.union1d(even(every, MOST_SEARCHED), np.intersect1d(rows[there], every))
+
+
+def _ndcg(found: Search) -> float:
+    return float(np.nanmean(found.ndcg)) if np.isfinite(found.ndcg).any() else math.nan
 
 
 def _best(values: Sequence[float]) -> int:

@@ -5,6 +5,7 @@ each says nothing of the row that is itself: a sample of other topics would push
 which is an answer.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -12,7 +13,7 @@ import numpy as np
 from embalign.evaluation.deployment import SearchTask
 from embalign.evaluation.hubs import without_hubs
 from embalign.evaluation.retrieval import Search
-from embalign.evaluation.scorecard import search_task
+from embalign.evaluation.scorecard import search_task_each
 from embalign.maps.map import Map
 from embalign.pairs import Vectors
 from embalign.pairs.holdout import Rows
@@ -44,10 +45,19 @@ def sample_of(pair: Pair, asking: Rows, index: Rows | None = None) -> Sample:
 
 def find(fitted: Map, task: SearchTask, deployment: str, sample: Sample, how: str) -> Search:
     """Return what a task's queries find in a deployment by one of `SEARCHES`."""
+    return find_by_each(fitted, task, deployment, sample, [how])[how]
+
+
+def find_by_each(
+    fitted: Map, task: SearchTask, deployment: str, sample: Sample, searches: Sequence[str] = SEARCHES
+) -> dict[str, Search]:
+    """Return the same by each of some searches; queries and index are mapped once."""
     vectors = fitted.embedded(task, deployment)
-    if how == CSLS:
-        vectors = without_hubs(vectors, fitted.asked(deployment, sample.draft, sample.teacher), sample.own)
-    return search_task(task, vectors)
+    by = {PLAIN: vectors}
+    if CSLS in searches:
+        by[CSLS] = without_hubs(vectors, fitted.asked(deployment, sample.draft, sample.teacher), sample.own)
+    found = search_task_each(task, vectors.queries, [by[how].searched for how in searches])
+    return dict(zip(searches, found, strict=True))
 
 
 def column(deployment: str, how: str, metric: str) -> str:

@@ -61,7 +61,9 @@ class Affine:
 
     def __call__(self, vectors: Vectors) -> Vectors:
         """Return x W^T + b."""
-        return np.asarray(vectors @ self.weights.T + self.offset, np.float32)
+        found = np.asarray(vectors @ self.weights.T, np.float32)
+        found += self.offset
+        return found
 
     def arrays(self) -> Arrays:
         """Return weights and offset."""

@@ -15,14 +15,15 @@ from embalign.readers import quoted, read_toml, said
 
 LARGEST_BYTES = 32 * 1024
 IMPORTED = "imported"
+LOCAL = "sentence-transformers"
 Source = Literal["ollama", "openai", "sentence-transformers", "imported"]
 Pooling = Literal["last", "mean", "cls", "unknown"]
 Storage = Literal["float16", "int8"]
 _REMEDY = (
     f"[draft] and [teacher] each need a source ({', '.join(get_args(Source))}) and a model, and may have pooling "
-    f"({', '.join(get_args(Pooling))}), endpoint, query_prompt, document_prompt, dimensions (a whole number), licence, "
-    f"credit; before them may stand corpus, queries, qrels (files) and storage ({', '.join(get_args(Storage))}); every "
-    "other value is a string in quotes"
+    f"({', '.join(get_args(Pooling))}), endpoint, query_prompt, document_prompt, dimensions (a whole number), truncate "
+    f"(true or false), licence, credit; before them may stand corpus, queries, qrels (files) and storage "
+    f"({', '.join(get_args(Storage))}); every other value is a string in quotes"
 )
 
 
@@ -32,7 +33,8 @@ class Model(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     The prompts stand in front of each query and each document as the model is given it. With `dimensions`, of each
     vector only the first so many values are kept, made a unit vector again: for models trained to be cut so
     (Matryoshka representation learning, Kusupati et al. 2022). Vectors whose source is `imported` were made elsewhere,
-    and no run can make them.
+    and no run can make them. With `truncate`, texts are cut where the model stops
+    to read, which sentence-transformers alone says; without, a text that would be cut is an error.
     """
 
     source: Source
@@ -42,6 +44,7 @@ class Model(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     query_prompt: str = ""
     document_prompt: str = ""
     dimensions: Annotated[int, msgspec.Meta(ge=2)] | None = None
+    truncate: bool = False
     licence: str = ""
     credit: str = ""
 
@@ -124,6 +127,11 @@ def read_config(folder: Path) -> PairConfig:
             raise PairError(
                 f"{path}: {role}.query_prompt {quoted(model.query_prompt)} is for queries, and no queries are named: "
                 "each text of the corpus is searched for and searched in; use document_prompt, or add queries"
+            )
+        if model.truncate and model.source != LOCAL:
+            raise PairError(
+                f"{path}: {role}.truncate is for source {LOCAL!r}, which says what a model reads, and not for "
+                f"{model.source!r}; remove it, and shorten the texts that are refused"
             )
     return config
 

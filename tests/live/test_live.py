@@ -21,7 +21,7 @@ import pytest
 import requests
 from pair_folders import ROOT
 
-from embalign.embeddings.cache import VectorCache
+from embalign.embeddings.cache import VectorCache, vector_key
 from embalign.embeddings.fetch import fetch, open_source
 from embalign.embeddings.preflight import preflight
 from embalign.embeddings.source import check_vectors
@@ -250,6 +250,21 @@ def test_texts_longer_than_a_model_reads_are_named_and_never_cut(little_model, t
         with pytest.raises(SourceError, match="would cut 1 of 3"):
             fetch(source, preflight(source), ["a river", "the wind", f"{fits} b"], cache)
         cache.close()
+
+
+@pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore::FutureWarning")
+def test_texts_longer_than_a_model_reads_are_cut_where_that_is_asked_for(little_model, tmp_path):
+    source = open_source(Model("sentence-transformers", str(little_model), truncate=True))
+    source._encoder.max_seq_length = 32
+    identity = preflight(source)
+    reads = ("a " * 30).strip()  # and two special tokens
+    cache = VectorCache(tmp_path / "vectors.sqlite")
+    vectors = fetch(source, identity, [f"{reads} b", "a river", "the wind"], cache)
+    cache.close()
+    np.testing.assert_allclose(vectors[0], source.embed([reads])[0], atol=1e-6)
+    assert vectors[0] @ vectors[1] < 0.9999
+    whole = open_source(Model("sentence-transformers", str(little_model))).identify()
+    assert vector_key(identity, reads) != vector_key(whole, reads)
 
 
 def break_weights(folder, content):

@@ -21,7 +21,7 @@ from embalign.lazy import Reference
 from embalign.maps.choose import Chosen, fit_for, fitted_texts
 from embalign.maps.families import FAMILIES
 from embalign.maps.map import DEPLOYMENTS, Map
-from embalign.maps.searches import CSLS, SEARCHES, Sample, column, find, sample_of
+from embalign.maps.searches import CSLS, Sample, column, find_by_each, sample_of
 from embalign.maps.training import Family, Training
 from embalign.maps.transforms import Affine
 from embalign.pairs.pair import Pair
@@ -70,8 +70,7 @@ def _no_map(pair: Pair) -> Measurement:
 
 def _score(pair: Pair, fitted: Map, deployment: str) -> Measurement:
     scored = Measurement({})
-    for how in SEARCHES:
-        found = find(fitted, search_task_of(pair), deployment, _sample(pair), how)
+    for how, found in find_by_each(fitted, search_task_of(pair), deployment, _sample(pair)).items():
         scored |= _columns(pair, deployment, how, found)
     return scored
 
