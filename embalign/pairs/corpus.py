@@ -7,7 +7,8 @@ import io
 import itertools
 import json
 import os
-from collections.abc import Iterable, Iterator, Mapping
+from array import array
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Annotated, TypeVar
 
@@ -69,14 +70,18 @@ def read_corpus(path: Path, *, searched: bool = False) -> list[Item]:
     Raises CorpusError that names the first faulty line.
     """
     items: dict[str, Item] = {}
-    line_of: dict[str, int] = {}
+    lines = array("q")  # numbers of the items' lines
+    labels: dict[str, str] = {}  # one string for each label, however many items have it
     bare, written = "", False
     for number, line in numbered_lines(path):
         where = f"{path}, line {number}"
         item = _parse_document(line, where) if searched else _parse(line, where)
         if item.id in items:
-            raise CorpusError(f"{where}: id {quoted(item.id)} is already used on line {line_of[item.id]}")
-        items[item.id], line_of[item.id] = item, number
+            raise CorpusError(f"{where}: id {quoted(item.id)} is already used on line {_line(items, lines, item.id)}")
+        if item.label is not None and labels.setdefault(item.label, item.label) is not item.label:
+            item = msgspec.structs.replace(item, label=labels[item.label])
+        items[item.id] = item
+        lines.append(number)
         bare = bare or (f"{where}: Object missing required field `text`; found {quoted(line)}" if not item.text else "")
         written = written or bool(item.text)
     if bare and written:
@@ -84,14 +89,13 @@ def read_corpus(path: Path, *, searched: bool = False) -> list[Item]:
     if bare:
         items = {name: msgspec.structs.replace(item, text=Unwritten(name)) for name, item in items.items()}
     if not searched:
-        _check_labels(path, items, line_of)
-    plain = {item.id for item in items.values() if item.style is None}
-    if not plain:
+        _check_labels(path, items, lines)
+    if all(item.style is not None for item in items.values()):
         raise CorpusError(f"{path}: no plain item; add items without a style")
-    for item in items.values():
-        if item.style is not None and item.base not in plain:
+    for number, item in zip(lines, items.values(), strict=True):
+        if item.style is not None and (item.base not in items or items[item.base].style is not None):
             raise CorpusError(
-                f"{path}, line {line_of[item.id]}: style variant {quoted(item.id)} has base {quoted(item.base)}; no "
+                f"{path}, line {number}: style variant {quoted(item.id)} has base {quoted(item.base)}; no "
                 "plain item of this corpus has that id"
             )
     return list(items.values())
@@ -186,13 +190,18 @@ def _parse(line: str, where: str) -> Item:
     return item
 
 
-def _check_labels(path: Path, items: Mapping[str, Item], line_of: Mapping[str, int]) -> None:
+def _line(items: Mapping[str, Item], lines: Sequence[int], name: str) -> int:
+    """The line of an item, given the lines of all in their order."""
+    return lines[list(items).index(name)]
+
+
+def _check_labels(path: Path, items: Mapping[str, Item], lines: Sequence[int]) -> None:
     """Raise CorpusError if some items have a label and others have none."""
     without = [name for name, item in items.items() if item.label is None]
     if without and len(without) < len(items):
         raise CorpusError(
-            f"{path}, line {line_of[without[0]]}: {quoted(without[0])} has no label, as {len(without)} of {len(items)} "
-            "items; give every item one, style variants too, or remove all labels, for the teacher's own ranking"
+            f"{path}, line {_line(items, lines, without[0])}: {quoted(without[0])} has no label, as {len(without)} of "
+            f"{len(items)} items; give every item one, style variants too, or remove all labels, for the teacher's own ranking"
         )
 
 

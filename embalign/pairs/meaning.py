@@ -1,7 +1,8 @@
 """Data that can be read and mean nothing: vectors that are all alike, one text under several labels."""
 
+import itertools
 import unicodedata
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -57,10 +58,9 @@ def remarks(texts: Texts) -> list[str]:
             f"{len(conflicts)} text(s) stand under several labels, as {_shown(text)} under "
             f"{' and '.join(map(repr, sorted(labels)[:2]))}: a text that is right for one is wrong for the other"
         )
-    twins: dict[str, set[str]] = {}
-    for text in [item.text for item in texts.items] + [query.text for query in texts.queries]:
-        twins.setdefault(_normal(text), set()).add(text)
-    if found := [sorted(group) for group in twins.values() if len(group) > 1]:
+    every = itertools.chain((item.text for item in texts.items), (query.text for query in texts.queries))
+    twins, _ = _several((_normal(text), text) for text in every)
+    if found := [sorted(group) for group in twins.values()]:
         lines.append(
             f"{len(found)} text(s) are there in several spellings that look alike (Unicode NFC and NFD, or spaces), as "
             f"{found[0][0][:SHOWN]!a} and {found[0][1][:SHOWN]!a}: each is embedded; normalise the corpus"
@@ -70,11 +70,23 @@ def remarks(texts: Texts) -> list[str]:
 
 def _conflicts(texts: Texts) -> tuple[dict[str, set[str]], int]:
     """Return the labels of each text that has several, and the number of distinct texts."""
-    labels: dict[str, set[str]] = {}
-    for item in texts.plain:
-        if item.label is not None and not isinstance(item.text, Unwritten):
-            labels.setdefault(_normal(item.text), set()).add(item.label)
-    return {text: found for text, found in labels.items() if len(found) > 1}, len(labels)
+    return _several(
+        (_normal(item.text), item.label)
+        for item in texts.plain
+        if item.label is not None and not isinstance(item.text, Unwritten)
+    )
+
+
+def _several(pairs: Iterable[tuple[str, str]]) -> tuple[dict[str, set[str]], int]:
+    """Return the values of each key that has several, in the order of their first, and the number of keys."""
+    first: dict[str, str] = {}
+    several: dict[str, set[str]] = {}
+    for key, value in pairs:
+        if (known := first.setdefault(key, value)) != value:
+            several.setdefault(key, {known}).add(value)
+    if not several:
+        return {}, len(first)
+    return {key: several[key] for key in first if key in several}, len(first)
 
 
 def _normal(text: str) -> str:
