@@ -19,14 +19,16 @@ from numpy.typing import NDArray
 from embalign.evaluation.relevance import Relevance, Rows
 from embalign.lazy import lazy
 from embalign.pairs import Vectors
+from embalign.pairs.picked import pick
 
 if TYPE_CHECKING:
     from embalign.evaluation.index import Index
+    from embalign.evaluation.streamed import index_of
     from embalign.evaluation.teacher_ranking import teachers_own
     from embalign.pairs.pair import Pair
     from embalign.pairs.queries import Judgements
 else:
-    Index = lazy("embalign.evaluation.index").Index  # torch
+    index_of = lazy("embalign.evaluation.streamed").index_of  # torch
     teachers_own = lazy("embalign.evaluation.teacher_ranking").teachers_own
 
 Side = Literal["mapped", "teacher"]
@@ -64,7 +66,7 @@ class Embedded:
     @functools.cached_property
     def searched(self) -> Index:
         """The index, prepared for all its searches."""
-        return Index(self.index)
+        return index_of(self.index)
 
     def asked_by(self, queries: Vectors) -> Self:
         """Return other queries (P, d) with the same index, which is prepared only once."""
@@ -122,8 +124,8 @@ class SearchTask:
         place[rows] = np.arange(len(rows))
         part = dataclasses.replace(
             self,
-            draft=Embedded(self.draft.queries, self.draft.index[rows]),
-            teacher=Embedded(self.teacher.queries, self.teacher.index[rows]),
+            draft=Embedded(self.draft.queries, pick(self.draft.index, rows)),
+            teacher=Embedded(self.teacher.queries, pick(self.teacher.index, rows)),
             relevant=self.relevant.within(rows, size),
             own=None if self.own is None else np.where(self.own >= 0, place[self.own], -1),
             mates=None if self.mates is None else self.mates.within(rows, size),
