@@ -201,7 +201,8 @@ def _check_labels(path: Path, items: Mapping[str, Item], lines: Sequence[int]) -
     if without and len(without) < len(items):
         raise CorpusError(
             f"{path}, line {_line(items, lines, without[0])}: {quoted(without[0])} has no label, as {len(without)} of "
-            f"{len(items)} items; give every item one, style variants too, or remove all labels, for the teacher's own ranking"
+            f"{len(items)} items; give every item one, style variants too, or remove all labels, for the teacher's own "
+            "ranking"
         )
 
 
