@@ -90,7 +90,8 @@ def _several(pairs: Iterable[tuple[str, str]]) -> tuple[dict[str, set[str]], int
 
 
 def _normal(text: str) -> str:
-    return " ".join(unicodedata.normalize("NFC", text).split())
+    found = " ".join(unicodedata.normalize("NFC", text).split())
+    return text if found == text else found  # one string is held, not two
 
 
 def _shown(text: str) -> str:
