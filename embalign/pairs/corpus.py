@@ -75,7 +75,7 @@ def read_corpus(path: Path, *, searched: bool = False) -> list[Item]:
     bare, written = "", False
     for number, line in numbered_lines(path):
         where = f"{path}, line {number}"
-        item = _parse_document(line, where) if searched else _parse(line, where)
+        item = parse_document(line, where) if searched else parse_item(line, where)
         if item.id in items:
             raise CorpusError(f"{where}: id {quoted(item.id)} is already used on line {_line(items, lines, item.id)}")
         if item.label is not None and labels.setdefault(item.label, item.label) is not item.label:
@@ -112,7 +112,7 @@ def corpus_digest(path: Path) -> str:
     Git and editors change both silently, and `read_corpus` accepts both. Raises CorpusError for an unreadable file.
     """
     digest, held = hashlib.sha256(), b""
-    with _opened(path) as file:
+    with opened_texts(path) as file:
         start = file.read(len(codecs.BOM_UTF8)).removeprefix(codecs.BOM_UTF8)
         while part := start or file.read(MEBI):
             part, start = held + part, b""
@@ -127,7 +127,7 @@ def numbered_lines(path: Path) -> Iterator[tuple[int, str]]:
 
     Raises CorpusError for a line that is not UTF-8 or longer than 16 MiB, and for a file that cannot be read.
     """
-    with _opened(path) as file:
+    with opened_texts(path) as file:
         for number in itertools.count(1):
             line = file.readline(LONGEST_LINE + 1)
             if not line:
@@ -171,8 +171,8 @@ def parse_beir(line: str, where: str, remedy: str) -> tuple[str, str] | None:
 
 
 @contextlib.contextmanager
-def _opened(path: Path) -> Iterator[io.BufferedReader]:
-    """Yield a file of texts, open for reading."""
+def opened_texts(path: Path) -> Iterator[io.BufferedReader]:
+    """Yield a file of texts, open for reading. Raises CorpusError for one that cannot be read or is too large."""
     with reading(path, CorpusError, _REMEDY_OF_FILE):
         file = opened(path)
     with file:
@@ -181,7 +181,8 @@ def _opened(path: Path) -> Iterator[io.BufferedReader]:
         yield file
 
 
-def _parse(line: str, where: str) -> Item:
+def parse_item(line: str, where: str) -> Item:
+    """Return the item of a line. Raises CorpusError."""
     if parse_beir(line, where, _REMEDY):
         raise CorpusError(f"{where}: a line of a BEIR corpus; name its queries and qrels in pair.toml, or: {_REMEDY}")
     item = parse_line(line, where, Item, _REMEDY)
@@ -206,7 +207,8 @@ def _check_labels(path: Path, items: Mapping[str, Item], lines: Sequence[int]) -
         )
 
 
-def _parse_document(line: str, where: str) -> Item:
+def parse_document(line: str, where: str) -> Item:
+    """Return the document of a line, which queries of the pair's own search. Raises CorpusError."""
     if found := parse_beir(line, where, _REMEDY_OF_DOCUMENT):
         return Item(*found)
     item = parse_line(line, where, Item, _REMEDY_OF_DOCUMENT)
