@@ -8,7 +8,8 @@ import numpy as np
 import pytest
 from pair_folders import ROOT
 
-from embalign.alignment.closed_form import fit_ridge, mean_vector
+from embalign.alignment.closed_form import fit_procrustes, fit_ridge, mean_vector
+from embalign.alignment.terms import make_term
 from embalign.alignment.training import train_map
 from embalign.alignment.tuning import tune_steps
 from embalign.errors import PairError
@@ -78,6 +79,7 @@ def test_maps_fitted_on_picked_rows_are_those_fitted_on_arrays(held, mapped, row
     np.testing.assert_array_equal(
         train_map(*arrays, seed=1, steps=30).weights, train_map(*picked, seed=1, steps=30).weights
     )
+    np.testing.assert_array_equal(fit_procrustes(*arrays), fit_procrustes(*picked))
     np.testing.assert_allclose(mean_vector(arrays[1]), mean_vector(picked[1]), rtol=1e-6)
 
 
@@ -110,6 +112,23 @@ def test_a_search_of_a_file_finds_what_a_search_of_an_array_finds(held, mapped, 
     np.testing.assert_allclose(one.ndcg, other.ndcg, atol=0.05)
     assert np.nanmean(one.ndcg) == pytest.approx(np.nanmean(other.ndcg), abs=1e-3)
     assert (one.nearest == other.nearest).mean() > 0.99
+
+
+def test_a_term_is_trained_on_picked_rows_as_on_arrays(held, mapped):
+    rows, term = np.arange(0, ROWS, 9), make_term("spectral", 0.1, dimension=24)
+    arrays, picked = (held[0][rows], held[1][rows]), tuple(pick(side, rows) for side in mapped)
+    found, same = (train_map(*sides, seed=2, steps=20, term=term) for sides in (arrays, picked))
+    np.testing.assert_array_equal(found.weights, same.weights)
+    assert found.gradient_ratio == same.gradient_ratio > 0
+
+
+def test_rows_of_a_file_are_less_near_by_their_penalty(held, mapped):
+    penalty = np.linspace(0, 1, ROWS, dtype=np.float32)
+    streamed = index_of(mapped[1])
+    streamed.penalty = penalty
+    queries = held[1][:40]
+    expected = Index(held[1], penalty=penalty).similarity(queries)
+    np.testing.assert_allclose(streamed.similarity(queries), expected, atol=2e-6)
 
 
 def write_vectors_of(folder, tensors, kind):

@@ -72,7 +72,7 @@ class StreamedIndex(Index):
 
     def __init__(self, vectors: Vectors) -> None:
         self.vectors = vectors
-        self.penalty = None
+        self.penalty: NDArray[np.float32] | None = None
 
     @property
     def _source(self) -> tuple[Vectors | None, Vectors]:
@@ -84,6 +84,11 @@ class StreamedIndex(Index):
         return unit(np.asarray(self.vectors, dtype))
 
     def similarity(self, queries: Embeddings) -> Tensor:
+        """Return the cosines (Q, N) of queries (Q, d), less the penalty of each row."""
+        found = self.cosines(queries)
+        return found if self.penalty is None else found.sub_(torch.from_numpy(self.penalty))
+
+    def cosines(self, queries: Embeddings) -> Tensor:
         """Return the cosines (Q, N) of queries (Q, d)."""
         weights, _ = self._source
         left = unit(np.asarray(queries, np.float32))
