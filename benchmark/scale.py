@@ -1,8 +1,7 @@
 """Peak memory and time of `pytest benchmark/ -k "elbow and random"` over the number of pairs, and how they grow.
 
-    python benchmark/test_scale.py                                     # 10,000 to 100,000 pairs
-    python benchmark/test_scale.py --pairs 10000 100000 1000000        # minutes of hours, 10 GB of disk
-    pytest benchmark/test_scale.py                                     # small: the memory of 20,000 pairs stays bounded
+    python benchmark/scale.py                                     # 10,000 to 100,000 pairs
+    python benchmark/scale.py --pairs 10000 100000 1000000        # hours, 5 GB of disk
 
 Pairs are those of benchmark/large_pair.py, 384 to 768 dimensions, made for the run and removed after it. Memory is that
 of all processes together, looked at every tenth of a second: what is theirs alone (anonymous), and beside it the pages
