@@ -8,12 +8,13 @@ import inspect
 import math
 import numbers
 from collections.abc import Callable
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 from numpy.typing import NDArray
 
 from embalign.pairs import Vectors
+from embalign.pairs.picked import Picked
 
 UNIT = 0.01  # how far a length may be from 1: vectors kept in half precision are off by less
 SHOWN = 60  # characters of a refused value
@@ -90,8 +91,14 @@ def vectors(
 
 
 def pair_of_vectors(draft: object, teacher: object) -> tuple[Vectors, Vectors]:
-    """Return draft (n, d_draft) and teacher (n, d_teacher) of the same items. Raises as `vectors` does."""
-    left, right = vectors(draft, "draft"), vectors(teacher, "teacher")
+    """Return draft (n, d_draft) and teacher (n, d_teacher) of the same items. Raises as `vectors` does.
+
+    Rows that were picked from a mapped file pass as they are: they were checked when it was loaded.
+    """
+    left, right = (
+        cast("Vectors", side) if isinstance(side, Picked) else vectors(side, name)
+        for side, name in ((draft, "draft"), (teacher, "teacher"))
+    )
     if len(left) != len(right):
         raise ValueError(
             f"draft has {len(left)} rows and teacher {len(right)}: row i of both must be the same text, so drop what "
@@ -111,6 +118,8 @@ def unit_vectors(value: object, name: str) -> Vectors:
 
 def check_unit(found: Vectors, name: str) -> None:
     """Raise ValueError for vectors that are not of length 1; all zeros are let pass, they pull at nothing."""
+    if isinstance(found, Picked):  # checked when it was loaded
+        return
     lengths = np.sqrt(np.einsum("ij,ij->i", found, found))
     wrong = np.flatnonzero((np.abs(lengths - 1) > UNIT) & (lengths > 0))
     if len(wrong):

@@ -14,6 +14,7 @@ from embalign.alignment.arguments import labels, pair_of_vectors
 from embalign.alignment.inner import inner_split
 from embalign.pairs import Vectors
 from embalign.pairs.holdout import Names, Rows
+from embalign.pairs.picked import blocks
 
 PENALTIES = tuple(10.0**exponent for exponent in np.arange(-4, 2.01, 0.5))
 BLOCK = 4096  # rows that are held in float64 at once
@@ -31,7 +32,8 @@ class RidgeMap(NamedTuple):
 
 def mean_vector(teacher: Vectors) -> Vectors:
     """Return the unit vector (d_teacher,) with the highest mean cosine to `teacher`: the constant predictor."""
-    mean = teacher.mean(axis=0, dtype=np.float64)
+    sums = (block.sum(axis=0, dtype=np.float64) for block in blocks(teacher))
+    mean = sum(sums, np.zeros(teacher.shape[1])) / len(teacher)
     length = np.linalg.norm(mean)
     return np.asarray(mean / length if length > 0 else mean, dtype=np.float32)
 
@@ -90,7 +92,7 @@ def choose_penalty(draft: Vectors, teacher: Vectors, groups: Names) -> float:
 def solve_ridge(draft: Vectors, teacher: Vectors, penalty: float) -> Vectors:
     """Return the map W (d_teacher, d_draft) that minimises the squared error plus penalty * |W|^2."""
     if len(draft) <= draft.shape[1]:
-        x, y = draft.astype(np.float64), teacher.astype(np.float64)
+        x, y = draft[:].astype(np.float64), teacher[:].astype(np.float64)
         gram = x @ x.T
         gram.flat[:: len(gram) + 1] += penalty
         return np.asarray((x.T @ solve(gram, y, assume_a="pos")).T, dtype=np.float32)

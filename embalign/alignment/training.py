@@ -21,6 +21,7 @@ from embalign.alignment.losses import COSINE
 from embalign.alignment.seeds import Stream, generator
 from embalign.errors import TrainingDivergedError
 from embalign.pairs import Vectors
+from embalign.pairs.picked import Picked
 
 if TYPE_CHECKING:
     from embalign.alignment.terms import Term
@@ -71,8 +72,8 @@ def train_map(
     seed = whole_number(seed, "seed")
     use_fast_gemm()
     steps = config.steps_for(len(draft)) if steps is None else whole_number(steps, "steps", 1)
-    x, t = torch.from_numpy(draft), torch.from_numpy(teacher)
-    targets = term.loss.prepare(t) if term else None
+    x, t = tensor_of(draft), tensor_of(teacher)
+    targets = term.loss.prepare(torch.from_numpy(np.asarray(teacher))) if term else None
     weights = torch.from_numpy(initial_map(t.shape[1], x.shape[1], seed, config.initial_scale))
     weights.grad = torch.zeros_like(weights)
     optimizer = torch.optim.AdamW([weights], lr=config.learning_rate, weight_decay=config.weight_decay, fused=True)
@@ -102,6 +103,29 @@ def train_map(
     if not torch.isfinite(loss) or not torch.isfinite(weights).all():
         raise TrainingDivergedError(f"the loss is {float(loss)} after the last of {steps} steps")
     return TrainedMap(weights.numpy(), float(loss), gradient_ratio, kept)
+
+
+class PickedTensor:
+    """Rows of a mapped file as torch takes them: a batch is read when it is asked for."""
+
+    def __init__(self, picked: Picked) -> None:
+        self.shape = picked.shape
+        self._base, self._rows = torch.from_numpy(picked.base), torch.from_numpy(picked.rows)
+        self._columns = None if picked.columns is None else torch.from_numpy(picked.columns)
+
+    def __len__(self) -> int:
+        """Number of rows."""
+        return self.shape[0]
+
+    def __getitem__(self, rows: Tensor) -> Tensor:
+        """Return a batch."""
+        found: Tensor = self._base[self._rows[rows]]
+        return found if self._columns is None else torch.nn.functional.normalize(found[:, self._columns])
+
+
+def tensor_of(vectors: Vectors) -> Tensor | PickedTensor:
+    """Return vectors (n, d) as torch takes them, without a copy."""
+    return PickedTensor(vectors) if isinstance(vectors, Picked) else torch.from_numpy(vectors)
 
 
 def apply_map(weights: Vectors, draft: Vectors) -> Vectors:

@@ -11,7 +11,8 @@ from embalign.alignment.config import DEFAULT, TrainingConfig
 from embalign.alignment.inner import inner_split
 from embalign.alignment.training import apply_map, train_map
 from embalign.pairs import Vectors
-from embalign.pairs.holdout import Names
+from embalign.pairs.holdout import Names, Rows
+from embalign.pairs.picked import BLOCK, Picked, blocks, pick, unit
 
 FEWEST = 50  # steps
 DIMENSIONS = 384  # of the teacher, that lengths are compared in
@@ -31,16 +32,25 @@ def tune_steps(
     if inner is None or most <= FEWEST:
         return most
     seen = _sample_of_dimensions(teacher)
-    targets = _unit(teacher[:, seen])
+    targets = teacher.along(seen) if isinstance(teacher, Picked) else unit(teacher[:, seen])
+    fit = pick(draft, inner.fit), pick(targets, inner.fit)
     found: list[tuple[int, float]] = []
     steps = FEWEST
     while True:
-        trained = train_map(draft[inner.fit], targets[inner.fit], seed=seed, config=config, steps=steps)
-        mapped = _unit(apply_map(trained.weights, draft[inner.check]))
-        found.append((steps, float((mapped * targets[inner.check]).sum(axis=1).mean())))
+        trained = train_map(*fit, seed=seed, config=config, steps=steps)
+        found.append((steps, _mean_cosine(trained.weights, draft, targets, inner.check)))
         if steps == most or (len(found) > 1 and found[-1][1] < found[-2][1]):
             return _peak(found)
         steps = min(2 * steps, most)
+
+
+def _mean_cosine(weights: Vectors, draft: Vectors, targets: Vectors, rows: Rows) -> float:
+    """The mean cosine of some items as a map makes them to their targets."""
+    cosines = []
+    for start in range(0, len(rows), BLOCK):
+        some = rows[start : start + BLOCK]
+        cosines.append((unit(apply_map(weights, draft[some])) * targets[some]).sum(axis=1))
+    return float(np.concatenate(cosines).mean())
 
 
 def _peak(found: list[tuple[int, float]]) -> int:
@@ -60,10 +70,6 @@ def _sample_of_dimensions(teacher: Vectors) -> np.ndarray:
     d = teacher.shape[1]
     if d <= DIMENSIONS:
         return np.arange(d)
-    by_size = np.argsort(-np.square(teacher, dtype=np.float64).sum(axis=0), kind="stable")
+    squares = sum((np.square(block, dtype=np.float64).sum(axis=0) for block in blocks(teacher)), np.zeros(d))
+    by_size = np.argsort(-squares, kind="stable")
     return np.sort(by_size[((np.arange(DIMENSIONS) + 0.5) * d / DIMENSIONS).astype(np.int64)])
-
-
-def _unit(vectors: Vectors) -> Vectors:
-    lengths = np.linalg.norm(vectors, axis=1, keepdims=True)
-    return np.asarray(vectors / np.maximum(lengths, np.finfo(np.float32).tiny), np.float32)

@@ -22,6 +22,7 @@ from embalign.evaluation.similarity import cosines
 from embalign.pairs import Vectors
 from embalign.pairs.holdout import Rows
 from embalign.pairs.pair import Pair
+from embalign.pairs.picked import pick
 from embalign.verdicts.metrics import ALIGNMENT
 
 TUNED, RIDGE = "tuned", "ridge"
@@ -47,14 +48,14 @@ def fit_better(pair: Pair, seed: int = 0, config: TrainingConfig = DEFAULT) -> t
     """Return the map (d_teacher, d_draft) fitted on every training item by the better recipe, and which that is."""
     fitted = pair.fitted_on()
     rows = fitted.train
-    draft, teacher, groups = fitted.draft[rows], fitted.teacher[rows], fitted.groups[rows]
+    draft, teacher, groups = pick(fitted.draft, rows), pick(fitted.teacher, rows), fitted.groups[rows]
     steps = tune_steps(draft, teacher, groups, seed=seed, most=config.steps_for(len(rows)), config=config)
     penalty = choose_penalty(draft, teacher, groups)
 
     def fit(name: str, chosen: Rows) -> Vectors:
         if name == RIDGE:
-            return solve_ridge(draft[chosen], teacher[chosen], penalty)
-        return train_map(draft[chosen], teacher[chosen], seed=seed, config=config, steps=steps).weights
+            return solve_ridge(pick(draft, chosen), pick(teacher, chosen), penalty)
+        return train_map(pick(draft, chosen), pick(teacher, chosen), seed=seed, config=config, steps=steps).weights
 
     inner = inner_split(groups)
     if inner is None:

@@ -12,7 +12,9 @@ from embalign.evaluation.index import Index
 from embalign.evaluation.measurement import ByLabel, Measurement
 from embalign.evaluation.relevance import Labels
 from embalign.evaluation.retrieval import Search, search_each
+from embalign.evaluation.streamed import map_rows
 from embalign.pairs import Vectors
+from embalign.pairs.picked import pick
 
 # The column of the share of queries whose nearest neighbour is relevant.
 FIRST_HIT = "recall_at_1"
@@ -46,7 +48,7 @@ def score_alignment(mapped: Vectors, teacher: Vectors, labels: Labels, constant:
 
 def score_retrieval(task: SearchTask, vectors: Embedded) -> Measurement:
     """Return retrieval and gate where the vectors search themselves, with the held-out items alone as the index."""
-    found = search_task(task.alone, Embedded(vectors.queries, vectors.index[task.held_out]))
+    found = search_task(task.alone, Embedded(vectors.queries, pick(vectors.index, task.held_out)))
     metrics = {
         **{f"recall_at_{k}": _mean(hits) for k, hits in found.hits.items()},
         "mrr": _mean(found.reciprocal_rank),
@@ -114,7 +116,7 @@ def _of_trec(found: Search) -> dict[str, float]:
 
 def map_task(weights: Vectors, task: SearchTask) -> Embedded:
     """Return a task's queries and index as the map W (d_teacher, d_draft) makes them."""
-    return Embedded(apply_map(weights, task.draft.queries), apply_map(weights, task.draft.index))
+    return Embedded(apply_map(weights, task.draft.queries), map_rows(weights, task.draft.index))
 
 
 def search_task(task: SearchTask, vectors: Embedded) -> Search:

@@ -5,7 +5,7 @@ import torch
 from numpy.typing import NDArray
 
 from embalign.alignment.gemm import use_fast_gemm
-from embalign.evaluation.index import Index, hide, unit
+from embalign.evaluation.index import Index, hide
 from embalign.evaluation.relevance import Relevance
 from embalign.evaluation.ties import DEPTH, TIED
 from embalign.pairs import Vectors
@@ -29,12 +29,11 @@ def teachers_own(queries: Vectors, index: Index, left_out: Relevance | None = No
     """
     use_fast_gemm()
     size = len(index.vectors)
-    held = index.unit(np.dtype(np.float32))
     places, rows, gains = [], [], []
     step = max(1, BLOCK // size)
     for start in range(0, len(queries), step):
         asked = slice(start, start + step)
-        similarity = unit(queries[asked].astype(np.float32, copy=False)) @ held.T
+        similarity = index.similarity(queries[asked].astype(np.float32, copy=False))
         if left_out is not None:
             hide(similarity, left_out, asked)
         top, found = (part.numpy() for part in torch.topk(similarity, min(MOST_TIED, size), dim=1))

@@ -16,6 +16,7 @@ from embalign.errors import CellError
 from embalign.experiments.fits import fitted_on, pool_of
 from embalign.lazy import Reference
 from embalign.pairs.pair import Pair
+from embalign.pairs.picked import pick
 
 NO_WEIGHT = 1e-6  # of a term that is measured but must not steer
 NO_RATIO = 1e-10  # rounding alone gives no larger gradient
@@ -48,7 +49,7 @@ def train_arm(pair: Pair, arm: Arm, seed: int, config: TrainingConfig) -> tuple[
     term = arm.term(pair.teacher.shape[1], seed, arm.setting.strength)
     if term is not None and arm.setting.by == "gradient_ratio":
         term = dataclasses.replace(term, weight=arm.setting.strength / _ratio_of_one(pair, arm.unset(), seed, config))
-    trained = train_map(fitted.draft[pool], fitted.teacher[pool], seed=seed, config=config, term=term)
+    trained = train_map(pick(fitted.draft, pool), pick(fitted.teacher, pool), seed=seed, config=config, term=term)
     return trained, term.weight if term else 0.0
 
 
@@ -59,7 +60,7 @@ def _ratio_of_one(pair: Pair, arm: Arm, seed: int, config: TrainingConfig) -> fl
     warmup = round(config.warmup_share * config.steps_for(len(pool)))
     short = dataclasses.replace(config, warmup_share=warmup / (warmup + 1))
     term = arm.term(pair.teacher.shape[1], seed, NO_WEIGHT)
-    chosen = fitted.draft[pool], fitted.teacher[pool]
+    chosen = pick(fitted.draft, pool), pick(fitted.teacher, pool)
     trained = train_map(*chosen, seed=seed, config=short, term=term, steps=warmup + 1)  # and no step further
     ratio = trained.gradient_ratio / NO_WEIGHT
     if ratio < NO_RATIO:

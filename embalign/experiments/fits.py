@@ -7,6 +7,7 @@ ratio 1 every policy is the same training, and so are budgets of as many steps: 
 import functools
 from dataclasses import dataclass
 
+import numpy as np
 import pandas as pd
 
 from embalign.alignment.arguments import described, vectors, whole_number
@@ -24,6 +25,7 @@ from embalign.evaluation.similarity import cosines
 from embalign.lazy import Reference
 from embalign.pairs import Vectors
 from embalign.pairs.pair import FitOn, Fitted, Pair
+from embalign.pairs.picked import pick
 
 CHECKPOINTS = 16  # along the training of fixed steps
 
@@ -132,7 +134,7 @@ def score_mapped(pair: Pair, mapped: Embedded, seed: int) -> Measurement:
 @functools.lru_cache(maxsize=32)
 def constant_of(pair: Pair, seed: int) -> Vectors:
     """Return the mean vector (d_teacher,) of the teacher over a seed's pool: the constant predictor."""
-    return mean_vector(fitted_on(pair).teacher[pool_of(pair, seed)])
+    return mean_vector(pick(fitted_on(pair).teacher, pool_of(pair, seed)))
 
 
 def map_task(pair: Pair, weights: Vectors) -> Embedded:
@@ -155,7 +157,8 @@ def ceiling_of(pair: Pair) -> Search:
 
 @functools.lru_cache(maxsize=64)
 def _order(pair: Pair, policy: str | Reference, seed: int, fit_on: FitOn) -> Rows:
-    return selection_order(policy, fitted_on(pair, fit_on).draft[pool_of(pair, seed, fit_on)], seed)
+    pool = pick(fitted_on(pair, fit_on).draft, pool_of(pair, seed, fit_on))
+    return selection_order(policy, pool if policy == "random" else np.asarray(pool), seed)
 
 
 def _whole(share: Share) -> Share:
@@ -179,7 +182,7 @@ def _recipe(pair: Pair, share: Share, seed: int, config: TrainingConfig) -> Reci
             return config.steps_for_epochs(len(rows), pool)
         case "tuned":
             fitted = fitted_on(pair, share.fit_on)
-            chosen = (fitted.draft[rows], fitted.teacher[rows], fitted.groups[rows])
+            chosen = (pick(fitted.draft, rows), pick(fitted.teacher, rows), fitted.groups[rows])
             return tune_steps(*chosen, seed=seed, most=config.steps_for(pool), config=config)
     known = "tuned, steps, epochs, closed_form"
     raise ValueError(f"budget {share.budget!r} is unknown: choose one of {known}, or give a function of your own")
@@ -198,9 +201,9 @@ def _score_whole_pool(pair: Pair, recipe: Recipe, fit_on: FitOn, seed: int, conf
 
 def _fit(pair: Pair, rows: Rows, recipe: Recipe, fit_on: FitOn, seed: int, config: TrainingConfig, follow: bool) -> Fit:
     fitted = fitted_on(pair, fit_on)
-    draft, teacher = fitted.draft[rows], fitted.teacher[rows]
+    draft, teacher = pick(fitted.draft, rows), pick(fitted.teacher, rows)
     if isinstance(recipe, Reference):
-        return Fit(fit_own(recipe, draft, teacher, fitted.groups[rows], seed), {"steps": 0})
+        return Fit(fit_own(recipe, np.asarray(draft), np.asarray(teacher), fitted.groups[rows], seed), {"steps": 0})
     if (steps := recipe) == 0:
         ridge = fit_ridge(draft, teacher, fitted.groups[rows])
         return Fit(ridge.weights, {"steps": 0, "ridge_penalty": ridge.penalty})

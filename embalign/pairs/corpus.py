@@ -7,7 +7,8 @@ import io
 import itertools
 import json
 import os
-from collections.abc import Iterable, Iterator, Mapping
+from array import array
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Annotated, TypeVar
 
@@ -69,14 +70,18 @@ def read_corpus(path: Path, *, searched: bool = False) -> list[Item]:
     Raises CorpusError that names the first faulty line.
     """
     items: dict[str, Item] = {}
-    line_of: dict[str, int] = {}
+    lines = array("q")  # numbers of the items' lines
+    labels: dict[str, str] = {}  # one string for each label, however many items have it
     bare, written = "", False
     for number, line in numbered_lines(path):
         where = f"{path}, line {number}"
-        item = _parse_document(line, where) if searched else _parse(line, where)
+        item = parse_document(line, where) if searched else parse_item(line, where)
         if item.id in items:
-            raise CorpusError(f"{where}: id {quoted(item.id)} is already used on line {line_of[item.id]}")
-        items[item.id], line_of[item.id] = item, number
+            raise CorpusError(f"{where}: id {quoted(item.id)} is already used on line {_line(items, lines, item.id)}")
+        if item.label is not None and labels.setdefault(item.label, item.label) is not item.label:
+            item = msgspec.structs.replace(item, label=labels[item.label])
+        items[item.id] = item
+        lines.append(number)
         bare = bare or (f"{where}: Object missing required field `text`; found {quoted(line)}" if not item.text else "")
         written = written or bool(item.text)
     if bare and written:
@@ -84,14 +89,13 @@ def read_corpus(path: Path, *, searched: bool = False) -> list[Item]:
     if bare:
         items = {name: msgspec.structs.replace(item, text=Unwritten(name)) for name, item in items.items()}
     if not searched:
-        _check_labels(path, items, line_of)
-    plain = {item.id for item in items.values() if item.style is None}
-    if not plain:
+        _check_labels(path, items, lines)
+    if all(item.style is not None for item in items.values()):
         raise CorpusError(f"{path}: no plain item; add items without a style")
-    for item in items.values():
-        if item.style is not None and item.base not in plain:
+    for number, item in zip(lines, items.values(), strict=True):
+        if item.style is not None and (item.base not in items or items[item.base].style is not None):
             raise CorpusError(
-                f"{path}, line {line_of[item.id]}: style variant {quoted(item.id)} has base {quoted(item.base)}; no "
+                f"{path}, line {number}: style variant {quoted(item.id)} has base {quoted(item.base)}; no "
                 "plain item of this corpus has that id"
             )
     return list(items.values())
@@ -108,7 +112,7 @@ def corpus_digest(path: Path) -> str:
     Git and editors change both silently, and `read_corpus` accepts both. Raises CorpusError for an unreadable file.
     """
     digest, held = hashlib.sha256(), b""
-    with _opened(path) as file:
+    with opened_texts(path) as file:
         start = file.read(len(codecs.BOM_UTF8)).removeprefix(codecs.BOM_UTF8)
         while part := start or file.read(MEBI):
             part, start = held + part, b""
@@ -123,7 +127,7 @@ def numbered_lines(path: Path) -> Iterator[tuple[int, str]]:
 
     Raises CorpusError for a line that is not UTF-8 or longer than 16 MiB, and for a file that cannot be read.
     """
-    with _opened(path) as file:
+    with opened_texts(path) as file:
         for number in itertools.count(1):
             line = file.readline(LONGEST_LINE + 1)
             if not line:
@@ -167,8 +171,8 @@ def parse_beir(line: str, where: str, remedy: str) -> tuple[str, str] | None:
 
 
 @contextlib.contextmanager
-def _opened(path: Path) -> Iterator[io.BufferedReader]:
-    """Yield a file of texts, open for reading."""
+def opened_texts(path: Path) -> Iterator[io.BufferedReader]:
+    """Yield a file of texts, open for reading. Raises CorpusError for one that cannot be read or is too large."""
     with reading(path, CorpusError, _REMEDY_OF_FILE):
         file = opened(path)
     with file:
@@ -177,7 +181,8 @@ def _opened(path: Path) -> Iterator[io.BufferedReader]:
         yield file
 
 
-def _parse(line: str, where: str) -> Item:
+def parse_item(line: str, where: str) -> Item:
+    """Return the item of a line. Raises CorpusError."""
     if parse_beir(line, where, _REMEDY):
         raise CorpusError(f"{where}: a line of a BEIR corpus; name its queries and qrels in pair.toml, or: {_REMEDY}")
     item = parse_line(line, where, Item, _REMEDY)
@@ -186,17 +191,24 @@ def _parse(line: str, where: str) -> Item:
     return item
 
 
-def _check_labels(path: Path, items: Mapping[str, Item], line_of: Mapping[str, int]) -> None:
+def _line(items: Mapping[str, Item], lines: Sequence[int], name: str) -> int:
+    """The line of an item, given the lines of all in their order."""
+    return lines[list(items).index(name)]
+
+
+def _check_labels(path: Path, items: Mapping[str, Item], lines: Sequence[int]) -> None:
     """Raise CorpusError if some items have a label and others have none."""
     without = [name for name, item in items.items() if item.label is None]
     if without and len(without) < len(items):
         raise CorpusError(
-            f"{path}, line {line_of[without[0]]}: {quoted(without[0])} has no label, as {len(without)} of {len(items)} "
-            "items; give every item one, style variants too, or remove all labels, for the teacher's own ranking"
+            f"{path}, line {_line(items, lines, without[0])}: {quoted(without[0])} has no label, as {len(without)} of "
+            f"{len(items)} items; give every item one, style variants too, or remove all labels, for the teacher's own "
+            "ranking"
         )
 
 
-def _parse_document(line: str, where: str) -> Item:
+def parse_document(line: str, where: str) -> Item:
+    """Return the document of a line, which queries of the pair's own search. Raises CorpusError."""
     if found := parse_beir(line, where, _REMEDY_OF_DOCUMENT):
         return Item(*found)
     item = parse_line(line, where, Item, _REMEDY_OF_DOCUMENT)

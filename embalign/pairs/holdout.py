@@ -21,6 +21,7 @@ from embalign.lazy import lazy
 from embalign.pairs.corpus import Item
 from embalign.pairs.near_duplicates import near_duplicates
 from embalign.pairs.queries import Query
+from embalign.pairs.stored_items import some
 from embalign.pairs.texts import Texts
 from embalign.readers import quoted
 
@@ -125,7 +126,7 @@ def split_holdout(
     test_labels = _held_out_clusters(labels, fraction) if clusters else check_labels(labels, fraction)
     in_test = np.array([label in test_labels for label in labels], dtype=bool)
     train, test = np.flatnonzero(~in_test), np.flatnonzero(in_test)
-    near = near_duplicates([texts[i] for i in test.tolist()], [texts[i] for i in train.tolist()])
+    near = near_duplicates(some(texts, test), some(texts, train))
     if near.all():
         raise CorpusError(
             f"all {len(test)} held-out items are near-duplicates of training items: "
@@ -138,7 +139,7 @@ def check_texts(texts: Texts) -> None:
     """Raise CorpusError for texts that no experiment can use, as far as that is known without their vectors."""
     match texts.relevance:
         case "labels":
-            check_labels([item.label or "" for item in texts.plain])
+            check_labels([label or "" for label in texts.labels])
         case "judgements":
             _held_out_groups(texts, groups_of(texts)[0])
         case "teacher":
@@ -158,7 +159,7 @@ def groups_of(texts: Texts) -> tuple[Names, Names]:
     """
     judgements = texts.judgements
     if judgements is None:
-        labels = np.array([item.label for item in texts.plain])
+        labels = np.array(texts.labels)
         return labels, labels
     every: list[Query | Item] = [*texts.queries, *texts.items]
     labelled = [(place, text.label) for place, text in enumerate(every) if text.label is not None]

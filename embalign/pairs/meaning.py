@@ -1,9 +1,12 @@
 """Data that can be read and mean nothing: vectors that are all alike, one text under several labels."""
 
+import itertools
 import unicodedata
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
+
+import numpy as np
 
 from embalign.errors import CorpusError, PairError
 from embalign.pairs.corpus import Unwritten
@@ -57,10 +60,13 @@ def remarks(texts: Texts) -> list[str]:
             f"{len(conflicts)} text(s) stand under several labels, as {_shown(text)} under "
             f"{' and '.join(map(repr, sorted(labels)[:2]))}: a text that is right for one is wrong for the other"
         )
-    twins: dict[str, set[str]] = {}
-    for text in [item.text for item in texts.items] + [query.text for query in texts.queries]:
-        twins.setdefault(_normal(text), set()).add(text)
-    if found := [sorted(group) for group in twins.values() if len(group) > 1]:
+    twins, _ = _several(
+        lambda: (
+            (_normal(text), text)
+            for text in itertools.chain((item.text for item in texts.items), (query.text for query in texts.queries))
+        )
+    )
+    if found := [sorted(group) for group in twins.values()]:
         lines.append(
             f"{len(found)} text(s) are there in several spellings that look alike (Unicode NFC and NFD, or spaces), as "
             f"{found[0][0][:SHOWN]!a} and {found[0][1][:SHOWN]!a}: each is embedded; normalise the corpus"
@@ -70,11 +76,27 @@ def remarks(texts: Texts) -> list[str]:
 
 def _conflicts(texts: Texts) -> tuple[dict[str, set[str]], int]:
     """Return the labels of each text that has several, and the number of distinct texts."""
-    labels: dict[str, set[str]] = {}
-    for item in texts.plain:
-        if item.label is not None and not isinstance(item.text, Unwritten):
-            labels.setdefault(_normal(item.text), set()).add(item.label)
-    return {text: found for text, found in labels.items() if len(found) > 1}, len(labels)
+    return _several(
+        lambda: (
+            (_normal(item.text), item.label)
+            for item in texts.plain
+            if item.label is not None and not isinstance(item.text, Unwritten)
+        )
+    )
+
+
+def _several(pairs: Callable[[], Iterable[tuple[str, str]]]) -> tuple[dict[str, set[str]], int]:
+    """Return the values of each key that has several, in the order of their first, and the number of keys.
+
+    Keys are held only if their 64-bit hash occurs twice: nearly all of many texts are there once.
+    """
+    hashes, counts = np.unique(np.fromiter((hash(key) for key, _ in pairs()), np.int64), return_counts=True)
+    twice = set(hashes[counts > 1].tolist())
+    found: dict[str, set[str]] = {}
+    for key, value in pairs() if twice else ():
+        if hash(key) in twice:
+            found.setdefault(key, set()).add(value)
+    return {key: values for key, values in found.items() if len(values) > 1}, len(hashes)
 
 
 def _normal(text: str) -> str:

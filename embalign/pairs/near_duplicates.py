@@ -18,6 +18,7 @@ from embalign.pairs.similar_sets import similar_sets
 CountVectorizer = lazy("sklearn.feature_extraction.text").CountVectorizer
 csr_array = lazy("scipy.sparse").csr_array
 NEAR_DUPLICATE_JACCARD = Fraction(4, 5)
+PART = 2**17  # texts that are compared at once
 # One changed character takes away at most three tokens and adds at most three: the one it is in, and those on either
 # side where words join or part. So texts of this many tokens stay near-duplicates by their tokens: 27.
 _SEEN_BY_TOKENS = 3 * (1 + NEAR_DUPLICATE_JACCARD) / (1 - NEAR_DUPLICATE_JACCARD)
@@ -50,11 +51,23 @@ def near_duplicates(texts: Sequence[str], pool: Sequence[str]) -> NDArray[np.boo
     must have three. Texts without any word (punctuation, emoji) match only their equals. An id that stands for a text
     that is not known (:class:`~embalign.pairs.corpus.Unwritten`) is never near another.
 
-    The result is exact, without a comparison of all pairs; memory grows with the texts.
+    The result is exact, without a comparison of all pairs. Memory is that of 131,072 texts and as many of the pool:
+    more are taken in parts.
 
     >>> near_duplicates(["我喜欢红茶", "A cat sat here.", "?!"], ["我喜欢绿茶", "a cat sat, there", "?"]).tolist()
     [True, True, False]
     """
+    found = np.zeros(len(texts), dtype=bool)
+    for start in range(0, len(texts), PART):
+        rows = np.arange(start, min(start + PART, len(texts)))
+        for others in range(0, len(pool), PART):
+            left = rows[~found[rows]]
+            found[left] = _near([texts[row] for row in left.tolist()], pool[others : others + PART])
+    return found
+
+
+def _near(texts: Sequence[str], pool: Sequence[str]) -> NDArray[np.bool_]:
+    """The same at once."""
     forms = [None if isinstance(text, Unwritten) else _form(text) for text in texts]
     known = dict.fromkeys(_form(text) for text in pool if not isinstance(text, Unwritten))
     written = dict.fromkeys(form for form in forms if form is not None)

@@ -63,7 +63,7 @@ class Pair:
 
     folder: Path
     config: PairConfig = field(init=False, repr=False)  # content of pair.toml
-    items: tuple[Item, ...] = field(init=False, repr=False)  # the n plain items, in the order of the corpus
+    items: Sequence[Item] = field(init=False, repr=False)  # the n plain items, in the order of the corpus
     draft: Vectors = field(init=False, repr=False)  # (n, d_draft): the plain items by the draft
     teacher: Vectors = field(init=False, repr=False)  # (n, d_teacher): the plain items by the teacher
     styled: tuple[Item, ...] = field(init=False, repr=False)  # the m style variants, in the order of the corpus
@@ -95,7 +95,7 @@ class Pair:
     @functools.cached_property
     def labels(self) -> NDArray[np.str_]:
         """Retrieval group of each plain item, as the corpus has it."""
-        return np.array([item.label for item in self.items])
+        return np.array(self._texts.labels)
 
     @property
     def asking(self) -> Sequence[Item] | Sequence[Query]:
@@ -139,12 +139,12 @@ class Pair:
     def holdout(self) -> Holdout:
         """The fixed split into what maps may be fitted on and what asks."""
         if self.whole is not None and self.most_queries is not None:
-            texts = [text.text for text in self.asking]
+            texts = self._texts.embedded("teacher_queries" if self.own_queries else "teacher")
             return self.whole.holdout.asked_by(self.most_queries, self.whole.groups, texts)
         by_teacher = self.relevance == "teacher"
         if self.own_queries:
             return split_queries(self._texts, (self.groups, self.document_groups) if by_teacher else None)
-        return split_holdout([item.text for item in self.items], self.groups.tolist(), clusters=by_teacher)
+        return split_holdout(self._texts.embedded("teacher"), self.groups.tolist(), clusters=by_teacher)
 
     @property
     def _texts(self) -> Texts:
@@ -251,16 +251,16 @@ def _read(folder: Path) -> dict[str, object]:
     """Return the content of a pair by the name of its field."""
     config, texts, provenance = _described(folder)
     vectors = {part: read_vectors(folder, part, len(texts.embedded(part)), provenance) for part in parts_of(config)}
-    is_styled = np.array([item.style is not None for item in texts.items])
-    draft = vectors["draft"]
+    draft, styled = vectors["draft"], texts.styled
+    is_styled = np.array([item.style is not None for item in texts.items]) if styled else None
     none = np.empty((0, 0), np.float32)
     return {
         "config": config,
         "items": texts.plain,
-        "draft": draft[~is_styled] if is_styled.any() else draft,
+        "draft": draft if is_styled is None else draft[~is_styled],
         "teacher": vectors["teacher"],
-        "styled": tuple(item for item in texts.items if item.style is not None),
-        "styled_draft": draft[is_styled],
+        "styled": styled,
+        "styled_draft": draft[:0] if is_styled is None else draft[is_styled],
         "queries": tuple(texts.queries),
         "query_draft": vectors.get("draft_queries", none),
         "query_teacher": vectors.get("teacher_queries", none),

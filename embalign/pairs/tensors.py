@@ -6,6 +6,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+import msgspec
 from safetensors import safe_open
 
 from embalign.errors import PairError
@@ -28,3 +29,10 @@ def opened_tensors(path: Path) -> Iterator[Any]:
                 raise PairError(f"{path}: {_NOT_ONE} (a header of {size} bytes; the limit is {LARGEST_HEADER})")
         with safe_open(path, framework="numpy") as file:
             yield file
+
+
+def tensor_offset(path: Path) -> int:
+    """Return at which byte of a file that `opened_tensors` has opened the values of `embeddings` begin."""
+    with opened(path) as file:
+        size = int.from_bytes(file.read(8), "little")
+        return 8 + size + int(msgspec.json.decode(file.read(size))[TENSOR]["data_offsets"][0])

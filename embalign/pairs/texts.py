@@ -14,6 +14,7 @@ from typing import Literal, get_args
 from embalign.pairs.config import Model, PairConfig
 from embalign.pairs.corpus import Item, corpus_digest, read_corpus
 from embalign.pairs.queries import Judgements, Query, read_queries
+from embalign.pairs.stored_items import StoredItems, StoredTexts, stored_items
 
 Role = Literal["draft", "teacher"]
 Basis = Literal["labels", "judgements", "teacher"]
@@ -33,8 +34,10 @@ class Texts:
     judgements: Judgements | None = None
 
     @property
-    def plain(self) -> tuple[Item, ...]:
+    def plain(self) -> Sequence[Item]:
         """The items that are no style variants."""
+        if isinstance(self.items, StoredItems):  # none of them is
+            return self.items
         return tuple(item for item in self.items if item.style is None)
 
     @property
@@ -45,22 +48,49 @@ class Texts:
         """
         if self.judgements is not None:
             return "judgements"
-        return "teacher" if self.queries or all(item.label is None for item in self.items) else "labels"
+        return "labels" if not self.queries and self.labelled else "teacher"
 
-    def embedded(self, part: str) -> list[str]:
+    @property
+    def labelled(self) -> bool:
+        """Whether an item has a label."""
+        if isinstance(self.items, StoredItems):
+            return self.items.labelled
+        return any(item.label is not None for item in self.items)
+
+    @property
+    def styled(self) -> tuple[Item, ...]:
+        """The style variants."""
+        if isinstance(self.items, StoredItems):
+            return ()
+        return tuple(item for item in self.items if item.style is not None)
+
+    @property
+    def labels(self) -> list[str | None]:
+        """The label of each plain item; one string for each label, however many items have it."""
+        known: dict[str | None, str | None] = {}
+        return [known.setdefault(item.label, item.label) for item in self.plain]
+
+    def embedded(self, part: str) -> Sequence[str]:
         """Return the texts of a vectors file, in the order of its rows."""
         if part.endswith(OF_QUERIES):
             return [query.text for query in self.queries]
+        if isinstance(self.items, StoredItems):
+            return StoredTexts(self.items)
         return [item.text for item in (self.items if part == "draft" else self.plain)]
 
 
 def read_texts(folder: Path, config: PairConfig) -> Texts:
     """Return the checked texts of the pair in `folder`. Raises CorpusError that names file and line."""
     if not config.queries:
-        return Texts(read_corpus(folder / config.corpus))
-    documents = read_corpus(folder / config.corpus, searched=True)
+        return Texts(_items(folder / config.corpus, searched=False))
+    documents = _items(folder / config.corpus, searched=True)
     qrels = folder / config.qrels if config.qrels else None
     return Texts(documents, *read_queries(folder / config.queries, qrels, documents))
+
+
+def _items(path: Path, *, searched: bool) -> Sequence[Item]:
+    """The items of a corpus; of a large one they are read when they are asked for."""
+    return stored_items(path, searched=searched) or read_corpus(path, searched=searched)
 
 
 def text_digests(folder: Path, config: PairConfig) -> dict[str, str]:

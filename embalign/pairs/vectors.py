@@ -4,9 +4,13 @@ Values are floats, or int8 with a tensor `scale`, float32 (n,): row i is then em
 of float16. A tensor `dimension_scale`, float32 (d,), is a further factor of each dimension, for models in which a few
 dimensions stand out. Header and digest are checked before the first cell, the values when they are loaded. Nothing is
 unpickled.
+
+Files of more than 65,536 rows are not held in memory but mapped: a file of float32 as it is, so that all processes
+share its pages, and of others a temporary file of the float32 vectors that they stand for.
 """
 
-from collections.abc import Mapping
+import tempfile
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -17,17 +21,19 @@ from safetensors.numpy import save_file
 from embalign.errors import PairError
 from embalign.pairs import Vectors
 from embalign.pairs.config import IMPORTED, PairConfig, Storage
+from embalign.pairs.picked import MANY
 from embalign.pairs.provenance import PROVENANCE, file_digest, vectors_path
-from embalign.pairs.tensors import TENSOR, opened_tensors
+from embalign.pairs.tensors import TENSOR, opened_tensors, tensor_offset
 from embalign.pairs.texts import OF_QUERIES, model_of, prompt_of
 
 SCALE, DIMENSION_SCALE = "scale", "dimension_scale"
 INTEGERS = "I8"
-TYPES = ("F16", "F32", "F64", INTEGERS)
+TYPES = {"F16": np.float16, "F32": np.float32, "F64": np.float64, INTEGERS: np.int8}
 LARGEST = 127  # of an int8 that has a negative
 LEAST_COSINE = 0.9999  # of an int8 row to the vector it was made from
 STANDS_OUT = 0.95  # a dimension whose largest value is above this quantile over dimensions
 UNIT_TOLERANCE = 0.01
+ROUNDED = 1e-5  # how far a length is from 1 in vectors of float32 that were scaled to it
 BLOCK = 8192  # rows that are changed at once
 
 
@@ -122,15 +128,67 @@ def check_is_as_asked(folder: Path, config: PairConfig, part: str, recorded: Map
 
 
 def read_vectors(folder: Path, role: str, count: int, provenance: Mapping[str, Any]) -> Vectors:
-    """Return the checked embeddings (count, d) of one file, scaled to length 1. Raises PairError that names the row."""
+    """Return the checked embeddings (count, d) of one file, scaled to length 1. Raises PairError that names the row.
+
+    More than 65,536 are an array over a mapped file. Writing to it changes no file of the pair.
+    """
     check_vectors_file(folder, role, count, provenance)
     path = vectors_path(folder, role)
+    if count > MANY:
+        return _mapped(path)
     with opened_tensors(path) as file:
         stored = file.get_tensor(TENSOR)
-        scale = file.get_tensor(SCALE) if stored.dtype == np.int8 else None
-        factor = file.get_tensor(DIMENSION_SCALE) if DIMENSION_SCALE in file.keys() else None  # noqa: SIM118
+        scale, factor = _scales(file)
     vectors: Vectors = stored if stored.dtype == np.float32 else np.empty(stored.shape, np.float32)
-    for start in range(0, count, BLOCK):
+    for rows, block in _unit_blocks(path, stored, scale, factor):
+        vectors[rows] = block
+    return vectors
+
+
+def _mapped(path: Path) -> Vectors:
+    """Embeddings as an array over a file: their own if that holds float32 of length 1, or else a temporary one."""
+    with opened_tensors(path) as file:
+        about = file.get_slice(TENSOR)
+        shape, kind = tuple(about.get_shape()), about.get_dtype()
+        scale, factor = _scales(file)
+    stored = np.memmap(path, TYPES[kind], "c", offset=tensor_offset(path), shape=shape)
+    if kind == "F32" and stored.flags.aligned and all(apart <= ROUNDED for apart in _distances_from_unit(path, stored)):
+        return stored
+    try:
+        with tempfile.TemporaryFile() as temporary:
+            for _, block in _unit_blocks(path, stored, scale, factor):
+                temporary.write(block.tobytes())
+            temporary.flush()
+            return np.memmap(temporary, np.float32, "c", shape=shape)
+    except OSError as error:
+        size = 4 * shape[0] * shape[1]
+        raise PairError(
+            f"{path}: its vectors take {size} bytes as float32, and a temporary file in {tempfile.gettempdir()} cannot "
+            f"hold them: {error}; set TMPDIR to a folder with room"
+        ) from None
+
+
+def _scales(file: Any) -> tuple[NDArray[np.float32] | None, NDArray[np.float32] | None]:
+    """The factors of rows and of dimensions in an open file of integers, None for those that it does not have."""
+    if file.get_slice(TENSOR).get_dtype() != INTEGERS:
+        return None, None
+    factor = file.get_tensor(DIMENSION_SCALE) if DIMENSION_SCALE in file.keys() else None  # noqa: SIM118, no mapping
+    return file.get_tensor(SCALE), factor
+
+
+def _distances_from_unit(path: Path, stored: Vectors) -> Iterator[float]:
+    """Yield for each block of rows how far a length is from 1 at most. Raises PairError as `read_vectors` does."""
+    for start in range(0, len(stored), BLOCK):
+        norms = np.linalg.norm(stored[start : start + BLOCK], axis=1)
+        _check_lengths(path, norms, start)
+        yield float(np.abs(norms - 1).max())
+
+
+def _unit_blocks(
+    path: Path, stored: NDArray[Any], scale: NDArray[np.float32] | None, factor: NDArray[np.float32] | None
+) -> Iterator[tuple[slice, Vectors]]:
+    """Yield the vectors at length 1, and their rows, block by block."""
+    for start in range(0, len(stored), BLOCK):
         rows = slice(start, start + BLOCK)
         with np.errstate(all="ignore"):  # values that are not finite are found by their length
             block = stored[rows].astype(np.float32)
@@ -139,14 +197,17 @@ def read_vectors(folder: Path, role: str, count: int, provenance: Mapping[str, A
                 if factor is not None:
                     block *= factor
             norms = np.linalg.norm(block, axis=1)
-        bad = ~np.isfinite(norms) | (np.abs(norms - 1) > UNIT_TOLERANCE)
-        if bad.any():
-            row = int(bad.argmax())
-            raise PairError(
-                f"{path}: row {start + row} has length {norms[row]:.4g}; each embedding must be finite and of length 1"
-            )
-        np.divide(block, norms[:, None], out=vectors[rows])
-    return vectors
+        _check_lengths(path, norms, start)
+        yield rows, np.divide(block, norms[:, None], out=block)
+
+
+def _check_lengths(path: Path, norms: NDArray[np.float32], start: int) -> None:
+    bad = ~np.isfinite(norms) | (np.abs(norms - 1) > UNIT_TOLERANCE)
+    if bad.any():
+        row = int(bad.argmax())
+        raise PairError(
+            f"{path}: row {start + row} has length {norms[row]:.4g}; each embedding must be finite and of length 1"
+        )
 
 
 def differs(path: Path, actual: str, recorded: str, *, imported: bool = False) -> str:

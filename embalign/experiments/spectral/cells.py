@@ -21,6 +21,7 @@ from embalign.experiments.fits import constant_of, fitted_on, map_task, pool_of,
 from embalign.experiments.references import score_reference, untrained_map
 from embalign.pairs import Vectors
 from embalign.pairs.pair import Pair
+from embalign.pairs.picked import pick
 
 if TYPE_CHECKING:
     from embalign.experiments.grid import Cell
@@ -49,9 +50,9 @@ def measure_arm(pair: Pair, cell: Cell) -> Measurement:
         case "untrained":
             weights = untrained_map(pair, seed)
         case "ridge":
-            weights = fit_ridge(fitted.draft[pool], fitted.teacher[pool], fitted.groups[pool]).weights
+            weights = fit_ridge(pick(fitted.draft, pool), pick(fitted.teacher, pool), fitted.groups[pool]).weights
         case "procrustes":
-            weights = fit_procrustes(fitted.draft[pool], fitted.teacher[pool])
+            weights = fit_procrustes(pick(fitted.draft, pool), pick(fitted.teacher, pool))
         case _:
             arm = Arm(name, Setting.named(cell["convention"], cell["lambda"]), cell["draw"])
             trained, weight = train_arm(pair, arm, seed, cell.training.started(cell["init"]))

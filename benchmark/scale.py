@@ -1,0 +1,120 @@
+"""Peak memory and time of `pytest benchmark/ -k "elbow and random"` over the number of pairs, and how they grow.
+
+    python benchmark/scale.py                                     # 10,000 to 100,000 pairs
+    python benchmark/scale.py --pairs 10000 100000 1000000        # hours, 5 GB of disk
+
+Pairs are those of benchmark/large_pair.py, 384 to 768 dimensions, made for the run and removed after it. Memory is that
+of all processes together, looked at every tenth of a second: what is theirs alone (anonymous), and beside it the pages
+of mapped files, which the system takes back when it needs them.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import subprocess
+import sys
+import tempfile
+import time
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+ROOT = Path(__file__).resolve().parents[1]
+sys.path[:0] = [str(ROOT), str(Path(__file__).parent)]
+
+import large_pair
+
+SIZES = (10_000, 30_000, 100_000)
+EVERY = 0.1  # seconds
+MEBI = 2**20
+
+
+@dataclass(frozen=True)
+class Usage:
+    """What a run took: peaks of anonymous memory and of mapped files over all its processes, in bytes, and seconds."""
+
+    anonymous: int
+    mapped: int
+    seconds: float
+
+
+def main():
+    """Print the table."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--pairs", type=int, nargs="+", default=SIZES, metavar="N", help="default: %(default)s")
+    parser.add_argument("--storage", choices=large_pair.STORAGES, default="float32", help="default: %(default)s")
+    parser.add_argument("--seeds", type=int, default=2, help="default: %(default)s")
+    parser.add_argument("--workers", type=int, default=2, help="processes that measure (default: %(default)s)")
+    parser.add_argument("--select", default="elbow and random", help="what -k selects (default: %(default)s)")
+    parser.add_argument("--folder", type=Path, help="where the pairs are made (default: the system's temporary folder)")
+    asked = parser.parse_args()
+    print(f"| pairs | own memory, MiB | mapped files, MiB | seconds |\n|{' --: |' * 4}", flush=True)
+    found = {}
+    for count in asked.pairs:
+        with tempfile.TemporaryDirectory(dir=asked.folder) as folder:
+            pair = Path(folder) / f"pairs-{count}"
+            large_pair.write_pair(pair, count, storage=asked.storage)
+            words = ["-k", asked.select, "--seeds", str(asked.seeds), "--workers", str(asked.workers)]
+            used = found[count] = measure(pair, words, Path(folder))
+        print(
+            f"| {count:,} | {used.anonymous / MEBI:,.0f} | {used.mapped / MEBI:,.0f} | {used.seconds:,.0f} |",
+            flush=True,
+        )
+    if len(found) > 1:
+        powers = (growth(found, part) for part in ("anonymous", "mapped", "seconds"))
+        print(f"| grows as n^ | {' | '.join(f'{power:.2f}' for power in powers)} |")
+
+
+def measure(pair, words, folder):
+    """Return what a run of the experiments on a pair takes. Exits with what it printed if it fails."""
+    command = [sys.executable, "-m", "pytest", "benchmark/", "-q", f"--pair={pair}", "--results", "always"]
+    command += ["--no-verdict", "--reports-dir", str(folder / "reports"), *words]
+    started = time.perf_counter()
+    with (folder / "output").open("w+", encoding="utf-8") as output:
+        process = subprocess.Popen(command, cwd=ROOT, stdout=output, stderr=subprocess.STDOUT)
+        anonymous = mapped = 0
+        while process.poll() is None:
+            now = [memory(each) for each in tree(process.pid)]
+            anonymous = max(anonymous, sum(own for own, _ in now))
+            mapped = max(mapped, max((files for _, files in now), default=0))
+            time.sleep(EVERY)
+        seconds = time.perf_counter() - started
+        if process.returncode:
+            output.seek(0)
+            sys.exit(f"{' '.join(command)}\n{output.read()}")
+    return Usage(anonymous, mapped, seconds)
+
+
+def tree(process):
+    """Yield the numbers of a process and of all below it."""
+    yield process
+    try:
+        threads = os.listdir(f"/proc/{process}/task")
+        children = [Path(f"/proc/{process}/task/{thread}/children").read_text(encoding="ascii") for thread in threads]
+    except OSError:  # it has ended
+        return
+    for child in " ".join(children).split():
+        yield from tree(int(child))
+
+
+def memory(process):
+    """Return a process's anonymous memory and that of files it has mapped, both resident, in bytes."""
+    try:
+        lines = Path(f"/proc/{process}/status").read_text(encoding="utf-8").splitlines()
+    except OSError:
+        return 0, 0
+    sizes = {
+        name: int(rest.split()[0]) * 1024 for name, _, rest in (line.partition(":") for line in lines) if "Rss" in name
+    }
+    return sizes.get("RssAnon", 0) + sizes.get("RssShmem", 0), sizes.get("RssFile", 0)
+
+
+def growth(found, part):
+    """The slope of a straight line through the logarithms of number of pairs and peak."""
+    return np.polyfit(np.log(list(found)), [np.log(getattr(used, part)) for used in found.values()], 1)[0]
+
+
+if __name__ == "__main__":
+    main()
