@@ -11,7 +11,7 @@ from embalign.experiments import elbow, maps, spectral
 from embalign.experiments.templates import render
 from embalign.pairs.provenance import file_digest
 from embalign.research.claims import Binder
-from embalign.research.conclusion import MACHINE_READABLE, TEXT, check_text, read_conclusion
+from embalign.research.conclusion import MACHINE_READABLE, TEXT, check_cells, check_text, read_conclusion
 from embalign.research.promote import copy_artifacts, write_conclusion
 
 MODULES = {"elbow": elbow, "spectral": spectral, "maps": maps}
@@ -58,7 +58,9 @@ def test_the_conclusion_of_a_small_run_reads_as_committed(conclude, tmp_path, ex
         (tmp_path / path).parent.mkdir(parents=True, exist_ok=True)
         (tmp_path / path).touch()
     folder = conclude(experiment)
-    check_text(read_conclusion(folder))
+    found = read_conclusion(folder)
+    check_text(found)
+    check_cells(found)
     text = (folder / TEXT).read_text(encoding="utf-8")
     file_regression.check(text, basename=experiment, extension=".README.md", encoding="utf-8")
     about = re.sub(r'"[0-9a-f]{64}"', '"(digest)"', (folder / MACHINE_READABLE).read_text(encoding="utf-8"))

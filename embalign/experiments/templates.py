@@ -7,6 +7,7 @@ from typing import Any
 import jinja2
 
 from embalign.alignment.selection import SAMPLE, SAMPLE_ERROR
+from embalign.counts import about, effective
 from embalign.escaping import markdown
 from embalign.evaluation.deployment import DEPLOYMENTS
 from embalign.evaluation.similarity import EXACT_UP_TO, SAMPLED_PAIRS
@@ -82,6 +83,8 @@ def _environment() -> jinja2.Environment:
         "capitalized": lambda text: text[:1].upper() + text[1:],
         "than": lambda answer: {"not shown": "not shown to be better"}.get(answer, answer),
         "short": lambda value: f"{value:g}",
+        "about": about,
+        "effective": effective,
         "thousands": lambda value: f"{value:,}",
         "count": lambda value: f"{value:,.0f}" if value >= 10 else f"{value:.3g}",
     }

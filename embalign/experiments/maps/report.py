@@ -15,6 +15,7 @@ from embalign.experiments.maps.figures import draw
 from embalign.experiments.maps.protocol import METRIC, Bakeoff, Judgement, Row
 from embalign.experiments.tables import as_json, cells_of, failures, save_by_label, write_csv
 from embalign.experiments.templates import render, sentences
+from embalign.maps.choose import MOST_SEARCHED
 from embalign.maps.families import FAMILIES
 from embalign.maps.map import DEPLOYMENTS
 from embalign.maps.searches import SEARCHES, column
@@ -41,7 +42,7 @@ def write_report(results: Mapping[str, Results], about: Mapping[str, Any], folde
         write_csv(results["references"].frame, folder / "references.csv", ("pair", "reference", "seed"))
     measured = rows.ok()
     if "tries" in measured.tables:
-        write_csv(measured.table("tries"), folder / "tries.csv", KEYS[:2])
+        write_csv(measured.table("tries").assign(status="ok"), folder / "tries.csv", KEYS[:2])
     judgement = protocol.judge(measured, references.ok(), about["data"].get("rows"), basis_of(about))
     answer = sentences("maps/answer.md.j2", "lines", judgement, protocol)
     draw(judgement, measured, folder / "map_bakeoff.png")
@@ -52,8 +53,10 @@ def write_report(results: Mapping[str, Results], about: Mapping[str, Any], folde
         answer=answer,
         judgement=judgement,
         protocol=protocol,
-        families=FAMILIES,
+        families=[FAMILIES.get(name, _own(name)) for name in dict.fromkeys(measured.frame["family"])],
+        known=tuple(FAMILIES),
         tries=TRIES,
+        searched=MOST_SEARCHED,
         ratios=sorted(set(measured.frame["ratio"])),
         by_share=_by_share(measured, judgement),
         sizes=references.ok().frame[["queries", "index_size", "effective_groups"]].max().dropna().to_dict(),
@@ -78,6 +81,10 @@ def _write_rows(rows: Results, folder: Path) -> None:
     widest = max(each.shape[1] for each in values)
     padded = [each if each.shape[1] == widest else np.full((len(each), widest), np.nan) for each in values]
     save_by_label(folder / "map_bakeoff_by_label.npz", {METRIC: np.concatenate(padded)})
+
+
+def _own(name: str) -> dict[str, str]:
+    return {"name": name, "source": "of your own"}
 
 
 def _by_share(measured: Results, judgement: Judgement) -> dict[str, pd.DataFrame]:
