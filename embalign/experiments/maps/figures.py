@@ -4,10 +4,11 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 from matplotlib import pyplot
 from matplotlib.axes import Axes
 from matplotlib.lines import Line2D
-from matplotlib.ticker import FuncFormatter, NullLocator
+from matplotlib.ticker import NullLocator
 
 from embalign.evaluation.deployment import DEPLOYMENTS
 from embalign.evaluation.results import Results
@@ -27,6 +28,7 @@ LEVELS: Sequence[dict[str, Any]] = (
     {"color": GREY, "linewidth": 1.0, "linestyle": (0, (6, 2))},
 )
 LEGEND = 0.45  # of the height, for the names of the lines above them
+LABEL = 0.15  # of the width, for a number of pairs
 MEMO_LINE: dict[str, Any] = {"color": ORANGE, "marker": "s", "linestyle": (0, (2, 1))}
 
 
@@ -36,7 +38,7 @@ def draw(judgement: Judgement, measured: Results, path: Path) -> None:
     with figure_style():
         figure, axes = pyplot.subplots(2, max(1, len(shown)), figsize=(8.3, 7.4), layout="constrained", squeeze=False)
         for place, bakeoff in enumerate(shown):
-            _families(axes[0, place], bakeoff, names=place == 0)
+            _families(axes[0, place], bakeoff)
             _over_pairs(axes[1, place], bakeoff, measured)
         if not shown:
             note(axes[0, 0], "no verdict", (0.5, 0.5), xycoords="axes fraction", ha="center")
@@ -50,7 +52,7 @@ def draw(judgement: Judgement, measured: Results, path: Path) -> None:
         save(figure, path)
 
 
-def _families(axis: Axes, bakeoff: Bakeoff, *, names: bool) -> None:
+def _families(axis: Axes, bakeoff: Bakeoff) -> None:
     order = list(dict.fromkeys(row.system.family for row in bakeoff.rows))
     for row in bakeoff.rows:
         look, height = LOOKS[row.system.search], order.index(row.system.family)
@@ -79,12 +81,26 @@ def _over_pairs(axis: Axes, bakeoff: Bakeoff, measured: Results) -> None:
         axis.plot(curve["n_train"], curve.iloc[:, 1], label=system.words, markersize=4, **look)
     axis.set_xscale("log")
     sizes = sorted(set(measured.frame["n_train"].dropna()))
-    axis.set_xticks(sizes)
+    axis.set_xticks(sizes, labels=_labels(sizes))
     axis.xaxis.set_minor_locator(NullLocator())
-    axis.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:,.0f}"))
     for height, look in zip((bakeoff.no_map, bakeoff.teacher), LEVELS, strict=True):
         axis.axhline(height, **look)
     low, high = axis.get_ylim()
     axis.set_ylim(low, high + LEGEND * (high - low))
     axis.legend(fontsize=7.5, loc="upper left")
     axis.set(xlabel="training pairs, log scale", ylabel="nDCG@10")
+
+
+def _labels(sizes: Sequence[float]) -> list[str]:
+    """The numbers of pairs, ascending, on a logarithmic axis; none where it would lie on the next larger one.
+
+    >>> _labels([259, 864, 1728, 2592, 4320, 8640])
+    ['259', '864', '1,728', '', '4,320', '8,640']
+    """
+    labels: list[str] = []
+    right = np.inf
+    for size in reversed(sizes):
+        room = np.log(right / size) >= LABEL * np.log(sizes[-1] / sizes[0])
+        labels.append(f"{size:,.0f}" if room else "")
+        right = size if room else right
+    return labels[::-1]
