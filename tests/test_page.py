@@ -136,9 +136,9 @@ def shipped(tmp_path_factory):
 
 @pytest.fixture
 def pair(tmp_path):
-    """A copy of the smallest shipped pair: its settings and its reports, without its vectors."""
+    """A copy of the smallest shipped pair: its settings and its reports but for the bake-off's, without its vectors."""
     folder = tmp_path / "mypair"
-    shutil.copytree(ROOT / "benchmark" / "zh-en" / "reports", folder / "reports")
+    shutil.copytree(ROOT / "benchmark" / "zh-en" / "reports", folder / "reports", ignore=shutil.ignore_patterns("maps"))
     shutil.copy(ROOT / "benchmark" / "zh-en" / "pair.toml", folder)
     return folder
 
@@ -584,7 +584,8 @@ def test_files_changed_or_removed_since_the_run_are_named(pair):
 def test_nothing_is_said_where_all_is_as_it_was(shipped, tmp_path):
     assert len(write_page("zh-en", ROOT, tmp_path / "x.html")) == 1
     for _, tree in shipped.values():
-        assert not [each for each in elements(tree) if each.get("class") == "notice"]
+        said = [words(each) for each in elements(tree) if each.get("class") == "notice"]
+        assert not [text for text in said if not text.startswith("Warning: the raw draft finds")]  # of a report's own
         assert "The data in the pair's folder is that of the runs." in words(tree)
 
 
