@@ -81,9 +81,10 @@ class Place:
 
     def found(self, fitted: Map) -> dict[str, NDArray[np.float64]]:
         """The nDCG@10 of each query (Q,) by each way of searching; NaN where nothing is relevant."""
-        from embalign.maps.searches import SEARCHES, find
+        from embalign.maps.searches import find_by_each
 
-        return {how: find(fitted, self.task, self.deployment, self.sample, how).ndcg for how in SEARCHES}
+        found = find_by_each(fitted, self.task, self.deployment, self.sample)
+        return {how: search.ndcg for how, search in found.items()}
 
     @functools.cached_property
     def teacher(self) -> float:
@@ -204,14 +205,9 @@ def add(benchmark, results, result):
 
 def no_map(place):
     """Return what the raw draft finds by itself."""
-    from embalign.evaluation.deployment import Embedded
-    from embalign.evaluation.hubs import without_hubs
-    from embalign.evaluation.scorecard import search_task
+    from embalign.maps.searches import SEARCHES, find_without_map
 
-    raw, sample = place.task.draft, place.sample
-    csls = without_hubs(Embedded(raw.queries, raw.index), sample.draft, sample.own)
-    found = {"plain": search_task(place.task, raw).ndcg, "csls": search_task(place.task, csls).ndcg}
-    return Result(place, NO_MAP, found)
+    return Result(place, NO_MAP, {how: find_without_map(place.task, place.sample, how).ndcg for how in SEARCHES})
 
 
 def table(measured):

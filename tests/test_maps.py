@@ -416,7 +416,7 @@ def test_a_try_is_judged_among_few_documents_and_all_that_are_relevant(pair, mon
     """Every tenth training query asks: each finds among fewer documents all that it would find among all of them."""
     monkeypatch.setattr(choosing, "MOST_SEARCHED", 20)
     asking, every = pair.holdout.train[::10], pair.holdout.train_documents
-    few = choosing._index(pair, asking)
+    few = choosing._index(pair, asked_by(pair, asking))
     assert 20 <= len(few) < len(every)
     counts = [asked_by(pair, asking, index).relevant for index in (few, every)]
     np.testing.assert_array_equal(*(each.stops - each.starts for each in counts))

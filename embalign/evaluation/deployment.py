@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 from embalign.evaluation.relevance import Relevance, Rows
 from embalign.lazy import lazy
 from embalign.pairs import Vectors
-from embalign.pairs.picked import MANY, pick
+from embalign.pairs.picked import pick
 
 if TYPE_CHECKING:
     from embalign.evaluation.index import Index
@@ -173,11 +173,8 @@ def _task(pair: Pair, queries: Rows) -> SearchTask:
             by_teacher=by_teacher,
         )
     # Numbers for texts: an array of strings is as wide as the longest document.
-    numbers: dict[str | bytes, int] = {}
-    many = len(pair.items) > MANY
-    texts = np.array(
-        [numbers.setdefault(_short(item.text) if many else item.text, len(numbers)) for item in pair.items]
-    )
+    numbers: dict[bytes, int] = {}
+    texts = np.array([numbers.setdefault(_short(item.text), len(numbers)) for item in pair.items])
     return SearchTask(
         draft=Embedded(pair.draft[queries], pair.draft),
         teacher=Embedded(pair.teacher[queries], pair.teacher),

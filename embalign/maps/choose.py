@@ -117,9 +117,10 @@ def _inner(pair: Pair, kind: FitOn, rows: tuple[int, ...], seed: int) -> _Inner 
     asking = None if inner is None else _asking(pair, kind, every[inner.check])
     if inner is None or asking is None:
         return None
-    index = _index(pair, asking)
+    task = asked_by(pair, asking)
+    index = _index(pair, task)
     training = _training(pair, kind, tuple(every[inner.fit].tolist()), seed)
-    return _Inner(training, asked_by(pair, asking, index), sample_of(pair, pair.holdout.train, index))
+    return _Inner(training, task.within(index), sample_of(pair, pair.holdout.train, index))
 
 
 @functools.lru_cache(maxsize=4)
@@ -142,10 +143,10 @@ def _asking(pair: Pair, kind: FitOn, checks: Rows) -> Rows | None:
     return even(np.sort(queries), MOST_CHECKS) if len(queries) else None
 
 
-def _index(pair: Pair, asking: Rows) -> Rows:
-    """Training documents at even steps, and all that are relevant to these queries."""
+def _index(pair: Pair, task: SearchTask) -> Rows:
+    """Training documents at even steps, and all that are relevant to a task's queries."""
     every = pair.holdout.train_documents
-    rows, there, _ = asked_by(pair, asking).relevant.padded(slice(None))
+    rows, there, _ = task.relevant.padded(slice(None))
     return np.union1d(even(every, MOST_SEARCHED), np.intersect1d(rows[there], every))
 
 
