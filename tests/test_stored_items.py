@@ -24,7 +24,6 @@ COUNT = 700
 @pytest.fixture
 def small_limits(monkeypatch):
     monkeypatch.setattr(module, "MANY", 100)
-    monkeypatch.setattr(deployment, "MANY", 100)
 
 
 @pytest.fixture(scope="module")
@@ -57,7 +56,6 @@ def test_a_pair_whose_items_are_stored_is_the_pair_whose_items_are_held(folder, 
     held = load_pair(folder)
     said = remarks(read_texts(folder, read_config(folder)))
     monkeypatch.setattr(module, "MANY", 100)
-    monkeypatch.setattr(deployment, "MANY", 100)
     stored = load_pair(folder)
     check_pair(folder)
     assert isinstance(stored.items, StoredItems)
