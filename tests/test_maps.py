@@ -1,5 +1,7 @@
 """Families of maps against plain computations, degenerate inputs, CSLS, and what the choice of a try may look at."""
 
+import dataclasses
+
 import numpy as np
 import pytest
 import torch
@@ -14,13 +16,14 @@ from torch.nn import functional
 
 from embalign.alignment.config import DEFAULT
 from embalign.alignment.inner import inner_split
-from embalign.alignment.training import train_map
+from embalign.alignment.training import batches, train_map
 from embalign.evaluation.deployment import DRAFT_ONLY, INDEX_MIGRATION, QUERY_ADAPTER, Embedded, asked_by, task_of
 from embalign.evaluation.hubs import hubness, without_hubs
 from embalign.evaluation.index import Index
 from embalign.evaluation.scorecard import search_task
 from embalign.maps import choose as choosing
 from embalign.maps import kernel, trained
+from embalign.maps.answers import Answers
 from embalign.maps.choose import choose
 from embalign.maps.families import FAMILIES
 from embalign.maps.map import DEPLOYMENTS, Map
@@ -172,36 +175,66 @@ def test_kernel_ridge_of_more_items_uses_some_of_them_drawn_by_the_seed(monkeypa
     assert not np.array_equal(anchors[0].query.anchors, anchors[1].query.anchors)
 
 
-def infonce(z, t, temperature):
-    """Symmetric InfoNCE as torch has it."""
+def infonce(z, t, temperature, same=None):
+    """Symmetric InfoNCE as torch has it; of rows with one number in `same`, none is a negative of another."""
     logits = functional.normalize(z, dim=1) @ t.T / temperature
     target = torch.arange(len(z))
+    if same is not None:
+        equal = (same[:, None] == same[None]) & (target[:, None] != target)
+        logits = torch.where(equal, -torch.inf, logits)
     return (functional.cross_entropy(logits, target) + functional.cross_entropy(logits.T, target)) / 2
 
 
-@given(st.integers(2, 9), st.integers(1, 5), st.sampled_from([0.05, 0.1, 1.0]), st.integers(0, 99))
-def test_the_contrastive_gradient_is_that_of_autograd(batch, dimension, temperature, seed):
-    generator = torch.Generator().manual_seed(seed)
+@given(
+    st.integers(2, 9), st.integers(1, 5), st.sampled_from([0.05, 0.1, 1.0]), st.sampled_from([None, 1, 4]), st.data()
+)
+def test_the_contrastive_gradient_is_that_of_autograd(batch, dimension, temperature, answers, data):
+    generator = torch.Generator().manual_seed(data.draw(st.integers(0, 99)))
     z, t = (torch.randn(batch, dimension, generator=generator, dtype=torch.float64) for _ in range(2))
     z, t = z.requires_grad_(), functional.normalize(t, dim=1)
-    (expected,) = torch.autograd.grad(infonce(z, t, temperature), z)
-    found = trained._infonce_gradient(z.detach(), t, temperature)
+    same = None if answers is None else torch.randint(answers, (batch,), generator=generator)
+    (expected,) = torch.autograd.grad(infonce(z, t, temperature, same), z)
+    found = trained._infonce_gradient(z.detach(), t, temperature, same)
     torch.testing.assert_close(found, expected, rtol=1e-8, atol=1e-9)
 
 
 def test_contrastive_training_lowers_its_loss_and_starts_from_ridge():
     training = training_of(120)
     fit = FAMILIES["contrastive"].fit
-    x, t = torch.from_numpy(training.draft), torch.from_numpy(training.teacher)
+    t = torch.from_numpy(training.teacher)
 
     def loss(found):
         return float(infonce(torch.from_numpy(found.query(training.draft)), t, 0.1))
 
-    start = fit(training, {"temperature": 0.1, "steps": 0})
+    setting = {"temperature": 0.1, "answers": 0.0, "steps": 0}
+    start = fit(training, setting)
     ridge = FAMILIES["ridge"].fit(training, {"penalty": trained.PENALTY})
     np.testing.assert_allclose(start.query.weights, ridge.query.weights, atol=1e-6)
-    assert loss(fit(training, {"temperature": 0.1, "steps": 60})) < loss(start) - 0.01
-    assert len(x) == 120
+    assert loss(fit(training, setting | {"steps": 60})) < loss(start) - 0.01
+
+
+def test_contrastive_training_on_answers_comes_nearer_to_them():
+    training = training_of(120)
+    turned = unit(training.teacher[:, ::-1] + training.teacher)
+    judged = dataclasses.replace(training, answers=Answers(turned, np.arange(120)))
+    setting = {"temperature": 0.1, "answers": 0.5, "steps": 60}
+
+    def to_answers(training):
+        outputs = FAMILIES["contrastive"].fit(training, setting).query(training.draft)
+        return float(((outputs * turned).sum(axis=1) / np.linalg.norm(outputs, axis=1)).mean())
+
+    assert to_answers(judged) > to_answers(training) + 0.02
+
+
+def test_a_contrastive_batch_grows_with_the_texts_within_bounds(monkeypatch):
+    sizes = []
+    monkeypatch.setattr(trained, "batches", lambda n, size, seed: sizes.append(size) or batches(n, size, seed))
+    for count in (100, 128, 8_000, 20_000, 90_000):
+        vectors = np.tile(ROWS, (count // 12 + 1, 1))[:count]
+        FAMILIES["contrastive"].fit(
+            Training(vectors, vectors, names(count), 0, 1), FAMILIES["contrastive"].settings[0] | {"steps": 1}
+        )
+    assert sizes == [100, 128, 128, 312, 512]
 
 
 def test_the_residual_network_starts_from_ridge_and_lowers_the_cosine_loss():

@@ -19,6 +19,7 @@ from embalign.alignment.config import DEFAULT
 from embalign.alignment.inner import inner_split
 from embalign.evaluation.deployment import INDEX_MIGRATION, SearchTask, asked_by
 from embalign.evaluation.retrieval import Search
+from embalign.maps.answers import answers_of
 from embalign.maps.map import DEPLOYMENTS, Map
 from embalign.maps.searches import PLAIN, SEARCHES, Sample, even, find, find_by_each, sample_of
 from embalign.maps.training import Family, Setting, Training
@@ -129,7 +130,7 @@ def _training(pair: Pair, kind: FitOn, rows: tuple[int, ...], seed: int) -> Trai
     fitted = pair.fitted_on(kind)
     chosen = np.array(rows)
     parts = fitted.draft[chosen], fitted.teacher[chosen], fitted.groups[chosen]
-    return Training(*parts, seed, DEFAULT.steps_for(len(fitted.train)))
+    return Training(*parts, seed, DEFAULT.steps_for(len(fitted.train)), answers_of(pair, kind, chosen))
 
 
 def _asking(pair: Pair, kind: FitOn, checks: Rows) -> Rows | None:

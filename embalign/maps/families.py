@@ -75,7 +75,11 @@ FAMILIES = {
             "contrastive",
             "contrastive loss",
             "van den Oord et al. 2018, symmetric as in Radford et al. 2021",
-            tuple({"temperature": tau, "steps": steps} for tau in (0.05, 0.1) for steps in (50, 150, 400)),
+            tuple(
+                {"temperature": temperature, "answers": share, "steps": steps}
+                for temperature, share in ((0.05, 0.5), (0.1, 0.0))
+                for steps in (50, 150, 400)
+            ),
             trained.fit_contrastive,
         ),
         Family(

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
+from typing import NamedTuple
 
 import numpy as np
 import torch
@@ -22,7 +23,8 @@ from embalign.maps.map import Map
 from embalign.maps.training import Setting, Training, ridge_of
 from embalign.maps.transforms import Affine, Residual
 
-BATCH = 128
+BATCH, MOST_IN_BATCH = 128, 512
+FEWEST_BATCHES = 64  # in a pass, for a contrastive batch of more than 128: the more texts, the more differ from each
 RATES = {"contrastive": 3e-3, "residual": 1e-3}
 PENALTY = 1.0  # of the ridge map that training starts from
 
@@ -38,17 +40,27 @@ def fit_cosine(training: Training, setting: Setting) -> Map:
 def fit_contrastive(training: Training, setting: Setting) -> Map:
     """Return a linear map trained on symmetric InfoNCE (van den Oord et al. 2018; Radford et al. 2021), from ridge on.
 
-    In a batch of 128, each output is to be nearer to its own teacher vector than to the others, and the other way.
+    In a batch, each output is to be nearer to its own teacher vector than to the others, and the other way. Where
+    somebody has judged, a share `answers` of the loss has the teacher's vector of what answers the text in its place,
+    and what has the same answer is not among the others.
     """
     use_fast_gemm()
     weights = torch.from_numpy(np.ascontiguousarray(ridge_of(training.of_raw, PENALTY), np.float32))
-    x, t = torch.from_numpy(training.draft), torch.from_numpy(training.teacher)
+    x, targets = torch.from_numpy(training.draft), _targets(training, setting["answers"])
 
     def gradient(rows: Tensor) -> Tensor:
         batch = x[rows]
-        return _infonce_gradient(batch @ weights.T, t[rows], setting["temperature"]).T @ batch
+        z = batch @ weights.T
+        slope = torch.zeros_like(z)
+        for share, vectors, same in targets:
+            equal = None if same is None else same[rows]
+            slope.add_(_infonce_gradient(z, vectors[rows], setting["temperature"], equal), alpha=share)
+        return slope.T @ batch
 
-    _descend([weights], lambda rows: [gradient(rows)], training, round(setting["steps"]), RATES["contrastive"])
+    size = min(max(len(x) // FEWEST_BATCHES, BATCH), MOST_IN_BATCH)
+    _descend(
+        [weights], lambda rows: [gradient(rows)], training, round(setting["steps"]), RATES["contrastive"], size=size
+    )
     linear = Affine.of(weights.numpy())
     return Map(query=linear, index=linear)
 
@@ -85,11 +97,35 @@ def fit_residual(training: Training, setting: Setting) -> Map:
     return Map(query=network, index=network)
 
 
-def _infonce_gradient(z: Tensor, t: Tensor, temperature: float) -> Tensor:
-    """The gradient of symmetric InfoNCE in outputs z (B, d), of any length, towards unit vectors t (B, d)."""
+class _Target(NamedTuple):
+    """Unit vectors (n, d) that outputs are to be near to, and their share of the loss.
+
+    Equal ones share a number in `same` (n,); None where all may differ.
+    """
+
+    share: float
+    vectors: Tensor
+    same: Tensor | None
+
+
+def _targets(training: Training, of_answers: float) -> list[_Target]:
+    own, answers = torch.from_numpy(training.teacher), training.answers
+    if answers is None or not of_answers:
+        return [_Target(1.0, own, None)]
+    judged = _Target(of_answers, torch.from_numpy(answers.vectors), torch.from_numpy(answers.same))
+    return [_Target(1 - of_answers, own, None), judged]
+
+
+def _infonce_gradient(z: Tensor, t: Tensor, temperature: float, same: Tensor | None = None) -> Tensor:
+    """The gradient of symmetric InfoNCE in outputs z (B, d), of any length, towards unit vectors t (B, d).
+
+    Of rows with one number in `same` (B,), none is what another one is to be far from.
+    """
     lengths = z.norm(dim=1, keepdim=True).clamp_min(1e-12)
     unit = z / lengths
     logits = unit @ t.T / temperature
+    if same is not None:
+        logits.masked_fill_((same[:, None] == same).fill_diagonal_(False), -math.inf)
     slope = torch.softmax(logits, dim=1) + torch.softmax(logits, dim=0)
     slope.diagonal().sub_(2)
     of_unit = slope @ t / (2 * len(z) * temperature)
@@ -98,12 +134,17 @@ def _infonce_gradient(z: Tensor, t: Tensor, temperature: float) -> Tensor:
 
 
 def _descend(
-    parts: list[Tensor], gradients: Callable[[Tensor], list[Tensor]], training: Training, steps: int, rate: float
+    parts: list[Tensor],
+    gradients: Callable[[Tensor], list[Tensor]],
+    training: Training,
+    steps: int,
+    rate: float,
+    *,
+    size: int = BATCH,
 ) -> None:
-    """Train the parts in place by AdamW, on the batches and the schedule of the one training loop."""
+    """Train the parts in place by AdamW, on batches and by the schedule of the one training loop."""
     optimizer = torch.optim.AdamW(parts, lr=rate, weight_decay=0.0, fused=True)
-    size = min(BATCH, len(training.draft))
-    of_seed = batches(len(training.draft), size, training.seed)
+    of_seed = batches(len(training.draft), min(size, len(training.draft)), training.seed)
     for step in range(steps):
         for part, gradient in zip(parts, gradients(next(of_seed)), strict=True):
             part.grad = gradient

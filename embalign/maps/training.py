@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.linalg import eigh, svd
 
+from embalign.maps.answers import Answers
 from embalign.maps.map import Map
 from embalign.pairs import Vectors
 from embalign.pairs.holdout import Names
@@ -40,7 +41,8 @@ class Moments(NamedTuple):
 class Training:
     """Rows (n, d) of the draft and (n, d') of the teacher for the same texts, a seed, and the most steps of training.
 
-    The rows have length 1, and `groups` (n,) names what belongs together. What is computed once is kept for every try.
+    The rows have length 1, and `groups` (n,) names what belongs together. `answers` are those of the texts, where
+    somebody has judged. What is computed once is kept for every try.
     """
 
     draft: Vectors
@@ -48,6 +50,7 @@ class Training:
     groups: Names
     seed: int
     steps: int
+    answers: Answers | None = None
 
     @functools.cached_property
     def moments(self) -> Moments:
