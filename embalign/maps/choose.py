@@ -26,7 +26,7 @@ from embalign.maps.training import Family, Setting, Training
 from embalign.pairs.holdout import Rows
 from embalign.pairs.pair import FitOn, Pair
 
-MOST_CHECKS = 200  # queries that a try is judged on
+MOST_CHECKS = 600  # queries that a try is judged on
 MOST_SEARCHED = 4000  # documents that they search, beside those that are relevant
 
 
