@@ -236,9 +236,12 @@ def _held_out_groups(texts: Texts, groups: Names) -> set[str]:
     asking = groups[np.unique(texts.judgements.queries)].tolist()
     held_out = held_out_labels(asking)
     if not 0 < len(held_out) < len(set(asking)):
+        answered = np.bincount(texts.judgements.documents)
+        document = texts.items[int(answered.argmax())].id
         raise CorpusError(
             f"the {len(asking)} queries with a relevant document cannot be split into training and test: shared "
-            f"documents and labels join them into {len(set(asking))} group(s); use more queries, or coarser labels less"
+            f"documents and labels join them into {len(set(asking))} group(s), and document {quoted(document)} alone "
+            f"answers {answered.max()}; use queries of other documents, or labels that join fewer texts"
         )
     return held_out
 
