@@ -64,7 +64,7 @@ class DaskExecutor:
         self._executor = self._client.get_executor(retries=1, pure=False)
         self._source = source
         self._described = functools.cache(self._describe)
-        self._sent: dict[str, SentPair] = {}  # by their identity
+        self._sent: dict[str, SentPair] = {}  # by their folder
         self._topic = f"embalign-{self._client.id}"
         self._few = asyncio.Semaphore(CHUNKS_AT_ONCE)
         self._client.subscribe_topic(self._topic, self._asked)
@@ -106,7 +106,7 @@ class DaskExecutor:
     def _describe(self, name: str) -> SentPair:
         folder, digest = self._source(name)
         sent = describe(Path(folder), digest, self._topic)
-        return self._sent.setdefault(sent.identity, sent)
+        return self._sent.setdefault(sent.folder, sent)
 
     def _asked(self, event: tuple[float, dict[str, Any]]) -> None:
         self._client.loop.add_callback(self._send_chunk, event[1])  # not here: answers of workers wait meanwhile

@@ -136,7 +136,7 @@ def _asked(sent: SentPair, number: int, start: int) -> bytes:
     """Return a chunk that the client is asked for."""
     worker, ticket = get_worker(), uuid.uuid4().hex
     _WAITING[ticket] = queue.SimpleQueue()
-    request = {"worker": worker.address, "ticket": ticket, "pair": sent.identity, "file": number, "start": start}
+    request = {"worker": worker.address, "ticket": ticket, "pair": sent.folder, "file": number, "start": start}
     try:
         worker.log_event(sent.topic, request)
         found = _WAITING[ticket].get(timeout=PATIENCE_SECONDS)
