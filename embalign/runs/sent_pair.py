@@ -28,6 +28,7 @@ get_worker = lazy("distributed").get_worker
 
 CHUNK = 8 * MEBI
 PATIENCE_SECONDS = 300.0  # for a chunk: many workers may be waiting for theirs
+KEPT = 4  # pairs of a worker: cells of several may come in turn, and what is sent should be sent once
 SETTINGS = "pair.toml"
 RERUN = "leave the files of a pair alone while a run reads them, and rerun the command"
 
@@ -80,7 +81,7 @@ def take_chunk(ticket: str, found: bytes | EmbalignError) -> None:
 
 
 def pair_of(sent: SentPair) -> Pair:
-    """Return the pair on this worker, which keeps the last two, or fail as it did before in this run.
+    """Return the pair on this worker, which keeps the last few, or fail as it did before in this run.
 
     Raises ExecutorError, PairError or CorpusError.
     """
@@ -91,7 +92,7 @@ def pair_of(sent: SentPair) -> Pair:
     return found
 
 
-@functools.lru_cache(maxsize=2)
+@functools.lru_cache(maxsize=KEPT)
 def _tried(sent: SentPair, topic: str) -> Pair | EmbalignError:
     try:
         return _loaded(sent)
@@ -99,7 +100,7 @@ def _tried(sent: SentPair, topic: str) -> Pair | EmbalignError:
         return error
 
 
-@functools.lru_cache(maxsize=2)
+@functools.lru_cache(maxsize=KEPT)
 def _loaded(sent: SentPair) -> Pair:
     folder = Path(sent.folder)
     return load_pair(folder) if _is(folder, sent) else _from_client(sent)
