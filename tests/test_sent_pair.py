@@ -138,23 +138,22 @@ def machines(tmp_path_factory):
     (tmp_path / "client" / "sitecustomize.py").write_text(LIMITS)
     commands = [["scheduler", "--host", "127.0.0.1", "--port", str(port)]]
     commands += [["worker", f"tcp://127.0.0.1:{port}", "--nthreads", "1", "--no-nanny"]] * 2
-    processes = []
-    with Counting(port) as counting:
+    with contextlib.ExitStack() as ending:
+        counting = ending.enter_context(Counting(port))
         threading.Thread(target=counting.serve_forever, daemon=True).start()
+        ending.callback(counting.shutdown)
         for number, words in enumerate(commands):
             place = tmp_path / f"machine{number}"
             place.mkdir()
             command = [sys.executable, "-m", "dask", *words, "--no-dashboard"]
             quiet = {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL, "cwd": place}
-            processes.append(subprocess.Popen(command, env=environment(tmp_path / "worker"), **quiet))
-        counting.hidden, counting.client = tmp_path / "hidden", tmp_path / "client"
-        with distributed.Client(counting.address, timeout=120, set_as_default=False) as client:
+            process = subprocess.Popen(command, env=environment(tmp_path / "worker"), **quiet)
+            ending.callback(process.wait)
+            ending.callback(process.kill)
+        with distributed.Client(f"tcp://127.0.0.1:{port}", timeout=120, set_as_default=False) as client:
             client.wait_for_workers(2, timeout=120)
+        counting.hidden, counting.client = tmp_path / "hidden", tmp_path / "client"
         yield counting
-        for process in reversed(processes):
-            process.kill()
-            process.wait()
-        counting.shutdown()
 
 
 def environment(first):
