@@ -19,8 +19,9 @@ from embalign.evaluation.measurement import Measurement
 from embalign.experiments.grid import Cell, Table
 from embalign.lazy import lazy
 from embalign.pairs.config import find_pair
-from embalign.pairs.pair import load_pair, pair_digest
-from embalign.runs.executor import DaskExecutor, LocalExecutor
+from embalign.pairs.pair import pair_digest
+from embalign.runs.cluster import DaskExecutor
+from embalign.runs.executor import LocalExecutor
 
 WORKERS, PORT = 2, 18786
 # By its name, not as the function: workers know this script as a module, not as the program that runs.
@@ -67,11 +68,13 @@ def main():
     parser.add_argument("--cells", type=int, default=60, help="one-second cells to time (default: %(default)s)")
     cells = parser.parse_args().cells
     folder = find_pair("smollm2-mpnet", ROOT)
-    local = LocalExecutor(WORKERS, lambda name: (str(folder), pair_digest(folder)))
+    source = str(folder), pair_digest(folder)
+    local = LocalExecutor(WORKERS, lambda name: source)
     print(f"local, {WORKERS} workers, {cells} one-second cells: overhead {overhead(local, cells):.2%}")
     local.shutdown()
     with dask_cluster() as address:
-        remote = DaskExecutor(address, lambda name: load_pair(folder))
+        sample = TABLE, Cell("e", "t", "smollm2-mpnet", (), 0)
+        remote = DaskExecutor(address, lambda name: source, sample)
         print(f"Dask, {WORKERS} workers, {cells} one-second cells: overhead {overhead(remote, cells):.2%}")
         remote.shutdown()
 

@@ -1,14 +1,16 @@
 """Measure on an existing Dask cluster whose workers need not share a file system with the client.
 
-The pair travels by value under its content hash, once a worker. Workers may join and leave: what each measures is
-taken only if its installation is this one.
+A pair travels as its path and what its files hold; a worker that does not see them is sent them in chunks, see
+`runs/sent_pair.py`. Workers may join and leave: what each measures is taken only if its installation is this one.
 """
 
+import asyncio
 import contextlib
 import functools
 import time
 from collections.abc import Callable
 from concurrent.futures import CancelledError, Future, wait
+from pathlib import Path
 from typing import Any
 
 from embalign.errors import EmbalignError, ExecutorError
@@ -17,6 +19,7 @@ from embalign.evaluation.measurement import Measurement
 from embalign.experiments.grid import Cell, Table
 from embalign.lazy import lazy
 from embalign.runs.installation import Answer, answer, difference, installation
+from embalign.runs.sent_pair import SentPair, chunk_of, describe, pair_of, take_chunk
 
 client = lazy("distributed").Client
 get_worker = lazy("distributed").get_worker
@@ -30,23 +33,25 @@ FIRST_WORKER_SECONDS = 10  # for a cluster that is just starting
 LOOK_SECONDS = 1.0  # between two looks at whether the cluster is still there
 WITHOUT_WORKER_SECONDS = 120  # for workers that are started again
 TRIES = 3  # of a cell, on workers that are not this installation
+CHUNKS_AT_ONCE = 4  # under way to workers, so that the memory of client and scheduler does not grow with their number
 SAME = "install the same embalign and libraries on every worker"
 CERTIFICATES = (
     "name the cluster's certificates in DASK_DISTRIBUTED__COMM__TLS__CA_FILE, __CLIENT__CERT and __CLIENT__KEY"
 )
 
 
-def measure_from_value(table: Table, cell: Cell, pair: Any) -> Answer:
-    """Measure a cell on a pair that was sent along."""
-    return answer(table, cell, lambda: pair, get_worker().address)
+def measure_sent(table: Table, cell: Cell, sent: SentPair) -> Answer:
+    """Measure a cell on a pair that this worker sees or is sent."""
+    return answer(table, cell, lambda: pair_of(sent), get_worker().address)
 
 
 class DaskExecutor:
     """An existing Dask cluster, reached through `distributed`."""
 
-    def __init__(self, address: str, pair: Callable[[str], Any], sample: tuple[Table, Cell]) -> None:
+    def __init__(self, address: str, source: Callable[[str], tuple[str, str]], sample: tuple[Table, Cell]) -> None:
         """Connect, and compare the installations of the workers that are there for a `sample` of what is measured.
 
+        `source` gives folder and `pair_digest` of a pair by its name.
         Raises ExecutorError where there is no cluster, no worker, or one of another installation.
         """
         self._address = address
@@ -57,18 +62,23 @@ class DaskExecutor:
             self.shutdown()
             raise
         self._executor = self._client.get_executor(retries=1, pure=False)
-        self._pair = functools.cache(lambda name: self._client.scatter(pair(name), hash=True))
+        self._source = source
+        self._described = functools.cache(self._describe)
+        self._sent: dict[str, SentPair] = {}  # by their folder
+        self._topic = f"embalign-{self._client.id}"
+        self._few = asyncio.Semaphore(CHUNKS_AT_ONCE)
+        self._client.subscribe_topic(self._topic, self._asked)
         self._seen = time.monotonic()
 
     def submit(self, table: Table, cell: Cell) -> Future[Measurement]:
-        """Send a cell; its pair is on the cluster once and moves to a worker when that needs it. Raises ExecutorError.
+        """Send a cell and what its pair is; a worker comes by the pair when it needs it. Raises ExecutorError.
 
         The future holds a measurement of this installation, what the cell raised, or ExecutorError.
         """
         future: Future[Measurement] = Future()
         try:
-            words = (table, cell, self._pair(cell.pair))
-            sent = self._executor.submit(measure_from_value, *words)
+            words = (table, cell, self._described(cell.pair))
+            sent = self._executor.submit(measure_sent, *words)
         except EmbalignError:
             raise
         except Exception as error:  # whatever the connection, the serialisation or the cluster raises
@@ -92,6 +102,24 @@ class DaskExecutor:
         """Drop what has not finished and leave the cluster as it was."""
         with contextlib.suppress(OSError, RuntimeError):
             self._client.close(timeout=5)
+
+    def _describe(self, name: str) -> SentPair:
+        folder, digest = self._source(name)
+        sent = describe(Path(folder), digest, self._topic)
+        return self._sent.setdefault(sent.folder, sent)
+
+    def _asked(self, event: tuple[float, dict[str, Any]]) -> None:
+        self._client.loop.add_callback(self._send_chunk, event[1])  # not here: answers of workers wait meanwhile
+
+    async def _send_chunk(self, request: dict[str, Any]) -> None:
+        """Send what a worker asks for; one that has gone meanwhile, or a cluster that has, is noticed elsewhere."""
+        async with self._few:
+            sent = self._sent[request["pair"]]
+            chunk = await asyncio.to_thread(chunk_of, sent, request["file"], request["start"])
+            with contextlib.suppress(Exception):
+                await self._client.run(
+                    take_chunk, request["ticket"], chunk, workers=[request["worker"]], on_error="ignore"
+                )
 
     def _connect(self) -> Any:
         try:
@@ -159,7 +187,7 @@ class DaskExecutor:
             known = self._client.get_executor(
                 retries=1, pure=False, workers=sorted(self._same), allow_other_workers=True
             )
-            again = known.submit(measure_from_value, *words)
+            again = known.submit(measure_sent, *words)
         except Exception as failed:
             future.set_exception(self._error(f"not measured: {reason} ({_words(failed)})"))
             return

@@ -133,10 +133,11 @@ class Runner:
                 self.pair(name)
             return
         if self.options.dask is not None:
-            self._executor = DaskExecutor(self.options.dask, self.pair, missing[0])
+            self._executor = DaskExecutor(self.options.dask, self._source, missing[0])
+            for name in {cell.pair: None for _, cell in missing}:
+                self.pair(name)
         else:
-            workers = min(self.options.workers, len(missing))
-            self._executor = LocalExecutor(workers, lambda name: (str(self.folders()[name]), self._digest(name)))
+            self._executor = LocalExecutor(min(self.options.workers, len(missing)), self._source)
         for table, cell in missing:
             self._futures[cell] = self._executor.submit(table, cell)
             self._futures[cell].add_done_callback(functools.partial(self._keep, table.measure, cell))
@@ -219,6 +220,9 @@ class Runner:
             for pair, folder in self.folders().items()
             for name, experiment in self.run_experiments().items()
         ]
+
+    def _source(self, name: str) -> tuple[str, str]:
+        return str(self.folders()[name]), self._digest(name)
 
     def _keep(self, measure: Reference, cell: Cell, future: Future[Measurement]) -> None:
         # A measurement is stored when it is finished, not when its case's turn comes: a kill in between must not lose
