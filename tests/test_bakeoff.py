@@ -5,6 +5,7 @@ import json
 
 import numpy as np
 import pages
+import pandas as pd
 import pytest
 import synthetic_runs
 from pair_folders import write_queries_pair
@@ -17,6 +18,7 @@ from embalign.experiments.maps.protocol import System, judge
 from embalign.experiments.maps.report import write_report
 from embalign.maps.families import FAMILIES
 from embalign.pairs.pair import load_pair
+from embalign.pairs.queries import Judgements
 
 PAGE = "maps.md"
 USES = ("query_adapter", "index_migration")
@@ -54,6 +56,32 @@ def test_a_pair_with_queries_is_fitted_on_the_side_that_is_mapped(debian, tmp_pa
     found = measure_family(pair, cell("ridge"))
     assert found.metrics["n_train"] == len(pair.holdout.train) * 9 // 10
     assert {f"{use}_csls_trec_recall_at_10" for use in USES} <= found.metrics.keys()
+
+
+def test_a_migration_counts_the_documents_that_it_is_fitted_on(debian, tmp_path):
+    pair = load_pair(write_queries_pair(tmp_path / "small", debian, 400))
+    queries = np.arange(400)
+    vars(pair)["judgements"] = Judgements(queries, queries // 2, np.ones(400))
+    found, split = measure_family(pair, cell("ridge")).metrics, pair.holdout
+    assert found["query_adapter_pairs"] == round(0.9 * len(split.train)) == found["n_train"]
+    assert found["index_migration_pairs"] == round(0.9 * len(split.train_documents)) > found["n_train"]
+
+
+def test_a_report_says_of_each_deployment_how_many_pairs_it_takes(tmp_path):
+    found = synthetic_runs.maps()
+    rows = found["map_bakeoff"]
+    halves = rows.frame.assign(index_migration_pairs=rows.frame["n_train"] / 2)
+    found["map_bakeoff"] = dataclasses.replace(rows, frame=halves)
+    write_report(found, synthetic_runs.about("maps"), tmp_path)
+    table = pd.read_csv(tmp_path / "map_bakeoff.csv")
+    count, over = (table.groupby("deployment")[name].max() for name in ("n_train", "n_over_d"))
+    assert count["query_adapter"] == 2 * count["index_migration"] == rows.frame["n_train"].max()
+    assert over["query_adapter"] == 2 * over["index_migration"]
+    text = (tmp_path / "report.md").read_text()
+    words = f"{count['query_adapter']:,.0f} pairs as query adapter and {count['index_migration']:,.0f} pairs as index"
+    assert words in " ".join(text.split())
+    systems = json.loads((tmp_path / "verdict.json").read_text())["deployments"]["index_migration"]["systems"]
+    assert {system["pairs"] for system in systems} == {count["index_migration"]}
 
 
 def test_the_raw_draft_is_searched_by_both(small_pair):

@@ -7,7 +7,7 @@ import pytest
 from pair_folders import write_queries_pair
 
 from embalign.maps.answers import answers_of
-from embalign.maps.choose import fit_for
+from embalign.maps.choose import _inner, choose, fit_for
 from embalign.maps.families import FAMILIES
 from embalign.pairs.pair import load_pair
 from embalign.pairs.queries import Judgements
@@ -92,3 +92,22 @@ def test_a_bakeoffs_contrastive_map_learns_from_answers(pair):
     assert not np.allclose(weights[0], weights[1], atol=1e-3)
     assert not np.allclose(weights[2], weights[3], atol=1e-3)
     assert contrastive.settings[0] == settings[0] | {"steps": 50}
+
+
+@pytest.mark.parametrize(("kind", "deployment"), [("queries", "query_adapter"), ("documents", "index_migration")])
+def test_tries_are_judged_by_a_fifth_of_the_queries_that_can_ask_however_many_texts_cannot(
+    debian, tmp_path, kind, deployment
+):
+    """Of five documents four are answers to nothing, and as many queries have no answer."""
+    pair = load_pair(write_queries_pair(tmp_path / "pair", debian, COUNT))
+    judged = np.arange(0, COUNT, 5)
+    vars(pair)["judgements"] = Judgements(judged, judged, np.ones(len(judged)))
+    rows = pair.fitted_on(kind).train
+    held = _inner(pair, kind, tuple(rows.tolist()), 0)
+    able = np.intersect1d(judged, pair.holdout.train)
+    assert len(able) / 10 < len(held.task.groups) < len(able) / 4
+    assert len(held.training.draft) > 0.8 * len(rows)
+    asked = pair.query_teacher[able]
+    assert (held.task.teacher.queries @ asked.T).max(axis=1) == pytest.approx(1, abs=1e-5)
+    found = choose(FAMILIES["ridge"], pair, rows, [deployment])[deployment]
+    assert np.isfinite(found.tries).all()

@@ -194,6 +194,16 @@ def test_a_query_whose_document_is_nearly_a_training_text_does_not_ask():
         split_queries(texts)
 
 
+def test_a_document_stays_held_out_while_one_of_its_queries_asks():
+    """Of ten queries of each of two documents one is a text of the other ten too, whichever are held out."""
+    documents = [Item(f"d{i}", f"{name} description") for i, name in enumerate(["first", "other long"])]
+    queries = [Query(f"q{i}", "the same question" if i < 2 else f"question {i} {'z' * i}") for i in range(20)]
+    split = split_queries(Texts(documents, queries, Judgements(np.arange(20), np.arange(20) % 2, np.ones(20))))
+    assert len(split.test) == 9
+    assert len(split.near_duplicates) == 1
+    assert split.test_documents.tolist() == [split.test[0] % 2]
+
+
 def test_queries_that_all_share_a_document_cannot_be_split():
     with pytest.raises(CorpusError, match=r"the 9 queries .* cannot be split .* join them into 1 group"):
         check_texts(texts_of([None] * 9, [None] * 3, [(i, 0) for i in range(9)]))

@@ -112,15 +112,23 @@ def _judge(family: Family, held: _Inner | None, deployments: Sequence[str]) -> d
 
 @functools.lru_cache(maxsize=4)
 def _inner(pair: Pair, kind: FitOn, rows: tuple[int, ...], seed: int) -> _Inner | None:
-    """Some rows parted in two by label groups; None where none can be held out. It is the same for every family."""
+    """Some rows parted in two by label groups; None where none can be held out. It is the same for every family.
+
+    Groups that cannot ask judge no try, so they stay in what it is fitted on.
+    """
     every = np.array(rows)
-    inner = inner_split(pair.fitted_on(kind).groups[every])
-    asking = None if inner is None else _asking(pair, kind, every[inner.check])
-    if inner is None or asking is None:
+    groups, asking = pair.fitted_on(kind).groups[every], _asking(pair, kind, every)
+    able = np.arange(len(every)) if pair.judgements is None else np.flatnonzero(np.isin(groups, pair.groups[asking]))
+    inner = inner_split(groups[able])
+    if inner is None:
         return None
-    task = asked_by(pair, asking)
+    held = able[inner.check]
+    of_held = np.isin(asking, every[held]) if kind == "queries" else np.isin(pair.groups[asking], groups[held])
+    if not of_held.any():
+        return None
+    task = asked_by(pair, even(np.sort(asking[of_held]), MOST_CHECKS))
     index = _index(pair, task)
-    training = _training(pair, kind, tuple(every[inner.fit].tolist()), seed)
+    training = _training(pair, kind, tuple(np.delete(every, held).tolist()), seed)
     return _Inner(training, task.within(index), sample_of(pair, pair.holdout.train, index))
 
 
@@ -133,15 +141,10 @@ def _training(pair: Pair, kind: FitOn, rows: tuple[int, ...], seed: int) -> Trai
     return Training(*parts, seed, DEFAULT.steps_for(len(fitted.train)), answers_of(pair, kind, chosen))
 
 
-def _asking(pair: Pair, kind: FitOn, checks: Rows) -> Rows | None:
-    """Queries of the groups held out, at most so many as a try is judged on; None where none of them has an answer."""
-    queries = checks
-    if kind != "queries":
-        names = np.unique(pair.fitted_on(kind).groups[checks])
-        queries = pair.holdout.train[np.isin(pair.groups[pair.holdout.train], names)]
-    if pair.judgements is not None:
-        queries = queries[np.isin(queries, pair.judgements.queries)]
-    return even(np.sort(queries), MOST_CHECKS) if len(queries) else None
+def _asking(pair: Pair, kind: FitOn, rows: Rows) -> Rows:
+    """The training queries that something is relevant to: of the rows themselves, or all where these are documents."""
+    queries = rows if kind == "queries" else pair.holdout.train
+    return queries if pair.judgements is None else queries[np.isin(queries, pair.judgements.queries)]
 
 
 def _index(pair: Pair, task: SearchTask) -> Rows:

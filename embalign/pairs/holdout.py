@@ -184,8 +184,8 @@ def split_queries(texts: Texts, named: tuple[Names, Names] | None = None) -> Hol
     """Return the fixed split of a pair with queries.
 
     A fifth of the queries that have a relevant document is held out, in whole groups. Those that are near-duplicates of
-    a training text, or whose relevant documents are, do not ask. Queries that nothing is known to be relevant to, and
-    documents that no query asks for, are for training only.
+    a training text, or whose relevant documents are, do not ask, and documents that only such queries ask for are not
+    held out. Queries that nothing is known to be relevant to, and documents that no query asks for, are for training.
 
     Where nobody says what is relevant, `named` has the groups of queries (Q,) and documents (N,), and any query may
     ask: the teacher finds something for each.
@@ -213,7 +213,9 @@ def split_queries(texts: Texts, named: tuple[Names, Names] | None = None) -> Hol
     document_is_near[test_documents] = near[len(test) :]
     if judgements is not None:
         is_near[judgements.queries[document_is_near[judgements.documents]]] = True
-        document_is_near[judgements.documents[is_near[judgements.queries]]] = True
+        asks = ~is_near[judgements.queries]
+        document_is_near[judgements.documents] = True
+        document_is_near[judgements.documents[asks]] = False
     split = Holdout(
         train,
         test[~is_near[test]],

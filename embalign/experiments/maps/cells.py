@@ -35,8 +35,9 @@ def measure_family(pair: Pair, cell: Cell) -> Measurement:
     """Return what a family's map finds in each deployment, by each way of searching: columns as `column` names them.
 
     Beside them stand, for each deployment, `_inner`, the nDCG@10 on inner groups of the training items that a family is
-    chosen by, and what the map takes: `_bytes` to keep, and `_multiplications` for a query. The table `tries` holds the
-    nDCG@10 of every try. The family may be a function of one's own: see :func:`embalign.alignment.own_map.fit_own`.
+    chosen by, and what the map takes: `_pairs` to fit, `_bytes` to keep, and `_multiplications` for a query. The table
+    `tries` holds the nDCG@10 of every try. The family may be a function of one's own: see
+    :func:`embalign.alignment.own_map.fit_own`.
     """
     family = _own(cell["family"]) if isinstance(cell["family"], Reference) else _family(cell["family"])
     kinds = dict.fromkeys(fitted_texts(pair, deployment) for deployment in DEPLOYMENTS)
@@ -44,7 +45,8 @@ def measure_family(pair: Pair, cell: Cell) -> Measurement:
     chosen = fit_for(family, pair, rows, cell.seed)
     scored = Measurement(_sizes(pair, len(rows["queries"])), tables={"tries": _tries(family, chosen)})
     for deployment, found in chosen.items():
-        scored |= _score(pair, found.map, deployment) | Measurement(_facts(found, deployment))
+        fitted_on = len(rows[fitted_texts(pair, deployment)])
+        scored |= _score(pair, found.map, deployment) | Measurement(_facts(found, deployment, fitted_on))
     return scored | _alignment(pair, chosen[QUERY_ADAPTER].map)
 
 
@@ -86,10 +88,11 @@ def _sizes(pair: Pair, count: int) -> dict[str, float]:
     return {"n_train": count, "n_over_d": count / pair.draft.shape[1]}
 
 
-def _facts(found: Chosen, deployment: str) -> dict[str, float]:
+def _facts(found: Chosen, deployment: str, pairs: int) -> dict[str, float]:
     of_queries, _ = found.map.sides(deployment)
     inner = {column(deployment, how, "inner"): value for how, value in found.inner.items()}
     return inner | {
+        f"{deployment}_pairs": pairs,
         f"{deployment}_bytes": found.map.size(deployment),
         f"{deployment}_multiplications": of_queries.multiplications,
     }

@@ -12,7 +12,7 @@ from matplotlib.ticker import NullLocator
 
 from embalign.evaluation.deployment import DEPLOYMENTS
 from embalign.evaluation.results import Results
-from embalign.experiments.maps.protocol import MEMO, METRIC, Bakeoff, Judgement, System, label
+from embalign.experiments.maps.protocol import MEMO, METRIC, Bakeoff, Judgement, System, label, pairs_of
 from embalign.experiments.style import BLUE, GREEN, GREY, ORANGE, PURPLE, SKY, figure_style, note, save
 from embalign.maps.searches import CSLS, PLAIN, column
 
@@ -77,10 +77,11 @@ def _over_pairs(axis: Axes, bakeoff: Bakeoff, measured: Results) -> None:
     systems = [*list(by_family.values())[: len(LINES)], System(MEMO, PLAIN)]
     for system, look in zip(systems, (*LINES[: len(systems) - 1], MEMO_LINE), strict=True):
         cells = measured.where(family=system.family).frame
-        curve = cells.groupby("ratio")[["n_train", column(bakeoff.deployment, system.search, METRIC)]].mean()
-        axis.plot(curve["n_train"], curve.iloc[:, 1], label=system.words, markersize=4, **look)
+        values = cells.groupby("ratio")[column(bakeoff.deployment, system.search, METRIC)].mean()
+        pairs = pairs_of(cells, bakeoff.deployment).groupby(cells["ratio"]).mean()
+        axis.plot(pairs, values, label=system.words, markersize=4, **look)
     axis.set_xscale("log")
-    sizes = sorted(set(measured.frame["n_train"].dropna()))
+    sizes = sorted(set(pairs_of(measured.frame, bakeoff.deployment).dropna()))
     axis.set_xticks(sizes, labels=_labels(sizes))
     axis.xaxis.set_minor_locator(NullLocator())
     for height, look in zip((bakeoff.no_map, bakeoff.teacher), LEVELS, strict=True):

@@ -167,6 +167,11 @@ def systems_of(measured: Results) -> list[System]:
     return [System(family, how) for family in dict.fromkeys(measured.frame["family"]) for how in SEARCHES]
 
 
+def pairs_of(cells: pd.DataFrame, deployment: str) -> pd.Series:
+    """Return how many texts the map of a deployment was fitted on, by cell: queries, or documents for a migration."""
+    return cells[next(name for name in (f"{deployment}_pairs", "n_train") if name in cells)]
+
+
 def _judge_deployment(deployment: str, measured: Results, against: Mapping[str, Results]) -> Bakeoff:
     whole = measured.where(ratio=1.0)
     systems = systems_of(whole)
@@ -258,7 +263,7 @@ def _enough(family: Results, metric: str, whole: float) -> float | None:
 def _costs(cells: pd.DataFrame, deployment: str, search: str) -> dict[str, Any]:
     inner = cells[column(deployment, search, "inner")]
     return {
-        "pairs": int(cells["n_train"].max()),
+        "pairs": int(pairs_of(cells, deployment).max()),
         "bytes": float(cells[f"{deployment}_bytes"].mean()),
         "multiplications": float(cells[f"{deployment}_multiplications"].mean()),
         "inner": float(np.nanmean(inner)) if inner.notna().any() else math.nan,

@@ -75,6 +75,8 @@ def _write_rows(rows: Results, folder: Path) -> None:
             found = {name: rows.frame.get(column(deployment, how, name)) for name in METRICS}
             found |= {name: rows.frame.get(f"{deployment}_{name}") for name in COSTS}
             keys = [name for name in (*KEYS, "cosine_mean", STATUS) if name in rows.frame]
+            found["n_train"] = protocol.pairs_of(rows.frame, deployment)
+            found["n_over_d"] = found["n_train"] / (rows.frame["n_train"] / rows.frame["n_over_d"]).round()
             parts.append(rows.frame[keys].assign(deployment=deployment, search=how, **found))
             values.append(rows.values_by_label(column(deployment, how, METRIC)))
     write_csv(pd.concat(parts, ignore_index=True), folder / "map_bakeoff.csv", KEYS)
