@@ -163,6 +163,14 @@ def test_a_promise_is_not_checked_on_fewer_topics_than_folds():
         check_promise(np.arange(30.0), np.ones(30, dtype=bool), labels, 0.2)
 
 
+@pytest.mark.filterwarnings("error")
+def test_leads_over_nothing_are_tied():
+    """In an index of a single row none is second, and every lead is infinite."""
+    correct = np.array([1.0, 1.0, 0.0, 0.0])
+    for order in (correct, correct[::-1]):
+        assert gate.augrc(np.full(4, np.inf), order) == gate.augrc(np.zeros(4), order) == 0.25
+
+
 def test_tied_outputs_are_accepted_together():
     scores, correct = np.repeat([2.0, 1.0], 40), np.ones(80, dtype=bool)
     assert certify(scores, correct, risk_target=0.05).accepted == 80

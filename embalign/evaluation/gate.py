@@ -33,7 +33,8 @@ def leave_one_out(embeddings: NDArray[np.floating], labels: Labels) -> tuple[Sea
 def by_acceptance(scores: Scores) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
     """Return the order in which outputs are accepted, and the place in it of the last one at each distinct score."""
     order = np.argsort(-scores, kind="stable")
-    return order, np.flatnonzero(np.append(np.diff(scores[order]) != 0, True))
+    ranked = scores[order]  # infinite where nothing is second, so no differences
+    return order, np.flatnonzero(np.append(ranked[1:] != ranked[:-1], True))
 
 
 def risk_coverage(scores: Scores, correct: Outcomes) -> tuple[Scores, Scores]:
