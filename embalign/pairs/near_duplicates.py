@@ -59,16 +59,16 @@ def near_duplicates(texts: Sequence[str], pool: Sequence[str]) -> NDArray[np.boo
     """
     found = np.zeros(len(texts), dtype=bool)
     for start in range(0, len(texts), PART):
-        rows = np.arange(start, min(start + PART, len(texts)))
+        part = found[start : start + PART]
+        forms = [None if isinstance(text, Unwritten) else _form(text) for text in texts[start : start + PART]]
         for others in range(0, len(pool), PART):
-            left = rows[~found[rows]]
-            found[left] = _near([texts[row] for row in left.tolist()], pool[others : others + PART])
+            left = np.flatnonzero(~part)
+            part[left] = _near([forms[row] for row in left.tolist()], pool[others : others + PART])
     return found
 
 
-def _near(texts: Sequence[str], pool: Sequence[str]) -> NDArray[np.bool_]:
-    """The same at once."""
-    forms = [None if isinstance(text, Unwritten) else _form(text) for text in texts]
+def _near(forms: Sequence[str | None], pool: Sequence[str]) -> NDArray[np.bool_]:
+    """The same at once, given the forms of the texts."""
     known = dict.fromkeys(_form(text) for text in pool if not isinstance(text, Unwritten))
     written = dict.fromkeys(form for form in forms if form is not None)
     near = known.keys() & written.keys()

@@ -95,7 +95,7 @@ class Pair:
     @functools.cached_property
     def labels(self) -> NDArray[np.str_]:
         """Retrieval group of each plain item, as the corpus has it."""
-        return np.array(self._texts.labels)
+        return np.array(self._texts.labels) if self.whole is None else self.whole.labels
 
     @property
     def asking(self) -> Sequence[Item] | Sequence[Query]:
@@ -117,7 +117,9 @@ class Pair:
         """Name of the group of each text that can ask: groups are held out as a whole, and errors are over them."""
         if self.whole is not None:
             return self.whole.groups
-        if self.relevance != "teacher":
+        if self.relevance == "labels":
+            return self.labels
+        if self.relevance == "judgements":
             return groups_of(self._texts)[0]
         if not self.own_queries:
             return cluster_names(self.teacher)
