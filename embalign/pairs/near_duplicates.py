@@ -4,7 +4,7 @@ import functools
 import itertools
 import re
 import unicodedata
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from fractions import Fraction
 
 import numpy as np
@@ -18,7 +18,7 @@ from embalign.pairs.similar_sets import similar_sets
 CountVectorizer = lazy("sklearn.feature_extraction.text").CountVectorizer
 csr_array = lazy("scipy.sparse").csr_array
 NEAR_DUPLICATE_JACCARD = Fraction(4, 5)
-PART = 2**17  # texts that are compared at once
+PART, HELD = 2**17, 2**12  # texts that are compared, and that are read, at once
 # One changed character takes away at most three tokens and adds at most three: the one it is in, and those on either
 # side where words join or part. So texts of this many tokens stay near-duplicates by their tokens: 27.
 _SEEN_BY_TOKENS = 3 * (1 + NEAR_DUPLICATE_JACCARD) / (1 - NEAR_DUPLICATE_JACCARD)
@@ -60,14 +60,21 @@ def near_duplicates(texts: Sequence[str], pool: Sequence[str]) -> NDArray[np.boo
     found = np.zeros(len(texts), dtype=bool)
     for start in range(0, len(texts), PART):
         part = found[start : start + PART]
-        forms = [None if isinstance(text, Unwritten) else _form(text) for text in texts[start : start + PART]]
+        some = _slices(texts, start, start + PART)
+        forms = [None if isinstance(text, Unwritten) else _form(text) for text in some]
         for others in range(0, len(pool), PART):
             left = np.flatnonzero(~part)
-            part[left] = _near([forms[row] for row in left.tolist()], pool[others : others + PART])
+            part[left] = _near([forms[row] for row in left.tolist()], _slices(pool, others, others + PART))
     return found
 
 
-def _near(forms: Sequence[str | None], pool: Sequence[str]) -> NDArray[np.bool_]:
+def _slices(texts: Sequence[str], start: int, stop: int) -> Iterator[str]:
+    """Yield some texts in their order; few of a stored corpus are held at once."""
+    for place in range(start, min(stop, len(texts)), HELD):
+        yield from texts[place : min(place + HELD, stop)]
+
+
+def _near(forms: Sequence[str | None], pool: Iterable[str]) -> NDArray[np.bool_]:
     """The same at once, given the forms of the texts."""
     known = dict.fromkeys(_form(text) for text in pool if not isinstance(text, Unwritten))
     written = dict.fromkeys(form for form in forms if form is not None)
