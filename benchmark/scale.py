@@ -2,10 +2,11 @@
 
     python benchmark/scale.py                                     # 10,000 to 100,000 pairs
     python benchmark/scale.py --pairs 10000 100000 1000000        # hours, 5 GB of disk
+    python benchmark/scale.py --folder pairs                      # keeps them there, and uses those that are there
 
-Pairs are those of benchmark/large_pair.py, 384 to 768 dimensions, made for the run and removed after it. Memory is that
-of all processes together, looked at every tenth of a second: what is theirs alone (anonymous), and beside it the pages
-of mapped files, which the system takes back when it needs them.
+Pairs are those of benchmark/large_pair.py, 384 to 768 dimensions. Memory is that of all processes together, looked at
+every tenth of a second: what is theirs alone (anonymous), and beside it the pages of mapped files, which the system
+takes back when it needs them.
 """
 
 from __future__ import annotations
@@ -25,6 +26,8 @@ ROOT = Path(__file__).resolve().parents[1]
 sys.path[:0] = [str(ROOT), str(Path(__file__).parent)]
 
 import large_pair
+
+from embalign.pairs.provenance import PROVENANCE
 
 SIZES = (10_000, 30_000, 100_000)
 EVERY = 0.1  # seconds
@@ -48,14 +51,15 @@ def main():
     parser.add_argument("--seeds", type=int, default=2, help="default: %(default)s")
     parser.add_argument("--workers", type=int, default=2, help="processes that measure (default: %(default)s)")
     parser.add_argument("--select", default="elbow and random", help="what -k selects (default: %(default)s)")
-    parser.add_argument("--folder", type=Path, help="where the pairs are made (default: the system's temporary folder)")
+    parser.add_argument("--folder", type=Path, help="where pairs are made and kept (default: they are removed)")
     asked = parser.parse_args()
     print(f"| pairs | own memory, MiB | mapped files, MiB | seconds |\n|{' --: |' * 4}", flush=True)
     found = {}
     for count in asked.pairs:
-        with tempfile.TemporaryDirectory(dir=asked.folder) as folder:
-            pair = Path(folder) / f"pairs-{count}"
-            large_pair.write_pair(pair, count, storage=asked.storage)
+        with tempfile.TemporaryDirectory() as folder:
+            pair = (asked.folder or Path(folder)).absolute() / f"n{count}"
+            if not (pair / "embeddings" / PROVENANCE).is_file():  # it is written last
+                large_pair.write_pair(pair, count, storage=asked.storage)
             words = ["-k", asked.select, "--seeds", str(asked.seeds), "--workers", str(asked.workers)]
             used = found[count] = measure(pair, words, Path(folder))
         print(

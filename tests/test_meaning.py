@@ -13,11 +13,13 @@ from safetensors.numpy import load_file, save_file
 
 from embalign.errors import CorpusError, PairError
 from embalign.pairs.config import read_config
+from embalign.pairs.corpus import Item
 from embalign.pairs.equal_vectors import equal_vectors
 from embalign.pairs.meaning import remarks
 from embalign.pairs.pair import check_pair
 from embalign.pairs.provenance import file_digest
-from embalign.pairs.texts import read_texts
+from embalign.pairs.queries import Query
+from embalign.pairs.texts import Texts, read_texts
 
 
 def change(folder, role, alter):
@@ -118,6 +120,34 @@ def test_twins_of_another_unicode_form_are_said(small_pair, forms):
     assert "1 text(s) are there in several spellings" in line
     assert r"'cafe\u0301 a\u0300" in line
     assert r"'caf\xe9 \xe0" in line
+
+
+items = st.builds(
+    Item,
+    id=st.uuids().map(str),
+    text=st.sampled_from(["caf\u00e9", "cafe\u0301", " caf\u00e9", "tea  pot", "tea pot", "pot"]),
+    label=st.sampled_from(["x", "y", None]),
+    style=st.sampled_from([None, None, "formal"]),
+)
+
+
+@given(st.lists(items, max_size=12), st.lists(st.builds(Query, st.just("1"), st.sampled_from(["pot", "cafe\u0301"]))))
+def test_what_is_odd_is_counted_as_a_comparison_of_all_texts_does(items, queries):
+    def same(text):
+        return unicodedata.normalize("NFC", text).split()
+
+    plain = [item for item in items if item.style is None and item.label is not None]
+    conflicts = {
+        tuple(same(one.text))
+        for one in plain
+        for other in plain
+        if same(one.text) == same(other.text) and one.label != other.label
+    }
+    texts = [each.text for each in (*items, *queries)]
+    twins = {tuple(same(one)) for one in texts for other in texts if same(one) == same(other) and one != other}
+    said = remarks(Texts(items, queries))
+    assert [int(line.split()[0]) for line in said] == [len(found) for found in (conflicts, twins) if found]
+    assert ["labels" in line for line in said] == [kind for kind, found in ((True, conflicts), (False, twins)) if found]
 
 
 def test_shipped_texts_have_nothing_odd(smollm2, debian):

@@ -240,6 +240,20 @@ def test_one_edit_is_found_in_every_block(texts, pool, block):
     assert within_one_edit(texts, pool, block).tolist() == [any(match(text, other) for other in pool) for text in texts]
 
 
+@given(st.data(), st.sampled_from([10, 2**20]))
+def test_one_edit_is_found_wherever_it_is_among_texts_that_share_their_halves(data, block):
+    halves = st.text("abc", min_size=1, max_size=7)
+    parts = st.sampled_from(data.draw(st.lists(halves, min_size=1, max_size=3)))
+    pool = data.draw(st.lists(st.builds(str.__add__, parts, parts), min_size=1, max_size=6))
+    asked = edited(st.sampled_from(pool)) | edited(edited(st.sampled_from(pool))) | st.builds(str.__add__, parts, parts)
+    texts = data.draw(st.lists(asked, max_size=8))
+
+    def match(text, other):
+        return text == other or (max(len(text), len(other)) >= 3 and one_edit(text, other))
+
+    assert within_one_edit(texts, pool, block).tolist() == [any(match(text, other) for other in pool) for text in texts]
+
+
 def test_hashes_tell_all_short_strings_apart():
     texts = ["".join(letters) for length in (3, 4) for letters in itertools.product("abcdef", repeat=length)]
     for pool in (["abc"], ["fade"], ["beef", "cab"]):

@@ -78,6 +78,15 @@ def test_a_pair_whose_items_are_stored_is_the_pair_whose_items_are_held(folder, 
                 np.testing.assert_array_equal(found, wanted)
 
 
+def test_mates_are_the_rows_of_an_equal_text(folder, small_limits):
+    pair = load_pair(folder)
+    texts = np.array([item.text for item in pair.items])
+    rows = np.arange(COUNT)
+    assert len(set(texts)) < COUNT
+    for row, mates in zip(rows, of_each(deployment.asked_by(pair, rows).mates), strict=True):
+        np.testing.assert_array_equal(mates, np.flatnonzero(texts == texts[row]))
+
+
 def of_each(relevance):
     """The relevant rows of each query."""
     return [relevance.rows[start:stop] for start, stop in zip(relevance.starts, relevance.stops, strict=True)]

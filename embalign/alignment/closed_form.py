@@ -56,7 +56,9 @@ def fit_ridge(draft: Vectors, teacher: Vectors, groups: Names | None = None) -> 
     0.0001
     """
     draft, teacher = pair_of_vectors(draft, teacher)
-    names = (np.arange(len(draft)) if groups is None else labels(groups, "groups", len(draft))).astype(np.str_)
+    names = (np.arange(len(draft)) if groups is None else labels(groups, "groups", len(draft))).astype(
+        np.str_, copy=False
+    )
     penalty = choose_penalty(draft, teacher, names)
     return RidgeMap(solve_ridge(draft, teacher, penalty), penalty)
 

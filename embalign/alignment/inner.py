@@ -9,6 +9,7 @@ from typing import NamedTuple
 import numpy as np
 
 from embalign.pairs.holdout import Names, Rows, groups_within
+from embalign.pairs.names import numbered
 
 
 class Inner(NamedTuple):
@@ -29,11 +30,11 @@ def inner_split(groups: Names) -> Inner | None:
     """
     if len(groups) < 2:
         return None
-    names, group, counts = np.unique(groups, return_inverse=True, return_counts=True)
+    names, group = numbered(groups)
     if len(names) == 1:
         checks = np.arange(len(groups)) % 5 == 0
     else:
-        sizes = dict(zip(names.tolist(), counts.tolist(), strict=True))
-        held_out = groups_within(sizes, len(groups) // 5) or {min(sizes, key=lambda name: sizes[name])}
-        checks = np.isin(names, sorted(held_out))[group]
+        sizes = dict(zip(names, np.bincount(group).tolist(), strict=True))
+        held_out = groups_within(sizes, len(groups) // 5) or {min(sizes, key=lambda name: (sizes[name], name))}
+        checks = np.array([name in held_out for name in names])[group]
     return Inner(np.flatnonzero(~checks), np.flatnonzero(checks))

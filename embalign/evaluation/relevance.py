@@ -8,8 +8,8 @@ from typing import Self
 import numpy as np
 from numpy.typing import NDArray
 
-Labels = Sequence[str] | NDArray[np.str_]
 Rows = NDArray[np.int64]
+Labels = Sequence[str] | NDArray[np.str_] | Rows
 
 
 @dataclass(frozen=True)

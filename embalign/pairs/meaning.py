@@ -2,16 +2,17 @@
 
 import itertools
 import unicodedata
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from embalign.errors import CorpusError, PairError
-from embalign.pairs.corpus import Unwritten
+from embalign.pairs.corpus import Item, Unwritten
 from embalign.pairs.equal_vectors import equal_vectors
 from embalign.pairs.provenance import vectors_path
+from embalign.pairs.queries import Query
 from embalign.pairs.texts import Texts
 from embalign.pairs.vectors import check_vectors_file, read_vectors
 
@@ -19,6 +20,8 @@ LARGEST_READ = 64 * 2**20  # bytes of a vectors file whose values are checked be
 MOST_SHARED = 0.5  # of the texts, whose vector is another text's too
 MOST_CONFLICTS = 0.05  # of the texts, that have several labels
 SHOWN = 60
+
+Values = dict[str, set[str]]  # of each text, but for its spelling
 
 
 def check_part(folder: Path, part: str, texts: Sequence[str], provenance: Mapping[str, Any]) -> None:
@@ -53,19 +56,14 @@ def check_labels_agree(texts: Texts) -> None:
 def remarks(texts: Texts) -> list[str]:
     """Return a line for each thing that is odd about the texts and no error."""
     lines = []
-    conflicts, _ = _conflicts(texts)
+    labels, spellings = _labels_and_spellings(texts)
+    conflicts, twins = _more_than_one(labels), _more_than_one(spellings)
     if conflicts:
-        text, labels = next(iter(conflicts.items()))
+        text, names = next(iter(conflicts.items()))
         lines.append(
             f"{len(conflicts)} text(s) stand under several labels, as {_shown(text)} under "
-            f"{' and '.join(map(repr, sorted(labels)[:2]))}: a text that is right for one is wrong for the other"
+            f"{' and '.join(map(repr, sorted(names)[:2]))}: a text that is right for one is wrong for the other"
         )
-    twins, _ = _several(
-        lambda: (
-            (_normal(text), text)
-            for text in itertools.chain((item.text for item in texts.items), (query.text for query in texts.queries))
-        )
-    )
     if found := [sorted(group) for group in twins.values()]:
         lines.append(
             f"{len(found)} text(s) are there in several spellings that look alike (Unicode NFC and NFD, or spaces), as "
@@ -74,29 +72,54 @@ def remarks(texts: Texts) -> list[str]:
     return lines
 
 
-def _conflicts(texts: Texts) -> tuple[dict[str, set[str]], int]:
+def _conflicts(texts: Texts) -> tuple[Values, int]:
     """Return the labels of each text that has several, and the number of distinct texts."""
-    return _several(
-        lambda: (
-            (_normal(item.text), item.label)
-            for item in texts.plain
-            if item.label is not None and not isinstance(item.text, Unwritten)
-        )
-    )
 
+    def labelled() -> Iterator[tuple[str, str]]:
+        return ((_normal(item.text), label) for item in texts.plain if (label := _label_of(item)) is not None)
 
-def _several(pairs: Callable[[], Iterable[tuple[str, str]]]) -> tuple[dict[str, set[str]], int]:
-    """Return the values of each key that has several, in the order of their first, and the number of keys.
-
-    Keys are held only if their 64-bit hash occurs twice: nearly all of many texts are there once.
-    """
-    hashes, counts = np.unique(np.fromiter((hash(key) for key, _ in pairs()), np.int64), return_counts=True)
-    twice = set(hashes[counts > 1].tolist())
-    found: dict[str, set[str]] = {}
-    for key, value in pairs() if twice else ():
+    twice, count = _twice(key for key, _ in labelled())
+    found: Values = {}
+    for key, label in labelled() if twice else ():
         if hash(key) in twice:
-            found.setdefault(key, set()).add(value)
-    return {key: values for key, values in found.items() if len(values) > 1}, len(hashes)
+            found.setdefault(key, set()).add(label)
+    return _more_than_one(found), count
+
+
+def _labels_and_spellings(texts: Texts) -> tuple[Values, Values]:
+    """Return labels, and spellings, of the texts that are there more than once but for their spelling."""
+
+    def every() -> Iterator[Item | Query]:
+        return itertools.chain(texts.items, texts.queries)
+
+    twice, _ = _twice(_normal(each.text) for each in every())
+    labels: Values = {}
+    spellings: Values = {}
+    for each in every() if twice else ():
+        key = _normal(each.text)
+        if hash(key) in twice:
+            spellings.setdefault(key, set()).add(each.text)
+            if isinstance(each, Item) and each.style is None and (label := _label_of(each)) is not None:
+                labels.setdefault(key, set()).add(label)
+    return labels, spellings
+
+
+def _label_of(item: Item) -> str | None:
+    """The label that a text stands under; an id in place of one stands under none."""
+    return None if isinstance(item.text, Unwritten) else item.label
+
+
+def _twice(keys: Iterable[str]) -> tuple[set[int], int]:
+    """Return the 64-bit hashes that occur twice among those of the keys, and the number of different ones.
+
+    So keys need not be held: nearly all of many texts are there once.
+    """
+    hashes, counts = np.unique(np.fromiter(map(hash, keys), np.int64), return_counts=True)
+    return set(hashes[counts > 1].tolist()), len(hashes)
+
+
+def _more_than_one(values: Values) -> Values:
+    return {key: found for key, found in values.items() if len(found) > 1}
 
 
 def _normal(text: str) -> str:

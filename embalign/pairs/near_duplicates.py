@@ -4,7 +4,8 @@ import functools
 import itertools
 import re
 import unicodedata
-from collections.abc import Sequence
+from array import array
+from collections.abc import Iterable, Iterator, Sequence
 from fractions import Fraction
 
 import numpy as np
@@ -13,12 +14,11 @@ from numpy.typing import NDArray
 from embalign.lazy import lazy
 from embalign.pairs.corpus import Unwritten
 from embalign.pairs.one_edit import within_one_edit
-from embalign.pairs.similar_sets import similar_sets
+from embalign.pairs.similar_sets import Sets, similar_sets
 
-CountVectorizer = lazy("sklearn.feature_extraction.text").CountVectorizer
 csr_array = lazy("scipy.sparse").csr_array
 NEAR_DUPLICATE_JACCARD = Fraction(4, 5)
-PART = 2**17  # texts that are compared at once
+PART, HELD = 2**17, 2**12  # texts that are compared, and that are read, at once
 # One changed character takes away at most three tokens and adds at most three: the one it is in, and those on either
 # side where words join or part. So texts of this many tokens stay near-duplicates by their tokens: 27.
 _SEEN_BY_TOKENS = 3 * (1 + NEAR_DUPLICATE_JACCARD) / (1 - NEAR_DUPLICATE_JACCARD)
@@ -33,6 +33,7 @@ _UNSPACED = (
     "\U00016fe0-\U00018d8f\U0001aff0-\U0001b2ff\U00020000-\U0003ffff"  # Tangut, Khitan; kana, Nushu; Han
 )
 _RUN = re.compile(f"([{_UNSPACED}]+)|[^ {_UNSPACED}]+")
+_ASCII_WORD = re.compile(r"\w+", re.ASCII)
 # Joiners, direction marks, soft hyphens and variation selectors: texts that differ in these look the same.
 _INVISIBLE = re.compile("[\u00ad\u034f\u180b-\u180f\u200b-\u200f\u202a-\u202e\u2060-\u2069\ufe00-\ufe0f\ufeff]")
 # NFKC takes Thai and Lao am apart, lower-casing gives Greek sigma two forms: here each is one letter again.
@@ -59,16 +60,25 @@ def near_duplicates(texts: Sequence[str], pool: Sequence[str]) -> NDArray[np.boo
     """
     found = np.zeros(len(texts), dtype=bool)
     for start in range(0, len(texts), PART):
-        rows = np.arange(start, min(start + PART, len(texts)))
+        part = found[start : start + PART]
+        some = _slices(texts, start, start + PART)
+        forms = [None if isinstance(text, Unwritten) else _form(text) for text in some]
         for others in range(0, len(pool), PART):
-            left = rows[~found[rows]]
-            found[left] = _near([texts[row] for row in left.tolist()], pool[others : others + PART])
+            left = np.flatnonzero(~part)
+            if not len(left):
+                break
+            part[left] = _near([forms[row] for row in left.tolist()], _slices(pool, others, others + PART))
     return found
 
 
-def _near(texts: Sequence[str], pool: Sequence[str]) -> NDArray[np.bool_]:
-    """The same at once."""
-    forms = [None if isinstance(text, Unwritten) else _form(text) for text in texts]
+def _slices(texts: Sequence[str], start: int, stop: int) -> Iterator[str]:
+    """Yield some texts in their order; few of a stored corpus are held at once."""
+    for place in range(start, min(stop, len(texts)), HELD):
+        yield from texts[place : min(place + HELD, stop)]
+
+
+def _near(forms: Sequence[str | None], pool: Iterable[str]) -> NDArray[np.bool_]:
+    """The same at once, given the forms of the texts."""
     known = dict.fromkeys(_form(text) for text in pool if not isinstance(text, Unwritten))
     written = dict.fromkeys(form for form in forms if form is not None)
     near = known.keys() & written.keys()
@@ -79,13 +89,24 @@ def _near(texts: Sequence[str], pool: Sequence[str]) -> NDArray[np.bool_]:
 
 
 def _near_forms(forms: list[str], pool: list[str]) -> list[str]:
-    sets = csr_array(CountVectorizer(binary=True, analyzer=_tokens).fit_transform(forms + pool))
+    sets = _sets(forms + pool)
     near = similar_sets(sets[: len(forms)], sets[len(forms) :], NEAR_DUPLICATE_JACCARD)
     few = (np.diff(sets.indptr) < _SEEN_BY_TOKENS).tolist()
     left = [row for row in np.flatnonzero(~near).tolist() if few[row] and _has_words(forms[row])]
     others = [form for form, is_short in zip(pool, few[len(forms) :], strict=True) if is_short and _has_words(form)]
     near[left] = within_one_edit([_letters(forms[row]) for row in left], [_letters(form) for form in others])
     return [forms[row] for row in np.flatnonzero(near).tolist()]
+
+
+def _sets(forms: list[str]) -> Sets:
+    """The tokens of each form: one row a form, one column a token."""
+    # scikit-learn's CountVectorizer also counts tokens and sorts their names, which is most of its work.
+    number: dict[str, int] = {}
+    columns, ends = array("i"), array("q", [0])
+    for form in forms:
+        columns.extend([number.setdefault(token, len(number)) for token in _tokens(form)])
+        ends.append(len(columns))
+    return csr_array((np.ones(len(columns), np.int8), columns, ends), shape=(len(forms), len(number)))
 
 
 def _letters(form: str) -> str:
@@ -96,7 +117,7 @@ def _form(text: str) -> str:
     """The words of a text with one space between them; of a text without words, what it has after a space."""
     text = unicodedata.normalize("NFKC", text).lower()
     if text.isascii():
-        words = re.findall(r"\w+", text)
+        words = _ASCII_WORD.findall(text)
     else:
         text = _INVISIBLE.sub("", text)
         for parts, letter in _ONE_LETTER:

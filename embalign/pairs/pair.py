@@ -15,7 +15,7 @@ import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal, get_args
+from typing import TYPE_CHECKING, Any, Literal, cast, get_args
 
 import numpy as np
 from numpy.typing import NDArray
@@ -27,6 +27,7 @@ from embalign.pairs.config import PairConfig, read_config
 from embalign.pairs.corpus import Item
 from embalign.pairs.holdout import Holdout, Names, check_texts, groups_of, split_holdout, split_queries
 from embalign.pairs.meaning import check_labels_agree, check_part
+from embalign.pairs.names import listed, stored_names
 from embalign.pairs.provenance import file_digest, read_provenance, vectors_path
 from embalign.pairs.queries import Judgements, Query
 from embalign.pairs.texts import OF_QUERIES, ROLES, Basis, Texts, parts_of, read_texts, text_digests
@@ -95,7 +96,10 @@ class Pair:
     @functools.cached_property
     def labels(self) -> NDArray[np.str_]:
         """Retrieval group of each plain item, as the corpus has it."""
-        return np.array(self._texts.labels)
+        if self.whole is not None:
+            return self.whole.labels
+        labels = self._texts.labels
+        return np.array(labels) if None in labels else stored_names(cast("list[str]", labels))
 
     @property
     def asking(self) -> Sequence[Item] | Sequence[Query]:
@@ -117,7 +121,9 @@ class Pair:
         """Name of the group of each text that can ask: groups are held out as a whole, and errors are over them."""
         if self.whole is not None:
             return self.whole.groups
-        if self.relevance != "teacher":
+        if self.relevance == "labels":
+            return self.labels
+        if self.relevance == "judgements":
             return groups_of(self._texts)[0]
         if not self.own_queries:
             return cluster_names(self.teacher)
@@ -144,7 +150,7 @@ class Pair:
         by_teacher = self.relevance == "teacher"
         if self.own_queries:
             return split_queries(self._texts, (self.groups, self.document_groups) if by_teacher else None)
-        return split_holdout(self._texts.embedded("teacher"), self.groups.tolist(), clusters=by_teacher)
+        return split_holdout(self._texts.embedded("teacher"), listed(self.groups), clusters=by_teacher)
 
     @property
     def _texts(self) -> Texts:
