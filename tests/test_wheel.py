@@ -60,7 +60,8 @@ def test_the_wheel_holds_the_package_and_the_experiments_and_nothing_else(wheel)
 def test_the_sdist_is_small_and_makes_the_same_wheel(wheel, tmp_path):
     sdist = build("sdist", ROOT, tmp_path / "sdist")
     with tarfile.open(sdist) as archive:
-        archive.extractall(tmp_path / "source", filter="data")
+        archive.extraction_filter = getattr(tarfile, "data_filter", None)  # as of Python 3.11.4
+        archive.extractall(tmp_path / "source")
     (source,) = (tmp_path / "source").iterdir()
     again = build("wheel", source, tmp_path / "again")
     assert (again.name, again.read_bytes()) == (wheel.name, wheel.read_bytes())
