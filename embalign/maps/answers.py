@@ -1,6 +1,6 @@
 """What answers a training text, by the teacher: the relevant documents of a query, the queries of a document."""
 
-from collections.abc import Iterable
+from collections.abc import Hashable, Iterable
 from typing import NamedTuple
 
 import numpy as np
@@ -8,6 +8,7 @@ import numpy as np
 from embalign.lazy import lazy
 from embalign.pairs import Vectors
 from embalign.pairs.holdout import Rows
+from embalign.pairs.names import numbered
 from embalign.pairs.pair import FitOn, Pair
 
 csr_array = lazy("scipy.sparse").csr_array
@@ -47,9 +48,5 @@ def answers_of(pair: Pair, kind: FitOn, rows: Rows) -> Answers | None:
     found[alone], lengths[alone] = own[rows[alone]], 1.0
     known.sort_indices()
     sets = np.split(known.indices, known.indptr[1:-1])
-    return Answers(found / lengths, _numbered(row if alone[row] else each.tobytes() for row, each in enumerate(sets)))
-
-
-def _numbered(keys: Iterable[bytes | int]) -> Rows:
-    number: dict[bytes | int, int] = {}
-    return np.array([number.setdefault(key, len(number)) for key in keys], np.int64)
+    keys: Iterable[Hashable] = (row if alone[row] else each.tobytes() for row, each in enumerate(sets))
+    return Answers(found / lengths, numbered(keys)[1])

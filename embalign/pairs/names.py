@@ -6,8 +6,8 @@ Each name is held once, a number stands for it in its rows, or the array is a ma
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Iterable, Iterator
-from typing import cast
+from collections.abc import Hashable, Iterable, Iterator
+from typing import TypeVar, cast
 
 import numpy as np
 from numpy.typing import NDArray
@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from embalign.pairs.picked import MANY
 
 Names = NDArray[np.str_]
+Name = TypeVar("Name", bound=Hashable)
 BLOCK = 2**16  # rows whose names are strings at once
 
 
@@ -24,14 +25,14 @@ def listed(names: Names) -> list[str]:
     return [known.setdefault(name, name) for name in _each(names)]
 
 
-def numbered(names: Iterable[str]) -> tuple[list[str], NDArray[np.int64]]:
+def numbered(names: Iterable[Name]) -> tuple[list[Name], NDArray[np.int64]]:
     """Return the different names in the order of their first rows, and which of them each row has (n,).
 
     >>> numbered(["b", "a", "b"])
     (['b', 'a'], array([0, 1, 0]))
     """
-    number: dict[str, int] = {}
-    each = _each(names) if isinstance(names, np.ndarray) else names
+    number: dict[Name, int] = {}
+    each = cast("Iterable[Name]", _each(names)) if isinstance(names, np.ndarray) else names
     rows = np.fromiter((number.setdefault(name, len(number)) for name in each), np.int64)
     return list(number), rows
 
