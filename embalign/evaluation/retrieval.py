@@ -19,7 +19,7 @@ from embalign.evaluation.index import Index
 from embalign.evaluation.relevance import Labels, Relevance, Rows
 from embalign.evaluation.ties import DEPTH, Bits, Embeddings, Values
 
-BLOCK = 2**24  # similarities that are held at once
+BLOCK = 2**25  # similarities that are held at once
 PADDED = 10  # similarities that take the memory of one padded relevant row
 KS = (1, 5, 10)
 FIRST = tuple(range(1, DEPTH + 1))
