@@ -183,6 +183,7 @@ def search_each(
         cosines = first.cosines(left[rows])
         for place, (index, each) in enumerate(zip(indexes, found, strict=True), start=1):
             each.add(index.less_penalty(cosines, keep=place < len(indexes)), asked, rows)
+        del cosines  # two blocks are never held
     return [_searched(each, asked, ks) for each in found]
 
 
