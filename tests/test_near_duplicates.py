@@ -14,7 +14,9 @@ from pair_folders import ROOT
 from scipy.sparse import csr_array
 from sklearn.feature_extraction.text import CountVectorizer
 
-from embalign.pairs.corpus import read_corpus
+from embalign.pairs import near_duplicates as module
+from embalign.pairs import signatures
+from embalign.pairs.corpus import Unwritten, read_corpus
 from embalign.pairs.holdout import held_out_labels, split_holdout
 from embalign.pairs.near_duplicates import near_duplicates
 from embalign.pairs.one_edit import within_one_edit
@@ -35,6 +37,7 @@ SENTENCES = {
     "read as ever it was, and we all know who wrote it in 1859 for his own weekly paper, don't we?",
 }
 UNSPACED = ("CJK", "HIRAGANA", "KATAKANA", "THAI", "LAO", "KHMER", "MYANMAR", "TIBETAN", "JAVANESE", "BALINESE", "YI")
+LEXICON = [f"word{number}" for number in range(3000)]
 JACCARD, MOST_TOKENS = Fraction(4, 5), 26
 SCRIPTS = (
     "中文字中",
@@ -114,10 +117,56 @@ def text_lists(draw):
     return draw(st.lists(texts_of_a_script | near, max_size=8)), pool
 
 
+@st.composite
+def set_lists(draw):
+    """Two lists of sets, many of which differ in few elements; sizes of one element and of some hundred."""
+    width = draw(st.sampled_from([4, 12, 40, 300]))
+    few = st.sets(st.integers(0, width - 1), max_size=min(5, width))
+    bases = [set(range(draw(st.integers(0, width - 1)), width)) for _ in range(2)]
+    sets = few | st.builds(lambda base, changed: base ^ changed, st.sampled_from(bases), few)
+    return *(draw(st.lists(sets.filter(bool), min_size=1, max_size=12)) for _ in range(2)), width
+
+
 @given(text_lists())
 def test_near_duplicates_are_those_of_the_definition(lists):
     texts, pool = lists
     assert near_duplicates(texts, pool).tolist() == [any(is_near(text, other) for other in pool) for text in texts]
+
+
+@given(text_lists(), st.lists(st.integers(1, 5), min_size=4, max_size=4))
+def test_near_duplicates_in_parts_are_those_of_the_definition(lists, sizes):
+    texts, pool = lists
+    with pytest.MonkeyPatch.context() as patch:
+        for name, size in zip(("ASKED", "PART", "SIGNED", "READ"), sizes, strict=True):
+            patch.setattr(module, name, size)
+        found = near_duplicates([*texts, Unwritten("id")], [*pool, Unwritten("id")]).tolist()
+    assert found == [*(any(is_near(text, other) for other in pool) for text in texts), False]
+
+
+@given(set_lists(), st.fractions(Fraction(1, 20), 1, max_denominator=20), st.integers(0, 2**32 - 1))
+def test_similar_sets_have_a_signature_in_common(lists, least, seed):
+    """Whatever is taken to be rare, and elements by other names: the order of their hashes is any order."""
+    few = np.random.default_rng(seed).integers(0, 3, signatures.BUCKETS)
+    sides = []
+    for side in lists[:2]:
+        found, rows = signatures.of_sets(
+            *signatures.hashed([{f"{seed} {element}" for element in one} for one in side]), least, few
+        )
+        sides.append([set(found[rows == row].tolist()) for row in range(len(side))])
+    for one, mine in zip(lists[0], sides[0], strict=True):
+        for other, theirs in zip(lists[1], sides[1], strict=True):
+            assert mine & theirs or len(one & other) < least * len(one | other)
+
+
+def test_few_texts_of_many_are_compared():
+    generator = random.Random(5)
+    texts, pool = ([" ".join(generator.choices(LEXICON, k=12)) for _ in range(2000)] for _ in range(2))
+    texts[7] = pool[3].replace(pool[3][4], "", 1)
+    likely = module._Likely(texts)
+    assert pool[3] in likely.among(pool)
+    assert 7 in (taken := likely.taken())
+    assert len(taken) < 100
+    assert not len(likely.taken())
 
 
 @pytest.mark.parametrize("language", SENTENCES)
@@ -213,16 +262,6 @@ def rows(sets, width):
     indices = [element for one in sets for element in sorted(one)]
     ends = np.cumsum([0, *map(len, sets)])
     return csr_array((np.ones(len(indices), dtype=np.int64), indices, ends), shape=(len(sets), width))
-
-
-@st.composite
-def set_lists(draw):
-    """Two lists of sets, many of which differ in few elements; sizes of one element and of some hundred."""
-    width = draw(st.sampled_from([4, 12, 40, 300]))
-    few = st.sets(st.integers(0, width - 1), max_size=min(5, width))
-    bases = [set(range(draw(st.integers(0, width - 1)), width)) for _ in range(2)]
-    sets = few | st.builds(lambda base, changed: base ^ changed, st.sampled_from(bases), few)
-    return *(draw(st.lists(sets.filter(bool), min_size=1, max_size=12)) for _ in range(2)), width
 
 
 @given(set_lists(), st.sampled_from([1, 60, 2**21]), st.fractions(Fraction(1, 20), 1, max_denominator=20))

@@ -5,20 +5,22 @@ import itertools
 import re
 import unicodedata
 from array import array
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Sequence
 from fractions import Fraction
 
 import numpy as np
 from numpy.typing import NDArray
 
 from embalign.lazy import lazy
+from embalign.pairs import signatures
 from embalign.pairs.corpus import Unwritten
 from embalign.pairs.one_edit import within_one_edit
 from embalign.pairs.similar_sets import Sets, similar_sets
 
 csr_array = lazy("scipy.sparse").csr_array
 NEAR_DUPLICATE_JACCARD = Fraction(4, 5)
-PART, HELD = 2**16, 2**12  # texts that are compared, and that are read, at once
+ASKED, PART = 2**18, 2**16  # texts whose signatures are held, and that are compared, at once
+SIGNED, READ = 2**14, 2**12  # texts that get signatures, and that are read, at once
 # One changed character takes away at most three tokens and adds at most three: the one it is in, and those on either
 # side where words join or part. So texts of this many tokens stay near-duplicates by their tokens: 27.
 _SEEN_BY_TOKENS = 3 * (1 + NEAR_DUPLICATE_JACCARD) / (1 - NEAR_DUPLICATE_JACCARD)
@@ -52,34 +54,85 @@ def near_duplicates(texts: Sequence[str], pool: Sequence[str]) -> NDArray[np.boo
     must have three. Texts without any word (punctuation, emoji) match only their equals. An id that stands for a text
     that is not known (:class:`~embalign.pairs.corpus.Unwritten`) is never near another.
 
-    The result is exact, without a comparison of all pairs. Memory is that of 65,536 texts and as many of the pool:
-    more are taken in parts.
+    The result is exact, without a comparison of all pairs. Memory is that of 262,144 texts and 65,536 of the pool: more
+    are taken in parts.
 
     >>> near_duplicates(["我喜欢红茶", "A cat sat here.", "?!"], ["我喜欢绿茶", "a cat sat, there", "?"]).tolist()
     [True, True, False]
     """
-    found = np.zeros(len(texts), dtype=bool)
-    for start in range(0, len(texts), PART):
-        part = found[start : start + PART]
-        some = _slices(texts, start, start + PART)
-        forms = [None if isinstance(text, Unwritten) else _form(text) for text in some]
-        for others in range(0, len(pool), PART):
-            left = np.flatnonzero(~part)
-            if not len(left):
-                break
-            part[left] = _near([forms[row] for row in left.tolist()], _slices(pool, others, others + PART))
+    parts = range(0, len(texts), ASKED)
+    return np.concatenate([np.empty(0, bool), *(_near_some(_forms(texts, at, at + ASKED), pool) for at in parts)])
+
+
+def _forms(texts: Sequence[str], start: int, stop: int) -> list[str | None]:
+    """The forms of some texts in their order, None for one that is not known."""
+    # Few of a stored corpus are held at once.
+    slices = (texts[place : min(place + READ, stop)] for place in range(start, min(stop, len(texts)), READ))
+    return [None if isinstance(text, Unwritten) else _form(text) for some in slices for text in some]
+
+
+def _near_some(forms: list[str | None], pool: Sequence[str]) -> NDArray[np.bool_]:
+    """The same for the forms of some texts, by parts of the pool; of many only those that may be near are compared."""
+    if len(forms) <= PART and len(pool) <= PART:
+        return _near(forms, _forms(pool, 0, PART))
+    found, likely = np.zeros(len(forms), bool), _Likely(forms)
+    held: list[str | None] = []
+    for start in range(0, len(pool), SIGNED):
+        held += likely.among(_forms(pool, start, start + SIGNED))
+        if len(held) >= PART or start + SIGNED >= len(pool):
+            rows = likely.taken()
+            rows = rows[~found[rows]]
+            for part in (rows[at : at + PART] for at in range(0, len(rows), PART)):
+                found[part] = _near([forms[row] for row in part.tolist()], held)
+            held = []
     return found
 
 
-def _slices(texts: Sequence[str], start: int, stop: int) -> Iterator[str]:
-    """Yield some texts in their order; few of a stored corpus are held at once."""
-    for place in range(start, min(stop, len(texts)), HELD):
-        yield from texts[place : min(place + HELD, stop)]
+class _Likely:
+    """Texts, by their forms, that some of a pool may be near-duplicates of: those with a signature in common."""
+
+    def __init__(self, forms: Sequence[str | None]) -> None:
+        self._counts: NDArray[np.int64] | None = None
+        parts = [self._signatures(forms, at, at + SIGNED) for at in range(0, len(forms), SIGNED)]
+        self._own, self._rows = (np.concatenate(part) for part in zip(*parts, strict=True))
+        self._known = np.sort(self._own)
+        self._shared = np.zeros(len(self._known), bool)
+
+    def among(self, pool: Sequence[str | None]) -> list[str | None]:
+        """Return those forms of the pool that a text may be near to, and note these texts."""
+        found, rows = self._signatures(pool, 0, len(pool))
+        place = np.searchsorted(self._known, found)
+        same = np.append(self._known, np.uint32(0))[place] == found
+        same &= place < len(self._known)
+        self._shared[place[same]] = True
+        return [pool[row] for row in np.unique(rows[same]).tolist()]
+
+    def taken(self) -> NDArray[np.int64]:
+        """Return the rows of the texts noted since this was asked before."""
+        noted = [
+            self._rows[at : at + PART][self._shared[np.searchsorted(self._known, self._own[at : at + PART])]]
+            for at in range(0, len(self._own), PART)
+        ]
+        self._shared[:] = False
+        return np.unique(np.concatenate([np.empty(0, np.int64), *noted]))
+
+    def _signatures(
+        self, forms: Sequence[str | None], start: int, stop: int
+    ) -> tuple[NDArray[np.uint32], NDArray[np.int32]]:
+        known = [(row, form) for row, form in enumerate(forms[start:stop], start) if form is not None]
+        hashes, sizes = signatures.hashed([_tokens(form) for _, form in known])
+        if self._counts is None:
+            self._counts = signatures.frequencies(hashes)
+        of_sets, places = signatures.of_sets(hashes, sizes, NEAR_DUPLICATE_JACCARD, self._counts)
+        rows = np.array([row for row, _ in known], np.int32)
+        short = [at for at in np.flatnonzero(sizes < float(_SEEN_BY_TOKENS)).tolist() if _has_words(known[at][1])]
+        of_halves, others = signatures.of_halves([_letters(known[at][1]) for at in short], np.array(short, np.int64))
+        return np.concatenate([of_sets, of_halves]), rows[np.concatenate([places, others])]
 
 
-def _near(forms: Sequence[str | None], pool: Iterable[str]) -> NDArray[np.bool_]:
-    """The same at once, given the forms of the texts."""
-    known = dict.fromkeys(_form(text) for text in pool if not isinstance(text, Unwritten))
+def _near(forms: Sequence[str | None], pool: Sequence[str | None]) -> NDArray[np.bool_]:
+    """The same at once, given forms."""
+    known = dict.fromkeys(form for form in pool if form is not None)
     written = dict.fromkeys(form for form in forms if form is not None)
     near = known.keys() & written.keys()
     rest = [form for form in written if form not in near]
