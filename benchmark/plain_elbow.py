@@ -50,6 +50,7 @@ class Problem:
     inner: Callable[[np.ndarray], tuple[np.ndarray, np.ndarray]]
     seed: int
     trained: list[tuple[int, bool]] = field(default_factory=list)  # steps of each training, and whether it is a trial
+    ridge_rows: list[int] = field(default_factory=list)  # rows of each ridge map
 
     @property
     def most(self) -> int:
@@ -117,6 +118,7 @@ def tuned_steps(problem: Problem, rows: np.ndarray) -> int:
 
 def ridge(problem: Problem, rows: np.ndarray) -> tuple[np.ndarray, float]:
     """Return the ridge map with the penalty that does best on inner groups, and the penalty."""
+    problem.ridge_rows.append(len(rows))
     x, y = problem.draft.astype(np.float64), problem.teacher.astype(np.float64)
     fit, check = problem.inner(rows)
 
