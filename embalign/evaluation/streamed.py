@@ -86,9 +86,19 @@ class StreamedIndex(Index):
         self.penalty: NDArray[np.float32] | None = None
 
     @property
-    def _source(self) -> tuple[Vectors | None, Vectors]:
+    def _source(self) -> Vectors:
         held: Any = self.vectors
-        return (held.weights, held.source) if isinstance(held, Mapped) else (None, held)
+        return held.source if isinstance(held, Mapped) else held
+
+    @functools.cached_property
+    def _weights(self) -> Tensor | None:
+        """W at a scale whose squares float32 can hold: cosines do not depend on it."""
+        held: Any = self.vectors
+        if not isinstance(held, Mapped):
+            return None
+        weights = torch.from_numpy(held.weights)
+        largest = weights.abs().max()
+        return weights / largest if largest > 0 else weights
 
     def within(self, rows: Rows) -> Self:
         """Return the index of some of its rows; lengths are computed once for all."""
@@ -104,10 +114,9 @@ class StreamedIndex(Index):
 
     def cosines(self, queries: Embeddings) -> Tensor:
         """Return the cosines (Q, N) of queries (Q, d)."""
-        weights, _ = self._source
         left = unit(np.asarray(queries, np.float32))
-        if weights is not None:
-            left = left @ torch.from_numpy(weights)
+        if self._weights is not None:
+            left = left @ self._weights
         found = torch.empty((len(left), len(self.vectors)))
         for rows, block in self._blocks():
             torch.mm(left, block.T, out=found[:, rows])
@@ -116,32 +125,31 @@ class StreamedIndex(Index):
 
     @functools.cached_property
     def is_finite(self) -> bool:
-        """Whether no length is infinite: the values of the file were checked when it was loaded."""
+        """Whether every length is a number: what is longer than float32 can say, or holds NaN, has none."""
         return bool(torch.isfinite(self._inverse_lengths).all())
 
     @functools.cached_property
     def _inverse_lengths(self) -> Tensor:
         use_fast_gemm()
-        weights, _ = self._source
-        bands = None if weights is None else _triangular(weights)
+        bands = None if self._weights is None else _triangular(self._weights)
         lengths = torch.cat(
             [
                 torch.linalg.vector_norm(block, dim=1) if bands is None else _lengths(block, bands)
                 for _, block in self._blocks()
             ]
         )
-        return torch.where(lengths > 0, 1 / lengths, torch.zeros(()))
+        inverse = torch.where(lengths == 0, torch.zeros(()), 1 / lengths)
+        return torch.where(torch.isfinite(lengths), inverse, torch.nan)
 
     def _blocks(self) -> Iterator[tuple[slice, Tensor]]:
-        _, source = self._source
-        for start in range(0, len(source), BLOCK):
-            rows = slice(start, min(start + BLOCK, len(source)))
-            yield rows, torch.from_numpy(np.asarray(source[rows]))
+        for start in range(0, len(self._source), BLOCK):
+            rows = slice(start, min(start + BLOCK, len(self._source)))
+            yield rows, torch.from_numpy(np.asarray(self._source[rows]))
 
 
-def _triangular(weights: Vectors) -> list[Tensor]:
+def _triangular(weights: Tensor) -> list[Tensor]:
     """The transposed bands of rows of R, where W = Q R, each from its first column that is not zero."""
-    upper = torch.linalg.qr(torch.from_numpy(weights), mode="r").R
+    upper = torch.linalg.qr(weights, mode="r").R
     size = -(-len(upper) // BANDS)
     return [upper[start : start + size, start:].T.contiguous() for start in range(0, len(upper), size)]
 
