@@ -49,7 +49,7 @@ class Problem:
     held_out: np.ndarray
     inner: Callable[[np.ndarray], tuple[np.ndarray, np.ndarray]]
     seed: int
-    trained: list[tuple[int, bool]] = field(default_factory=list)  # steps of each training, and whether it is a trial
+    trained: list[tuple[int, int, bool]] = field(default_factory=list)  # rows and steps; whether it tries a length
     ridge_rows: list[int] = field(default_factory=list)  # rows of each ridge map
 
     @property
@@ -60,7 +60,7 @@ class Problem:
 
 def train(problem: Problem, rows: np.ndarray, steps: int, *, follow: bool = False, trial: bool = False):
     """Return the map trained on some rows, and with `follow` the held-out mean cosine at 16 steps of it."""
-    problem.trained.append((steps, trial))
+    problem.trained.append((len(rows), steps, trial))
     torch.manual_seed(problem.seed)
     data = TensorDataset(torch.from_numpy(problem.draft[rows]), torch.from_numpy(problem.teacher[rows]))
     loader = DataLoader(data, batch_size=BATCH, shuffle=True, drop_last=len(rows) >= BATCH)

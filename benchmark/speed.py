@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
-from plain_elbow import BATCH, Metrics, Problem, plain
+from plain_elbow import BATCH, CHECKPOINTS, RATIOS, Metrics, Problem, plain
 from test_elbow import ELBOW
 from threadpoolctl import threadpool_limits
 
@@ -119,7 +119,9 @@ def measure_grid(name: str) -> dict[str, float]:
     """
     from embalign.alignment.gemm import use_fast_gemm
 
-    use_fast_gemm()  # and all that is imported on first use is there
+    use_fast_gemm()
+    for table in TABLES:
+        ELBOW.table(table).measure.resolve()  # imports what it needs
     pair = fresh(name)
     problem = problem_of(pair)
     with as_torch_comes():
@@ -157,25 +159,22 @@ def grid_floor(problem: Problem) -> float:
     shape of the map, for as many steps as the plain script takes; lengths are tried in 384 dimensions at most. Nothing
     else is counted: no sorting, no decomposition, no float64.
     """
-    d, d_teacher, n, queries = (
-        problem.draft.shape[1],
-        problem.teacher.shape[1],
-        len(problem.draft),
-        len(problem.queries),
-    )
+    (n, d), d_teacher, queries = problem.draft.shape, problem.teacher.shape[1], len(problem.queries)
     pool, flops, seconds = len(problem.pool), 0.0, 0.0
     update = {width: _best(_adamw(width, d)) for width in {d_teacher, min(d_teacher, 384)}}
-    for steps, trial in problem.trained:
+    trained = set(problem.trained)  # the same rows as often are the same map
+    for _, steps, trial in trained:
         width = min(d_teacher, 384) if trial else d_teacher
         flops += steps * 4 * BATCH * d * width
         seconds += steps * update[width]
-    maps = 1 + sum(not trial for _, trial in problem.trained) + len(problem.ridge_rows)
+    maps = 1 + sum(not trial for *_, trial in trained) + len(problem.ridge_rows)
     # Queries mapped and ranked against each other; a search of the teacher's index and two of the draft's; its lengths.
     flops += maps * (
         2 * queries * d * d_teacher + queries**2 * d + 2 * queries * n * (d_teacher + 2 * d) + 2 * n * d * d
     )
     for rows in problem.ridge_rows:  # X'X or XX', and X'Y or W
         flops += rows * d * min(rows, d) + 2 * rows * d * d_teacher
+    flops += CHECKPOINTS * len(RATIOS) * 2 * queries * d * d_teacher  # the trajectories
     flops += pool**2 * d + 2 * queries * n * (d + d_teacher + 64)  # density, and searches without a map
     return seconds + flops / _fastest_product()
 

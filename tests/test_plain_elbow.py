@@ -101,9 +101,11 @@ def test_the_floor_grows_with_steps(scripts, problem, monkeypatch):
     _, speed, _ = scripts
     monkeypatch.setattr(speed, "ROUNDS", 1)
     none = speed.grid_floor(problem)
-    problem.trained += [(2000, False)]
+    problem.trained += [(100, 2000, False)]
     trained = speed.grid_floor(problem)
     assert 0 < none < trained
+    problem.trained += [(100, 2000, False)] * 9  # the same map
+    assert speed.grid_floor(problem) < trained + 5 * (trained - none)
 
 
 MEASURED = [
