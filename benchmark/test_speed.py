@@ -13,9 +13,11 @@ import warnings
 
 import numpy as np
 import pytest
-from speed import as_torch_comes, measure_grid, measure_step, unit
 from speed_table import tables
 
+from embalign.lazy import lazy
+
+speed = lazy("speed")  # imports torch and more, which runs of experiments collect without
 SHAPES = [(384, 768), (896, 1536)]
 GROUP = "needs the dependency group speed"
 
@@ -74,14 +76,14 @@ def test_grid_speed(kept, pair):
 
     It fails where the numbers of the two are not the same but for what each draws by chance.
     """
-    kept("grid", pair, measure_grid, pair)
+    kept("grid", pair, speed.measure_grid, pair)
 
 
 @pytest.mark.parametrize("batch", [32, 64])
 @pytest.mark.parametrize(("d_draft", "d_teacher"), SHAPES)
 def test_step_speed(kept, d_draft, d_teacher, batch):
     """A training step beside its two matrix products and the fused AdamW kernel."""
-    kept("step", f"{d_draft} to {d_teacher}, batch {batch}", measure_step, d_draft, d_teacher, batch)
+    kept("step", f"{d_draft} to {d_teacher}, batch {batch}", speed.measure_step, d_draft, d_teacher, batch)
 
 
 @pytest.mark.parametrize("weight", [0.0, 0.05])
@@ -96,7 +98,7 @@ def test_training_speed(timed, loop, d_draft, d_teacher, weight):
     from embalign.alignment.terms import make_term
     from embalign.alignment.training import train_map
 
-    draft, teacher = unit((2560, d_draft), 0), unit((2560, d_teacher), 1)
+    draft, teacher = speed.unit((2560, d_draft), 0), speed.unit((2560, d_teacher), 1)
     config = TrainingConfig(steps=40, passes=0, batch_size=256)
 
     def suite():
@@ -107,7 +109,7 @@ def test_training_speed(timed, loop, d_draft, d_teacher, weight):
         data = torch.utils.data.TensorDataset(torch.from_numpy(draft), torch.from_numpy(teacher))
         layer = torch.nn.Linear(d_draft, d_teacher, bias=False)
         optimizer = torch.optim.AdamW(layer.parameters(), lr=config.learning_rate)
-        with as_torch_comes():
+        with speed.as_torch_comes():
             for _ in range(4):
                 for x, t in torch.utils.data.DataLoader(data, batch_size=256, shuffle=True):
                     z = layer(x)
@@ -155,7 +157,7 @@ def one_thread(function, *, suite):
     from threadpoolctl import threadpool_limits
 
     def run():
-        with threadpool_limits(1) if suite else as_torch_comes():
+        with threadpool_limits(1) if suite else speed.as_torch_comes():
             function()
 
     return run
@@ -166,7 +168,7 @@ def test_leave_one_out_speed(timed, side):
     """Recall and MRR of 8,000 items in 768 dimensions beside a nearest-neighbour search for ten of them."""
     from embalign.evaluation.retrieval import leave_one_out
 
-    vectors = unit((8000, 768), 2)
+    vectors = speed.unit((8000, 768), 2)
     labels = [str(i // 10) for i in range(8000)]
 
     def suite():
@@ -182,7 +184,7 @@ def test_search_speed(timed, side):
     """Every metric of 1,000 queries in an index of 20,000 x 768 beside a nearest-neighbour search for ten of them."""
     from embalign.evaluation.retrieval import search_metrics
 
-    index, queries = unit((20000, 768), 3), unit((1000, 768), 4)
+    index, queries = speed.unit((20000, 768), 3), speed.unit((1000, 768), 4)
     labels = np.arange(20000) // 10
 
     def suite():
