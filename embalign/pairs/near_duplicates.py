@@ -1,5 +1,7 @@
 """Which texts are near-duplicates of others: they share nearly all their words, or differ in one character."""
 
+import contextlib
+import ctypes
 import functools
 import itertools
 import re
@@ -61,7 +63,16 @@ def near_duplicates(texts: Sequence[str], pool: Sequence[str]) -> NDArray[np.boo
     [True, True, False]
     """
     parts = range(0, len(texts), ASKED)
-    return np.concatenate([np.empty(0, bool), *(_near_some(_forms(texts, at, at + ASKED), pool) for at in parts)])
+    found = np.concatenate([np.empty(0, bool), *(_near_some(_forms(texts, at, at + ASKED), pool) for at in parts)])
+    if max(len(texts), len(pool)) > PART:
+        _give_back()
+    return found
+
+
+def _give_back() -> None:
+    """Give freed memory back to the system: glibc keeps some tens of megabytes of what many texts took."""
+    with contextlib.suppress(OSError, AttributeError, TypeError):  # of another C library
+        ctypes.CDLL(None).malloc_trim(0)
 
 
 def _forms(texts: Sequence[str], start: int, stop: int) -> list[str | None]:
