@@ -24,8 +24,9 @@ from embalign.evaluation.retrieval import Search
 from embalign.evaluation.similarity import cosines
 from embalign.lazy import Reference
 from embalign.pairs import Vectors
+from embalign.pairs.freed import give_back
 from embalign.pairs.pair import FitOn, Fitted, Pair
-from embalign.pairs.picked import pick
+from embalign.pairs.picked import is_mapped, pick
 
 CHECKPOINTS = 16  # along the training of fixed steps
 
@@ -85,6 +86,8 @@ def fit_on_share(pair: Pair, share: Share, seed: int, config: TrainingConfig) ->
     else:
         recipe, follow = _recipe(pair, share, seed, config), share.budget == "steps"
         found = _fit(pair, rows, recipe, share.fit_on, seed, config, follow)
+    if is_mapped(pair.draft):
+        give_back()
     sizes: dict[str, float] = {"n_train": len(rows), "n_over_d": len(rows) / pair.draft.shape[1]}
     return Fit(found.weights, sizes | found.facts, found.trajectory if share.budget == "steps" else ())
 

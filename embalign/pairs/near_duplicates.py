@@ -1,7 +1,5 @@
 """Which texts are near-duplicates of others: they share nearly all their words, or differ in one character."""
 
-import contextlib
-import ctypes
 import functools
 import itertools
 import re
@@ -16,6 +14,7 @@ from numpy.typing import NDArray
 from embalign.lazy import lazy
 from embalign.pairs import signatures
 from embalign.pairs.corpus import Unwritten
+from embalign.pairs.freed import give_back
 from embalign.pairs.one_edit import within_one_edit
 from embalign.pairs.similar_sets import Sets, similar_sets
 
@@ -65,14 +64,8 @@ def near_duplicates(texts: Sequence[str], pool: Sequence[str]) -> NDArray[np.boo
     parts = range(0, len(texts), ASKED)
     found = np.concatenate([np.empty(0, bool), *(_near_some(_forms(texts, at, at + ASKED), pool) for at in parts)])
     if max(len(texts), len(pool)) > PART:
-        _give_back()
+        give_back()
     return found
-
-
-def _give_back() -> None:
-    """Give freed memory back to the system: glibc keeps some tens of megabytes of what many texts took."""
-    with contextlib.suppress(OSError, AttributeError, TypeError):  # of another C library
-        ctypes.CDLL(None).malloc_trim(0)
 
 
 def _forms(texts: Sequence[str], start: int, stop: int) -> list[str | None]:
