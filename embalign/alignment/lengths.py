@@ -13,9 +13,10 @@ def length(z: Tensor) -> Tensor:
     plain: Tensor = torch.linalg.vector_norm(z, dim=-1, keepdim=True)
     # It adds squares, which leave the number format, or lose digits, beyond the square root of the format's limits.
     least = torch.finfo(z.dtype).tiny ** 0.25
-    shortest, longest = torch.aminmax(plain)
-    if shortest > least and longest < 1 / least:
-        return plain
+    if not z.is_cuda:  # a look at the values would wait for the GPU
+        shortest, longest = torch.aminmax(plain)
+        if shortest > least and longest < 1 / least:
+            return plain
     ordinary = (plain > least) & (plain < 1 / least)
     return torch.where(ordinary, plain, scaled_length(z))
 

@@ -6,7 +6,7 @@ The settings, and how they were chosen, are in :mod:`embalign.alignment.config`.
 from __future__ import annotations
 
 import math
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
@@ -16,12 +16,14 @@ from torch import Tensor
 
 from embalign.alignment.arguments import check_unit, described, pair_of_vectors, vectors, whole_number
 from embalign.alignment.config import DEFAULT, TrainingConfig
+from embalign.alignment.device import chosen
 from embalign.alignment.gemm import use_fast_gemm
 from embalign.alignment.losses import COSINE
+from embalign.alignment.meeting import ask
 from embalign.alignment.seeds import Stream, generator
+from embalign.alignment.stacked import Rows, Training, batches_of, prepared
 from embalign.errors import TrainingDivergedError
 from embalign.pairs import Vectors
-from embalign.pairs.picked import Picked
 
 if TYPE_CHECKING:
     from embalign.alignment.terms import Term
@@ -70,62 +72,109 @@ def train_map(
     """
     draft, teacher = _checked(draft, teacher, config, term)
     seed = whole_number(seed, "seed")
-    use_fast_gemm()
     steps = config.steps_for(len(draft)) if steps is None else whole_number(steps, "steps", 1)
-    x, t = tensor_of(draft), tensor_of(teacher)
-    targets = term.loss.prepare(torch.from_numpy(np.asarray(teacher))) if term else None
-    weights = torch.from_numpy(initial_map(t.shape[1], x.shape[1], seed, config.initial_scale))
+    asked = Training(draft, teacher, seed, config, steps, term, checkpoints, chosen())
+    found: TrainedMap = ask(asked, train_together)
+    return found
+
+
+def train_together(trainings: Sequence[Training]) -> list[TrainedMap | Exception]:
+    """Return what each training of one group gives, or the exception that it raises for itself alone."""
+    use_fast_gemm()
+    try:
+        return _trained(trainings)
+    except Exception as error:  # of one of them, or memory that does not suffice for all
+        if len(trainings) == 1:
+            return [error]
+    half = len(trainings) // 2
+    return [*train_together(trainings[:half]), *train_together(trainings[half:])]
+
+
+def _trained(trainings: Sequence[Training]) -> list[TrainedMap | Exception]:
+    """The loop, on weights (d_teacher, d_draft) of one training, or (R, d_teacher, d_draft) of R that are done as one.
+
+    Values of the loss and gradient ratios are then (R,).
+    """
+    first = trainings[0]
+    steps, config, term, device = first.steps, first.config, first.term, first.device
+    x, t = (Rows.of([getattr(each, side) for each in trainings], device) for side in ("draft", "teacher"))
+    targets = prepared(term.loss.prepare, [each.teacher for each in trainings], device) if term else None
+    weights = _start(trainings)
     weights.grad = torch.zeros_like(weights)
     optimizer = torch.optim.AdamW([weights], lr=config.learning_rate, weight_decay=config.weight_decay, fused=True)
-    of_seed = batches(len(x), config.batch_size, seed)
     measured_at = min(steps - 1, round(config.warmup_share * steps))
-    loss, gradient_ratio = torch.tensor(math.nan), 0.0
-    kept: dict[int, Vectors] = {}
+    watched = Watched(trainings)
+    gradient_ratio = torch.zeros(())
 
-    for step in range(steps):
-        rows = next(of_seed)
+    for step, rows in enumerate(batches_of(trainings)):
         batch = x[rows]
-        z = batch @ weights.T
+        z = batch @ weights.mT
         loss, gradient = COSINE.value_and_gradient(z, t[rows])  # of length 1, so prepared
         if term is not None and targets is not None:
             added, slope = term.loss.value_and_gradient(z, targets[rows])
             if step == measured_at:
-                gradient_ratio = term.weight * _norm_ratio(slope, gradient, batch)
+                gradient_ratio = _norm_ratio(slope, gradient, batch)
             loss = loss + term.weight * added
             gradient.add_(slope, alpha=term.weight)
-        torch.mm(gradient.T, batch, out=weights.grad)
+        torch.matmul(gradient.mT, batch, out=weights.grad)
         optimizer.param_groups[0]["lr"] = config.learning_rate * schedule(step, steps, config.warmup_share)
         optimizer.step()
-        if step + 1 in checkpoints:
-            kept[step + 1] = weights.numpy().copy()
-        if step % 50 == 49 and not torch.isfinite(loss):
-            raise TrainingDivergedError(f"the loss is {float(loss)} after step {step + 1} of {steps}")
-    if not torch.isfinite(loss) or not torch.isfinite(weights).all():
-        raise TrainingDivergedError(f"the loss is {float(loss)} after the last of {steps} steps")
-    return TrainedMap(weights.numpy(), float(loss), gradient_ratio, kept)
+        watched.after(step + 1, loss, weights)
+        if watched.all_diverged:
+            break
+    return watched.results(loss, weights, gradient_ratio)
 
 
-class PickedTensor:
-    """Rows of a mapped file as torch takes them: a batch is read when it is asked for."""
-
-    def __init__(self, picked: Picked) -> None:
-        self.shape = picked.shape
-        self._base, self._rows = torch.from_numpy(picked.base), torch.from_numpy(picked.rows)
-        self._columns = None if picked.columns is None else torch.from_numpy(picked.columns)
-
-    def __len__(self) -> int:
-        """Number of rows."""
-        return self.shape[0]
-
-    def __getitem__(self, rows: Tensor) -> Tensor:
-        """Return a batch."""
-        found: Tensor = self._base[self._rows[rows]]
-        return found if self._columns is None else torch.nn.functional.normalize(found[:, self._columns])
+def _each(weights: Tensor) -> Vectors:
+    """The maps (R, d_teacher, d_draft) of all trainings, of one too."""
+    found = weights.cpu().numpy()
+    return found[None] if found.ndim == 2 else found
 
 
-def tensor_of(vectors: Vectors) -> Tensor | PickedTensor:
-    """Return vectors (n, d) as torch takes them, without a copy."""
-    return PickedTensor(vectors) if isinstance(vectors, Picked) else torch.from_numpy(vectors)
+def _weight(training: Training) -> float:
+    return training.term.weight if training.term else 0.0
+
+
+class Watched:
+    """What becomes of each training: its maps after the steps that it names, and where it has diverged."""
+
+    def __init__(self, trainings: Sequence[Training]) -> None:
+        self._trainings = trainings
+        self._kept: list[dict[int, Vectors]] = [{} for _ in trainings]
+        self._diverged: dict[int, Exception] = {}
+        self._named = {step for each in trainings for step in each.checkpoints}
+
+    @property
+    def all_diverged(self) -> bool:
+        """Whether no training is left."""
+        return len(self._diverged) == len(self._trainings)
+
+    def after(self, step: int, loss: Tensor, weights: Tensor) -> None:
+        """Take in loss and maps after a step."""
+        if step in self._named:
+            for each, kept, found in zip(self._trainings, self._kept, _each(weights), strict=True):
+                if step in each.checkpoints:
+                    kept[step] = found.copy()
+        if step % 50 == 0:
+            self._check(torch.isfinite(loss), loss, f"step {step} of {self._trainings[0].steps}")
+
+    def results(self, loss: Tensor, weights: Tensor, gradient_ratio: Tensor) -> list[TrainedMap | Exception]:
+        """Return what each training gives in the end."""
+        finite = torch.isfinite(loss) & torch.isfinite(weights).all(-1).all(-1)
+        self._check(finite, loss, f"the last of {self._trainings[0].steps} steps")
+        every = _each(weights)
+        maps = [found if len(every) == 1 else found.copy() for found in every]  # one must not keep all others in memory
+        losses, ratios = loss.reshape(-1).tolist(), gradient_ratio.expand(loss.shape).reshape(-1).tolist()
+        return [
+            self._diverged.get(i) or TrainedMap(found, losses[i], _weight(each) * ratios[i], kept)
+            for i, (each, found, kept) in enumerate(zip(self._trainings, maps, self._kept, strict=True))
+        ]
+
+    def _check(self, finite: Tensor, loss: Tensor, when: str) -> None:
+        for i in torch.nonzero(~finite.reshape(-1)).flatten().tolist():
+            self._diverged.setdefault(
+                i, TrainingDivergedError(f"the loss is {loss.reshape(-1)[i].item()} after {when}")
+            )
 
 
 def apply_map(weights: Vectors, draft: Vectors) -> Vectors:
@@ -161,20 +210,15 @@ def schedule(step: int, steps: int, warmup_share: float) -> float:
     return 0.5 * (1 + math.cos(math.pi * (step - warmup) / max(1, steps - warmup)))
 
 
-def _norm_ratio(slope: Tensor, gradient: Tensor, batch: Tensor) -> float:
-    of_cosine = torch.linalg.norm(gradient.T @ batch)
-    return float(torch.linalg.norm(slope.T @ batch) / of_cosine) if of_cosine > 0 else math.inf
+def _start(trainings: Sequence[Training]) -> Tensor:
+    """The untrained maps on the device."""
+    maps = [
+        initial_map(each.teacher.shape[1], each.draft.shape[1], each.seed, each.config.initial_scale)
+        for each in trainings
+    ]
+    return torch.from_numpy(maps[0] if len(maps) == 1 else np.stack(maps)).to(trainings[0].device)
 
 
-def batches(n: int, size: int, seed: int) -> Iterator[Tensor]:
-    """Yield the rows of one full batch after another, from one fresh permutation after another.
-
-    A batch runs on over the end of a pass: the size of a last batch, and so the noise that regularises, would vary.
-    """
-    rng = generator(seed, Stream.BATCHES)
-    order = torch.empty(0, dtype=torch.int64)
-    while True:
-        while len(order) < size:
-            order = torch.cat((order, torch.from_numpy(rng.permutation(n))))
-        yield order[:size]
-        order = order[size:]
+def _norm_ratio(slope: Tensor, gradient: Tensor, batch: Tensor) -> Tensor:
+    of_term, of_cosine = (torch.linalg.vector_norm(each.mT @ batch, dim=(-2, -1)) for each in (slope, gradient))
+    return torch.where(of_cosine > 0, of_term / of_cosine, math.inf)
