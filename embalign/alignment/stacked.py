@@ -96,6 +96,7 @@ class Rows:
 
     def __init__(self, base: Tensor, lookup: Tensor | None = None, columns: Tensor | None = None) -> None:
         self.base, self._lookup, self._columns = base, lookup, columns
+        self._found = base.new_empty(0)
 
     @classmethod
     def of(cls, sets: Sequence[Vectors], device: str) -> Rows:
@@ -127,10 +128,13 @@ class Rows:
         return Rows(prepare(self.base[used]), lookup)
 
     def __getitem__(self, rows: Tensor) -> Tensor:
-        """Return a batch."""
+        """Return a batch, in memory that the next one takes."""
         if self._lookup is not None:
             rows = self._lookup[rows] if rows.ndim == 1 else self._lookup.gather(1, rows)
-        found = self.base[rows]
+        if len(self._found) != rows.numel():
+            self._found = self.base.new_empty(rows.numel(), self.base.shape[1])
+        torch.index_select(self.base, 0, rows.view(-1), out=self._found)
+        found = self._found.view(*rows.shape, -1)
         if self._columns is None:
             return found
         if found.ndim == 2:

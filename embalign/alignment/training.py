@@ -13,12 +13,13 @@ from typing import TYPE_CHECKING
 import numpy as np
 import torch
 from torch import Tensor
+from torch.optim.adamw import adamw
 
 from embalign.alignment.arguments import check_unit, described, pair_of_vectors, vectors, whole_number
 from embalign.alignment.config import DEFAULT, TrainingConfig
 from embalign.alignment.device import chosen
 from embalign.alignment.gemm import use_fast_gemm
-from embalign.alignment.losses import COSINE
+from embalign.alignment.losses import CosineStep
 from embalign.alignment.meeting import ask
 from embalign.alignment.seeds import Stream, generator
 from embalign.alignment.stacked import Rows, Training, batches_of, prepared
@@ -100,81 +101,85 @@ def _trained(trainings: Sequence[Training]) -> list[TrainedMap | Exception]:
     x, t = (Rows.of([getattr(each, side) for each in trainings], device) for side in ("draft", "teacher"))
     targets = prepared(term.loss.prepare, [each.teacher for each in trainings], device) if term else None
     weights = _start(trainings)
-    weights.grad = torch.zeros_like(weights)
-    optimizer = torch.optim.AdamW([weights], lr=config.learning_rate, weight_decay=config.weight_decay, fused=True)
+    across, slope_of_weights = weights.mT, torch.zeros_like(weights)
+    product = torch.mm if weights.ndim == 2 else torch.bmm
+    optimizer = AdamW(weights, slope_of_weights, config.weight_decay)
+    z = weights.new_empty(*weights.shape[:-2], config.batch_size, weights.shape[-2])
+    cosine = CosineStep(z)
+    gradient, back = cosine.gradient, cosine.gradient.mT
     measured_at = min(steps - 1, round(config.warmup_share * steps))
     watched = Watched(trainings)
-    gradient_ratio = torch.zeros(())
+    weight, added = term.weight if term else 0.0, torch.zeros(())
 
     for step, rows in enumerate(batches_of(trainings)):
         batch = x[rows]
-        z = batch @ weights.mT
-        loss, gradient = COSINE.value_and_gradient(z, t[rows])  # of length 1, so prepared
+        product(batch, across, out=z)
+        cosines = cosine.cosines(z, t[rows])  # of length 1, so prepared
         if term is not None and targets is not None:
             added, slope = term.loss.value_and_gradient(z, targets[rows])
             if step == measured_at:
-                gradient_ratio = _norm_ratio(slope, gradient, batch)
-            loss = loss + term.weight * added
-            gradient.add_(slope, alpha=term.weight)
-        torch.matmul(gradient.mT, batch, out=weights.grad)
-        optimizer.param_groups[0]["lr"] = config.learning_rate * schedule(step, steps, config.warmup_share)
-        optimizer.step()
-        watched.after(step + 1, loss, weights)
-        if watched.all_diverged:
-            break
-    return watched.results(loss, weights, gradient_ratio)
-
-
-def _each(weights: Tensor) -> Vectors:
-    """The maps (R, d_teacher, d_draft) of all trainings, of one too."""
-    found = weights.cpu().numpy()
-    return found[None] if found.ndim == 2 else found
-
-
-def _weight(training: Training) -> float:
-    return training.term.weight if training.term else 0.0
+                watched.gradient_ratio = _norm_ratio(slope, gradient, batch)
+            gradient.add_(slope, alpha=weight)
+        product(back, batch, out=slope_of_weights)
+        optimizer.step(config.learning_rate * schedule(step, steps, config.warmup_share))
+        if watched.at(step + 1):
+            watched.look(step + 1, 1 - cosines.mean(dim=(-2, -1)) + weight * added, weights)
+            if watched.all_diverged:
+                break
+    return watched.results(weights)
 
 
 class Watched:
     """What becomes of each training: its maps after the steps that it names, and where it has diverged."""
 
     def __init__(self, trainings: Sequence[Training]) -> None:
-        self._trainings = trainings
+        self.gradient_ratio = torch.zeros(())
+        self._trainings, self._steps = trainings, trainings[0].steps
         self._kept: list[dict[int, Vectors]] = [{} for _ in trainings]
         self._diverged: dict[int, Exception] = {}
         self._named = {step for each in trainings for step in each.checkpoints}
+        self._loss = torch.zeros(())
 
     @property
     def all_diverged(self) -> bool:
         """Whether no training is left."""
         return len(self._diverged) == len(self._trainings)
 
-    def after(self, step: int, loss: Tensor, weights: Tensor) -> None:
+    def at(self, step: int) -> bool:
+        """Whether there is to be a look after a step."""
+        return step % 50 == 0 or step == self._steps or step in self._named
+
+    def look(self, step: int, loss: Tensor, weights: Tensor) -> None:
         """Take in loss and maps after a step."""
-        if step in self._named:
-            for each, kept, found in zip(self._trainings, self._kept, _each(weights), strict=True):
-                if step in each.checkpoints:
-                    kept[step] = found.copy()
+        self._loss = loss
+        for i, (each, kept) in enumerate(zip(self._trainings, self._kept, strict=True)):
+            if step in each.checkpoints:
+                kept[step] = _map_of(weights, i).copy()
         if step % 50 == 0:
-            self._check(torch.isfinite(loss), loss, f"step {step} of {self._trainings[0].steps}")
+            self._check(torch.isfinite(loss), f"step {step}")
 
-    def results(self, loss: Tensor, weights: Tensor, gradient_ratio: Tensor) -> list[TrainedMap | Exception]:
+    def results(self, weights: Tensor) -> list[TrainedMap | Exception]:
         """Return what each training gives in the end."""
-        finite = torch.isfinite(loss) & torch.isfinite(weights).all(-1).all(-1)
-        self._check(finite, loss, f"the last of {self._trainings[0].steps} steps")
-        every = _each(weights)
-        maps = [found if len(every) == 1 else found.copy() for found in every]  # one must not keep all others in memory
-        losses, ratios = loss.reshape(-1).tolist(), gradient_ratio.expand(loss.shape).reshape(-1).tolist()
-        return [
-            self._diverged.get(i) or TrainedMap(found, losses[i], _weight(each) * ratios[i], kept)
-            for i, (each, found, kept) in enumerate(zip(self._trainings, maps, self._kept, strict=True))
-        ]
+        self._check(torch.isfinite(self._loss) & torch.isfinite(weights).all(-1).all(-1), "the last")
+        losses = self._loss.reshape(-1).tolist()
+        ratios = self.gradient_ratio.expand(self._loss.shape).reshape(-1).tolist()
+        found: list[TrainedMap | Exception] = []
+        for i, each in enumerate(self._trainings):
+            ratio = each.term.weight * ratios[i] if each.term else 0.0
+            found.append(self._diverged.get(i) or TrainedMap(_map_of(weights, i), losses[i], ratio, self._kept[i]))
+        return found
 
-    def _check(self, finite: Tensor, loss: Tensor, when: str) -> None:
+    def _check(self, finite: Tensor, when: str) -> None:
         for i in torch.nonzero(~finite.reshape(-1)).flatten().tolist():
+            loss = self._loss.reshape(-1)[i].item()
             self._diverged.setdefault(
-                i, TrainingDivergedError(f"the loss is {loss.reshape(-1)[i].item()} after {when}")
+                i, TrainingDivergedError(f"the loss is {loss} after {when} of {self._steps} steps")
             )
+
+
+def _map_of(weights: Tensor, number: int) -> Vectors:
+    """One of the maps; of several in memory of its own, for it must not keep the others."""
+    return (weights if weights.ndim == 2 else weights[number].clone()).cpu().numpy()
 
 
 def apply_map(weights: Vectors, draft: Vectors) -> Vectors:
@@ -217,6 +222,29 @@ def _start(trainings: Sequence[Training]) -> Tensor:
         for each in trainings
     ]
     return torch.from_numpy(maps[0] if len(maps) == 1 else np.stack(maps)).to(trainings[0].device)
+
+
+class AdamW:
+    """A step of AdamW with torch's usual settings, by its function: the class costs a tenth of a step more."""
+
+    def __init__(self, weights: Tensor, gradient: Tensor, weight_decay: float) -> None:
+        moments = [torch.zeros_like(weights)], [torch.zeros_like(weights)]
+        self._state = [weights], [gradient], *moments, list[Tensor](), [weights.new_zeros(())]
+        self._weight_decay = weight_decay
+
+    def step(self, rate: float) -> None:
+        """Move the weights along the gradient as it is now."""
+        adamw(
+            *self._state,
+            fused=True,
+            amsgrad=False,
+            beta1=0.9,
+            beta2=0.999,
+            lr=rate,
+            weight_decay=self._weight_decay,
+            eps=1e-8,
+            maximize=False,
+        )
 
 
 def _norm_ratio(slope: Tensor, gradient: Tensor, batch: Tensor) -> Tensor:
