@@ -3,6 +3,8 @@
 Sums run over blocks of rows in float64, so no float64 copy of all vectors is ever held.
 """
 
+from __future__ import annotations
+
 from collections.abc import Iterator
 from typing import NamedTuple
 
@@ -59,33 +61,52 @@ def fit_ridge(draft: Vectors, teacher: Vectors, groups: Names | None = None) -> 
     names = (np.arange(len(draft)) if groups is None else labels(groups, "groups", len(draft))).astype(
         np.str_, copy=False
     )
-    penalty = choose_penalty(draft, teacher, names)
-    return RidgeMap(solve_ridge(draft, teacher, penalty), penalty)
+    penalty, moments = _choose(draft, teacher, names)
+    return RidgeMap(solve_ridge(draft, teacher, penalty) if moments is None else moments.solved(penalty), penalty)
 
 
 def choose_penalty(draft: Vectors, teacher: Vectors, groups: Names) -> float:
     """Return the penalty that :func:`fit_ridge` takes."""
+    return _choose(draft, teacher, groups)[0]
+
+
+def _choose(draft: Vectors, teacher: Vectors, groups: Names) -> tuple[float, _Moments | None]:
+    """The penalty, and the moments of all items where those of a part were summed for it."""
     inner = inner_split(groups)
     if inner is None:
-        return 1.0
+        return 1.0, None
     if len(inner.fit) <= draft.shape[1]:
         x = draft[inner.fit].astype(np.float64)
         values, vectors = eigh(x @ x.T, driver="evd", overwrite_a=True)
-        coordinates, targets = x.T @ vectors, vectors.T @ teacher[inner.fit]
-    else:
-        gram, products = _moments(draft, teacher, inner.fit)
-        values, coordinates = eigh(gram, driver="evd", overwrite_a=True)
-        targets = coordinates.T @ products
-    # The map of a penalty predicts x coordinates diag(1 / (values + penalty)) targets.
+        fitted = _Eigen(values, x.T @ vectors, vectors.T @ teacher[inner.fit])
+        return _best_penalty(draft, teacher, inner.check, fitted), None
+    moments = _moments(draft, teacher, inner.fit)
+    values, coordinates = eigh(moments.gram, driver="evd")
+    fitted = _Eigen(values, coordinates, coordinates.T @ moments.products)
+    penalty = _best_penalty(draft, teacher, inner.check, fitted)
+    return penalty, _moments(draft, teacher, inner.check, moments)
+
+
+class _Eigen(NamedTuple):
+    """A fit to some items, for each penalty: it predicts x coordinates diag(1 / (values + penalty)) targets."""
+
+    values: Floats
+    coordinates: Floats
+    targets: Floats
+
+
+def _best_penalty(draft: Vectors, teacher: Vectors, check: Rows, fitted: _Eigen) -> float:
+    """The penalty with the highest mean cosine on the items to check."""
+    values, coordinates, targets = fitted
     squares = targets @ targets.T
     total = np.zeros(len(PENALTIES))
-    for rows, truth in _blocks(draft, teacher, inner.check):
+    for rows, truth in _blocks(draft, teacher, check):
         seen, along = rows @ coordinates, truth @ targets.T
         for i, penalty in enumerate(PENALTIES):
             shrunk = seen / (np.maximum(values, 0) + penalty)
             lengths = np.sqrt(np.maximum(_dots(shrunk @ squares, shrunk), np.finfo(np.float64).tiny))
             total[i] += (_dots(shrunk, along) / lengths).sum()
-    means = total / len(inner.check)
+    means = total / len(check)
     if not np.isfinite(means).all():
         raise ValueError("the vectors hold NaN or infinite values")
     return float(PENALTIES[int(np.flatnonzero(means >= means.max() - TIED)[0])])
@@ -98,9 +119,7 @@ def solve_ridge(draft: Vectors, teacher: Vectors, penalty: float) -> Vectors:
         gram = x @ x.T
         gram.flat[:: len(gram) + 1] += penalty
         return np.asarray((x.T @ solve(gram, y, assume_a="pos")).T, dtype=np.float32)
-    gram, products = _moments(draft, teacher, np.arange(len(draft)))
-    gram.flat[:: len(gram) + 1] += penalty
-    return np.asarray(solve(gram, products, assume_a="pos").T, dtype=np.float32)
+    return _moments(draft, teacher, np.arange(len(draft))).solved(penalty)
 
 
 def fit_procrustes(draft: Vectors, teacher: Vectors) -> Vectors:
@@ -122,14 +141,29 @@ def fit_procrustes(draft: Vectors, teacher: Vectors) -> Vectors:
     return np.asarray(left @ right, dtype=np.float32)
 
 
-def _moments(draft: Vectors, teacher: Vectors, rows: Rows) -> tuple[Floats, Floats]:
-    """X'X and X'Y of these rows."""
-    gram = np.zeros((draft.shape[1], draft.shape[1]))
-    products = np.zeros((draft.shape[1], teacher.shape[1]))
+class _Moments(NamedTuple):
+    """X'X and X'Y of some items."""
+
+    gram: Floats
+    products: Floats
+
+    def solved(self, penalty: float) -> Vectors:
+        """The ridge map of these items."""
+        gram = self.gram.copy()
+        gram.flat[:: len(gram) + 1] += penalty
+        return np.asarray(solve(gram, self.products, assume_a="pos", overwrite_a=True).T, dtype=np.float32)
+
+
+def _moments(draft: Vectors, teacher: Vectors, rows: Rows, of_others: _Moments | None = None) -> _Moments:
+    """The moments of these rows, and of others of which they are known."""
+    if of_others is None:
+        gram, products = np.zeros((draft.shape[1],) * 2), np.zeros((draft.shape[1], teacher.shape[1]))
+    else:
+        gram, products = of_others
     for x, y in _blocks(draft, teacher, rows):
         gram += x.T @ x
         products += x.T @ y
-    return gram, products
+    return _Moments(gram, products)
 
 
 def _blocks(draft: Vectors, teacher: Vectors, rows: Rows) -> Iterator[tuple[Floats, Floats]]:

@@ -75,6 +75,12 @@ class Embedded:
         vars(other)["searched"] = self.searched
         return other
 
+    def within(self, rows: Rows) -> Self:
+        """Return the same queries with some rows of the index, of which the whole is prepared only once."""
+        other = dataclasses.replace(self, index=pick(self.index, rows))
+        vars(other)["searched"] = self.searched.within(rows)
+        return other
+
 
 @dataclass(frozen=True, eq=False)
 class SearchTask:

@@ -9,8 +9,11 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from embalign.evaluation.relevance import Relevance
+from embalign.evaluation.relevance import Relevance, Rows
 from embalign.evaluation.ties import Embeddings
+from embalign.pairs.picked import pick
+
+SHORTEST, LONGEST = 1e-15, 1e15  # lengths whose squares are far from the ends of float32's range
 
 
 class Index:
@@ -28,6 +31,14 @@ class Index:
         """Return the same vectors with a penalty (N,); they are made unit vectors once for both."""
         other = copy.copy(self)
         other.penalty = penalty
+        return other
+
+    def within(self, rows: Rows) -> Self:
+        """Return the index of some of its rows."""
+        other = copy.copy(self)
+        other.vectors = pick(self.vectors, rows)
+        other.penalty = None if self.penalty is None else self.penalty[rows]
+        other._unit = {dtype: vectors[torch.from_numpy(rows)] for dtype, vectors in self._unit.items()}
         return other
 
     def unit(self, dtype: np.dtype[Any]) -> Tensor:
@@ -60,8 +71,11 @@ class Index:
 def unit(vectors: Embeddings) -> Tensor:
     """Return vectors (n, d) as unit vectors; zero vectors stay zero."""
     x: Tensor = torch.from_numpy(np.ascontiguousarray(vectors))
-    tiny = torch.finfo(x.dtype).tiny
+    lengths = torch.linalg.vector_norm(x, dim=1, keepdim=True)
+    if len(x) and lengths.min() > SHORTEST and lengths.max() < LONGEST:
+        return torch.div(x, lengths)
     # The squares of very long or short vectors would leave float32's range.
+    tiny = torch.finfo(x.dtype).tiny
     x = x / torch.linalg.vector_norm(x, ord=torch.inf, dim=1, keepdim=True).clamp_min(tiny)
     x /= torch.linalg.vector_norm(x, dim=1, keepdim=True).clamp_min(tiny)
     return x

@@ -14,7 +14,6 @@ from embalign.evaluation.relevance import Labels
 from embalign.evaluation.retrieval import Search, search_each
 from embalign.evaluation.streamed import map_rows
 from embalign.pairs import Vectors
-from embalign.pairs.picked import pick
 
 # The column of the share of queries whose nearest neighbour is relevant.
 FIRST_HIT = "recall_at_1"
@@ -48,7 +47,7 @@ def score_alignment(mapped: Vectors, teacher: Vectors, labels: Labels, constant:
 
 def score_retrieval(task: SearchTask, vectors: Embedded) -> Measurement:
     """Return retrieval and gate where the vectors search themselves, with the held-out items alone as the index."""
-    found = search_task(task.alone, Embedded(vectors.queries, pick(vectors.index, task.held_out)))
+    found = search_task(task.alone, vectors.within(task.held_out))
     metrics = {
         **{f"recall_at_{k}": _mean(hits) for k, hits in found.hits.items()},
         "mrr": _mean(found.reciprocal_rank),

@@ -1,11 +1,14 @@
-"""A search of an index that stays in a mapped file: read block by block, and mapped by W as it is read.
+"""A search of what a map makes of an index, and of an index that stays in a mapped file: read block by block.
 
-Similarities to rows W x are those of a query's W^T q to x, over the length of W x: so a mapped index is never held.
-They are float32, as those of an :class:`~embalign.evaluation.index.Index` are, and may differ from them by rounding.
+Similarities to rows W x are those of a query's W^T q to x, over the length of W x: so a mapped index is never held, and
+a search is in the draft's dimensions. The length is that of R x, where W = Q R and R is triangular: fewer products than
+W x takes. Similarities are float32, as those of an :class:`~embalign.evaluation.index.Index` are, and may differ from
+them by rounding.
 """
 
 from __future__ import annotations
 
+import copy
 import functools
 from collections.abc import Iterator
 from typing import Any, Self, cast
@@ -18,11 +21,13 @@ from torch import Tensor
 from embalign.alignment.gemm import use_fast_gemm
 from embalign.alignment.training import apply_map
 from embalign.evaluation.index import Index, unit
+from embalign.evaluation.relevance import Rows
 from embalign.evaluation.ties import Embeddings
 from embalign.pairs import Vectors
 from embalign.pairs.picked import is_mapped, pick
 
 BLOCK = 2**13  # rows that are read at once
+BANDS = 8  # of rows of R, each without the columns that are zero in all of them
 
 
 class Mapped:
@@ -58,26 +63,50 @@ class Mapped:
 
 
 def map_rows(weights: Vectors, vectors: Vectors) -> Vectors:
-    """Return the vectors (n, d_teacher) that the map W makes; those of a mapped file are made when they are used."""
-    return cast("Vectors", Mapped(weights, vectors)) if is_mapped(vectors) else apply_map(weights, vectors)
+    """Return the vectors (n, d_teacher) that the map W makes, as what is made when it is used.
+
+    Vectors of an array that have more dimensions than the teacher's are mapped at once, since a search is faster then.
+    """
+    wider = weights.shape[1] > weights.shape[0]
+    return (
+        apply_map(weights, vectors) if wider and not is_mapped(vectors) else cast("Vectors", Mapped(weights, vectors))
+    )
 
 
 def index_of(vectors: Vectors) -> Index:
-    """Return the index of vectors (N, d): over a mapped file one that is read block by block."""
+    """Return the index of vectors (N, d): of mapped ones, or over a mapped file, one that is read block by block."""
     return StreamedIndex(vectors) if is_mapped(vectors) else Index(vectors)
 
 
 class StreamedIndex(Index):
-    """The index of vectors (N, d) in a mapped file, or of what a map makes of them; holds N lengths."""
+    """The index of vectors (N, d) in a mapped file, or of what a map makes of vectors; holds N lengths."""
 
     def __init__(self, vectors: Vectors) -> None:
         self.vectors = vectors
         self.penalty: NDArray[np.float32] | None = None
 
     @property
-    def _source(self) -> tuple[Vectors | None, Vectors]:
+    def _source(self) -> Vectors:
         held: Any = self.vectors
-        return (held.weights, held.source) if isinstance(held, Mapped) else (None, held)
+        return held.source if isinstance(held, Mapped) else held
+
+    @functools.cached_property
+    def _weights(self) -> Tensor | None:
+        """W at a scale whose squares float32 can hold: cosines do not depend on it."""
+        held: Any = self.vectors
+        if not isinstance(held, Mapped):
+            return None
+        weights = torch.from_numpy(held.weights)
+        largest = weights.abs().max()
+        return weights / largest if largest > 0 else weights
+
+    def within(self, rows: Rows) -> Self:
+        """Return the index of some of its rows; lengths are computed once for all."""
+        other = copy.copy(self)
+        other.vectors = pick(self.vectors, rows)
+        other.penalty = None if self.penalty is None else self.penalty[rows]
+        vars(other)["_inverse_lengths"] = self._inverse_lengths[torch.from_numpy(rows)]
+        return other
 
     def unit(self, dtype: np.dtype[Any]) -> Tensor:
         """Return all vectors as unit vectors, for those that cannot do with similarities."""
@@ -85,10 +114,9 @@ class StreamedIndex(Index):
 
     def cosines(self, queries: Embeddings) -> Tensor:
         """Return the cosines (Q, N) of queries (Q, d)."""
-        weights, _ = self._source
         left = unit(np.asarray(queries, np.float32))
-        if weights is not None:
-            left = left @ torch.from_numpy(weights)
+        if self._weights is not None:
+            left = left @ self._weights
         found = torch.empty((len(left), len(self.vectors)))
         for rows, block in self._blocks():
             torch.mm(left, block.T, out=found[:, rows])
@@ -97,24 +125,37 @@ class StreamedIndex(Index):
 
     @functools.cached_property
     def is_finite(self) -> bool:
-        """Whether no length is infinite: the values of the file were checked when it was loaded."""
+        """Whether every length is a number: what is longer than float32 can say, or holds NaN, has none."""
         return bool(torch.isfinite(self._inverse_lengths).all())
 
     @functools.cached_property
     def _inverse_lengths(self) -> Tensor:
         use_fast_gemm()
-        weights, _ = self._source
-        across = None if weights is None else torch.from_numpy(weights).T
+        bands = None if self._weights is None else _triangular(self._weights)
         lengths = torch.cat(
             [
-                torch.linalg.vector_norm(block if across is None else block @ across, dim=1)
+                torch.linalg.vector_norm(block, dim=1) if bands is None else _lengths(block, bands)
                 for _, block in self._blocks()
             ]
         )
-        return torch.where(lengths > 0, 1 / lengths, torch.zeros(()))
+        inverse = torch.where(lengths == 0, torch.zeros(()), 1 / lengths)
+        return torch.where(torch.isfinite(lengths), inverse, torch.nan)
 
     def _blocks(self) -> Iterator[tuple[slice, Tensor]]:
-        _, source = self._source
-        for start in range(0, len(source), BLOCK):
-            rows = slice(start, min(start + BLOCK, len(source)))
-            yield rows, torch.from_numpy(np.asarray(source[rows]))
+        for start in range(0, len(self._source), BLOCK):
+            rows = slice(start, min(start + BLOCK, len(self._source)))
+            yield rows, torch.from_numpy(np.asarray(self._source[rows]))
+
+
+def _triangular(weights: Tensor) -> list[Tensor]:
+    """The transposed bands of rows of R, where W = Q R, each from its first column that is not zero."""
+    upper = torch.linalg.qr(weights, mode="r").R
+    size = -(-len(upper) // BANDS)
+    return [upper[start : start + size, start:].T.contiguous() for start in range(0, len(upper), size)]
+
+
+def _lengths(block: Tensor, bands: list[Tensor]) -> Tensor:
+    """The lengths of R x for each x of a block (n, d)."""
+    parts = [torch.linalg.vector_norm(block[:, -len(band) :] @ band, dim=1) for band in bands]
+    found: Tensor = torch.linalg.vector_norm(torch.stack(parts), dim=0)
+    return found

@@ -15,7 +15,6 @@ from embalign.evaluation.measurement import Measurement
 from embalign.experiments.fits import Share, fit_on_share, map_task, measure_share, search_task_of
 from embalign.experiments.references import score_reference
 from embalign.pairs.pair import Pair
-from embalign.pairs.picked import pick
 
 if TYPE_CHECKING:
     from embalign.experiments.grid import Cell
@@ -71,7 +70,7 @@ def _by_size(task: SearchTask, vectors: Embedded, seed: int) -> dict[int, dict[s
     found = {}
     for size in index_sizes(len(task.held_out), task.index_size):
         rows = order[:size]
-        searched = scorecard.search_task(task.within(rows), Embedded(vectors.queries, pick(vectors.index, rows)))
+        searched = scorecard.search_task(task.within(rows), vectors.within(rows))
         found[size] = scorecard.metrics_of(searched)
     return found
 

@@ -106,7 +106,7 @@ def _search(pair: Pair, mapped: Embedded, deployment: str, index: str) -> Search
     """What the queries of a deployment find in the whole index, or in the held-out items alone."""
     task = search_task_of(pair)
     if index == ALONE:
-        mapped, task = Embedded(mapped.queries, mapped.index[task.held_out]), task.alone
+        mapped, task = mapped.within(task.held_out), task.alone
     return search_deployment(deployment, task, mapped)
 
 
@@ -225,10 +225,9 @@ def _over_styles(pair: Pair, weights: Vectors, mapped: Embedded) -> Measurement:
     parts = []
     for deployment, index in STUDIED:
         asked = styles.asked_by(_task(pair, index), contents)
-        of_maps = mapped.index if index == WHOLE else mapped.index[task.held_out]
+        of_maps = mapped if index == WHOLE else mapped.within(task.held_out)
         outcomes = {
-            style: search_deployment(deployment, asked, Embedded(vectors, of_maps))
-            for style, vectors in queries.items()
+            style: search_deployment(deployment, asked, of_maps.asked_by(vectors)) for style, vectors in queries.items()
         }
         parts.append(styles.score_styles(outcomes, asked.groups, prefix(deployment, index)))
     by_style = pd.concat([part.tables["styles"] for part in parts], ignore_index=True)
