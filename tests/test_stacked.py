@@ -5,7 +5,7 @@ import dataclasses
 import numpy as np
 import pytest
 
-from embalign.alignment import stacked, training
+from embalign.alignment import memory, stacked, training
 from embalign.alignment.config import TrainingConfig
 from embalign.alignment.stacked import Order, Training, batches, batches_of
 from embalign.alignment.terms import ARMS, make_term
@@ -128,11 +128,11 @@ def test_memory_that_does_not_suffice_halves_the_stack(sides, monkeypatch):
 
 def test_no_more_are_stacked_than_memory_holds(sides, monkeypatch):
     one = asked(*sides, 0)
-    monkeypatch.setattr(stacked, "ON_CPU", 10 * 4 * (4 * 40 * 56 + 16 * (80 + 8 * 56)))
+    monkeypatch.setattr(memory, "ON_CPU", 10 * 4 * (4 * 40 * 56 + 16 * (80 + 8 * 56)))
     assert one.most == 10
     monkeypatch.setattr(stacked, "OF_RESULTS", 4 * 40 * 56 * 9)
     assert dataclasses.replace(one, checkpoints=(5, 6)).most == 3
-    monkeypatch.setattr(stacked, "ON_CPU", 0)
+    monkeypatch.setattr(memory, "ON_CPU", 0)
     assert one.most == 1
 
 

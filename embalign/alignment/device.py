@@ -57,7 +57,7 @@ def described(device: str) -> dict[str, Any]:
 def _what_is_missing() -> str:
     version = metadata.version("torch")
     if built.cuda is None:
-        return f"torch {version} is built without CUDA; install a build with it (https://pytorch.org/get-started)"
+        return f"torch {version} is built without CUDA; install a build of torch for your CUDA driver"
     return (
         f"torch {version}, built for CUDA {built.cuda}, finds {cuda.device_count()} GPUs that it can use; "
         "check the driver with nvidia-smi"

@@ -7,7 +7,6 @@ dimension, (R, d_teacher, d_draft); a single one has none.
 from __future__ import annotations
 
 import functools
-import weakref
 from collections.abc import Callable, Collection, Hashable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -18,7 +17,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from embalign.alignment.config import TrainingConfig
-from embalign.alignment.device import CPU
+from embalign.alignment.memory import free, resident
 from embalign.alignment.seeds import Stream, generator
 from embalign.pairs import Vectors
 from embalign.pairs.picked import Picked
@@ -27,10 +26,7 @@ if TYPE_CHECKING:
     from embalign.alignment.terms import Term
 
 STEPS_DRAWN = 256  # steps whose batches are drawn and brought to the device at once
-SHARE = 8  # of the free memory of a GPU, one part is taken at once: several processes may use it
-ON_CPU, OF_RESULTS = 2**28, 2**30  # bytes at once, of training on the CPU and of the maps that come of it
-
-_resident: dict[tuple[int, str], Tensor] = {}
+OF_RESULTS = 2**30  # bytes of the maps that come of trainings that are done at once
 
 
 @dataclass(frozen=True, eq=False)
@@ -64,10 +60,9 @@ class Training:
     def most(self) -> int:
         """How many fit into the memory that may be used."""
         d, d2 = self.draft.shape[1], self.teacher.shape[1]
-        free = ON_CPU if self.device == CPU else int(torch.cuda.mem_get_info()[0]) // SHARE
         each = 4 * (4 * d * d2 + self.config.batch_size * (2 * d + 8 * d2))  # weights, gradient, two moments; batches
         results = 4 * d * d2 * (1 + len(self.checkpoints))
-        return max(1, int(min(free // each, OF_RESULTS // results)))
+        return max(1, int(min(free(self.device) // each, OF_RESULTS // results)))
 
 
 def _name(vectors: Vectors) -> Hashable:
@@ -75,17 +70,6 @@ def _name(vectors: Vectors) -> Hashable:
         columns = None if vectors.columns is None else vectors.columns.tobytes()
         return id(vectors.base), vectors.rows.tobytes(), columns
     return id(vectors)
-
-
-def resident(vectors: Vectors, device: str) -> Tensor:
-    """Return an array as a tensor on a device: without a copy on the CPU, and copied to a GPU once."""
-    if device == CPU:
-        return torch.from_numpy(vectors)
-    key = id(vectors), device
-    if key not in _resident:
-        _resident[key] = torch.from_numpy(vectors).to(device)
-        weakref.finalize(vectors, _resident.pop, key, None)
-    return _resident[key]
 
 
 class Rows:

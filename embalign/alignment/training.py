@@ -21,6 +21,7 @@ from embalign.alignment.device import chosen
 from embalign.alignment.gemm import use_fast_gemm
 from embalign.alignment.losses import CosineStep
 from embalign.alignment.meeting import ask
+from embalign.alignment.memory import moved
 from embalign.alignment.seeds import Stream, generator
 from embalign.alignment.stacked import Rows, Training, batches_of, prepared
 from embalign.errors import TrainingDivergedError
@@ -193,7 +194,7 @@ def apply_map(weights: Vectors, draft: Vectors) -> Vectors:
     weights = vectors(weights, "weights")
     draft = vectors(draft, "draft", width=weights.shape[1], least=0)
     use_fast_gemm()
-    return (torch.from_numpy(draft) @ torch.from_numpy(weights).T).numpy()
+    return (moved(draft) @ moved(weights).T).cpu().numpy()
 
 
 def _checked(draft: Vectors, teacher: Vectors, config: TrainingConfig, term: Term | None) -> tuple[Vectors, Vectors]:
