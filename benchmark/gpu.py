@@ -54,15 +54,15 @@ class Sizes:
     alone: int  # maps that are trained one by one
     profile: str
     seeds: int | None
-    cells: int | None  # the first of the grid; None for all
+    cells: slice  # of the grid
     compared: int  # cells that the CPU measures too
     vectors: int
     queries: int
     passes: float
 
 
-FULL = Sizes(100, 400, 10, "full", None, None, 60, 1_000_000, 10_000, 1.0)
-SMALL = Sizes(4, 40, 2, "regression", 1, 2, 2, 5_000, 100, 0.2)
+FULL = Sizes(100, 400, 10, "full", None, slice(None), 60, 1_000_000, 10_000, 1.0)
+SMALL = Sizes(4, 40, 2, "regression", 1, slice(1, None, 3), 2, 5_000, 100, 0.2)
 
 
 def timed(work: Callable[[], Any]) -> tuple[Any, float]:
@@ -128,7 +128,7 @@ def elbow(device: str, sizes: Sizes, pair: str, workers: int) -> Iterator[tuple[
     source = str(folder), pair_digest(folder)
     table = ELBOW.tables[0]
     cells, of_cpu = (
-        list(ELBOW.table_cells(table, folder.name, sizes.profile, sizes.seeds, device=where))[: sizes.cells]
+        list(ELBOW.table_cells(table, folder.name, sizes.profile, sizes.seeds, device=where))[sizes.cells]
         for where in (device, CPU)
     )
 
@@ -164,7 +164,7 @@ def query_adapter(device: str, sizes: Sizes) -> Iterator[tuple[str, str]]:
     fit, asking = slice(sizes.queries, None), draft[: sizes.queries]
     with using(device):
         _, of_ridge = timed(lambda: fit_ridge(draft[fit], teacher[fit]))
-        config = TrainingConfig(passes=sizes.passes)
+        config = TrainingConfig(steps=sizes.steps, passes=sizes.passes)
         trained, of_training = timed(lambda: train_map(draft[fit], teacher[fit], seed=0, config=config))
         index = Index(teacher)
         found, of_search = timed(lambda: search(apply_map(trained.weights, asking), index, relevant, found_at=(100,)))

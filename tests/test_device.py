@@ -17,7 +17,7 @@ from embalign.alignment.config import DEFAULT, TrainingConfig
 from embalign.alignment.device import chosen, described, prepare, using
 from embalign.alignment.meeting import memo
 from embalign.alignment.memory import fits, resident
-from embalign.errors import DeviceError
+from embalign.errors import CellFailedError, DeviceError
 from embalign.evaluation.hubs import hubness
 from embalign.evaluation.index import Index
 from embalign.evaluation.relevance import Relevance
@@ -27,6 +27,7 @@ from embalign.experiments.elbow import cells as elbow
 from embalign.experiments.grid import Cell, Experiment, Table, grid, rerun_command
 from embalign.lazy import reference
 from embalign.runs.run import Run
+from embalign.runs.runner import Options, Runner
 from embalign.runs.store import cell_key
 
 no_gpu = pytest.mark.skipif(torch.cuda.is_available(), reason="says what happens without a GPU")
@@ -219,3 +220,17 @@ def test_without_a_gpu_the_script_says_so():
     assert done.returncode == 4
     assert done.stderr.startswith("error: device cuda: torch ")
     assert len(done.stderr.splitlines()) == 1
+
+
+@no_gpu
+def test_a_run_on_a_gpu_hands_all_its_cells_to_workers_and_each_names_what_is_missing(small_pair):
+    runner = Runner(Options(small_pair.parents[1], [str(small_pair)], workers=1, device="cuda"))
+    table = Table("t", light.sleepy, quick=grid(seconds=[0.0, 0.1]))
+    cells = Experiment("e", light.write_report, (table,)).cells("small", "quick", 1, device="cuda")
+    runner.start([(table, cell) for cell in cells])
+    try:
+        for cell in cells:
+            with pytest.raises(CellFailedError, match="device cuda: torch"):
+                runner.measure(table, cell, None)
+    finally:
+        runner.stop()

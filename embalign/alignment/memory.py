@@ -17,7 +17,10 @@ _resident: dict[tuple[int, str], Tensor] = {}
 
 def free(device: str) -> int:
     """Return how many bytes may be taken at once."""
-    return int(torch.cuda.mem_get_info()[0]) // SHARE if device == CUDA else ON_CPU
+    if device != CUDA:
+        return ON_CPU
+    unused = torch.cuda.memory_reserved() - torch.cuda.memory_allocated()  # held by torch for what comes next
+    return (int(torch.cuda.mem_get_info()[0]) + unused) // SHARE
 
 
 def moved(array: NDArray[np.generic]) -> Tensor:

@@ -7,6 +7,7 @@ dimension, (R, d_teacher, d_draft); a single one has none.
 from __future__ import annotations
 
 import functools
+import hashlib
 from collections.abc import Callable, Collection, Hashable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -51,7 +52,7 @@ class Training:
         term = None if self.term is None else (id(self.term.loss), self.term.weight)
         return shapes, in_columns, self.config, self.steps, term, self.device, alone
 
-    @property
+    @functools.cached_property
     def name(self) -> Hashable:
         """What tells one from another of its group."""
         return self.seed, tuple(sorted(self.checkpoints)), _name(self.draft), _name(self.teacher)
@@ -67,8 +68,8 @@ class Training:
 
 def _name(vectors: Vectors) -> Hashable:
     if isinstance(vectors, Picked):
-        columns = None if vectors.columns is None else vectors.columns.tobytes()
-        return id(vectors.base), vectors.rows.tobytes(), columns
+        numbers = (np.ascontiguousarray(each) for each in (vectors.rows, vectors.columns) if each is not None)
+        return id(vectors.base), *(hashlib.sha256(each).digest() for each in numbers)
     return id(vectors)
 
 
@@ -117,8 +118,8 @@ class Rows:
             rows = self._lookup[rows] if rows.ndim == 1 else self._lookup.gather(1, rows)
         if len(self._found) != rows.numel():
             self._found = self.base.new_empty(rows.numel(), self.base.shape[1])
-        torch.index_select(self.base, 0, rows.view(-1), out=self._found)
-        found = self._found.view(*rows.shape, -1)
+        torch.index_select(self.base, 0, rows if rows.ndim == 1 else rows.view(-1), out=self._found)
+        found = self._found if rows.ndim == 1 else self._found.view(*rows.shape, -1)
         if self._columns is None:
             return found
         if found.ndim == 2:

@@ -217,12 +217,14 @@ def schedule(step: int, steps: int, warmup_share: float) -> float:
 
 
 def _start(trainings: Sequence[Training]) -> Tensor:
-    """The untrained maps on the device."""
-    maps = [
-        initial_map(each.teacher.shape[1], each.draft.shape[1], each.seed, each.config.initial_scale)
-        for each in trainings
-    ]
-    return torch.from_numpy(maps[0] if len(maps) == 1 else np.stack(maps)).to(trainings[0].device)
+    """The untrained maps on the device; that of a seed is drawn once."""
+    first, seeds = trainings[0], sorted({each.seed for each in trainings})
+    shape = first.teacher.shape[1], first.draft.shape[1]
+    drawn = [torch.from_numpy(initial_map(*shape, seed, first.config.initial_scale)) for seed in seeds]
+    if len(trainings) == 1:
+        return drawn[0].to(first.device)
+    places = torch.tensor([seeds.index(each.seed) for each in trainings])
+    return torch.stack(drawn).to(first.device)[places.to(first.device)]
 
 
 class AdamW:
