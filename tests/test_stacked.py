@@ -4,12 +4,13 @@ import dataclasses
 
 import numpy as np
 import pytest
+import torch
 
 from embalign.alignment import memory, stacked, training
 from embalign.alignment.config import TrainingConfig
 from embalign.alignment.stacked import Order, Training, batches, batches_of
 from embalign.alignment.terms import ARMS, make_term
-from embalign.alignment.training import train_map, train_together
+from embalign.alignment.training import AdamW, train_map, train_together
 from embalign.errors import LossError, TrainingDivergedError
 from embalign.pairs.picked import Picked
 
@@ -153,6 +154,24 @@ def test_what_cannot_be_one_has_another_group_or_name(sides):
     rows = np.arange(20)
     same = [asked(*(Picked(side, rows.copy()) for side in sides), 0) for _ in range(2)]
     assert same[0].name == same[1].name
+
+
+@pytest.mark.parametrize("shape", [(6, 4), (3, 6, 4)])
+@pytest.mark.parametrize("weight_decay", [0.0, 0.3])
+def test_a_step_is_that_of_torchs_own_adamw(shape, weight_decay):
+    generator = torch.Generator().manual_seed(0)
+    mine = torch.randn(shape, generator=generator)
+    theirs, gradient = mine.clone(), torch.empty(shape)
+    theirs.grad = torch.empty(shape)
+    own = AdamW(mine, gradient, weight_decay)
+    of_torch = torch.optim.AdamW([theirs], lr=1.0, weight_decay=weight_decay, fused=True)
+    for step in range(5):
+        gradient.copy_(torch.randn(shape, generator=generator))
+        theirs.grad.copy_(gradient)
+        own.step(0.1 / (step + 1))
+        of_torch.param_groups[0]["lr"] = 0.1 / (step + 1)
+        of_torch.step()
+        assert torch.equal(mine, theirs)
 
 
 @pytest.mark.parametrize(("n", "size"), [(1, 4), (10, 4), (10, 10), (7, 100), (1000, 16)])
