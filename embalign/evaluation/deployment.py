@@ -24,12 +24,14 @@ from embalign.pairs.picked import pick
 
 if TYPE_CHECKING:
     from embalign.evaluation.index import Index
+    from embalign.evaluation.similarity import pair_ranks
     from embalign.evaluation.streamed import index_of
     from embalign.evaluation.teacher_ranking import teachers_own
     from embalign.pairs.pair import Pair
     from embalign.pairs.queries import Judgements
 else:
     index_of = lazy("embalign.evaluation.streamed").index_of  # torch
+    pair_ranks = lazy("embalign.evaluation.similarity").pair_ranks  # SciPy's statistics
     teachers_own = lazy("embalign.evaluation.teacher_ranking").teachers_own
 
 Side = Literal["mapped", "teacher"]
@@ -113,6 +115,11 @@ class SearchTask:
             return self.groups
         block = {name: f"{_hash(name) % MOST_BLOCKS:02d}" for name in names.tolist()}
         return np.array([block[name] for name in self.groups.tolist()])
+
+    @functools.cached_property
+    def teacher_ranks(self) -> NDArray[np.float64]:
+        """How similar the teacher finds each two queries, as ranks: what a map's Spearman is held against."""
+        return pair_ranks(self.teacher.queries)
 
     @property
     def index_size(self) -> int:

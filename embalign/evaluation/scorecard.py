@@ -26,12 +26,19 @@ def score(task: SearchTask, mapped: Embedded, ceiling: Search, constant: Vectors
     `mapped` are the task's queries and index as the map makes them, `ceiling` is what the teacher finds, and `constant`
     (d,) is the mean-vector predictor that skill is measured from.
     """
-    alignment = score_alignment(mapped.queries, task.teacher.queries, task.blocks, constant)
+    teacher = task.teacher.queries
+    alignment = score_alignment(mapped.queries, teacher, task.blocks, constant, task.teacher_ranks)
     return alignment | score_retrieval(task, mapped) | score_deployments(task, mapped, ceiling)
 
 
-def score_alignment(mapped: Vectors, teacher: Vectors, labels: Labels, constant: Vectors) -> Measurement:
-    """Return how near mapped vectors (n, d) are to the teacher's (n, d)."""
+def score_alignment(
+    mapped: Vectors,
+    teacher: Vectors,
+    labels: Labels,
+    constant: Vectors,
+    teacher_ranks: NDArray[np.float64] | None = None,
+) -> Measurement:
+    """Return how near mapped vectors (n, d) are to the teacher's (n, d), whose pairs' ranks may be known."""
     cosine = similarity.cosines(mapped, teacher)
     mean_of_constant = float((teacher @ constant).mean(dtype=np.float64))
     metrics = {
@@ -40,7 +47,7 @@ def score_alignment(mapped: Vectors, teacher: Vectors, labels: Labels, constant:
         "cosine_p50": float(np.quantile(cosine, 0.50)),
         "cosine_p95": float(np.quantile(cosine, 0.95)),
         "skill": similarity.skill(float(cosine.mean()), mean_of_constant),
-        "spearman": similarity.pairwise_spearman(mapped, teacher),
+        "spearman": similarity.pairwise_spearman(mapped, teacher, teacher_ranks),
     }
     return Measurement(metrics, by_label(labels, cosine_mean=cosine))
 
