@@ -17,6 +17,8 @@ from embalign.alignment.config import DEFAULT, TrainingConfig
 from embalign.alignment.device import chosen, described, prepare, using
 from embalign.alignment.meeting import memo
 from embalign.alignment.memory import fits, resident
+from embalign.alignment.stacked import Training
+from embalign.alignment.training import train_map, train_together
 from embalign.errors import CellFailedError, DeviceError
 from embalign.evaluation.hubs import hubness
 from embalign.evaluation.index import Index
@@ -26,6 +28,7 @@ from embalign.evaluation.streamed import Mapped, index_of
 from embalign.experiments.elbow import cells as elbow
 from embalign.experiments.grid import Cell, Experiment, Table, grid, rerun_command
 from embalign.lazy import reference
+from embalign.pairs.picked import Picked
 from embalign.runs.run import Run
 from embalign.runs.runner import Options, Runner
 from embalign.runs.store import cell_key
@@ -234,3 +237,18 @@ def test_a_run_on_a_gpu_hands_all_its_cells_to_workers_and_each_names_what_is_mi
                 runner.measure(table, cell, None)
     finally:
         runner.stop()
+
+
+def test_vectors_that_do_not_fit_are_sent_batch_by_batch(smollm2, monkeypatch):
+    rows = np.arange(0, 600, 2)
+    sides = Picked(smollm2.draft, rows), Picked(smollm2.teacher, rows, np.arange(300))
+    expected = train_map(*sides, seed=1, steps=30)
+    with elsewhere():
+        held = train_map(*sides, seed=1, steps=30)
+        memory._resident.clear()
+        monkeypatch.setattr(memory, "ON_CPU", 0)
+        sent = train_map(*sides, seed=1, steps=30)
+        together = train_together([Training(*sides, seed, DEFAULT, 30, None, (), chosen()) for seed in (0, 1)])[1]
+    assert not memory._resident
+    for found in (held, sent, together):
+        np.testing.assert_allclose(found.weights, expected.weights, atol=1e-6)

@@ -40,5 +40,5 @@ def resident(array: NDArray[np.generic], device: str) -> Tensor:
 
 
 def fits(array: NDArray[np.generic], device: str) -> bool:
-    """Return whether an array is on a GPU already, or fits into what may be taken of its memory."""
-    return device != CPU and ((id(array), device) in _resident or array.nbytes <= free(device))
+    """Return whether an array is on a device already, or fits into what may be taken of its memory."""
+    return device == CPU or (id(array), device) in _resident or array.nbytes <= free(device)

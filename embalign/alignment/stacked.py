@@ -18,7 +18,8 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from embalign.alignment.config import TrainingConfig
-from embalign.alignment.memory import free, resident
+from embalign.alignment.device import CPU
+from embalign.alignment.memory import fits, free, resident
 from embalign.alignment.seeds import Stream, generator
 from embalign.pairs import Vectors
 from embalign.pairs.picked import Picked
@@ -76,7 +77,8 @@ def _name(vectors: Vectors) -> Hashable:
 class Rows:
     """Rows of vectors (n, d) as batches on a device: (batch, d) of row numbers (batch,).
 
-    Of R sets of vectors they are (R, batch, d), of numbers (R, batch). What is in a mapped file stays there on the CPU.
+    Of R sets of vectors they are (R, batch, d), of numbers (R, batch). What is in a mapped file stays there on the CPU,
+    and what does not fit into a GPU's memory is brought there batch by batch.
     """
 
     def __init__(self, base: Tensor, lookup: Tensor | None = None, columns: Tensor | None = None) -> None:
@@ -87,6 +89,8 @@ class Rows:
     def of(cls, sets: Sequence[Vectors], device: str) -> Rows:
         """Return the rows of one set of vectors, or of several side by side."""
         found = [each if isinstance(each, Picked) else Picked(each, np.arange(len(each))) for each in sets]
+        if not all(fits(each.base, device) for each in found):
+            device = CPU
         on = functools.partial(torch.Tensor.to, device=device)
         if len(sets) == 1:
             base, columns = resident(found[0].base, device), found[0].columns
@@ -113,19 +117,19 @@ class Rows:
         return Rows(prepare(self.base[used]), lookup)
 
     def __getitem__(self, rows: Tensor) -> Tensor:
-        """Return a batch, in memory that the next one takes."""
+        """Return a batch where the numbers are, in memory that the next one takes."""
+        device, rows = rows.device, rows.to(self.base.device)
         if self._lookup is not None:
             rows = self._lookup[rows] if rows.ndim == 1 else self._lookup.gather(1, rows)
         if len(self._found) != rows.numel():
             self._found = self.base.new_empty(rows.numel(), self.base.shape[1])
         torch.index_select(self.base, 0, rows if rows.ndim == 1 else rows.view(-1), out=self._found)
         found = self._found if rows.ndim == 1 else self._found.view(*rows.shape, -1)
-        if self._columns is None:
-            return found
-        if found.ndim == 2:
-            return torch.nn.functional.normalize(found[:, self._columns])
-        columns = self._columns.expand(-1, found.shape[1], -1)
-        return torch.nn.functional.normalize(found.gather(2, columns), dim=-1)
+        if self._columns is not None:
+            columns = self._columns.expand(*found.shape[:-1], -1) if found.ndim == 3 else self._columns
+            found = found.gather(2, columns) if found.ndim == 3 else found[:, columns]
+            found = torch.nn.functional.normalize(found, dim=-1)
+        return found.to(device)
 
 
 def prepared(prepare: Callable[[Tensor], Tensor], teachers: Sequence[Vectors], device: str) -> Rows:

@@ -18,7 +18,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from embalign.alignment.device import chosen
+from embalign.alignment.device import CPU, chosen
 from embalign.alignment.gemm import use_fast_gemm
 from embalign.alignment.memory import fits, moved, resident
 from embalign.alignment.training import apply_map
@@ -145,7 +145,9 @@ class StreamedIndex(Index):
 
     def _blocks(self) -> Iterator[tuple[slice, Tensor]]:
         source, device = self._source, chosen()
-        held = resident(source, device) if isinstance(source, np.ndarray) and fits(source, device) else None
+        held = None
+        if device != CPU and isinstance(source, np.ndarray) and fits(source, device):
+            held = resident(source, device)
         size = BLOCK if held is None else ON_GPU
         for start in range(0, len(source), size):
             rows = slice(start, min(start + size, len(source)))
