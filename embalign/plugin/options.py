@@ -66,7 +66,7 @@ OPTIONS: dict[str, dict[str, Any]] = {
 HELP = {
     "--pair": "folder under benchmark/ with a pair.toml, or a path to such a folder; may be repeated "
     f"(default: {DEFAULT_PAIR})",
-    "--profile": "quick: six ratios, five seeds; full: more ratios and ten seeds; regression (or gate): the small grid "
+    "--profile": "quick: six ratios, three to five seeds; full: more of both; regression (or gate): the small grid "
     "of the regression check, seven seeds, no reports (default: %(default)s)",
     "--seeds": f"number of seeds, from {FEWEST_SEEDS} to {MOST_SEEDS} (default: by profile)",
     "--no-verdict": "measure with fewer seeds than a verdict needs (elbow: 3), to try something out; without it such a "
