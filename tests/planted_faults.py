@@ -36,8 +36,8 @@ FAULTS = (
     Fault(
         "loss: sign of the cosine gradient",
         "alignment/losses.py",
-        "inverse * (-1 / z.shape[-2])",
-        "inverse * (1 / z.shape[-2])",
+        "inverse.mul_(-1 / z.shape[-2])",
+        "inverse.mul_(1 / z.shape[-2])",
     ),
     Fault(
         "loss: spectral term summed over bins, not averaged",
@@ -124,8 +124,8 @@ FAULTS = (
     Fault(
         "training: learning rate ten times too high",
         "alignment/training.py",
-        '["lr"] = config.learning_rate',
-        '["lr"] = 10 * config.learning_rate',
+        "step(config.learning_rate",
+        "step(10 * config.learning_rate",
     ),
     Fault(
         "statistics: a standard error without its root",
