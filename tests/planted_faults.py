@@ -57,15 +57,15 @@ FAULTS = (
     Fault("selection: one item too few", "alignment/selection.py", "order[:count]", "order[: count - 1]"),
     Fault(
         "ranks: off by one",
-        "evaluation/retrieval.py",
+        "evaluation/found.py",
         "above = _count(similarity, best + _tie(similarity), above=True)",
         "above = 1 + _count(similarity, best + _tie(similarity), above=True)",
     ),
     Fault(
         "ranks: a query may find itself",
-        "evaluation/retrieval.py",
-        "similarity[asked, own[rows][asked]] = -torch.inf",
-        "similarity[asked, own[rows][asked]] = 1.0",
+        "evaluation/found.py",
+        "similarity[named, asked.own[rows][named]] = -torch.inf",
+        "similarity[named, asked.own[rows][named]] = 1.0",
     ),
     Fault(
         "deployment: query and index swapped",

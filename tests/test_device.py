@@ -11,7 +11,7 @@ import pytest
 import torch
 from pair_folders import ROOT
 
-from embalign.alignment import device, memory
+from embalign.alignment import closed_form, device, memory
 from embalign.alignment.closed_form import fit_ridge
 from embalign.alignment.config import DEFAULT, TrainingConfig
 from embalign.alignment.device import chosen, described, prepare, using
@@ -20,6 +20,7 @@ from embalign.alignment.memory import fits, resident
 from embalign.alignment.stacked import Training
 from embalign.alignment.training import train_map, train_together
 from embalign.errors import CellFailedError, DeviceError
+from embalign.evaluation import streamed
 from embalign.evaluation.hubs import hubness
 from embalign.evaluation.index import Index
 from embalign.evaluation.relevance import Relevance
@@ -158,6 +159,17 @@ def test_cells_measure_elsewhere_what_they_measure_on_the_cpu(smollm2):
             assert found[name] == pytest.approx(value, abs=1e-5, nan_ok=True), name
 
 
+def test_ridge_elsewhere_is_the_cpus(smollm2, monkeypatch):
+    monkeypatch.setattr(closed_form, "LARGE", 0)
+    for count in (100, 900):  # fewer and more than dimensions
+        sides = smollm2.draft[:count], smollm2.teacher[:count]
+        expected = fit_ridge(*sides, smollm2.labels[:count])
+        with elsewhere():
+            found = fit_ridge(*sides, smollm2.labels[:count])
+        assert found.penalty == expected.penalty
+        np.testing.assert_allclose(found.weights, expected.weights, atol=1e-6)
+
+
 @pytest.mark.parametrize("held", ["array", "file", "mapped", "mapped file"])
 def test_a_search_elsewhere_finds_what_the_cpu_finds(smollm2, tmp_path, held):
     """Ties and left out rows among them; vectors of a file that does not fit are sent block by block."""
@@ -186,6 +198,13 @@ def test_a_search_elsewhere_finds_what_the_cpu_finds(smollm2, tmp_path, held):
             np.testing.assert_allclose(getattr(result, name), getattr(expected, name), atol=1e-5, err_msg=name)
         assert result.tied.keys() == expected.tied.keys()
         np.testing.assert_allclose(other_hubs, hubs, atol=1e-5)
+
+
+def test_lengths_by_all_products_are_those_in_the_span():
+    rng = np.random.default_rng(0)
+    weights, block = (torch.from_numpy(rng.standard_normal(shape, np.float32)) for shape in ((40, 24), (30, 24)))
+    whole = streamed._lengths(block, [weights.T])
+    assert torch.allclose(whole, streamed._lengths(block, streamed._bands(weights)), rtol=1e-5)
 
 
 def test_an_array_is_on_a_device_once_and_as_long_as_it_lives():

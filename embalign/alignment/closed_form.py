@@ -24,6 +24,7 @@ moved = lazy("embalign.alignment.memory").moved
 
 PENALTIES = tuple(10.0**exponent for exponent in np.arange(-4, 2.01, 0.5))
 BLOCK = 4096  # rows that are held in float64 at once
+LARGE = 2**28  # multiplications of a product that is worth the way to a GPU
 TIED = 1e-12  # mean cosines this close differ by rounding alone
 
 Floats = NDArray[np.float64]
@@ -178,7 +179,7 @@ def _blocks(draft: Vectors, teacher: Vectors, rows: Rows) -> Iterator[tuple[Floa
 
 def _times(left: Floats, right: Floats) -> Floats:
     """The product of two matrices, in float64 on the chosen device too."""
-    if chosen() == CPU:
+    if chosen() == CPU or left.size * right.shape[1] < LARGE:
         return np.asarray(left @ right)
     return np.asarray((moved(left) @ moved(right)).cpu())
 

@@ -133,7 +133,7 @@ class StreamedIndex(Index):
     @functools.cached_property
     def _inverse_lengths(self) -> Tensor:
         use_fast_gemm()
-        bands = None if self._weights is None else _triangular(self._weights)
+        bands = None if self._weights is None else _bands(self._weights)
         lengths = torch.cat(
             [
                 torch.linalg.vector_norm(block, dim=1) if bands is None else _lengths(block, bands)
@@ -154,8 +154,10 @@ class StreamedIndex(Index):
             yield rows, moved(np.asarray(source[rows])) if held is None else held[rows]
 
 
-def _triangular(weights: Tensor) -> list[Tensor]:
+def _bands(weights: Tensor) -> list[Tensor]:
     """The transposed bands of rows of R, where W = Q R, each from its first column that is not zero."""
+    if weights.is_cuda:  # all products take less time there than the decomposition
+        return [weights.T]
     upper = torch.linalg.qr(weights, mode="r").R
     size = -(-len(upper) // BANDS)
     return [upper[start : start + size, start:].T.contiguous() for start in range(0, len(upper), size)]
