@@ -35,7 +35,7 @@ from embalign.errors import EmbalignError
 from embalign.evaluation.index import Index
 from embalign.evaluation.relevance import Relevance
 from embalign.evaluation.retrieval import search
-from embalign.pairs.config import find_pair
+from embalign.pairs.config import find_pair, has_queries
 from embalign.pairs.pair import pair_digest
 from embalign.pairs.picked import Picked
 from embalign.runs.executor import LocalExecutor
@@ -123,17 +123,17 @@ def cosine(weights: np.ndarray, draft: np.ndarray, teacher: np.ndarray) -> float
 
 
 def elbow(device: str, sizes: Sizes, pair: str, workers: int) -> Iterator[tuple[str, str]]:
-    """Measure all cells of the elbow experiment's first table, and some of them on the CPU."""
+    """Measure all cells of the elbow experiment, and some of them on the CPU."""
     folder = find_pair(pair, ROOT)
     source = str(folder), pair_digest(folder)
-    table = ELBOW.tables[0]
+    own = has_queries(folder)
     cells, of_cpu = (
-        list(ELBOW.table_cells(table, folder.name, sizes.profile, sizes.seeds, device=where))[sizes.cells]
+        ELBOW.cells(folder.name, sizes.profile, sizes.seeds, own_queries=own, device=where)[sizes.cells]
         for where in (device, CPU)
     )
 
     def measured(chosen: list[Any], group: bool) -> list[Any]:
-        asked = [(table, cell) for cell in chosen]
+        asked = [(ELBOW.table(cell.table), cell) for cell in chosen]
         executor = (
             GroupExecutor(workers, lambda _: source, asked) if group else LocalExecutor(workers, lambda _: source)
         )
@@ -150,8 +150,9 @@ def elbow(device: str, sizes: Sizes, pair: str, workers: int) -> Iterator[tuple[
         for name, value in other.metrics.items():
             difference = abs(found[i].metrics[name] - value)
             off[name] = max(off.get(name, 0.0), 0.0 if np.isnan(difference) else difference)
-    yield f"{len(cells)} elbow cells on {pair}, {workers} processes", f"{seconds:.1f} s"
-    yield f"{len(some)} of them on the CPU, {workers} processes", f"{plain:.1f} s"
+    processes = f"{workers} process{'es' * (workers > 1)}"
+    yield f"{len(cells)} elbow cells on {pair}, {processes}", f"{seconds:.1f} s"
+    yield f"{len(some)} of them on the CPU, {processes}", f"{plain:.1f} s"
     for name in ("cosine_mean", "spearman", "recall_at_1", "query_adapter_ndcg_at_10"):
         yield f"{name} minus the CPU's, at most", f"{off[name]:.1e}"
 
