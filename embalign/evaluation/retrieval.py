@@ -19,7 +19,7 @@ from embalign.evaluation.index import Index
 from embalign.evaluation.relevance import Labels, Relevance, Rows
 from embalign.evaluation.ties import DEPTH, Bits, Embeddings, Values
 
-BLOCK = 2**24  # similarities that are held at once
+BLOCK = 2**25  # similarities that are held at once
 PADDED = 10  # similarities that take the memory of one padded relevant row
 KS = (1, 5, 10)
 FIRST = tuple(range(1, DEPTH + 1))
@@ -183,6 +183,7 @@ def search_each(
         cosines = first.cosines(left[rows])
         for place, (index, each) in enumerate(zip(indexes, found, strict=True), start=1):
             each.add(index.less_penalty(cosines, keep=place < len(indexes)), asked, rows)
+        del cosines  # two blocks are never held
     return [_searched(each, asked, ks) for each in found]
 
 
