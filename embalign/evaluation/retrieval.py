@@ -13,13 +13,14 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from embalign.alignment import arguments
+from embalign.alignment.device import CPU, chosen
 from embalign.alignment.gemm import use_fast_gemm
 from embalign.evaluation.found import Asked, Found
 from embalign.evaluation.index import Index
 from embalign.evaluation.relevance import Labels, Relevance, Rows
 from embalign.evaluation.ties import DEPTH, Bits, Embeddings, Values
 
-BLOCK = 2**25  # similarities that are held at once
+BLOCK, ON_GPU = 2**25, 2**26  # similarities that are held at once
 PADDED = 10  # similarities that take the memory of one padded relevant row
 KS = (1, 5, 10)
 FIRST = tuple(range(1, DEPTH + 1))
@@ -234,6 +235,6 @@ def _check_rows(relevant: Relevance, own: Rows | None, mates: Relevance | None, 
 
 
 def _blocks(queries: int, width: int) -> Iterator[slice]:
-    size = max(1, BLOCK // width)
+    size = max(1, (BLOCK if chosen() == CPU else ON_GPU) // width)
     for start, stop in itertools.pairwise([*range(0, queries, size), queries]):
         yield slice(start, stop)
