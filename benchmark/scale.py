@@ -1,7 +1,8 @@
 """Peak memory and time of `pytest benchmark/ -k "elbow and random"` over the number of pairs, and how they grow.
 
-    python benchmark/scale.py                                     # 10,000 to 100,000 pairs
-    python benchmark/scale.py --pairs 10000 100000 1000000        # hours, 5 GB of disk
+    pytest benchmark/test_scale.py                                # 10,000 to 100,000 pairs, two cells
+    python benchmark/scale.py --write                             # the same, into docs/performance.md
+    python benchmark/scale.py --pairs 100000 1000000 --select "elbow and random"    # all cells; 5 GB of disk, hours
     python benchmark/scale.py --folder pairs                      # keeps them there, and uses those that are there
 
 Pairs are those of benchmark/large_pair.py, 384 to 768 dimensions. Memory is that of all processes together, looked at
@@ -29,7 +30,10 @@ import large_pair
 
 from embalign.pairs.provenance import PROVENANCE
 
+PAGE = ROOT / "docs" / "performance.md"
+START, END = "<!-- scale: written by benchmark/scale.py -->", "<!-- scale: end -->"
 SIZES = (10_000, 30_000, 100_000)
+SELECT = "elbow and random and seed00 and (closed_form or steps) and ratio1.00"
 EVERY = 0.1  # seconds
 MEBI = 2**20
 
@@ -50,25 +54,41 @@ def main():
     parser.add_argument("--storage", choices=large_pair.STORAGES, default="float32", help="default: %(default)s")
     parser.add_argument("--seeds", type=int, default=2, help="default: %(default)s")
     parser.add_argument("--workers", type=int, default=2, help="processes that measure (default: %(default)s)")
-    parser.add_argument("--select", default="elbow and random", help="what -k selects (default: %(default)s)")
+    parser.add_argument("--select", default=SELECT, help="what -k selects (default: %(default)s)")
     parser.add_argument("--folder", type=Path, help="where pairs are made and kept (default: they are removed)")
+    parser.add_argument("--write", action="store_true", help=f"write the table into {PAGE.relative_to(ROOT)} too")
     asked = parser.parse_args()
-    print(f"| pairs | own memory, MiB | mapped files, MiB | seconds |\n|{' --: |' * 4}", flush=True)
+    words = ["-k", asked.select, "--seeds", str(asked.seeds), "--workers", str(asked.workers)]
     found = {}
     for count in asked.pairs:
-        with tempfile.TemporaryDirectory() as folder:
-            pair = (asked.folder or Path(folder)).absolute() / f"n{count}"
-            if not (pair / "embeddings" / PROVENANCE).is_file():  # it is written last
-                large_pair.write_pair(pair, count, storage=asked.storage)
-            words = ["-k", asked.select, "--seeds", str(asked.seeds), "--workers", str(asked.workers)]
-            used = found[count] = measure(pair, words, Path(folder))
-        print(
-            f"| {count:,} | {used.anonymous / MEBI:,.0f} | {used.mapped / MEBI:,.0f} | {used.seconds:,.0f} |",
-            flush=True,
-        )
+        found[count] = run(count, words, asked.storage, asked.folder)
+        print(f"{count:,} pairs: {found[count].seconds:,.0f} s", file=sys.stderr, flush=True)
+    lines = table(found)
+    print("\n".join(lines))
+    if asked.write:
+        before, _, rest = PAGE.read_text(encoding="utf-8").partition(START)
+        after = rest.partition(END)[2]
+        PAGE.write_text("\n".join([before + START, *lines, END]) + after, encoding="utf-8")
+
+
+def run(count, words, storage="float32", folder=None):
+    """Return what a run on so many pairs takes; they are kept in the folder if there is one."""
+    with tempfile.TemporaryDirectory() as temporary:
+        pair = (folder or Path(temporary)).absolute() / f"n{count}"
+        if not (pair / "embeddings" / PROVENANCE).is_file():  # it is written last
+            large_pair.write_pair(pair, count, storage=storage)
+        return measure(pair, words, Path(temporary))
+
+
+def table(found):
+    """Return the lines of a Markdown table: what was used by number of pairs, and the powers that it grows with."""
+    parts = ("anonymous", "mapped", "seconds")
+    lines = ["| pairs | own memory, MiB | mapped files, MiB | seconds |", f"|{' --: |' * 4}"]
+    for count, used in sorted(found.items()):
+        lines.append(f"| {count:,} | {used.anonymous / MEBI:,.0f} | {used.mapped / MEBI:,.0f} | {used.seconds:,.0f} |")
     if len(found) > 1:
-        powers = (growth(found, part) for part in ("anonymous", "mapped", "seconds"))
-        print(f"| grows as n^ | {' | '.join(f'{power:.2f}' for power in powers)} |")
+        lines.append(f"| grows as n^ | {' | '.join(f'{growth(found, part):.2f}' for part in parts)} |")
+    return lines
 
 
 def measure(pair, words, folder):

@@ -3,6 +3,7 @@
 import json
 import subprocess
 import sys
+import weakref
 
 import numpy as np
 import pytest
@@ -13,6 +14,7 @@ from embalign.alignment.terms import make_term
 from embalign.alignment.training import train_map
 from embalign.alignment.tuning import tune_steps
 from embalign.errors import PairError
+from embalign.evaluation import relevance, retrieval
 from embalign.evaluation.index import Index
 from embalign.evaluation.relevance import Relevance
 from embalign.evaluation.retrieval import search
@@ -227,3 +229,33 @@ def test_near_duplicates_found_in_parts_are_those_found_at_once(smollm2, monkeyp
     monkeypatch.setattr(module, "PART", 170)
     np.testing.assert_array_equal(near_duplicates(asked, texts[100:]), at_once)
     assert 0 < at_once.sum() < len(asked)
+
+
+def test_a_search_holds_one_block_of_similarities(monkeypatch):
+    held = []
+
+    class Watched(Index):
+        def cosines(self, queries):
+            assert not any(block() is not None for block in held)
+            found = super().cosines(queries)
+            held.append(weakref.ref(found))
+            return found
+
+    monkeypatch.setattr(retrieval, "BLOCK", 500)
+    vectors = unit(np.random.default_rng(3).standard_normal((100, 4)))
+    search(vectors[:20], Watched(vectors), Relevance.by_label(np.arange(20), np.arange(100)))
+    assert len(held) > 2
+
+
+@pytest.mark.parametrize("kind", ["strings", "numbers"])
+def test_only_rows_that_a_query_asks_for_are_held_as_relevant(kind, monkeypatch):
+    monkeypatch.setattr(relevance, "BLOCK", 7)
+    rng = np.random.default_rng(4)
+    index, queries = rng.integers(0, 30, 60), np.array([3, 40, 3, 11, 29])
+    if kind == "strings":
+        index, queries = np.array([f"label {n}" for n in index]), np.array([f"label {n}" for n in queries])
+    found = Relevance.by_label(queries, index)
+    for label, start, stop in zip(queries, found.starts, found.stops, strict=True):
+        np.testing.assert_array_equal(found.rows[start:stop], np.flatnonzero(index == label))
+    assert len(found.rows) == np.isin(index, queries).sum() > 0
+    assert len(Relevance.by_label(queries[:0], index).rows) == 0

@@ -13,6 +13,8 @@ from embalign.evaluation.index import hide
 from embalign.evaluation.relevance import Relevance, Rows
 from embalign.evaluation.ties import DEPTH, DISCOUNTS, TIED, Bits, Embeddings, Values, first_relevant, gain_at_depth
 
+COMPARED = 2**20  # similarities that are compared at once on the CPU
+
 
 class Asked(NamedTuple):
     """What is looked for: relevant rows and mates, without each query's `own` row, among the first so many.
@@ -63,11 +65,17 @@ def _tie(similarity: Tensor) -> float:
 
 def _count(similarity: Tensor, bound: Tensor, *, above: bool) -> NDArray[np.int64]:
     """Number of similarities in each row above a bound (rows,), or not below it."""
-    # Ones and zeros in the similarities' own format sum six times as fast as booleans do; exact up to 2^24 of them.
+    # Ones and zeros in the similarities' own format sum six times as fast as booleans do; exact up to 2^24 of them. As
+    # many as stay in the processor's cache, written over by those of the next rows, take no memory of a block's size.
     compare = torch.gt if above else torch.ge
-    ones = compare(similarity, bound[:, None], out=torch.empty_like(similarity))
-    counted = ones.sum(dim=1, dtype=similarity.dtype if similarity.shape[1] < 2**24 else torch.float64)
-    return counted.cpu().numpy().astype(int)
+    step = len(similarity) if similarity.is_cuda else max(1, COMPARED // similarity.shape[1])
+    ones = torch.empty_like(similarity[:step])
+    dtype = similarity.dtype if similarity.shape[1] < 2**24 else torch.float64
+    counts = [
+        compare(some, least[:, None], out=ones[: len(some)]).sum(dim=1, dtype=dtype)
+        for some, least in zip(torch.split(similarity, step), torch.split(bound, step), strict=True)
+    ]
+    return torch.cat(counts).cpu().numpy().astype(int)
 
 
 def _at(similarity: Tensor, places: Rows) -> Embeddings:

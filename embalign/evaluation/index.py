@@ -58,8 +58,14 @@ class Index:
         """Return the cosines (Q, N) of queries (Q, d) in float32 or float64."""
         return unit(queries) @ self.unit(queries.dtype).T
 
-    def less_penalty(self, cosines: Tensor, *, keep: bool = False) -> Tensor:
-        """Return cosines (Q, N) less the penalty of each row: others with `keep`, which leaves them as they are."""
+    def less_penalty(self, cosines: Tensor, *, keep: bool = False, rows: Rows | None = None) -> Tensor:
+        """Return cosines (Q, N) less the penalty of each row: others with `keep`, which leaves them as they are.
+
+        With `rows` they are those of these rows of the index alone.
+        """
+        if rows is not None:
+            some, of_rows = cosines.index_select(1, moved(rows)), None if self.penalty is None else self.penalty[rows]
+            return some if of_rows is None else some.sub_(moved(of_rows))
         if self.penalty is None:
             return cosines.clone() if keep else cosines
         penalty = moved(self.penalty)

@@ -3,12 +3,13 @@
 import dataclasses
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Self
+from typing import Any, NamedTuple, Self
 
 import numpy as np
 from numpy.typing import NDArray
 
 Rows = NDArray[np.int64]
+BLOCK = 2**16  # labels that are compared at once
 Labels = Sequence[str] | NDArray[np.str_] | Rows
 
 
@@ -49,11 +50,13 @@ class Relevance:
         asked, held = np.asarray(queries), np.asarray(index)
         if asked.dtype.kind != held.dtype.kind and len(asked) and len(held):
             raise ValueError(f"labels of queries and index must be of one type, found {asked[0]!r} and {held[0]!r}")
-        order = np.argsort(held, kind="stable")
+        rows = _rows_of(held, np.unique(asked))
+        found = held[rows]
+        order = np.argsort(found, kind="stable")
         return cls(
-            order,
-            np.searchsorted(held, asked, side="left", sorter=order),
-            np.searchsorted(held, asked, side="right", sorter=order),
+            rows[order],
+            np.searchsorted(found, asked, side="left", sorter=order),
+            np.searchsorted(found, asked, side="right", sorter=order),
         )
 
     @classmethod
@@ -109,3 +112,25 @@ class Relevance:
         rows = self.rows[place] if len(self.rows) else np.zeros(place.shape, np.int64)
         gains = np.ones(place.shape) if self.gains is None or not len(self.gains) else self.gains[place]
         return rows, there, np.where(there, gains, 0.0)
+
+
+class Part(NamedTuple):
+    """What queries look for in some rows of an index, by their place among these; in all where `rows` is None.
+
+    `own` and `mates` as in :func:`embalign.evaluation.retrieval.search`.
+    """
+
+    rows: Rows | None
+    relevant: Relevance
+    own: Rows | None = None
+    mates: Relevance | None = None
+
+
+def _rows_of(held: NDArray[Any], labels: NDArray[Any]) -> Rows:
+    """The rows (n,) whose label is one of `labels`, which are sorted; few of many where few queries ask."""
+    parts = [np.empty(0, np.int64)]
+    for start in range(0, len(held) if len(labels) else 0, BLOCK):
+        block = held[start : start + BLOCK]
+        place = np.minimum(np.searchsorted(labels, block), len(labels) - 1)
+        parts.append(start + np.flatnonzero(labels[place] == block))
+    return np.concatenate(parts)

@@ -18,7 +18,7 @@ from embalign.pairs.similar_sets import Sets, similar_sets
 
 csr_array = lazy("scipy.sparse").csr_array
 NEAR_DUPLICATE_JACCARD = Fraction(4, 5)
-PART, HELD = 2**17, 2**12  # texts that are compared, and that are read, at once
+PART, HELD = 2**16, 2**12  # texts that are compared, and that are read, at once
 # One changed character takes away at most three tokens and adds at most three: the one it is in, and those on either
 # side where words join or part. So texts of this many tokens stay near-duplicates by their tokens: 27.
 _SEEN_BY_TOKENS = 3 * (1 + NEAR_DUPLICATE_JACCARD) / (1 - NEAR_DUPLICATE_JACCARD)
@@ -52,7 +52,7 @@ def near_duplicates(texts: Sequence[str], pool: Sequence[str]) -> NDArray[np.boo
     must have three. Texts without any word (punctuation, emoji) match only their equals. An id that stands for a text
     that is not known (:class:`~embalign.pairs.corpus.Unwritten`) is never near another.
 
-    The result is exact, without a comparison of all pairs. Memory is that of 131,072 texts and as many of the pool:
+    The result is exact, without a comparison of all pairs. Memory is that of 65,536 texts and as many of the pool:
     more are taken in parts.
 
     >>> near_duplicates(["我喜欢红茶", "A cat sat here.", "?!"], ["我喜欢绿茶", "a cat sat, there", "?"]).tolist()

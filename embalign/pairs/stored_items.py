@@ -127,6 +127,13 @@ def stored_items(path: Path, *, searched: bool) -> StoredItems | None:
                 labelled += item.label is not None
             place += len(line)
     count = len(starts)
-    if count <= MANY or len(np.unique(np.array(ids))) < count or (not searched and labelled not in (0, count)):
+    if count <= MANY or _some_equal(ids) or (not searched and labelled not in (0, count)):
         return None
     return StoredItems(path, np.array(starts), parse, labelled=labelled > 0)
+
+
+def _some_equal(numbers: array[int]) -> bool:
+    """Whether a number occurs twice. Sorts them in place."""
+    ordered = np.frombuffer(numbers, np.int64)
+    ordered.sort()
+    return bool((ordered[1:] == ordered[:-1]).any())

@@ -1,0 +1,44 @@
+"""Peak memory and time of two cells, ridge and trained, over the number of pairs; the last lines are the table.
+
+    pytest benchmark/test_scale.py                      # minutes
+    python benchmark/scale.py --help                    # other cells, more pairs; --write puts the table into the docs
+
+Each pair is made, measured in a run of its own with two worker processes, and removed.
+"""
+
+import pytest
+
+from embalign.lazy import lazy
+
+scale = lazy("scale")  # imports numpy, which runs of experiments collect without
+SIZES = (10_000, 30_000, 100_000)
+
+
+class Summary:
+    """The table of what was measured, at the end of pytest's summary."""
+
+    def __init__(self):
+        self.measured = {}
+
+    @pytest.hookimpl(trylast=True)
+    def pytest_terminal_summary(self, terminalreporter):
+        """Print it, if anything was measured."""
+        if self.measured:
+            terminalreporter.section("scale")
+            terminalreporter.line("\n".join(scale.table(self.measured)))
+
+
+@pytest.fixture(scope="module")
+def measured(request):
+    """Collect what is measured for the table."""
+    found = Summary()
+    request.config.pluginmanager.register(found)
+    return found.measured
+
+
+@pytest.mark.parametrize("pairs", SIZES)
+def test_scale(measured, pairs):
+    """The run ends; how much it took is in the table, and no limit is asserted."""
+    used = scale.run(pairs, ["-k", scale.SELECT, "--seeds", "2", "--workers", "2"])
+    assert used.anonymous > 0
+    measured[pairs] = used
