@@ -118,8 +118,8 @@ FAULTS = (
     Fault(
         "ridge: the penalty is chosen on the items it is fitted on",
         "alignment/closed_form.py",
-        "_blocks(draft, teacher, inner.check):",
-        "_blocks(draft, teacher, inner.fit):",
+        "penalty = _best_penalty(draft, teacher, inner.check, fitted)",
+        "penalty = _best_penalty(draft, teacher, inner.fit, fitted)",
     ),
     Fault(
         "training: learning rate ten times too high",
