@@ -9,4 +9,3 @@ from planted_faults import FAULTS
 def test_the_line_of_a_fault_is_in_the_code_once(fault):
     text = (ROOT / "embalign" / fault.file).read_text(encoding="utf-8")
     assert text.count(fault.before) == 1
-    assert fault.after not in text or fault.after in fault.before
