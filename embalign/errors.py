@@ -41,6 +41,10 @@ class TrainingDivergedError(CellError, RuntimeError):
     """The loss became NaN or infinite."""
 
 
+class DeviceError(EmbalignError, RuntimeError):
+    """A device that cannot be used; the message names what torch finds and the remedy."""
+
+
 class ExecutorError(CellError, RuntimeError):
     """An executor that cannot be used, or a cell whose worker died twice."""
 

@@ -36,8 +36,8 @@ FAULTS = (
     Fault(
         "loss: sign of the cosine gradient",
         "alignment/losses.py",
-        "inverse * (-1 / z.shape[-2])",
-        "inverse * (1 / z.shape[-2])",
+        "inverse.mul_(-1 / z.shape[-2])",
+        "inverse.mul_(1 / z.shape[-2])",
     ),
     Fault(
         "loss: spectral term summed over bins, not averaged",
@@ -57,15 +57,15 @@ FAULTS = (
     Fault("selection: one item too few", "alignment/selection.py", "order[:count]", "order[: count - 1]"),
     Fault(
         "ranks: off by one",
-        "evaluation/retrieval.py",
+        "evaluation/found.py",
         "above = _count(similarity, best + _tie(similarity), above=True)",
         "above = 1 + _count(similarity, best + _tie(similarity), above=True)",
     ),
     Fault(
         "ranks: a query may find itself",
-        "evaluation/retrieval.py",
-        "similarity[asked, own[rows][asked]] = -torch.inf",
-        "similarity[asked, own[rows][asked]] = 1.0",
+        "evaluation/found.py",
+        "similarity[named, asked.own[rows][named]] = -torch.inf",
+        "similarity[named, asked.own[rows][named]] = 1.0",
     ),
     Fault(
         "deployment: query and index swapped",
@@ -118,14 +118,14 @@ FAULTS = (
     Fault(
         "ridge: the penalty is chosen on the items it is fitted on",
         "alignment/closed_form.py",
-        "_blocks(draft, teacher, inner.check):",
-        "_blocks(draft, teacher, inner.fit):",
+        "penalty = _best_penalty(draft, teacher, inner.check, fitted)",
+        "penalty = _best_penalty(draft, teacher, inner.fit, fitted)",
     ),
     Fault(
         "training: learning rate ten times too high",
         "alignment/training.py",
-        '["lr"] = config.learning_rate',
-        '["lr"] = 10 * config.learning_rate',
+        "step(config.learning_rate",
+        "step(10 * config.learning_rate",
     ),
     Fault(
         "statistics: a standard error without its root",

@@ -16,7 +16,8 @@ from torch.nn import functional
 
 from embalign.alignment.config import DEFAULT
 from embalign.alignment.inner import inner_split
-from embalign.alignment.training import batches, train_map
+from embalign.alignment.stacked import batches
+from embalign.alignment.training import train_map
 from embalign.evaluation.deployment import DRAFT_ONLY, INDEX_MIGRATION, QUERY_ADAPTER, Embedded, asked_by, task_of
 from embalign.evaluation.hubs import hubness, without_hubs
 from embalign.evaluation.index import Index

@@ -13,13 +13,18 @@ from numpy.typing import NDArray
 from scipy.linalg import eigh, solve, svd
 
 from embalign.alignment.arguments import labels, pair_of_vectors
+from embalign.alignment.device import CPU, chosen
 from embalign.alignment.inner import inner_split
+from embalign.lazy import lazy
 from embalign.pairs import Vectors
 from embalign.pairs.holdout import Names, Rows
 from embalign.pairs.picked import blocks
 
+moved = lazy("embalign.alignment.memory").moved
+
 PENALTIES = tuple(10.0**exponent for exponent in np.arange(-4, 2.01, 0.5))
 BLOCK = 4096  # rows that are held in float64 at once
+LARGE = 2**28  # multiplications of a product that is worth the way to a GPU
 TIED = 1e-12  # mean cosines this close differ by rounding alone
 
 Floats = NDArray[np.float64]
@@ -77,12 +82,12 @@ def _choose(draft: Vectors, teacher: Vectors, groups: Names) -> tuple[float, _Mo
         return 1.0, None
     if len(inner.fit) <= draft.shape[1]:
         x = draft[inner.fit].astype(np.float64)
-        values, vectors = eigh(x @ x.T, driver="evd", overwrite_a=True)
-        fitted = _Eigen(values, x.T @ vectors, vectors.T @ teacher[inner.fit])
+        values, vectors = eigh(_times(x, x.T), driver="evd", overwrite_a=True)
+        fitted = _Eigen(values, _times(x.T, vectors), vectors.T @ teacher[inner.fit])
         return _best_penalty(draft, teacher, inner.check, fitted), None
     moments = _moments(draft, teacher, inner.fit)
     values, coordinates = eigh(moments.gram, driver="evd")
-    fitted = _Eigen(values, coordinates, coordinates.T @ moments.products)
+    fitted = _Eigen(values, coordinates, _times(coordinates.T, moments.products))
     penalty = _best_penalty(draft, teacher, inner.check, fitted)
     return penalty, _moments(draft, teacher, inner.check, moments)
 
@@ -98,13 +103,13 @@ class _Eigen(NamedTuple):
 def _best_penalty(draft: Vectors, teacher: Vectors, check: Rows, fitted: _Eigen) -> float:
     """The penalty with the highest mean cosine on the items to check."""
     values, coordinates, targets = fitted
-    squares = targets @ targets.T
+    squares = _times(targets, targets.T)
     total = np.zeros(len(PENALTIES))
     for rows, truth in _blocks(draft, teacher, check):
         seen, along = rows @ coordinates, truth @ targets.T
         for i, penalty in enumerate(PENALTIES):
             shrunk = seen / (np.maximum(values, 0) + penalty)
-            lengths = np.sqrt(np.maximum(_dots(shrunk @ squares, shrunk), np.finfo(np.float64).tiny))
+            lengths = np.sqrt(np.maximum(_dots(_times(shrunk, squares), shrunk), np.finfo(np.float64).tiny))
             total[i] += (_dots(shrunk, along) / lengths).sum()
     means = total / len(check)
     if not np.isfinite(means).all():
@@ -161,8 +166,8 @@ def _moments(draft: Vectors, teacher: Vectors, rows: Rows, of_others: _Moments |
     else:
         gram, products = of_others
     for x, y in _blocks(draft, teacher, rows):
-        gram += x.T @ x
-        products += x.T @ y
+        gram += _times(x.T, x)
+        products += _times(x.T, y)
     return _Moments(gram, products)
 
 
@@ -170,6 +175,13 @@ def _blocks(draft: Vectors, teacher: Vectors, rows: Rows) -> Iterator[tuple[Floa
     for start in range(0, len(rows), BLOCK):
         some = rows[start : start + BLOCK]
         yield draft[some].astype(np.float64), teacher[some].astype(np.float64)
+
+
+def _times(left: Floats, right: Floats) -> Floats:
+    """The product of two matrices, in float64 on the chosen device too."""
+    if chosen() == CPU or left.size * right.shape[1] < LARGE:
+        return np.asarray(left @ right)
+    return np.asarray((moved(left) @ moved(right)).cpu())
 
 
 def _dots(left: Floats, right: Floats) -> Floats:

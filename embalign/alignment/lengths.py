@@ -11,11 +11,29 @@ from torch import Tensor
 def length(z: Tensor) -> Tensor:
     """Return the Euclidean lengths, (..., 1), correct for every finite vector whose length is finite."""
     plain: Tensor = torch.linalg.vector_norm(z, dim=-1, keepdim=True)
-    # It adds squares, which leave the number format, or lose digits, beyond the square root of the format's limits.
-    least = torch.finfo(z.dtype).tiny ** 0.25
+    return plain if _all_ordinary(plain) else _where_ordinary(plain, z)
+
+
+def inverse_length(z: Tensor) -> Tensor:
+    """Return 1/|z|, (..., 1), and 0 for negligible rows."""
+    plain: Tensor = torch.linalg.vector_norm(z, dim=-1, keepdim=True)
+    return plain.reciprocal_() if _all_ordinary(plain) else reciprocal(_where_ordinary(plain, z))
+
+
+def _all_ordinary(plain: Tensor) -> bool:
+    """Whether all lengths by vector_norm are right; False on a GPU, which a look at the values would wait for.
+
+    It adds squares, which leave the number format, or lose digits, beyond the square root of the format's limits.
+    """
+    if plain.is_cuda:
+        return False
+    least = torch.finfo(plain.dtype).tiny ** 0.25
     shortest, longest = torch.aminmax(plain)
-    if shortest > least and longest < 1 / least:
-        return plain
+    return bool(shortest.item() > least and longest.item() < 1 / least)
+
+
+def _where_ordinary(plain: Tensor, z: Tensor) -> Tensor:
+    least = torch.finfo(z.dtype).tiny ** 0.25
     ordinary = (plain > least) & (plain < 1 / least)
     return torch.where(ordinary, plain, scaled_length(z))
 
@@ -31,10 +49,13 @@ def scaled_length(z: Tensor) -> Tensor:
     return (z / scale).square().sum(dim=-1, keepdim=True).sqrt() * scale
 
 
-def polar(z: Tensor) -> tuple[Tensor, Tensor]:
-    """Return the directions z/|z|, (..., d), and the reciprocal lengths 1/|z|, (..., 1); both 0 for negligible rows."""
-    inverse = reciprocal(length(z))
-    return z * inverse, inverse
+def polar(z: Tensor, out: Tensor | None = None) -> tuple[Tensor, Tensor]:
+    """Return the directions z/|z|, (..., d), and the reciprocal lengths 1/|z|, (..., 1); both 0 for negligible rows.
+
+    The directions are written to `out` where that is given.
+    """
+    inverse = inverse_length(z)
+    return torch.mul(z, inverse, out=out), inverse
 
 
 def normalize(z: Tensor) -> Tensor:

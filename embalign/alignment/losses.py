@@ -193,13 +193,32 @@ def amplitude(z: Tensor, norm: FFTNorm = "backward") -> Tensor:
     return scaled_length(torch.view_as_real(torch.fft.rfft(z, dim=-1, norm=norm))).squeeze(-1)
 
 
+class CosineStep:
+    """The cosine loss of a batch for the training loop, in memory of its own: each gradient takes that of the last."""
+
+    def __init__(self, z: Tensor) -> None:
+        self.gradient, self._directions = torch.empty_like(z), torch.empty_like(z)
+
+    def cosines(self, z: Tensor, unit_target: Tensor) -> Tensor:
+        """Return the cosines (..., batch, 1), and set `gradient`; the loss is 1 minus their mean."""
+        return _descend(z, unit_target, self._directions, self.gradient)[0]
+
+
 def _cosine(z: Tensor, unit_target: Tensor) -> tuple[Tensor, Tensor]:
-    """With u = z/|z|: dL/dz = -(t - (u.t) u) / (|z| batch)."""
-    u, inverse = polar(z)
-    cosine = (u * unit_target).sum(dim=-1, keepdim=True)
-    gradient = torch.addcmul(unit_target, u, cosine, value=-1)
-    gradient.mul_(inverse * (-1 / z.shape[-2]))
+    cosine, gradient = _descend(z, unit_target)
     return 1 - cosine.mean(dim=(-2, -1)), gradient
+
+
+def _descend(
+    z: Tensor, unit_target: Tensor, directions: Tensor | None = None, gradient: Tensor | None = None
+) -> tuple[Tensor, Tensor]:
+    """With u = z/|z|: dL/dz = -(t - (u.t) u) / (|z| batch). Returns the cosines u.t too; takes memory as given."""
+    u, inverse = polar(z, out=directions)
+    gradient = torch.mul(u, unit_target, out=gradient)
+    cosine = gradient.sum(dim=-1, keepdim=True)
+    torch.addcmul(unit_target, u, cosine, value=-1, out=gradient)
+    gradient.mul_(inverse.mul_(-1 / z.shape[-2]))
+    return cosine, gradient
 
 
 def _spectral(z: Tensor, target_amplitude: Tensor, norm: FFTNorm) -> tuple[Tensor, Tensor]:

@@ -16,6 +16,7 @@ A model's dimensions can be permuted and flipped without changing what it comput
 A term of one's own is a function: docs/own-loss-term.md.
 """
 
+import functools
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
@@ -37,6 +38,7 @@ ARMS = (
     *("baseline", "spectral", "signed_permutation", "rotation", "norm_only", "mse"),
     *("phase", "scrambled_phase", "shrink"),
 )
+DRAWN = ("signed_permutation", "rotation", "scrambled_phase")  # arms that draw something at random
 
 
 @dataclass(frozen=True)
@@ -80,12 +82,19 @@ def make_term(
     seed, draw = whole_number(seed, "seed"), whole_number(draw, "draw")
     if arm == "baseline":
         return None
-    loss = _named(arm, fft_norm(scale), dimension, seed, draw) if isinstance(arm, str) else _own(arm)
-    return Term(weight, at_scale(loss, scale))
+    if not isinstance(arm, str):
+        return Term(weight, at_scale(_own(arm), scale))
+    return Term(weight, _named(arm, scale, dimension, *((seed, draw) if arm in DRAWN else (0, 0))))
 
 
-def _named(arm: str, norm: FFTNorm, dimension: int, seed: int, draw: int) -> Loss:
-    """The loss of a named arm."""
+@functools.lru_cache(maxsize=4)  # trainings that share a loss can be done as one, and a rotation takes long to draw
+def _named(arm: str, scale: Scale, dimension: int, seed: int, draw: int) -> Loss:
+    """The loss of a named arm, on vectors of a scale."""
+    return at_scale(_as_they_are(arm, fft_norm(scale), dimension, seed, draw), scale)
+
+
+def _as_they_are(arm: str, norm: FFTNorm, dimension: int, seed: int, draw: int) -> Loss:
+    """The loss of a named arm, on vectors as they are."""
     rng = generator(seed, Stream.SIGNED_PERMUTATION)
     match arm:
         case "norm_only":
@@ -98,21 +107,41 @@ def _named(arm: str, norm: FFTNorm, dimension: int, seed: int, draw: int) -> Los
             return spectral(norm)
         case "rotation":
             basis = rng.spawn(draw + 1)[-1].standard_normal((dimension, dimension))
-            rotation = torch.linalg.qr(torch.from_numpy(basis)).Q.float()
-            return _in_coordinates(spectral(norm), lambda z: z @ rotation.to(z), lambda g: g @ rotation.T.to(g))
+            rotation = _Constant(torch.linalg.qr(torch.from_numpy(basis)).Q.float())
+            return _in_coordinates(spectral(norm), lambda z: z @ rotation.like(z), lambda g: g @ rotation.like(g).T)
         case "shrink":
             return SHRINK
         case "signed_permutation" | "scrambled_phase":
             for _ in range(draw + 1):
                 order = torch.from_numpy(rng.permutation(dimension))
                 signs = torch.from_numpy(rng.choice([-1.0, 1.0], dimension)).float()
-            back = torch.argsort(order)
+            there, back, sign = _Constant(order), _Constant(torch.argsort(order)), _Constant(signs)
             return _in_coordinates(
                 spectral(norm) if arm == "signed_permutation" else PHASE,
-                lambda z: z[..., order] * signs.to(z),
-                lambda g: (g * signs.to(g))[..., back],
+                lambda z: z[..., there.beside(z)] * sign.like(z),
+                lambda g: (g * sign.like(g))[..., back.beside(g)],
             )
     raise ValueError(f"arm {arm!r} is unknown: choose one of {', '.join(ARMS)}, or give a loss of your own")
+
+
+class _Constant:
+    """A tensor that stays on the device where it was used last."""
+
+    def __init__(self, value: Tensor) -> None:
+        self._value = self._last = value
+
+    def beside(self, other: Tensor) -> Tensor:
+        """Return it on the device of another tensor."""
+        return self._as(other.device, self._value.dtype)
+
+    def like(self, other: Tensor) -> Tensor:
+        """Return it on the device and in the number format of another tensor."""
+        return self._as(other.device, other.dtype)
+
+    def _as(self, device: torch.device, dtype: torch.dtype) -> Tensor:
+        if (self._last.device, self._last.dtype) != (device, dtype):
+            self._last = self._value.to(device, dtype)
+        return self._last
 
 
 def _own(arm: Loss | Callable[..., Any]) -> Loss:

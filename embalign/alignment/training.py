@@ -6,7 +6,7 @@ The settings, and how they were chosen, are in :mod:`embalign.alignment.config`.
 from __future__ import annotations
 
 import math
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
@@ -16,12 +16,15 @@ from torch import Tensor
 
 from embalign.alignment.arguments import check_unit, described, pair_of_vectors, vectors, whole_number
 from embalign.alignment.config import DEFAULT, TrainingConfig
+from embalign.alignment.device import chosen
 from embalign.alignment.gemm import use_fast_gemm
-from embalign.alignment.losses import COSINE
+from embalign.alignment.losses import CosineStep
+from embalign.alignment.meeting import ask
+from embalign.alignment.memory import moved
 from embalign.alignment.seeds import Stream, generator
+from embalign.alignment.stacked import Rows, Training, batches_of, prepared
 from embalign.errors import TrainingDivergedError
 from embalign.pairs import Vectors
-from embalign.pairs.picked import Picked
 
 if TYPE_CHECKING:
     from embalign.alignment.terms import Term
@@ -70,62 +73,113 @@ def train_map(
     """
     draft, teacher = _checked(draft, teacher, config, term)
     seed = whole_number(seed, "seed")
-    use_fast_gemm()
     steps = config.steps_for(len(draft)) if steps is None else whole_number(steps, "steps", 1)
-    x, t = tensor_of(draft), tensor_of(teacher)
-    targets = term.loss.prepare(torch.from_numpy(np.asarray(teacher))) if term else None
-    weights = torch.from_numpy(initial_map(t.shape[1], x.shape[1], seed, config.initial_scale))
-    weights.grad = torch.zeros_like(weights)
-    optimizer = torch.optim.AdamW([weights], lr=config.learning_rate, weight_decay=config.weight_decay, fused=True)
-    of_seed = batches(len(x), config.batch_size, seed)
-    measured_at = min(steps - 1, round(config.warmup_share * steps))
-    loss, gradient_ratio = torch.tensor(math.nan), 0.0
-    kept: dict[int, Vectors] = {}
+    asked = Training(draft, teacher, seed, config, steps, term, checkpoints, chosen())
+    found: TrainedMap = ask(asked, train_together)
+    return found
 
-    for step in range(steps):
-        rows = next(of_seed)
+
+def train_together(trainings: Sequence[Training]) -> list[TrainedMap | Exception]:
+    """Return what each training of one group gives, or the exception that it raises for itself alone."""
+    use_fast_gemm()
+    try:
+        return _trained(trainings)
+    except Exception as error:  # of one of them, or memory that does not suffice for all
+        if len(trainings) == 1:
+            return [error]
+    half = len(trainings) // 2
+    return [*train_together(trainings[:half]), *train_together(trainings[half:])]
+
+
+def _trained(trainings: Sequence[Training]) -> list[TrainedMap | Exception]:
+    """The loop, on weights (d_teacher, d_draft) of one training, or (R, d_teacher, d_draft) of R that are done as one.
+
+    Values of the loss and gradient ratios are then (R,).
+    """
+    first = trainings[0]
+    steps, config, term, device = first.steps, first.config, first.term, first.device
+    x, t = (Rows.of([getattr(each, side) for each in trainings], device) for side in ("draft", "teacher"))
+    targets = prepared(term.loss.prepare, [each.teacher for each in trainings], device) if term else None
+    weights = _start(trainings)
+    across, slope_of_weights = weights.mT, torch.zeros_like(weights)
+    product = torch.mm if weights.ndim == 2 else torch.bmm
+    optimizer = AdamW(weights, slope_of_weights, config.weight_decay)
+    z = weights.new_empty(*weights.shape[:-2], config.batch_size, weights.shape[-2])
+    cosine = CosineStep(z)
+    gradient, back = cosine.gradient, cosine.gradient.mT
+    measured_at = min(steps - 1, round(config.warmup_share * steps))
+    watched = Watched(trainings)
+    weight, added = term.weight if term else 0.0, torch.zeros(())
+
+    for step, rows in enumerate(batches_of(trainings)):
         batch = x[rows]
-        z = batch @ weights.T
-        loss, gradient = COSINE.value_and_gradient(z, t[rows])  # of length 1, so prepared
+        product(batch, across, out=z)
+        cosines = cosine.cosines(z, t[rows])  # of length 1, so prepared
         if term is not None and targets is not None:
             added, slope = term.loss.value_and_gradient(z, targets[rows])
             if step == measured_at:
-                gradient_ratio = term.weight * _norm_ratio(slope, gradient, batch)
-            loss = loss + term.weight * added
-            gradient.add_(slope, alpha=term.weight)
-        torch.mm(gradient.T, batch, out=weights.grad)
-        optimizer.param_groups[0]["lr"] = config.learning_rate * schedule(step, steps, config.warmup_share)
-        optimizer.step()
-        if step + 1 in checkpoints:
-            kept[step + 1] = weights.numpy().copy()
-        if step % 50 == 49 and not torch.isfinite(loss):
-            raise TrainingDivergedError(f"the loss is {float(loss)} after step {step + 1} of {steps}")
-    if not torch.isfinite(loss) or not torch.isfinite(weights).all():
-        raise TrainingDivergedError(f"the loss is {float(loss)} after the last of {steps} steps")
-    return TrainedMap(weights.numpy(), float(loss), gradient_ratio, kept)
+                watched.gradient_ratio = _norm_ratio(slope, gradient, batch)
+            gradient.add_(slope, alpha=weight)
+        product(back, batch, out=slope_of_weights)
+        optimizer.step(config.learning_rate * schedule(step, steps, config.warmup_share))
+        if watched.at(step + 1):
+            watched.look(step + 1, 1 - cosines.mean(dim=(-2, -1)) + weight * added, weights)
+            if watched.all_diverged:
+                break
+    return watched.results(weights)
 
 
-class PickedTensor:
-    """Rows of a mapped file as torch takes them: a batch is read when it is asked for."""
+class Watched:
+    """What becomes of each training: its maps after the steps that it names, and where it has diverged."""
 
-    def __init__(self, picked: Picked) -> None:
-        self.shape = picked.shape
-        self._base, self._rows = torch.from_numpy(picked.base), torch.from_numpy(picked.rows)
-        self._columns = None if picked.columns is None else torch.from_numpy(picked.columns)
+    def __init__(self, trainings: Sequence[Training]) -> None:
+        self.gradient_ratio = torch.zeros(())
+        self._trainings, self._steps = trainings, trainings[0].steps
+        self._kept: list[dict[int, Vectors]] = [{} for _ in trainings]
+        self._diverged: dict[int, Exception] = {}
+        self._named = {step for each in trainings for step in each.checkpoints}
+        self._loss = torch.zeros(())
 
-    def __len__(self) -> int:
-        """Number of rows."""
-        return self.shape[0]
+    @property
+    def all_diverged(self) -> bool:
+        """Whether no training is left."""
+        return len(self._diverged) == len(self._trainings)
 
-    def __getitem__(self, rows: Tensor) -> Tensor:
-        """Return a batch."""
-        found: Tensor = self._base[self._rows[rows]]
-        return found if self._columns is None else torch.nn.functional.normalize(found[:, self._columns])
+    def at(self, step: int) -> bool:
+        """Whether there is to be a look after a step."""
+        return step % 50 == 0 or step == self._steps or step in self._named
+
+    def look(self, step: int, loss: Tensor, weights: Tensor) -> None:
+        """Take in loss and maps after a step."""
+        self._loss = loss
+        for i, (each, kept) in enumerate(zip(self._trainings, self._kept, strict=True)):
+            if step in each.checkpoints:
+                kept[step] = _map_of(weights, i).copy()
+        if step % 50 == 0:
+            self._check(torch.isfinite(loss), f"step {step}")
+
+    def results(self, weights: Tensor) -> list[TrainedMap | Exception]:
+        """Return what each training gives in the end."""
+        self._check(torch.isfinite(self._loss) & torch.isfinite(weights).all(-1).all(-1), "the last")
+        losses = self._loss.reshape(-1).tolist()
+        ratios = self.gradient_ratio.expand(self._loss.shape).reshape(-1).tolist()
+        found: list[TrainedMap | Exception] = []
+        for i, each in enumerate(self._trainings):
+            ratio = each.term.weight * ratios[i] if each.term else 0.0
+            found.append(self._diverged.get(i) or TrainedMap(_map_of(weights, i), losses[i], ratio, self._kept[i]))
+        return found
+
+    def _check(self, finite: Tensor, when: str) -> None:
+        for i in torch.nonzero(~finite.reshape(-1)).flatten().tolist():
+            loss = self._loss.reshape(-1)[i].item()
+            self._diverged.setdefault(
+                i, TrainingDivergedError(f"the loss is {loss} after {when} of {self._steps} steps")
+            )
 
 
-def tensor_of(vectors: Vectors) -> Tensor | PickedTensor:
-    """Return vectors (n, d) as torch takes them, without a copy."""
-    return PickedTensor(vectors) if isinstance(vectors, Picked) else torch.from_numpy(vectors)
+def _map_of(weights: Tensor, number: int) -> Vectors:
+    """One of the maps; of several in memory of its own, for it must not keep the others."""
+    return (weights if weights.ndim == 2 else weights[number].clone()).cpu().numpy()
 
 
 def apply_map(weights: Vectors, draft: Vectors) -> Vectors:
@@ -139,7 +193,7 @@ def apply_map(weights: Vectors, draft: Vectors) -> Vectors:
     weights = vectors(weights, "weights")
     draft = vectors(draft, "draft", width=weights.shape[1], least=0)
     use_fast_gemm()
-    return (torch.from_numpy(draft) @ torch.from_numpy(weights).T).numpy()
+    return (moved(draft) @ moved(weights).T).cpu().numpy()
 
 
 def _checked(draft: Vectors, teacher: Vectors, config: TrainingConfig, term: Term | None) -> tuple[Vectors, Vectors]:
@@ -161,20 +215,43 @@ def schedule(step: int, steps: int, warmup_share: float) -> float:
     return 0.5 * (1 + math.cos(math.pi * (step - warmup) / max(1, steps - warmup)))
 
 
-def _norm_ratio(slope: Tensor, gradient: Tensor, batch: Tensor) -> float:
-    of_cosine = torch.linalg.norm(gradient.T @ batch)
-    return float(torch.linalg.norm(slope.T @ batch) / of_cosine) if of_cosine > 0 else math.inf
+def _start(trainings: Sequence[Training]) -> Tensor:
+    """The untrained maps on the device; that of a seed is drawn once."""
+    first, seeds = trainings[0], sorted({each.seed for each in trainings})
+    shape = first.teacher.shape[1], first.draft.shape[1]
+    drawn = [torch.from_numpy(initial_map(*shape, seed, first.config.initial_scale)) for seed in seeds]
+    if len(trainings) == 1:
+        return drawn[0].to(first.device, copy=True)  # torch's memory begins where a cache line does
+    places = torch.tensor([seeds.index(each.seed) for each in trainings])
+    return torch.stack(drawn).to(first.device)[places.to(first.device)]
 
 
-def batches(n: int, size: int, seed: int) -> Iterator[Tensor]:
-    """Yield the rows of one full batch after another, from one fresh permutation after another.
+class AdamW:
+    """AdamW with torch's usual settings, by the kernel of `torch.optim.AdamW(fused=True)`: see the test beside that.
 
-    A batch runs on over the end of a pass: the size of a last batch, and so the noise that regularises, would vary.
+    What the class and its function do around the kernel takes a tenth of a step.
     """
-    rng = generator(seed, Stream.BATCHES)
-    order = torch.empty(0, dtype=torch.int64)
-    while True:
-        while len(order) < size:
-            order = torch.cat((order, torch.from_numpy(rng.permutation(n))))
-        yield order[:size]
-        order = order[size:]
+
+    def __init__(self, weights: Tensor, gradient: Tensor, weight_decay: float) -> None:
+        self._steps, self._weight_decay = weights.new_zeros(()), weight_decay
+        moments = [torch.zeros_like(weights)], [torch.zeros_like(weights)]
+        self._state = [weights], [gradient], *moments, list[Tensor](), [self._steps]
+
+    def step(self, rate: float) -> None:
+        """Move the weights along the gradient as it is now."""
+        self._steps.add_(1)
+        torch._fused_adamw_(
+            *self._state,
+            lr=rate,
+            beta1=0.9,
+            beta2=0.999,
+            weight_decay=self._weight_decay,
+            eps=1e-8,
+            amsgrad=False,
+            maximize=False,
+        )
+
+
+def _norm_ratio(slope: Tensor, gradient: Tensor, batch: Tensor) -> Tensor:
+    of_term, of_cosine = (torch.linalg.vector_norm(each.mT @ batch, dim=(-2, -1)) for each in (slope, gradient))
+    return torch.where(of_cosine > 0, of_term / of_cosine, math.inf)

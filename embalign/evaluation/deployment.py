@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Literal, Self
 import numpy as np
 from numpy.typing import NDArray
 
-from embalign.evaluation.relevance import Relevance, Rows
+from embalign.evaluation.relevance import Part, Relevance, Rows
 from embalign.lazy import lazy
 from embalign.pairs import Vectors
 from embalign.pairs.picked import pick
@@ -131,21 +131,46 @@ class SearchTask:
         """The task with the held-out rows alone as the index."""
         return self.within(self.held_out)
 
+    @property
+    def whole(self) -> Part:
+        """What is looked for in the whole index."""
+        return Part(None, self.relevant, self.own, self.mates)
+
+    @functools.cached_property
+    def alone_part(self) -> Part:
+        """What is looked for in the held-out rows alone."""
+        return self.part(self.held_out)
+
+    def part(self, rows: Rows) -> Part:
+        """Return what is looked for in these rows of the index, in this order."""
+        if self.by_teacher:
+            ranked = self.within(rows)
+            return Part(rows, ranked.relevant, ranked.own, ranked.mates)
+        size, place = self.index_size, self._places(rows)
+        own = None if self.own is None else np.where(self.own >= 0, place[self.own], -1)
+        mates = None if self.mates is None else self.mates.within(rows, size)
+        return Part(rows, self.relevant.within(rows, size), own, mates)
+
     def within(self, rows: Rows) -> Self:
         """Return the task with only these rows of the index, in this order."""
-        size = self.index_size
-        place = np.full(size, -1)
-        place[rows] = np.arange(len(rows))
+        looked_for = dataclasses.replace(self, by_teacher=False).part(rows)
+        held_out = self._places(rows)[self.held_out]
         part = dataclasses.replace(
             self,
             draft=Embedded(self.draft.queries, pick(self.draft.index, rows)),
             teacher=Embedded(self.teacher.queries, pick(self.teacher.index, rows)),
-            relevant=self.relevant.within(rows, size),
-            own=None if self.own is None else np.where(self.own >= 0, place[self.own], -1),
-            mates=None if self.mates is None else self.mates.within(rows, size),
-            held_out=place[self.held_out][place[self.held_out] >= 0],
+            relevant=looked_for.relevant,
+            own=looked_for.own,
+            mates=looked_for.mates,
+            held_out=held_out[held_out >= 0],
         )
         return part.ranked() if self.by_teacher else part
+
+    def _places(self, rows: Rows) -> Rows:
+        """The place of each row of the index among these, -1 for none."""
+        place = np.full(self.index_size, -1)
+        place[rows] = np.arange(len(rows))
+        return place
 
     def ranked(self) -> Self:
         """Return the task in which relevant is what the teacher finds in this index, without the query's own text."""

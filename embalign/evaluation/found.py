@@ -8,11 +8,12 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from embalign.alignment.memory import moved
 from embalign.evaluation.index import hide
 from embalign.evaluation.relevance import Relevance, Rows
-from embalign.evaluation.ties import DEPTH, DISCOUNTS, TIED, Bits, Values, first_relevant, gain_at_depth
+from embalign.evaluation.ties import DEPTH, DISCOUNTS, TIED, Bits, Embeddings, Values, first_relevant, gain_at_depth
 
-COMPARED = 2**20  # similarities that are compared at once
+COMPARED = 2**20  # similarities that are compared at once on the CPU
 
 
 class Asked(NamedTuple):
@@ -67,14 +68,19 @@ def _count(similarity: Tensor, bound: Tensor, *, above: bool) -> NDArray[np.int6
     # Ones and zeros in the similarities' own format sum six times as fast as booleans do; exact up to 2^24 of them. As
     # many as stay in the processor's cache, written over by those of the next rows, take no memory of a block's size.
     compare = torch.gt if above else torch.ge
-    step = max(1, COMPARED // similarity.shape[1])
+    step = len(similarity) if similarity.is_cuda else max(1, COMPARED // similarity.shape[1])
     ones = torch.empty_like(similarity[:step])
     dtype = similarity.dtype if similarity.shape[1] < 2**24 else torch.float64
     counts = [
         compare(some, least[:, None], out=ones[: len(some)]).sum(dim=1, dtype=dtype)
         for some, least in zip(torch.split(similarity, step), torch.split(bound, step), strict=True)
     ]
-    return torch.cat(counts).numpy().astype(int)
+    return torch.cat(counts).cpu().numpy().astype(int)
+
+
+def _at(similarity: Tensor, places: Rows) -> Embeddings:
+    """The similarities (queries, R) at some places of each row."""
+    return similarity.gather(1, torch.from_numpy(places).to(similarity.device)).cpu().numpy()
 
 
 def _first_is_mate(similarity: Tensor, mates: Relevance | None, rows: slice) -> Values:
@@ -83,8 +89,8 @@ def _first_is_mate(similarity: Tensor, mates: Relevance | None, rows: slice) -> 
         return np.full(len(similarity), np.nan)
     places, there, _ = mates.padded(rows)
     least = similarity.amax(dim=1) - _tie(similarity)
-    of_mates = np.where(there, np.take_along_axis(similarity.numpy(), places, axis=1), -np.inf)
-    first = (of_mates >= least.numpy()[:, None]).sum(axis=1)
+    of_mates = np.where(there, _at(similarity, places), -np.inf)
+    first = (of_mates >= least.cpu().numpy()[:, None]).sum(axis=1)
     return np.where(there.any(axis=1), first / _count(similarity, least, above=False), np.nan)
 
 
@@ -95,7 +101,7 @@ def _found(similarity: Tensor, relevant: Relevance, rows: slice, cut_offs: Seque
     places, there, _ = relevant.padded(rows)
     if own is not None:
         there = there & (places != own[rows][:, None])
-    of_relevant = torch.from_numpy(np.where(there, np.take_along_axis(similarity.numpy(), places, axis=1), -np.inf))
+    of_relevant = moved(np.where(there, _at(similarity, places), -np.inf))
     reached = np.zeros((len(similarity), len(cut_offs)))
     for column in range(places.shape[1]):
         mine = of_relevant[:, column].to(similarity.dtype)
@@ -120,19 +126,22 @@ def _search_block(
     places, there, gains = relevant.padded(rows)
     if own is not None:
         there = there & (places != own[rows][:, None])
-    scores = similarity.numpy()
-    of_relevant = np.where(there, np.take_along_axis(scores, places, axis=1), -np.inf)
+    of_relevant = np.where(there, _at(similarity, places), -np.inf)
+
+    def scores(query: int) -> Embeddings:
+        return similarity[query].cpu().numpy()
+
     asked: NDArray[np.bool_] = np.asarray(there.any(axis=1))
 
-    best = torch.from_numpy(of_relevant.max(axis=1, initial=-np.inf).astype(scores.dtype))
+    best = moved(of_relevant.max(axis=1, initial=-np.inf))
     least = best - _tie(similarity)
     above = _count(similarity, best + _tie(similarity), above=True)
-    tied_relevant = (of_relevant >= least.numpy()[:, None]).sum(axis=1)
+    tied_relevant = (of_relevant >= least.cpu().numpy()[:, None]).sum(axis=1)
     tied_others = _count(similarity, least, above=False) - above - tied_relevant
     hits, reciprocal = first_relevant(above, tied_others, tied_relevant, ks)
     rank = above + 1 + tied_others / (tied_relevant + 1)
 
-    top, first = (part.numpy() for part in torch.topk(similarity, min(DEPTH + 1, similarity.shape[1]), dim=1))
+    top, first = (part.cpu().numpy() for part in torch.topk(similarity, min(DEPTH + 1, similarity.shape[1]), dim=1))
     dcg = gain_at_depth(scores, top, first, of_relevant, np.where(there, gains, 0.0), _tie(similarity), returned)
     best_gains = -np.sort(-np.where(there, gains, 0.0), axis=1)[:, :DEPTH]
     second = top[:, 1] if top.shape[1] > 1 else np.full(len(top), -np.inf)
@@ -142,5 +151,5 @@ def _search_block(
     reciprocal, rank, ndcg = (np.where(asked, value, np.nan) for value in (reciprocal, rank, ndcg))
     hits = np.where(asked[:, None], hits, np.nan)
     for q in np.flatnonzero(np.isfinite(second) & (second >= top[:, 0] - _tie(similarity))):
-        tied[rows.start + int(q)] = np.packbits(scores[q] >= top[q, 0] - _tie(similarity))
+        tied[rows.start + int(q)] = np.packbits(scores(int(q)) >= top[q, 0] - _tie(similarity))
     return hits, reciprocal, rank, ndcg, first[:, 0], top[:, 0].astype(np.float64), margin

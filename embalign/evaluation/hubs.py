@@ -47,5 +47,5 @@ def hubness(index: Index, sample: Vectors, own: Rows | None = None) -> Vectors:
         similarity = held[rows] @ asked.T
         mine = np.flatnonzero(place[rows] >= 0)
         similarity[mine, place[rows][mine]] = -torch.inf
-        found[rows] = torch.topk(similarity, count, dim=1).values.mean(dim=1).numpy()
+        found[rows] = torch.topk(similarity, count, dim=1).values.mean(dim=1).cpu().numpy()
     return found

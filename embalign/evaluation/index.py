@@ -9,6 +9,8 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from embalign.alignment.device import chosen
+from embalign.alignment.memory import moved
 from embalign.evaluation.relevance import Relevance, Rows
 from embalign.evaluation.ties import Embeddings
 from embalign.pairs.picked import pick
@@ -25,7 +27,7 @@ class Index:
     def __init__(self, vectors: Embeddings, penalty: NDArray[np.float32] | None = None) -> None:
         self.vectors = np.asarray(vectors)
         self.penalty = penalty
-        self._unit: dict[np.dtype[Any], Tensor] = {}
+        self._unit: dict[tuple[np.dtype[Any], str], Tensor] = {}
 
     def penalised(self, penalty: NDArray[np.float32]) -> Self:
         """Return the same vectors with a penalty (N,); they are made unit vectors once for both."""
@@ -38,14 +40,15 @@ class Index:
         other = copy.copy(self)
         other.vectors = pick(self.vectors, rows)
         other.penalty = None if self.penalty is None else self.penalty[rows]
-        other._unit = {dtype: vectors[torch.from_numpy(rows)] for dtype, vectors in self._unit.items()}
+        other._unit = {key: vectors[torch.from_numpy(rows)] for key, vectors in self._unit.items()}
         return other
 
     def unit(self, dtype: np.dtype[Any]) -> Tensor:
-        """Return the vectors as unit vectors of float32 or float64."""
-        if dtype not in self._unit:
-            self._unit[dtype] = unit(self.vectors.astype(dtype, copy=False))
-        return self._unit[dtype]
+        """Return the vectors as unit vectors of float32 or float64, on the chosen device."""
+        key = dtype, chosen()
+        if key not in self._unit:
+            self._unit[key] = unit(self.vectors.astype(dtype, copy=False))
+        return self._unit[key]
 
     def similarity(self, queries: Embeddings) -> Tensor:
         """Return the cosines (Q, N) of queries (Q, d) in float32 or float64, less the penalty of each row."""
@@ -55,11 +58,17 @@ class Index:
         """Return the cosines (Q, N) of queries (Q, d) in float32 or float64."""
         return unit(queries) @ self.unit(queries.dtype).T
 
-    def less_penalty(self, cosines: Tensor, *, keep: bool = False) -> Tensor:
-        """Return cosines (Q, N) less the penalty of each row: others with `keep`, which leaves them as they are."""
+    def less_penalty(self, cosines: Tensor, *, keep: bool = False, rows: Rows | None = None) -> Tensor:
+        """Return cosines (Q, N) less the penalty of each row: others with `keep`, which leaves them as they are.
+
+        With `rows` they are those of these rows of the index alone.
+        """
+        if rows is not None:
+            some, of_rows = cosines.index_select(1, moved(rows)), None if self.penalty is None else self.penalty[rows]
+            return some if of_rows is None else some.sub_(moved(of_rows))
         if self.penalty is None:
             return cosines.clone() if keep else cosines
-        penalty = torch.from_numpy(self.penalty)
+        penalty = moved(self.penalty)
         return cosines - penalty if keep else cosines.sub_(penalty)
 
     @functools.cached_property
@@ -69,8 +78,8 @@ class Index:
 
 
 def unit(vectors: Embeddings) -> Tensor:
-    """Return vectors (n, d) as unit vectors; zero vectors stay zero."""
-    x: Tensor = torch.from_numpy(np.ascontiguousarray(vectors))
+    """Return vectors (n, d) as unit vectors on the chosen device; zero vectors stay zero."""
+    x: Tensor = moved(np.ascontiguousarray(vectors))
     lengths = torch.linalg.vector_norm(x, dim=1, keepdim=True)
     if len(x) and lengths.min() > SHORTEST and lengths.max() < LONGEST:
         return torch.div(x, lengths)

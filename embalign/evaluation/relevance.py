@@ -3,7 +3,7 @@
 import dataclasses
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, Self
+from typing import Any, NamedTuple, Self
 
 import numpy as np
 from numpy.typing import NDArray
@@ -112,6 +112,18 @@ class Relevance:
         rows = self.rows[place] if len(self.rows) else np.zeros(place.shape, np.int64)
         gains = np.ones(place.shape) if self.gains is None or not len(self.gains) else self.gains[place]
         return rows, there, np.where(there, gains, 0.0)
+
+
+class Part(NamedTuple):
+    """What queries look for in some rows of an index, by their place among these; in all where `rows` is None.
+
+    `own` and `mates` as in :func:`embalign.evaluation.retrieval.search`.
+    """
+
+    rows: Rows | None
+    relevant: Relevance
+    own: Rows | None = None
+    mates: Relevance | None = None
 
 
 def _rows_of(held: NDArray[Any], labels: NDArray[Any]) -> Rows:

@@ -13,13 +13,14 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from embalign.alignment import arguments
+from embalign.alignment.device import CPU, chosen
 from embalign.alignment.gemm import use_fast_gemm
 from embalign.evaluation.found import Asked, Found
 from embalign.evaluation.index import Index
-from embalign.evaluation.relevance import Labels, Relevance, Rows
+from embalign.evaluation.relevance import Labels, Part, Relevance, Rows
 from embalign.evaluation.ties import DEPTH, Bits, Embeddings, Values
 
-BLOCK = 2**25  # similarities that are held at once
+BLOCK, ON_GPU = 2**25, 2**26  # similarities that are held at once
 PADDED = 10  # similarities that take the memory of one padded relevant row
 KS = (1, 5, 10)
 FIRST = tuple(range(1, DEPTH + 1))
@@ -172,19 +173,40 @@ def search_each(
 
     Cosines are computed once for all. See :func:`search`.
     """
-    first, *_ = indexes
+    whole = Part(None, relevant, own, mates)
+    return _search_all(queries, [(index, whole) for index in indexes], ks, found_at)
+
+
+def search_parts(
+    queries: Embeddings, index: Index, parts: Sequence[Part], *, ks: Sequence[int] = KS, found_at: Sequence[int] = ()
+) -> list[Search]:
+    """Return what queries find in each of some parts of an index.
+
+    Cosines are computed once for all. See :func:`search`.
+    """
+    return _search_all(queries, [(index, part) for part in parts], ks, found_at)
+
+
+def _search_all(
+    queries: Embeddings, parts: Sequence[tuple[Index, Part]], ks: Sequence[int], found_at: Sequence[int]
+) -> list[Search]:
+    """What queries find in parts of indexes of the same vectors."""
+    first, size = parts[0][0], len(parts[0][0].vectors)
     left = _checked(queries, first, (*ks, *found_at))
-    size = len(first.vectors)
-    _check_rows(relevant, own, mates, len(left), size)
+    sizes = [size if part.rows is None else len(part.rows) for _, part in parts]
+    for (_, part), of_part in zip(parts, sizes, strict=True):
+        _check_rows(part, len(left), of_part)
     use_fast_gemm()
-    asked = Asked(relevant, own, mates, sorted({*FIRST, *ks}), found_at)
-    found = [Found(size) for _ in indexes]
-    for rows in _blocks(len(left), size + PADDED * max(each.most for each in (relevant, mates) if each is not None)):
+    asked = [Asked(part.relevant, part.own, part.mates, sorted({*FIRST, *ks}), found_at) for _, part in parts]
+    found = [Found(of_part) for of_part in sizes]
+    padded = max(each.most for _, part in parts for each in (part.relevant, part.mates) if each is not None)
+    beside = max(sizes) if len({id(part) for _, part in parts}) > 1 else 0
+    for rows in _blocks(len(left), size + beside + PADDED * padded):
         cosines = first.cosines(left[rows])
-        for place, (index, each) in enumerate(zip(indexes, found, strict=True), start=1):
-            each.add(index.less_penalty(cosines, keep=place < len(indexes)), asked, rows)
+        for place, ((index, part), each, wanted) in enumerate(zip(parts, found, asked, strict=True), start=1):
+            each.add(index.less_penalty(cosines, keep=place < len(parts), rows=part.rows), wanted, rows)
         del cosines  # two blocks are never held
-    return [_searched(each, asked, ks) for each in found]
+    return [_searched(each, wanted, ks) for each, wanted in zip(found, asked, strict=True)]
 
 
 def _searched(found: Found, asked: Asked, ks: Sequence[int]) -> Search:
@@ -221,8 +243,9 @@ def _checked(queries: Embeddings, index: Index, ks: Sequence[int]) -> Embeddings
     return left.astype(dtype, copy=False)
 
 
-def _check_rows(relevant: Relevance, own: Rows | None, mates: Relevance | None, queries: int, index: int) -> None:
-    for name, each in (("relevant rows", relevant), ("mates", mates)):
+def _check_rows(part: Part, queries: int, index: int) -> None:
+    own = part.own
+    for name, each in (("relevant rows", part.relevant), ("mates", part.mates)):
         if each is not None and len(each) != queries:
             raise ValueError(f"{queries} queries need {name} for each, found them for {len(each)}")
         if each is not None and len(each.rows) and not 0 <= each.rows.min() <= each.rows.max() < index:
@@ -234,6 +257,6 @@ def _check_rows(relevant: Relevance, own: Rows | None, mates: Relevance | None, 
 
 
 def _blocks(queries: int, width: int) -> Iterator[slice]:
-    size = max(1, BLOCK // width)
+    size = max(1, (BLOCK if chosen() == CPU else ON_GPU) // width)
     for start, stop in itertools.pairwise([*range(0, queries, size), queries]):
         yield slice(start, stop)

@@ -6,11 +6,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from embalign.alignment.training import apply_map
-from embalign.evaluation import gate, similarity
-from embalign.evaluation.deployment import DEPLOYMENTS, Embedded, SearchTask, vectors_of
+from embalign.evaluation import gate, retrieval, similarity
+from embalign.evaluation.deployment import DEPLOYMENTS, DRAFT_ONLY, Embedded, SearchTask, vectors_of
 from embalign.evaluation.index import Index
 from embalign.evaluation.measurement import ByLabel, Measurement
-from embalign.evaluation.relevance import Labels
+from embalign.evaluation.relevance import Labels, Part
 from embalign.evaluation.retrieval import Search, search_each
 from embalign.evaluation.streamed import map_rows
 from embalign.pairs import Vectors
@@ -28,7 +28,12 @@ def score(task: SearchTask, mapped: Embedded, ceiling: Search, constant: Vectors
     """
     teacher = task.teacher.queries
     alignment = score_alignment(mapped.queries, teacher, task.blocks, constant, task.teacher_ranks)
-    return alignment | score_retrieval(task, mapped) | score_deployments(task, mapped, ceiling)
+    own_search, found = score_own_search(task, mapped)
+    scored = alignment | own_search
+    for name in DEPLOYMENTS:
+        searched = found if name == DRAFT_ONLY else search_task(task, vectors_of(name, mapped, task.teacher))
+        scored |= score_deployment(name, task, searched, ceiling)
+    return scored
 
 
 def score_alignment(
@@ -52,30 +57,25 @@ def score_alignment(
     return Measurement(metrics, by_label(labels, cosine_mean=cosine))
 
 
-def score_retrieval(task: SearchTask, vectors: Embedded) -> Measurement:
-    """Return retrieval and gate where the vectors search themselves, with the held-out items alone as the index."""
-    found = search_task(task.alone, vectors.within(task.held_out))
+def score_own_search(task: SearchTask, vectors: Embedded) -> tuple[Measurement, Search]:
+    """Return retrieval and gate where the vectors search themselves, with the held-out items alone as the index.
+
+    And what they find in the whole index, from the same similarities.
+    """
+    found, whole = search_parts(task, vectors, [task.alone_part, task.whole])
     metrics = {
         **{f"recall_at_{k}": _mean(hits) for k, hits in found.hits.items()},
         "mrr": _mean(found.reciprocal_rank),
         "gate_augrc": gate.augrc(found.margin, found.correct),
         "gate_accept_rate": gate.accept_rate(found.margin, found.correct),
     }
-    return Measurement(metrics, by_label(task.blocks, **{FIRST_HIT: found.hits[1], "mrr": found.reciprocal_rank}))
-
-
-def score_deployments(task: SearchTask, mapped: Embedded, ceiling: Search) -> Measurement:
-    """Return the columns of every deployment, with the whole index; `ceiling` is what the teacher finds in its own."""
-    scored = Measurement({})
-    for name in DEPLOYMENTS:
-        found = search_task(task, vectors_of(name, mapped, task.teacher))
-        scored |= score_deployment(name, task, found, ceiling)
-    return scored
+    of_labels = by_label(task.blocks, **{FIRST_HIT: found.hits[1], "mrr": found.reciprocal_rank})
+    return Measurement(metrics, of_labels), whole
 
 
 def score_search(task: SearchTask, vectors: Embedded, ceiling: Search) -> Measurement:
     """Return the same columns for vectors that no map has made: their own search, whatever the deployment."""
-    scored, found = score_retrieval(task, vectors), search_task(task, vectors)
+    scored, found = score_own_search(task, vectors)
     for name in DEPLOYMENTS:
         scored |= score_deployment(name, task, found, ceiling)
     return scored
@@ -130,11 +130,19 @@ def search_task(task: SearchTask, vectors: Embedded) -> Search:
     return search_task_each(task, vectors.queries, [vectors.searched])[0]
 
 
+def search_parts(task: SearchTask, vectors: Embedded, parts: Sequence[Part]) -> list[Search]:
+    """Return what a task's queries find in each of some parts of the index."""
+    return retrieval.search_parts(vectors.queries, vectors.searched, parts, found_at=_found_at(task))
+
+
 def search_task_each(task: SearchTask, queries: Vectors, indexes: Sequence[Index]) -> list[Search]:
     """Return the same in each of some indexes of the same vectors that differ in their penalty alone."""
+    return search_each(queries, indexes, task.relevant, own=task.own, mates=task.mates, found_at=_found_at(task))
+
+
+def _found_at(task: SearchTask) -> Sequence[int]:
     # Labels make whole groups relevant, which nobody looks for one by one.
-    found_at = TREC_RECALL if task.own is None or task.by_teacher else ()
-    return search_each(queries, indexes, task.relevant, own=task.own, mates=task.mates, found_at=found_at)
+    return TREC_RECALL if task.own is None or task.by_teacher else ()
 
 
 def label_values(values: NDArray[np.float64], labels: Labels) -> NDArray[np.float64]:

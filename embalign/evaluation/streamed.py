@@ -18,7 +18,9 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from embalign.alignment.device import CPU, chosen
 from embalign.alignment.gemm import use_fast_gemm
+from embalign.alignment.memory import fits, moved, resident
 from embalign.alignment.training import apply_map
 from embalign.evaluation.index import Index, unit
 from embalign.evaluation.relevance import Rows
@@ -26,7 +28,7 @@ from embalign.evaluation.ties import Embeddings
 from embalign.pairs import Vectors
 from embalign.pairs.picked import is_mapped, pick
 
-BLOCK = 2**13  # rows that are read at once
+BLOCK, ON_GPU = 2**13, 2**17  # rows that are read, or used, at once
 BANDS = 8  # of rows of R, each without the columns that are zero in all of them
 
 
@@ -96,7 +98,7 @@ class StreamedIndex(Index):
         held: Any = self.vectors
         if not isinstance(held, Mapped):
             return None
-        weights = torch.from_numpy(held.weights)
+        weights = moved(held.weights)
         largest = weights.abs().max()
         return weights / largest if largest > 0 else weights
 
@@ -105,7 +107,7 @@ class StreamedIndex(Index):
         other = copy.copy(self)
         other.vectors = pick(self.vectors, rows)
         other.penalty = None if self.penalty is None else self.penalty[rows]
-        vars(other)["_inverse_lengths"] = self._inverse_lengths[torch.from_numpy(rows)]
+        vars(other)["_inverse_lengths"] = self._inverse_lengths[moved(rows)]
         return other
 
     def unit(self, dtype: np.dtype[Any]) -> Tensor:
@@ -117,7 +119,7 @@ class StreamedIndex(Index):
         left = unit(np.asarray(queries, np.float32))
         if self._weights is not None:
             left = left @ self._weights
-        found = torch.empty((len(left), len(self.vectors)))
+        found = left.new_empty((len(left), len(self.vectors)))
         for rows, block in self._blocks():
             torch.mm(left, block.T, out=found[:, rows])
         found *= self._inverse_lengths
@@ -131,24 +133,31 @@ class StreamedIndex(Index):
     @functools.cached_property
     def _inverse_lengths(self) -> Tensor:
         use_fast_gemm()
-        bands = None if self._weights is None else _triangular(self._weights)
+        bands = None if self._weights is None else _bands(self._weights)
         lengths = torch.cat(
             [
                 torch.linalg.vector_norm(block, dim=1) if bands is None else _lengths(block, bands)
                 for _, block in self._blocks()
             ]
         )
-        inverse = torch.where(lengths == 0, torch.zeros(()), 1 / lengths)
+        inverse = torch.where(lengths == 0, 0.0, 1 / lengths)
         return torch.where(torch.isfinite(lengths), inverse, torch.nan)
 
     def _blocks(self) -> Iterator[tuple[slice, Tensor]]:
-        for start in range(0, len(self._source), BLOCK):
-            rows = slice(start, min(start + BLOCK, len(self._source)))
-            yield rows, torch.from_numpy(np.asarray(self._source[rows]))
+        source, device = self._source, chosen()
+        held = None
+        if device != CPU and isinstance(source, np.ndarray) and fits(source, device):
+            held = resident(source, device)
+        size = BLOCK if held is None else ON_GPU
+        for start in range(0, len(source), size):
+            rows = slice(start, min(start + size, len(source)))
+            yield rows, moved(np.asarray(source[rows])) if held is None else held[rows]
 
 
-def _triangular(weights: Tensor) -> list[Tensor]:
+def _bands(weights: Tensor) -> list[Tensor]:
     """The transposed bands of rows of R, where W = Q R, each from its first column that is not zero."""
+    if weights.is_cuda:  # all products take less time there than the decomposition
+        return [weights.T]
     upper = torch.linalg.qr(weights, mode="r").R
     size = -(-len(upper) // BANDS)
     return [upper[start : start + size, start:].T.contiguous() for start in range(0, len(upper), size)]

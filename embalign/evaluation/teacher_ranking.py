@@ -36,7 +36,7 @@ def teachers_own(queries: Vectors, index: Index, left_out: Relevance | None = No
         similarity = index.similarity(queries[asked].astype(np.float32, copy=False))
         if left_out is not None:
             hide(similarity, left_out, asked)
-        top, found = (part.numpy() for part in torch.topk(similarity, min(MOST_TIED, size), dim=1))
+        top, found = (part.cpu().numpy() for part in torch.topk(similarity, min(MOST_TIED, size), dim=1))
         own = _gains(top)
         query, column = np.nonzero(own)
         places.append(start + query)

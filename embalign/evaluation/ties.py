@@ -1,6 +1,6 @@
 """Expected measures of a ranking whose tied rows come in random order: of its first relevant row and its first ten."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import numpy as np
 from numpy.typing import NDArray
@@ -48,7 +48,7 @@ def same_first(one: Firsts, other: Firsts) -> Values:
 
 
 def gain_at_depth(
-    scores: Embeddings,
+    scores: Callable[[int], Embeddings],
     top: Embeddings,
     first: Rows,
     of_relevant: Embeddings,
@@ -58,8 +58,8 @@ def gain_at_depth(
 ) -> Values:
     """Return the expected discounted gain of each query's first ten; add to `returned` how often a row is among them.
 
-    `scores` (Q, N) are the similarities, -inf for a row that is left out; `top` and `first` the eleven highest and
-    their rows; `of_relevant` and `gains` (Q, R) those of the relevant rows, padded with -inf and 0.
+    `scores` gives the similarities (N,) of a query, -inf for a row that is left out; `top` and `first` are the eleven
+    highest and their rows; `of_relevant` and `gains` (Q, R) those of the relevant rows, padded with -inf and 0.
     """
     depth = min(DEPTH, top.shape[1])
     cut = top[:, depth - 1]
@@ -78,7 +78,7 @@ def gain_at_depth(
     reached = (listed >= mine[:, :, None] - tie).sum(axis=2)
     dcg = (gain * _mean_discount(before, reached)).sum(axis=1)
     for q in np.flatnonzero(crossing):
-        dcg[q] = _gain_of_ties(scores[q], cut[q] - tie, of_relevant[q], gains[q], tie, returned)
+        dcg[q] = _gain_of_ties(scores(int(q)), cut[q] - tie, of_relevant[q], gains[q], tie, returned)
     return np.asarray(dcg)
 
 

@@ -4,11 +4,11 @@ They are apart from :mod:`embalign.experiments.fits`, so that no cell of experim
 """
 
 import dataclasses
-import functools
 from dataclasses import dataclass
 from typing import Self
 
 from embalign.alignment.config import TrainingConfig
+from embalign.alignment.meeting import memo, shared
 from embalign.alignment.setting import Setting
 from embalign.alignment.terms import Term, make_term
 from embalign.alignment.training import TrainedMap, train_map
@@ -16,7 +16,6 @@ from embalign.errors import CellError
 from embalign.experiments.fits import fitted_on, pool_of
 from embalign.lazy import Reference
 from embalign.pairs.pair import Pair
-from embalign.pairs.picked import pick
 
 NO_WEIGHT = 1e-6  # of a term that is measured but must not steer
 NO_RATIO = 1e-10  # rounding alone gives no larger gradient
@@ -39,7 +38,7 @@ class Arm:
         return dataclasses.replace(self, setting=dataclasses.replace(self.setting, strength=0.0))
 
 
-@functools.lru_cache(maxsize=4)
+@memo(4)
 def train_arm(pair: Pair, arm: Arm, seed: int, config: TrainingConfig) -> tuple[TrainedMap, float]:
     """Return the map of an arm, trained on a seed's whole pool, and the weight of its term.
 
@@ -49,18 +48,18 @@ def train_arm(pair: Pair, arm: Arm, seed: int, config: TrainingConfig) -> tuple[
     term = arm.term(pair.teacher.shape[1], seed, arm.setting.strength)
     if term is not None and arm.setting.by == "gradient_ratio":
         term = dataclasses.replace(term, weight=arm.setting.strength / _ratio_of_one(pair, arm.unset(), seed, config))
-    trained = train_map(pick(fitted.draft, pool), pick(fitted.teacher, pool), seed=seed, config=config, term=term)
+    trained = train_map(shared(fitted.draft, pool), shared(fitted.teacher, pool), seed=seed, config=config, term=term)
     return trained, term.weight if term else 0.0
 
 
-@functools.lru_cache(maxsize=16)
+@memo(16)
 def _ratio_of_one(pair: Pair, arm: Arm, seed: int, config: TrainingConfig) -> float:
     """Gradient ratio of an arm's term for each unit of weight, where the cosine loss alone has led after warm-up."""
     fitted, pool = fitted_on(pair), pool_of(pair, seed)
     warmup = round(config.warmup_share * config.steps_for(len(pool)))
     short = dataclasses.replace(config, warmup_share=warmup / (warmup + 1))
     term = arm.term(pair.teacher.shape[1], seed, NO_WEIGHT)
-    chosen = pick(fitted.draft, pool), pick(fitted.teacher, pool)
+    chosen = shared(fitted.draft, pool), shared(fitted.teacher, pool)
     trained = train_map(*chosen, seed=seed, config=short, term=term, steps=warmup + 1)  # and no step further
     ratio = trained.gradient_ratio / NO_WEIGHT
     if ratio < NO_RATIO:

@@ -4,7 +4,6 @@ Expensive parts that cells share (pool, selection order, map of the whole pool) 
 ratio 1 every policy is the same training, and so are budgets of as many steps: none is done twice.
 """
 
-import functools
 from dataclasses import dataclass
 
 import numpy as np
@@ -13,6 +12,7 @@ import pandas as pd
 from embalign.alignment.arguments import described, vectors, whole_number
 from embalign.alignment.closed_form import fit_ridge, mean_vector
 from embalign.alignment.config import TrainingConfig
+from embalign.alignment.meeting import memo, shared
 from embalign.alignment.own_map import fit_own
 from embalign.alignment.selection import Rows, draw_pool, head, selection_order
 from embalign.alignment.training import apply_map, train_map
@@ -52,13 +52,13 @@ class Share:
     fit_on: FitOn = "queries"
 
 
-@functools.lru_cache(maxsize=8)
+@memo(8)
 def fitted_on(pair: Pair, fit_on: FitOn = "queries") -> Fitted:
     """Return the texts that maps are fitted on, embedded by both sides."""
     return pair.fitted_on(fit_on)
 
 
-@functools.lru_cache(maxsize=32)
+@memo(32)
 def pool_of(pair: Pair, seed: int, fit_on: FitOn = "queries") -> Rows:
     """Return the rows of a seed's training pool."""
     return draw_pool(fitted_on(pair, fit_on).train, seed)
@@ -134,7 +134,7 @@ def score_mapped(pair: Pair, mapped: Embedded, seed: int) -> Measurement:
     return scorecard.score(search_task_of(pair), mapped, ceiling_of(pair), constant_of(pair, seed))
 
 
-@functools.lru_cache(maxsize=32)
+@memo(32)
 def constant_of(pair: Pair, seed: int) -> Vectors:
     """Return the mean vector (d_teacher,) of the teacher over a seed's pool: the constant predictor."""
     return mean_vector(pick(fitted_on(pair).teacher, pool_of(pair, seed)))
@@ -145,20 +145,20 @@ def map_task(pair: Pair, weights: Vectors) -> Embedded:
     return scorecard.map_task(weights, search_task_of(pair))
 
 
-@functools.lru_cache(maxsize=4)
+@memo(4)
 def search_task_of(pair: Pair) -> SearchTask:
     """Return what the maps of a pair are searched with."""
     return task_of(pair)
 
 
-@functools.lru_cache(maxsize=4)
+@memo(4)
 def ceiling_of(pair: Pair) -> Search:
     """Return what the teacher's queries find in the teacher's index."""
     task = search_task_of(pair)
     return scorecard.search_task(task, task.teacher)
 
 
-@functools.lru_cache(maxsize=64)
+@memo(64)
 def _order(pair: Pair, policy: str | Reference, seed: int, fit_on: FitOn) -> Rows:
     pool = pick(fitted_on(pair, fit_on).draft, pool_of(pair, seed, fit_on))
     return selection_order(policy, pool if policy == "random" else np.asarray(pool), seed)
@@ -169,7 +169,7 @@ def _whole(share: Share) -> Share:
     return Share("random", 1.0, "steps" if share.budget == "epochs" else share.budget, share.fit_on)
 
 
-@functools.lru_cache(maxsize=64)
+@memo(64)
 def _recipe(pair: Pair, share: Share, seed: int, config: TrainingConfig) -> Recipe:
     """The recipe that a budget means for a share."""
     if isinstance(share.budget, Reference):
@@ -185,26 +185,26 @@ def _recipe(pair: Pair, share: Share, seed: int, config: TrainingConfig) -> Reci
             return config.steps_for_epochs(len(rows), pool)
         case "tuned":
             fitted = fitted_on(pair, share.fit_on)
-            chosen = (pick(fitted.draft, rows), pick(fitted.teacher, rows), fitted.groups[rows])
+            chosen = (shared(fitted.draft, rows), shared(fitted.teacher, rows), fitted.groups[rows])
             return tune_steps(*chosen, seed=seed, most=config.steps_for(pool), config=config)
     known = "tuned, steps, epochs, closed_form"
     raise ValueError(f"budget {share.budget!r} is unknown: choose one of {known}, or give a function of your own")
 
 
-@functools.lru_cache(maxsize=32)
+@memo(32)
 def _fit_whole_pool(pair: Pair, recipe: Recipe, fit_on: FitOn, seed: int, config: TrainingConfig) -> Fit:
     pool = pool_of(pair, seed, fit_on)
     return _fit(pair, pool, recipe, fit_on, seed, config, follow=recipe == config.steps_for(len(pool)))
 
 
-@functools.lru_cache(maxsize=32)
+@memo(32)
 def _score_whole_pool(pair: Pair, recipe: Recipe, fit_on: FitOn, seed: int, config: TrainingConfig) -> Measurement:
     return score_map(pair, _fit_whole_pool(pair, recipe, fit_on, seed, config).weights, seed)
 
 
 def _fit(pair: Pair, rows: Rows, recipe: Recipe, fit_on: FitOn, seed: int, config: TrainingConfig, follow: bool) -> Fit:
     fitted = fitted_on(pair, fit_on)
-    draft, teacher = pick(fitted.draft, rows), pick(fitted.teacher, rows)
+    draft, teacher = shared(fitted.draft, rows), shared(fitted.teacher, rows)
     if isinstance(recipe, Reference):
         return Fit(fit_own(recipe, np.asarray(draft), np.asarray(teacher), fitted.groups[rows], seed), {"steps": 0})
     if (steps := recipe) == 0:

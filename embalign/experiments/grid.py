@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from embalign.alignment.config import DEFAULT, TrainingConfig
+from embalign.alignment.device import CPU, using
 from embalign.escaping import shell
 from embalign.lazy import Reference, lazy, reference
 from embalign.verdicts.metrics import CHECKED, smallest_effect
@@ -79,7 +80,7 @@ def _plain(axis: str, value: Value | Callable[..., Any]) -> Value:
 class Cell:
     """One setting of one table: all that a measuring function needs besides the pair.
 
-    At most `queries` of the pair's held-out queries ask.
+    At most `queries` of the pair's held-out queries ask. `device` is where it is measured: ``cpu`` or ``cuda``.
     """
 
     experiment: str
@@ -89,6 +90,7 @@ class Cell:
     seed: int
     training: TrainingConfig = DEFAULT
     queries: int = MOST_QUERIES["full"]
+    device: str = CPU
 
     def __getitem__(self, name: str) -> Any:
         return dict(self.settings)[name]
@@ -143,9 +145,12 @@ class Table:
             _check_names(self.name, profile, getattr(self, profile))
 
     def run(self, pair: Any, cell: Cell) -> Measurement:
-        """Measure one cell on one thread: sums on several may differ in the last bit."""
+        """Measure one cell on its device, and on one thread: sums on several may differ in the last bit.
+
+        Raises DeviceError for a device that is not there.
+        """
         asked = pair if pair is None else pair.asked_by(cell.queries)
-        with threadpool_limits(1):
+        with threadpool_limits(1), using(cell.device):
             found: Measurement = self.measure(asked, cell)
         return found
 
@@ -199,16 +204,25 @@ class Experiment:
         """Return what measures each table, by the table's name."""
         return {table.name: table.measure for table in self.tables}
 
-    def cells(self, pair: str, profile: str, seeds: int | None = None, *, own_queries: bool = False) -> list[Cell]:
+    def cells(
+        self, pair: str, profile: str, seeds: int | None = None, *, own_queries: bool = False, device: str = CPU
+    ) -> list[Cell]:
         """Return the declared grid of one pair: a run is complete when every one of these has a row."""
         return [
             cell
             for table in self.tables
-            for cell in self.table_cells(table, pair, profile, seeds, own_queries=own_queries)
+            for cell in self.table_cells(table, pair, profile, seeds, own_queries=own_queries, device=device)
         ]
 
     def table_cells(
-        self, table: Table, pair: str, profile: str, seeds: int | None = None, *, own_queries: bool = False
+        self,
+        table: Table,
+        pair: str,
+        profile: str,
+        seeds: int | None = None,
+        *,
+        own_queries: bool = False,
+        device: str = CPU,
     ) -> Iterable[Cell]:
         """Yield one table's cells, seed by seed; none where a table needs queries of the pair's own."""
         if table.own_queries and not own_queries:
@@ -219,7 +233,7 @@ class Experiment:
         most = MOST_QUERIES[profile]
         for seed in range(min(count, table.seeds or count)):
             for settings in chosen:
-                yield Cell(self.name, table.name, pair, tuple(settings.items()), seed, self.training, most)
+                yield Cell(self.name, table.name, pair, tuple(settings.items()), seed, self.training, most, device)
 
 
 def rerun_command(experiment: str, about: Mapping[str, Any]) -> str:
@@ -230,4 +244,6 @@ def rerun_command(experiment: str, about: Mapping[str, Any]) -> str:
     profile = [] if about["profile"] == "quick" else ["--profile", about["profile"]]
     seeds = ["--seeds", str(len(about["seeds"])), *(["--no-verdict"] if about.get("no_verdict") else [])]
     seeds += ["--results", "always"]
-    return shell(["pytest", "benchmark/", "-k", experiment, *named, *profile, *seeds])
+    kind = about.get("device", {}).get("kind", CPU)
+    device = [] if kind == CPU else ["--device", kind]
+    return shell(["pytest", "benchmark/", "-k", experiment, *named, *profile, *seeds, *device])

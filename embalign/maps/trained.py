@@ -17,7 +17,8 @@ from torch.nn import functional
 from embalign.alignment.config import DEFAULT
 from embalign.alignment.gemm import use_fast_gemm
 from embalign.alignment.seeds import Stream, generator
-from embalign.alignment.training import batches, schedule, train_map
+from embalign.alignment.stacked import batches
+from embalign.alignment.training import schedule, train_map
 from embalign.errors import TrainingDivergedError
 from embalign.maps.map import Map
 from embalign.maps.training import Setting, Training, ridge_of

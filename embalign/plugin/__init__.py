@@ -80,7 +80,9 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
     cells = [
         cell
         for pair, own_queries in pairs.items()
-        for cell in experiment.table_cells(table, pair, options.profile, options.seeds, own_queries=own_queries)
+        for cell in experiment.table_cells(
+            table, pair, options.profile, options.seeds, own_queries=own_queries, device=options.device
+        )
     ]
     metafunc.parametrize("cell", cells, ids=[f"{cell.pair}-{cell.id}" if len(pairs) > 1 else cell.id for cell in cells])
 

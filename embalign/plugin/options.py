@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from embalign.alignment.device import CPU, DEVICES, prepare
 from embalign.experiments.grid import ALIASES, FEWEST_SEEDS, MOST_SEEDS, PROFILES
 from embalign.lazy import lazy
 from embalign.runs.runner import RESULTS, Options
@@ -15,7 +16,17 @@ from embalign.runs.runner import RESULTS, Options
 MOST_WORKERS = 1000  # processes on one machine
 SHOWN = 40  # characters of a refused value
 DEFAULT_PAIR = "qwen-sentence-align"
-AS_CHOSEN = ("seeds", "no_verdict", "results", "reports_dir", "refresh", "regression", "update_baseline", "promote")
+AS_CHOSEN = (
+    "device",
+    "seeds",
+    "no_verdict",
+    "results",
+    "reports_dir",
+    "refresh",
+    "regression",
+    "update_baseline",
+    "promote",
+)
 
 cpu_count = lazy("joblib").cpu_count  # knows processor affinity and the limits of containers
 
@@ -46,6 +57,7 @@ OPTIONS: dict[str, dict[str, Any]] = {
     "--results": {"choices": RESULTS, "default": "only-missing"},
     "--workers": {"type": _workers, "default": 0, "metavar": "N|auto"},
     "--dask": {"metavar": "ADDRESS"},
+    "--device": {"choices": DEVICES, "default": CPU},
     "--regression": {"choices": ("off", "report", "strict"), "default": "off"},
     "--update-baseline": FLAG,
     "--promote": FLAG,
@@ -67,6 +79,8 @@ HELP = {
     "--workers": f"measure in this many processes, at most {MOST_WORKERS}; auto: one per processor (default: in "
     "pytest's own process)",
     "--dask": "measure on an existing Dask cluster, for instance tcp://host:8786",
+    "--device": "cuda: train and search on an NVIDIA GPU, many cells at once; reports go to a folder of their own "
+    "(default: %(default)s)",
     "--regression": "compare the run with the committed baselines, one test result per metric; strict fails on "
     "regressed, missing or incomparable (default: %(default)s)",
     "--update-baseline": "write the baselines of the experiments that were run; needs --profile regression, the whole "
@@ -91,11 +105,15 @@ def add_options(parser: pytest.Parser) -> None:
 
 
 def read_options(config: pytest.Config, *, worker: bool) -> Options:
-    """Return what the user chose; an xdist worker measures in its own process. Raises UsageError for what clashes."""
+    """Return what the user chose; an xdist worker measures in its own process.
+
+    Raises UsageError for what clashes, and DeviceError for a device that is not there.
+    """
     chosen = config.getoption
     profile = ALIASES.get(chosen("profile"), chosen("profile"))
     if clash := _clash(chosen, profile):
         raise pytest.UsageError(clash)
+    prepare(chosen("device"))
     return Options(
         root=config.rootpath,
         pairs=chosen("pair") or [DEFAULT_PAIR],
@@ -114,6 +132,8 @@ def _clash(chosen: Callable[..., Any], profile: str) -> str | None:
         return "--workers and --dask exclude each other: cells run in one place or the other"
     if chosen("numprocesses", None) and (chosen("workers") or chosen("dask")):
         return "-n runs the cases in processes of its own: leave it out with --workers or --dask"
+    if chosen("device") != CPU and (clash := _clash_with_gpu(chosen)):
+        return clash
     if chosen("update_baseline"):
         if os.environ.get("CI", "").lower() in ("1", "true"):
             return "--update-baseline while CI is set: a baseline is updated by hand and reviewed like any change"
@@ -129,4 +149,20 @@ def _clash(chosen: Callable[..., Any], profile: str) -> str | None:
         return (
             "--promote: the small grid of the regression check is too small for a conclusion; choose another --profile"
         )
+    return None
+
+
+def _clash_with_gpu(chosen: Callable[..., Any]) -> str | None:
+    if chosen("dask"):
+        return "--device and --dask exclude each other: a GPU is used by processes of this machine (--workers)"
+    if chosen("numprocesses", None):
+        return (
+            "-n gives each process single cases: with --device cuda use --workers, whose processes train many at once"
+        )
+    for name in ("update_baseline", "promote", "regression"):
+        if chosen(name) not in (False, "off"):
+            return (
+                f"--{name.replace('_', '-')}: baselines and conclusions hold rows of the CPU, which rows of a GPU are "
+                "never compared or mixed with; leave --device out"
+            )
     return None

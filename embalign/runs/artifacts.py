@@ -13,6 +13,7 @@ from collections.abc import Collection, Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
+from embalign.alignment.device import CPU
 from embalign.durable import move_all, own_folder, refuse_links
 from embalign.errors import PairError
 from embalign.escaping import markdown, shell, visible
@@ -48,10 +49,12 @@ def publish(run: Run) -> list[str]:
     aside = canonical.parent != base
     if aside:
         own_folder(canonical.parent)
+    if run.device != CPU:
+        own_folder(base)
     canonical.mkdir(parents=True, exist_ok=True)
     _sweep(base)
     unverified = _unverified(about["data"])
-    notes = [*unverified, *_without_commit(about["commit"])]
+    notes = [*unverified, *_without_commit(about["commit"]), *_on_gpu(about["device"])]
     import_matplotlib(run.root / ".embalign" / "matplotlib")
     with tempfile.TemporaryDirectory(dir=base, prefix=BUILDING) as building:
         headline = run.experiment.report(run.results(), about, Path(building))
@@ -81,6 +84,8 @@ def page_hints(runs: Iterable[Run]) -> list[str]:
     """Return for each pair of these runs the command that puts all its reports on one page."""
     words = []
     for run in runs:
+        if run.device != CPU:  # the page is of the CPU's reports
+            continue
         usual = run.folder.parent == run.root / "benchmark"
         named = ["--pair", run.pair if usual else _shown(run.folder, run.root)]
         aside = ["--reports-dir", _shown(run.reports_dir, run.root)] if run.reports_dir else []
@@ -172,6 +177,12 @@ def _unverified(data: Mapping[str, Any]) -> list[str]:
 
 def _without_commit(state: Mapping[str, Any]) -> list[str]:
     return [] if state["id"] is not None else [f"no commit is recorded: {state['reason']}"]
+
+
+def _on_gpu(device: Mapping[str, Any]) -> list[str]:
+    if device["kind"] == CPU:
+        return []
+    return [f"measured on {device['gpu']} with CUDA {device['cuda']}: last digits differ from the CPU's"]
 
 
 def _shown(path: Path, root: Path) -> str:

@@ -12,7 +12,7 @@ from typing import Any
 from embalign.errors import ExecutorError
 from embalign.evaluation.measurement import Measurement
 from embalign.experiments.grid import Cell, Table
-from embalign.runs.installation import difference, installation
+from embalign.runs.installation import Answer, difference, installation
 from embalign.runs.worker import Worker, WorkerDiedError
 
 
@@ -53,13 +53,21 @@ class LocalExecutor:
                 found = worker.measure(table, cell, folder, digest)
             found = found or worker.measure(table, cell, folder, digest)
         except WorkerDiedError as death:
-            raise ExecutorError(f"its worker process died 2 times, last {death}") from None
+            raise died(death) from None
         finally:
             self._idle.put(worker)
-        if words := difference(found.installation, installation(table, cell)):
-            raise ExecutorError(
-                f"its worker process has {words}: it has changed since the run began; rerun the command"
-            )
-        if found.error is not None:
-            raise found.error
-        return found.found
+        return accepted(table, cell, found)
+
+
+def died(death: WorkerDiedError) -> ExecutorError:
+    """Return the error of a cell whose worker has died a second time."""
+    return ExecutorError(f"its worker process died 2 times, last {death}")
+
+
+def accepted(table: Table, cell: Cell, found: Answer) -> Any:
+    """Return a worker's measurement. Raises what the cell raised, and ExecutorError for another installation's."""
+    if words := difference(found.installation, installation(table, cell)):
+        raise ExecutorError(f"its worker process has {words}: it has changed since the run began; rerun the command")
+    if found.error is not None:
+        raise found.error
+    return found.found

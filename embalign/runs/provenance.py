@@ -10,6 +10,7 @@ from collections import Counter
 from pathlib import Path
 from typing import Any
 
+from embalign.alignment.device import described
 from embalign.escaping import shell
 from embalign.evaluation.mantel import measure_pair
 from embalign.pairs.corpus import has_texts
@@ -42,6 +43,7 @@ def describe(run: Run) -> dict[str, Any]:
         "python": platform.python_version(),
         "versions": library_versions() | {"embalign": importlib.metadata.version("embalign")},
         "machine": machine(),
+        "device": described(run.device),
         **({"no_verdict": True} if len({cell.seed for cell in run.cells}) < run.experiment.fewest_seeds else {}),
         "profile": run.profile,
         "seeds": sorted({cell.seed for cell in run.cells}),

@@ -8,6 +8,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from embalign.alignment.device import CPU
 from embalign.evaluation.measurement import Failure, Outcome
 from embalign.experiments.grid import Cell, Experiment
 from embalign.lazy import lazy
@@ -87,6 +88,12 @@ class Run:
             found[table.name] = collect([(cell.identity(), self.outcomes[cell]) for cell in present])
         return found
 
+    @property
+    def device(self) -> str:
+        """Where the cells are measured: ``cpu`` or ``cuda``."""
+        return next((cell.device for cell in self.cells), CPU)
+
     def reports_base(self) -> Path:
-        """Return the folder of all reports on the pair."""
-        return self.reports_dir / self.pair if self.reports_dir else self.folder / "reports"
+        """Return the folder of all reports on the pair: those of a GPU are apart, so they replace none of the CPU's."""
+        base = self.reports_dir / self.pair if self.reports_dir else self.folder / "reports"
+        return base if self.device == CPU else base / self.device

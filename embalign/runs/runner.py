@@ -8,6 +8,7 @@ from concurrent.futures import CancelledError, Future
 from dataclasses import dataclass
 from pathlib import Path
 
+from embalign.alignment.device import CPU
 from embalign.durable import in_words
 from embalign.embeddings.writing import sweep
 from embalign.errors import CellFailedError, EmbalignError, NotStoredError, PairError, StoreError
@@ -22,6 +23,7 @@ from embalign.pairs.texts import read_texts
 from embalign.runs.checkout import Checkout
 from embalign.runs.cluster import DaskExecutor
 from embalign.runs.executor import LocalExecutor
+from embalign.runs.groups import GroupExecutor
 from embalign.runs.run import Run
 from embalign.runs.store import Store, cell_key
 
@@ -43,6 +45,7 @@ class Options:
     reports_dir: Path | None = None
     workers: int = 0
     dask: str | None = None
+    device: str = CPU
     refresh: bool = False
     regression: str = "off"
     update_baseline: bool = False
@@ -71,7 +74,7 @@ class Runner:
         self._folders: dict[str, Path] = {}
         self.pair: Callable[[str], Pair] = functools.cache(lambda name: load_pair(self.folders()[name]))
         self._digest: Callable[[str], str] = functools.cache(lambda name: pair_digest(self.folders()[name]))
-        self._executor: LocalExecutor | DaskExecutor | None = None
+        self._executor: LocalExecutor | GroupExecutor | DaskExecutor | None = None
         self._futures: dict[Cell, Future[Measurement]] = {}
 
     def folders(self) -> dict[str, Path]:
@@ -128,7 +131,7 @@ class Runner:
         missing = self.look_up(cells)
         if not missing:
             return
-        if self.options.dask is None and not self.options.workers:
+        if self.options.dask is None and not self.options.workers and self.options.device == CPU:
             for name in {cell.pair: None for _, cell in missing}:
                 self.pair(name)
             return
@@ -136,6 +139,8 @@ class Runner:
             self._executor = DaskExecutor(self.options.dask, self._source, missing[0])
             for name in {cell.pair: None for _, cell in missing}:
                 self.pair(name)
+        elif self.options.device != CPU:
+            self._executor = GroupExecutor(max(1, self.options.workers), self._source, missing)
         else:
             self._executor = LocalExecutor(min(self.options.workers, len(missing)), self._source)
         for table, cell in missing:
@@ -204,7 +209,9 @@ class Runner:
                 experiment=experiment,
                 folder=folder,
                 profile=options.profile,
-                cells=experiment.cells(pair, options.profile, options.seeds, own_queries=has_queries(folder)),
+                cells=experiment.cells(
+                    pair, options.profile, options.seeds, own_queries=has_queries(folder), device=options.device
+                ),
                 outcomes={
                     cell: outcome
                     for cell, outcome in self.outcomes.items()

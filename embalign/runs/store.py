@@ -72,6 +72,7 @@ def cell_key(cell: Cell, measure: Reference, data_digest: str) -> str:
         "settings": {name: str(value) if isinstance(value, Reference) else value for name, value in cell.settings},
         "training": dataclasses.asdict(cell.training),
         "queries": cell.queries,
+        "device": cell.device,
         "data": data_digest,
         "source": [[found.module, found.name, source_digest(found.module)] for found in (measure, *functions)],
         "versions": library_versions(),

@@ -67,12 +67,9 @@ def _by_size(task: SearchTask, vectors: Embedded, seed: int) -> dict[int, dict[s
     """Return the metrics of a search in each size of index."""
     others = np.setdiff1d(np.arange(task.index_size), task.held_out)
     order = np.concatenate([task.held_out, generator(seed, Stream.INDEX_ORDER).permutation(others)])
-    found = {}
-    for size in index_sizes(len(task.held_out), task.index_size):
-        rows = order[:size]
-        searched = scorecard.search_task(task.within(rows), vectors.within(rows))
-        found[size] = scorecard.metrics_of(searched)
-    return found
+    sizes = index_sizes(len(task.held_out), task.index_size)
+    found = scorecard.search_parts(task, vectors, [task.part(order[:size]) for size in sizes])
+    return {size: scorecard.metrics_of(of_size) for size, of_size in zip(sizes, found, strict=True)}
 
 
 def index_sizes(smallest: int, largest: int) -> list[int]:
