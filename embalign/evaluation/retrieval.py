@@ -19,6 +19,8 @@ from embalign.evaluation.found import Asked, Found
 from embalign.evaluation.index import Index
 from embalign.evaluation.relevance import Labels, Part, Relevance, Rows
 from embalign.evaluation.ties import DEPTH, Bits, Embeddings, Values
+from embalign.pairs.freed import give_back
+from embalign.pairs.picked import MANY
 
 BLOCK, ON_GPU = 2**25, 2**26  # similarities that are held at once
 PADDED = 10  # similarities that take the memory of one padded relevant row
@@ -206,6 +208,8 @@ def _search_all(
         for place, ((index, part), each, wanted) in enumerate(zip(parts, found, asked, strict=True), start=1):
             each.add(index.less_penalty(cosines, keep=place < len(parts), rows=part.rows), wanted, rows)
         del cosines  # two blocks are never held
+    if size > MANY:
+        give_back()
     return [_searched(each, wanted, ks) for each, wanted in zip(found, asked, strict=True)]
 
 
