@@ -123,7 +123,7 @@ def test_kcenter_in_windows_is_kcenter(large_pool, monkeypatch):
 
 def test_density_in_blocks_is_density(large_pool, monkeypatch):
     whole = density(large_pool)
-    monkeypatch.setattr(selection, "DISTANCE_MIB", 1)
+    monkeypatch.setattr(selection, "SIMILARITIES", 2**18)
     np.testing.assert_allclose(density(large_pool), whole, atol=1e-6)
 
 
@@ -131,7 +131,7 @@ def test_density_in_blocks_is_density(large_pool, monkeypatch):
 def test_memory_is_far_below_a_similarity_for_each_pair(policy, monkeypatch):
     """6,000 items have 144 MB of them."""
     monkeypatch.setattr(selection, "SAMPLE", 1000)
-    monkeypatch.setattr(selection, "DISTANCE_MIB", 16)
+    monkeypatch.setattr(selection, "SIMILARITIES", 2**21)
     draft = np.random.default_rng(2).standard_normal((6000, 8)).astype(np.float32)
     draft /= np.linalg.norm(draft, axis=1, keepdims=True)
     tracemalloc.start()

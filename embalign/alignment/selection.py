@@ -23,13 +23,14 @@ from collections.abc import Callable
 
 import numpy as np
 from numpy.typing import NDArray
-from sklearn import config_context
 from sklearn.cluster import KMeans
-from sklearn.neighbors import NearestNeighbors
 
 from embalign.alignment.arguments import described, name_of, takes, unit_vectors, whole_number
 from embalign.alignment.seeds import Stream, generator
 from embalign.errors import SelectionError
+from embalign.lazy import lazy
+
+torch = lazy("torch")  # reports import this module too
 
 NEIGHBOURS = 10
 POOL_SHARE = 0.9
@@ -39,7 +40,7 @@ PICKS = 250  # items that it picks before it draws another sample
 SAMPLE_ERROR = float(np.sqrt(np.log(2 / 0.05) / (2 * SAMPLE)))
 WINDOW = 4000  # items that `kcenter` keeps up to date
 BLOCK = 4096  # rows whose similarities are computed at once
-DISTANCE_MIB = 64  # memory for the distances of some items to all
+SIMILARITIES = 2**23  # of some items to all, that are held at once
 
 Rows = NDArray[np.int64]
 Draft = NDArray[np.float32]
@@ -108,14 +109,18 @@ def head(order: Rows, ratio: float) -> Rows:
 
 
 def density(draft: Draft, neighbours: int = NEIGHBOURS) -> NDArray[np.float64]:
-    """Return the mean cosine of each row to its nearest other rows, in [-1, 1]."""
+    """Return the mean cosine of each row (n, d), of length 1, to its nearest other rows, in [-1, 1]."""
     count = min(neighbours, len(draft) - 1)
     if count < 1:
         return np.zeros(len(draft))
-    search = NearestNeighbors(n_neighbors=count, metric="cosine", algorithm="brute").fit(draft)
-    with config_context(working_memory=DISTANCE_MIB):
-        distances, _ = search.kneighbors()
-    return np.asarray(1 - distances.mean(axis=1), dtype=np.float64)
+    step = max(1, SIMILARITIES // len(draft))
+    found = []
+    for start in range(0, len(draft), step):
+        similarity = draft[start : start + step] @ draft.T
+        similarity[np.arange(len(similarity)), start + np.arange(len(similarity))] = -np.inf  # no neighbour of its own
+        nearest = torch.topk(torch.from_numpy(similarity), count, dim=1).values
+        found.append(nearest.numpy().mean(axis=1, dtype=np.float64))
+    return np.concatenate(found).clip(-1, 1)
 
 
 def _round_robin(draft: Draft, seed: int) -> Rows:
