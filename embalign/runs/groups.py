@@ -6,53 +6,41 @@ A worker is given its share of all cells of a pair, in their order: cells of one
 import itertools
 import math
 from collections.abc import Callable, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
-from queue import LifoQueue
+from concurrent.futures import Future
 
 from embalign.evaluation.measurement import Measurement
 from embalign.experiments.grid import Cell, Table
-from embalign.runs.executor import accepted, died
+from embalign.runs.executor import LocalExecutor, accepted, died
 from embalign.runs.installation import Answer
 from embalign.runs.worker import Worker, WorkerDiedError
 
 Asked = Sequence[tuple[Table, Cell]]
 
 
-class GroupExecutor:
-    """Worker processes on this machine, each driven by a thread that gives it a group of cells.
+class GroupExecutor(LocalExecutor):
+    """The same worker processes, each driven by a thread that gives it a group of cells.
 
     Cells that end are handed on at once. What a worker that dies has left is measured in two halves, each in a new
     process, and so on: the cell that it dies of fails alone.
     """
 
     def __init__(self, workers: int, source: Callable[[str], tuple[str, str]], cells: Asked) -> None:
-        self._source = source
+        super().__init__(workers, source)
         self._futures: dict[Cell, Future[Measurement]] = {cell: Future() for _, cell in cells}
-        self._workers = [Worker() for _ in range(workers)]
-        self._idle: LifoQueue[Worker] = LifoQueue()
-        for worker in self._workers:
-            self._idle.put(worker)
-        self._threads = ThreadPoolExecutor(workers)
         for asked in groups(cells, workers):
-            self._threads.submit(self._measure, asked, *source(asked[0][1].pair))
+            self._threads.submit(self._measure_group, asked, *source(asked[0][1].pair))
 
     def submit(self, table: Table, cell: Cell) -> Future[Measurement]:
         """Return the future of one of the cells."""
         return self._futures[cell]
 
-    def result(self, future: Future[Measurement]) -> Measurement:
-        """Wait for a cell's measurement. Raises what the cell raised, or CancelledError after `shutdown`."""
-        return future.result()
-
     def shutdown(self) -> None:
         """Kill the workers at once; cells that have not finished are dropped."""
-        for worker in self._workers:
-            worker.stop()
-        self._threads.shutdown(cancel_futures=True)
+        super().shutdown()
         for future in self._futures.values():
             future.cancel()
 
-    def _measure(self, asked: Asked, folder: str, digest: str) -> None:
+    def _measure_group(self, asked: Asked, folder: str, digest: str) -> None:
         worker = self._idle.get()
         try:
             self._measure_on(worker, asked, folder, digest)

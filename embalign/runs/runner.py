@@ -74,7 +74,7 @@ class Runner:
         self._folders: dict[str, Path] = {}
         self.pair: Callable[[str], Pair] = functools.cache(lambda name: load_pair(self.folders()[name]))
         self._digest: Callable[[str], str] = functools.cache(lambda name: pair_digest(self.folders()[name]))
-        self._executor: LocalExecutor | GroupExecutor | DaskExecutor | None = None
+        self._executor: LocalExecutor | DaskExecutor | None = None
         self._futures: dict[Cell, Future[Measurement]] = {}
 
     def folders(self) -> dict[str, Path]:
