@@ -2,7 +2,7 @@
 
     pytest benchmark/test_scale.py                                # 10,000 to 100,000 pairs, two cells
     python benchmark/scale.py --write                             # the same, into docs/performance.md
-    python benchmark/scale.py --pairs 100000 1000000 --select "elbow and random"    # all cells; 5 GB of disk, hours
+    python benchmark/scale.py --pairs 100000 1000000 --select "elbow and random"    # all cells; 5 GB of disk
     python benchmark/scale.py --folder pairs                      # keeps them there, and uses those that are there
 
 Pairs are those of benchmark/large_pair.py, 384 to 768 dimensions. Memory is that of all processes together, looked at
