@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pytest
 from peers import PEERS, Foreign
+from summary import collect
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -126,26 +127,10 @@ def pytest_generate_tests(metafunc):
     metafunc.parametrize("pair", metafunc.config.getoption("pair") or PAIRS)
 
 
-class Summary:
-    """The table of what was measured, at the end of pytest's summary."""
-
-    def __init__(self):
-        self.measured: list[Result] = []
-
-    @pytest.hookimpl(trylast=True)
-    def pytest_terminal_summary(self, terminalreporter):
-        """Print it, if anything was measured."""
-        if self.measured:
-            terminalreporter.section("beside peers")
-            terminalreporter.line("\n".join(table(self.measured)))
-
-
 @pytest.fixture(scope="module")
 def results(request):
     """Collect what is measured for the table."""
-    summary = Summary()
-    request.config.pluginmanager.register(summary)
-    return summary.measured
+    return collect(request, "beside peers", table, [])
 
 
 @pytest.mark.parametrize("family", FAMILIES)

@@ -7,6 +7,7 @@ Each pair is made, measured in a run of its own with two worker processes, and r
 """
 
 import pytest
+from summary import collect
 
 from embalign.lazy import lazy
 
@@ -14,26 +15,10 @@ scale = lazy("scale")  # imports numpy, which runs of experiments collect withou
 SIZES = (10_000, 30_000, 100_000)
 
 
-class Summary:
-    """The table of what was measured, at the end of pytest's summary."""
-
-    def __init__(self):
-        self.measured = {}
-
-    @pytest.hookimpl(trylast=True)
-    def pytest_terminal_summary(self, terminalreporter):
-        """Print it, if anything was measured."""
-        if self.measured:
-            terminalreporter.section("scale")
-            terminalreporter.line("\n".join(scale.table(self.measured)))
-
-
 @pytest.fixture(scope="module")
 def measured(request):
     """Collect what is measured for the table."""
-    found = Summary()
-    request.config.pluginmanager.register(found)
-    return found.measured
+    return collect(request, "scale", lambda found: scale.table(found), {})
 
 
 @pytest.mark.parametrize("pairs", SIZES)

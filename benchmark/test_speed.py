@@ -14,6 +14,7 @@ import warnings
 import numpy as np
 import pytest
 from speed_table import tables
+from summary import collect
 
 from embalign.lazy import lazy
 
@@ -22,26 +23,10 @@ SHAPES = [(384, 768), (896, 1536)]
 GROUP = "needs the dependency group speed"
 
 
-class Summary:
-    """The tables of what was measured, at the end of pytest's summary."""
-
-    def __init__(self):
-        self.measured = []
-
-    @pytest.hookimpl(trylast=True)
-    def pytest_terminal_summary(self, terminalreporter):
-        """Print them, if anything was measured."""
-        if self.measured:
-            terminalreporter.section("speed")
-            terminalreporter.line("\n".join(tables(self.measured)))
-
-
 @pytest.fixture(scope="module")
 def summary(request):
     """Collect what is measured for the tables."""
-    found = Summary()
-    request.config.pluginmanager.register(found)
-    return found.measured
+    return collect(request, "speed", tables, [])
 
 
 @pytest.fixture
