@@ -24,6 +24,6 @@ def measured(request):
 @pytest.mark.parametrize("pairs", SIZES)
 def test_scale(measured, pairs):
     """The run ends; how much it took is in the table, and no limit is asserted."""
-    used = scale.run(pairs, ["-k", scale.SELECT, "--seeds", "2", "--workers", "2"])
+    used = scale.run(pairs, ["-k", scale.SELECT.resolve(), "--seeds", "2", "--workers", "2"])
     assert used.anonymous > 0
     measured[pairs] = used

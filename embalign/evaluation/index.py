@@ -37,10 +37,15 @@ class Index:
 
     def within(self, rows: Rows) -> Self:
         """Return the index of some of its rows."""
+        other = self._part(rows)
+        other._unit = {key: vectors[torch.from_numpy(rows)] for key, vectors in self._unit.items()}
+        return other
+
+    def _part(self, rows: Rows) -> Self:
+        """The same with the vectors and penalties of some rows, and whatever else of all."""
         other = copy.copy(self)
         other.vectors = pick(self.vectors, rows)
         other.penalty = None if self.penalty is None else self.penalty[rows]
-        other._unit = {key: vectors[torch.from_numpy(rows)] for key, vectors in self._unit.items()}
         return other
 
     def unit(self, dtype: np.dtype[Any]) -> Tensor:

@@ -8,7 +8,6 @@ them by rounding.
 
 from __future__ import annotations
 
-import copy
 import functools
 from collections.abc import Iterator
 from typing import Any, Self, cast
@@ -104,9 +103,7 @@ class StreamedIndex(Index):
 
     def within(self, rows: Rows) -> Self:
         """Return the index of some of its rows; lengths are computed once for all."""
-        other = copy.copy(self)
-        other.vectors = pick(self.vectors, rows)
-        other.penalty = None if self.penalty is None else self.penalty[rows]
+        other = self._part(rows)
         vars(other)["_inverse_lengths"] = self._inverse_lengths[moved(rows)]
         return other
 
