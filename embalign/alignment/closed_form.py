@@ -11,6 +11,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 from scipy.linalg import eigh, solve, svd
+from scipy.linalg.blas import dtrmm
 
 from embalign.alignment.arguments import labels, pair_of_vectors
 from embalign.alignment.device import CPU, chosen
@@ -103,13 +104,15 @@ class _Eigen(NamedTuple):
 def _best_penalty(draft: Vectors, teacher: Vectors, check: Rows, fitted: _Eigen) -> float:
     """The penalty with the highest mean cosine on the items to check."""
     values, coordinates, targets = fitted
+    # x'Sx = x'Ux, where U is the upper triangle of S + S' with S's diagonal: half the products.
     squares = _times(targets, targets.T)
+    upper = np.asfortranarray(2 * np.triu(squares, 1) + np.diag(np.diag(squares)))
     total = np.zeros(len(PENALTIES))
     for rows, truth in _blocks(draft, teacher, check):
         seen, along = rows @ coordinates, truth @ targets.T
         for i, penalty in enumerate(PENALTIES):
             shrunk = seen / (np.maximum(values, 0) + penalty)
-            lengths = np.sqrt(np.maximum(_dots(_times(shrunk, squares), shrunk), np.finfo(np.float64).tiny))
+            lengths = np.sqrt(np.maximum(_dots(_through(shrunk, upper), shrunk), np.finfo(np.float64).tiny))
             total[i] += (_dots(shrunk, along) / lengths).sum()
     means = total / len(check)
     if not np.isfinite(means).all():
@@ -182,6 +185,13 @@ def _times(left: Floats, right: Floats) -> Floats:
     if chosen() == CPU or left.size * right.shape[1] < LARGE:
         return np.asarray(left @ right)
     return np.asarray((moved(left) @ moved(right)).cpu())
+
+
+def _through(left: Floats, upper: Floats) -> Floats:
+    """The product with an upper triangle, in the order of Fortran."""
+    if chosen() == CPU or left.size * len(upper) < LARGE:
+        return np.asarray(dtrmm(1.0, upper, left.T, trans_a=True).T)
+    return _times(left, upper)
 
 
 def _dots(left: Floats, right: Floats) -> Floats:

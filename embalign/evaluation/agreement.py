@@ -12,9 +12,11 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
 
 from embalign.evaluation.relevance import Labels, Rows
+from embalign.evaluation.top import highest
 from embalign.pairs import Vectors
 
 NEIGHBOURS = 10
@@ -101,7 +103,7 @@ def _nearest(vectors: Vectors, rows: Rows, count: int) -> Rows:
         asked = rows[start : start + size]
         similarity = vectors[asked] @ vectors.T
         similarity[np.arange(len(asked)), asked] = -np.inf
-        found.append(np.argpartition(-similarity, count - 1, axis=1)[:, :count])
+        found.append(highest(torch.from_numpy(similarity), count)[1])
     return np.concatenate(found)
 
 

@@ -12,6 +12,7 @@ from embalign.alignment.memory import moved
 from embalign.evaluation.index import hide
 from embalign.evaluation.relevance import Relevance, Rows
 from embalign.evaluation.ties import DEPTH, DISCOUNTS, TIED, Bits, Embeddings, Values, first_relevant, gain_at_depth
+from embalign.evaluation.top import highest
 
 COMPARED = 2**20  # similarities that are compared at once on the CPU
 
@@ -141,7 +142,7 @@ def _search_block(
     hits, reciprocal = first_relevant(above, tied_others, tied_relevant, ks)
     rank = above + 1 + tied_others / (tied_relevant + 1)
 
-    top, first = (part.cpu().numpy() for part in torch.topk(similarity, min(DEPTH + 1, similarity.shape[1]), dim=1))
+    top, first = highest(similarity, DEPTH + 1)
     dcg = gain_at_depth(scores, top, first, of_relevant, np.where(there, gains, 0.0), _tie(similarity), returned)
     best_gains = -np.sort(-np.where(there, gains, 0.0), axis=1)[:, :DEPTH]
     second = top[:, 1] if top.shape[1] > 1 else np.full(len(top), -np.inf)

@@ -2,7 +2,6 @@
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.stats import rankdata
 from sklearn.preprocessing import normalize
 
 from embalign.alignment.seeds import Stream, generator
@@ -11,13 +10,17 @@ from embalign.pairs import Vectors
 EXACT_UP_TO = 2000  # items whose pairs are all ranked
 SAMPLED_PAIRS = 2_000_000  # pairs that are ranked of more items; all pairs of EXACT_UP_TO items are nearly as many
 BLOCK = 512  # rows whose similarities are computed at once
+DOUBLE = 64  # rows that are held in float64 at once
 
 
 def cosines(mapped: Vectors, teacher: Vectors) -> NDArray[np.float64]:
     """Return the cosine of each mapped row to its teacher row, in [-1, 1]; 0 where either is the zero vector."""
-    left, right = mapped.astype(np.float64), teacher.astype(np.float64)
-    lengths = np.linalg.norm(left, axis=1) * np.linalg.norm(right, axis=1)
-    dots = np.einsum("ij,ij->i", left, right)
+    lengths, dots = np.empty(len(mapped)), np.empty(len(mapped))
+    for start in range(0, len(mapped), DOUBLE):  # as many as stay in the processor's cache
+        rows = slice(start, start + DOUBLE)
+        left, right = mapped[rows].astype(np.float64), teacher[rows].astype(np.float64)
+        lengths[rows] = np.linalg.norm(left, axis=1) * np.linalg.norm(right, axis=1)
+        dots[rows] = np.einsum("ij,ij->i", left, right)
     # Rounding can carry a cosine of 1 past it, where functions of the cosine are not defined.
     return np.asarray(np.divide(dots, lengths, out=np.zeros_like(dots), where=lengths > 0).clip(-1, 1))
 
@@ -53,7 +56,20 @@ def pair_ranks(vectors: Vectors) -> NDArray[np.float64]:
     else:
         unit = normalize(vectors)
         found = (unit @ unit.T)[np.triu_indices(len(vectors), k=1)]
-    return np.empty(0) if np.ptp(found) < 1e-6 else np.asarray(rankdata(found), np.float64)
+    return np.empty(0) if np.ptp(found) < 1e-6 else _ranks(found)
+
+
+def _ranks(values: Vectors) -> NDArray[np.float64]:
+    """The ranks (n,) from 1, of equal values their mean, as `scipy.stats.rankdata` has them in twice the time.
+
+    That sorts stably, which nothing here needs.
+    """
+    order = np.argsort(values)
+    ordered = values[order]
+    edges = np.concatenate([[0], np.flatnonzero(ordered[1:] != ordered[:-1]) + 1, [len(values)]])
+    ranks = np.empty(len(values))
+    ranks[order] = np.repeat((edges[:-1] + edges[1:] + 1) / 2, np.diff(edges))
+    return ranks
 
 
 def _sampled_similarities(vectors: Vectors, order: NDArray[np.int64]) -> Vectors:
