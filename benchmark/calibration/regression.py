@@ -8,7 +8,8 @@ trained again on embeddings changed by a millionth, which is what another order 
 come each metric's repeatability and, drawn by seed, null re-runs.
 
 A loss is not the same at every seed. How it differs is measured too: the grid is trained under settings that really
-change it. Their changes by seed, less their mean, are drawn and shifted by a loss of known size.
+change it, or its families of maps are replaced by others. Their changes by seed, less their mean, are drawn and shifted
+by a loss of known size.
 
 --write puts the repeatability into the baselines. Writes regression.md, regression.csv and regression.png.
 """
@@ -32,6 +33,7 @@ import msgspec
 import numpy as np
 import pandas as pd
 from test_elbow import ELBOW
+from test_maps import MAPS
 from test_spectral import SPECTRAL
 from texts import publish, share
 from texts_gates import draw_regression, regression_tables
@@ -41,16 +43,22 @@ from embalign.experiments.grid import Cell
 from embalign.pairs.config import find_pair
 from embalign.pairs.pair import load_pair
 from embalign.regression.baseline import baseline_path, read_baseline, write_baseline
-from embalign.verdicts.metrics import CHECKED, METRICS, smallest_effect
+from embalign.verdicts.metrics import METRICS, smallest_effect
 from embalign.verdicts.regression import judge_regression
 
-PAIRS = ("qwen-sentence-align", "smollm2-mpnet")
-EXPERIMENTS = {experiment.name: experiment for experiment in (ELBOW, SPECTRAL)}
+EXPERIMENTS = {experiment.name: experiment for experiment in (ELBOW, SPECTRAL, MAPS)}
+# The maps of one pair: on the other a run takes half an hour.
+MEASURED = {"qwen-sentence-align": ("elbow", "spectral"), "smollm2-mpnet": ("elbow", "spectral", "maps")}
 ROUNDING = 1e-6
 SIZES = (0.5, 1.0, 1.5, 2.0, 3.0)  # of a loss, in smallest effects that matter
-REAL_CHANGES = (TrainingConfig(batch_size=8), TrainingConfig(batch_size=128), TrainingConfig(learning_rate=2e-3))
+TRAININGS = (TrainingConfig(batch_size=8), TrainingConfig(batch_size=128), TrainingConfig(learning_rate=2e-3))
+FAMILIES = (
+    {"ridge": "affine", "deshrunk": "reversed", "contrastive": "cosine"},
+    {"ridge": "procrustes", "deshrunk": "lowrank", "contrastive": "residual"},
+)
+REAL_CHANGES = {"elbow": TRAININGS, "spectral": TRAININGS, "maps": FAMILIES}
 
-Run = int | TrainingConfig  # which rounding of the embeddings, or which settings
+Run = int | TrainingConfig | dict[str, str]  # which rounding of the embeddings, settings, or families by those replaced
 Changes = dict[str, np.ndarray]  # of each metric, by run and seed, means over the cells of the grid
 
 
@@ -65,25 +73,33 @@ def measure_again(task: tuple[str, str, Cell, Run]) -> dict[str, float]:
             for vectors in (pair.draft, pair.teacher)
         )
         pair = pair.with_vectors(draft=draft, teacher=teacher)
-    cell = dataclasses.replace(cell, training=DEFAULT if isinstance(run, int) else run)
-    found = EXPERIMENTS[experiment].table(cell.table).run(pair, cell)
-    return {metric: float(found.metrics[metric]) for metric in CHECKED}
+    measured = EXPERIMENTS[experiment]
+    found = measured.table(cell.table).run(pair, _changed(cell, run))
+    return {metric: float(found.metrics[metric]) for metric in measured.checked}
+
+
+def _changed(cell: Cell, run: Run) -> Cell:
+    if isinstance(run, dict):
+        settings = dict(cell.settings)
+        return dataclasses.replace(cell, settings=tuple((settings | {"family": run[cell["family"]]}).items()))
+    return dataclasses.replace(cell, training=DEFAULT if isinstance(run, int) else run)
 
 
 def changes_of(pair: str, experiment: str, runs: Sequence[Run], pool: ProcessPoolExecutor) -> Changes:
     """Return the changes against the baseline that measuring the grid again in these ways makes."""
-    baseline = read_baseline(baseline_path(ROOT, pair, experiment))
+    checked = EXPERIMENTS[experiment].checked
+    baseline = read_baseline(baseline_path(ROOT, pair, experiment), checked)
     cells = EXPERIMENTS[experiment].cells(pair, "regression")
     tasks = [(pair, experiment, cell, run) for run in runs for cell in cells]
     found = pd.DataFrame(
         [
             {"run": runs.index(run), "seed": cell.seed}
-            | {metric: row[metric] - baseline.values[f"{cell.table}/{cell.id}"][metric] for metric in CHECKED}
+            | {metric: row[metric] - baseline.values[f"{cell.table}/{cell.id}"][metric] for metric in checked}
             for (_, _, cell, run), row in zip(tasks, pool.map(measure_again, tasks), strict=True)
         ]
     )
     by_seed = found.groupby(["run", "seed"]).mean()
-    return {metric: by_seed[metric].unstack().to_numpy() for metric in CHECKED}
+    return {metric: by_seed[metric].unstack().to_numpy() for metric in checked}
 
 
 def differences_between_seeds(real: Changes) -> Changes:
@@ -100,14 +116,14 @@ def operate(
     """Return false alarms of null re-runs, and detections of losses, by metric and size."""
     rng = np.random.default_rng(9)
     alarms = 0
-    seen = {(metric, size): 0 for metric in CHECKED for size in SIZES}
+    seen = {(metric, size): 0 for metric in changes for size in SIZES}
     for _ in range(reruns):
         drawn = {
             metric: {seed: float(values[rng.integers(len(values)), seed]) for seed in range(values.shape[1])}
             for metric, values in changes.items()
         }
         alarms += any(found.kind == "regressed" for found in judge_regression(drawn, repeatability))
-        change = rng.integers(len(REAL_CHANGES))
+        change = rng.integers(len(next(iter(between.values()))))
         place = rng.integers(next(iter(between.values())).shape[1], size=len(next(iter(drawn.values()))))
         changed = {
             metric: {seed: value + between[metric][change, place[seed]] for seed, value in by_seed.items()}
@@ -138,10 +154,10 @@ def main() -> None:
     arguments = parser.parse_args()
     pool = ProcessPoolExecutor(arguments.workers, multiprocessing.get_context("spawn"))
     rows = []
-    for pair in PAIRS:
-        for experiment in EXPERIMENTS:
+    for pair, experiments in MEASURED.items():
+        for experiment in experiments:
             changes = changes_of(pair, experiment, range(arguments.repeats), pool)
-            between = differences_between_seeds(changes_of(pair, experiment, REAL_CHANGES, pool))
+            between = differences_between_seeds(changes_of(pair, experiment, REAL_CHANGES[experiment], pool))
             repeatability = {metric: float(np.sqrt((values**2).mean())) for metric, values in changes.items()}
             for row in operate(changes, between, repeatability, arguments.reruns):
                 known, name = {}, str(row["metric"])
@@ -156,7 +172,7 @@ def main() -> None:
             if arguments.write:
                 path = baseline_path(ROOT, pair, experiment)
                 rounded = {metric: float(f"{value:.3g}") for metric, value in repeatability.items()}
-                write_baseline(path, msgspec.structs.replace(read_baseline(path), repeatability=rounded))
+                write_baseline(path, msgspec.structs.replace(read_baseline(path, list(rounded)), repeatability=rounded))
     pool.shutdown()
     table = pd.DataFrame(rows)
     publish(table, regression_tables(table), arguments.out, "regression")
