@@ -158,41 +158,16 @@ def search(
     finite, rows that the index does not have, and cut-offs below 1.
     """
     held = index if isinstance(index, Index) else Index(index)
-    return search_each(queries, [held], relevant, own=own, mates=mates, ks=ks, found_at=found_at)[0]
+    return search_all(queries, [(held, Part(None, relevant, own, mates))], ks=ks, found_at=found_at)[0]
 
 
-def search_each(
-    queries: Embeddings,
-    indexes: Sequence[Index],
-    relevant: Relevance,
-    *,
-    own: Rows | None = None,
-    mates: Relevance | None = None,
-    ks: Sequence[int] = KS,
-    found_at: Sequence[int] = (),
+def search_all(
+    queries: Embeddings, parts: Sequence[tuple[Index, Part]], *, ks: Sequence[int] = KS, found_at: Sequence[int] = ()
 ) -> list[Search]:
-    """Return what queries find in each of some indexes of the same vectors that differ in their penalty alone.
+    """Return what queries find in each of some parts of indexes, which differ in their penalty alone.
 
     Cosines are computed once for all. See :func:`search`.
     """
-    whole = Part(None, relevant, own, mates)
-    return _search_all(queries, [(index, whole) for index in indexes], ks, found_at)
-
-
-def search_parts(
-    queries: Embeddings, index: Index, parts: Sequence[Part], *, ks: Sequence[int] = KS, found_at: Sequence[int] = ()
-) -> list[Search]:
-    """Return what queries find in each of some parts of an index.
-
-    Cosines are computed once for all. See :func:`search`.
-    """
-    return _search_all(queries, [(index, part) for part in parts], ks, found_at)
-
-
-def _search_all(
-    queries: Embeddings, parts: Sequence[tuple[Index, Part]], ks: Sequence[int], found_at: Sequence[int]
-) -> list[Search]:
-    """What queries find in parts of indexes of the same vectors."""
     first, size = parts[0][0], len(parts[0][0].vectors)
     left = _checked(queries, first, (*ks, *found_at))
     sizes = [size if part.rows is None else len(part.rows) for _, part in parts]

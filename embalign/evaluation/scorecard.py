@@ -6,12 +6,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from embalign.alignment.training import apply_map
-from embalign.evaluation import gate, retrieval, similarity
+from embalign.evaluation import gate, similarity
 from embalign.evaluation.deployment import DEPLOYMENTS, DRAFT_ONLY, Embedded, SearchTask, vectors_of
 from embalign.evaluation.index import Index
 from embalign.evaluation.measurement import ByLabel, Measurement
 from embalign.evaluation.relevance import Labels, Part
-from embalign.evaluation.retrieval import Search, search_each
+from embalign.evaluation.retrieval import Search, search_all
 from embalign.evaluation.streamed import map_rows
 from embalign.pairs import Vectors
 
@@ -132,12 +132,13 @@ def search_task(task: SearchTask, vectors: Embedded) -> Search:
 
 def search_parts(task: SearchTask, vectors: Embedded, parts: Sequence[Part]) -> list[Search]:
     """Return what a task's queries find in each of some parts of the index."""
-    return retrieval.search_parts(vectors.queries, vectors.searched, parts, found_at=_found_at(task))
+    return search_all(vectors.queries, [(vectors.searched, part) for part in parts], found_at=_found_at(task))
 
 
 def search_task_each(task: SearchTask, queries: Vectors, indexes: Sequence[Index]) -> list[Search]:
     """Return the same in each of some indexes of the same vectors that differ in their penalty alone."""
-    return search_each(queries, indexes, task.relevant, own=task.own, mates=task.mates, found_at=_found_at(task))
+    whole = task.whole
+    return search_all(queries, [(index, whole) for index in indexes], found_at=_found_at(task))
 
 
 def _found_at(task: SearchTask) -> Sequence[int]:
