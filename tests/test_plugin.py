@@ -304,6 +304,23 @@ def test_an_unusable_pair_is_refused_before_the_first_case(suite, pytester):
     result.stdout.no_fnmatch_line("*passed*")
 
 
+def test_a_pair_of_copies_is_refused_once_and_not_cell_by_cell(suite, pytester):
+    folder = pytester.path / "benchmark" / "small"
+    items = [json.loads(line) for line in (folder / "corpus.jsonl").read_text().splitlines()]
+    for number, item in enumerate(items):
+        item["text"] = (
+            f"one long text that all items have, but for two letters: {chr(97 + number % 26)}{chr(97 + number // 26)}"
+        )
+    (folder / "corpus.jsonl").write_text("".join(json.dumps(item) + "\n" for item in items))
+    provenance = json.loads((folder / "embeddings" / "provenance.json").read_text())
+    provenance["corpus_sha256"] = file_digest(folder / "corpus.jsonl")
+    (folder / "embeddings" / "provenance.json").write_text(json.dumps(provenance))
+    result = suite("-k", "elbow")
+    assert result.ret == pytest.ExitCode.INTERRUPTED
+    result.assert_outcomes(failed=1)
+    result.stdout.fnmatch_lines(["!*all * held-out items are near-duplicates of training items*remove copies !"])
+
+
 def test_an_unwritable_reports_folder_is_reported(suite, pytester):
     (pytester.path / "taken").write_text("a file, not a folder")
     result = suite("-k", "elbow and ratio1.00 and seed00", "--reports-dir", "taken")

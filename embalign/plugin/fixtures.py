@@ -4,7 +4,7 @@ from collections.abc import Callable
 
 import pytest
 
-from embalign.errors import CellFailedError, EmbalignError, NotStoredError, StoreError
+from embalign.errors import CellFailedError, CorpusError, EmbalignError, NotStoredError, PairError, StoreError
 from embalign.evaluation.measurement import Failure, Measurement, Outcome
 from embalign.experiments.grid import Cell, Experiment, Table
 from embalign.lazy import Reference
@@ -36,7 +36,7 @@ def measure(request: pytest.FixtureRequest) -> Callable[..., Measurement]:
             raise _failure(cell, error) from None
         except NotStoredError as error:
             raise _failure(cell, error) from None
-        except StoreError as error:  # the next cell would fail alike, after the same wait
+        except (CorpusError, PairError, StoreError) as error:  # the next cell would fail alike, after the same wait
             request.session.shouldstop = str(error)
             raise _failure(cell, error) from None
         request.node.stash[OUTCOME] = (table.measure, cell, found)

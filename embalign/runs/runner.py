@@ -11,7 +11,7 @@ from pathlib import Path
 from embalign.alignment.device import CPU
 from embalign.durable import in_words
 from embalign.embeddings.writing import sweep
-from embalign.errors import CellFailedError, EmbalignError, NotStoredError, PairError, StoreError
+from embalign.errors import CellFailedError, CorpusError, EmbalignError, NotStoredError, PairError, StoreError
 from embalign.evaluation.measurement import Measurement, Outcome
 from embalign.experiments.grid import Cell, Experiment, Table
 from embalign.lazy import Reference, lazy
@@ -150,7 +150,8 @@ class Runner:
     def measure(self, table: Table, cell: Cell, pair: Pair) -> Measurement:
         """Return a cell's measurement: from the store, from the executor, or made here on `pair`.
 
-        Raises CellFailedError with the reason, or NotStoredError in a run that measures nothing.
+        Raises CellFailedError with the reason, NotStoredError in a run that measures nothing, or CorpusError or
+        PairError for a pair of which no cell can be measured.
         """
         if cell not in self._futures and (found := self.stored(table, cell)) is not None:
             return found
@@ -162,6 +163,8 @@ class Runner:
             return table.run(pair, cell)
         except CancelledError:
             raise CellFailedError("the cluster went away before the cell was finished") from None
+        except (CorpusError, PairError):
+            raise
         except EmbalignError as error:  # the grid goes on without the cell; any other error is a bug and stays loud
             raise CellFailedError(str(error)) from None
 
