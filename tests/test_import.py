@@ -50,6 +50,23 @@ def test_a_label_that_stands_for_none_is_pointed_out(tmp_path, monkeypatch, caps
     assert "note: 2 text(s) have the label 'nan', as if it were missing" in capsys.readouterr().out
 
 
+@pytest.mark.parametrize("name", ["both.csv", "both.jsonl"])
+def test_texts_in_a_file_of_labels_are_pointed_out(tmp_path, monkeypatch, capsys, name):
+    monkeypatch.chdir(tmp_path)
+    own_files.write_vectors(tmp_path)
+    rows = list(zip(own_files.ids(), own_files.labels(), strict=True))
+    rows = [{"id": each, "text": own_files.text(row), "label": label} for row, (each, label) in enumerate(rows)]
+    if name == "both.csv":
+        own_files.write_csv(tmp_path / name, [[*rows[0]], *([*row.values()] for row in rows)])
+    else:
+        own_files.write_lines(tmp_path / name, rows)
+    note = f"the texts of {name} were not read: with --corpus {name} in place of --labels"
+    assert own_files.bring("--labels", name, out="without") == 0
+    assert note in capsys.readouterr().out
+    assert own_files.bring("--corpus", name, out="with") == 0
+    assert note not in capsys.readouterr().out
+
+
 def test_copies_of_a_text_have_its_vector(tmp_path, monkeypatch):
     """Up to the rounding of servers that embed a text in any company."""
     monkeypatch.chdir(tmp_path)

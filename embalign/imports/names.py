@@ -6,7 +6,7 @@ from pathlib import Path
 
 from embalign.errors import CorpusError
 from embalign.imports.entries import is_lines, read_entries
-from embalign.imports.sheets import IDS, INDEX_NAMES, REPEATED, Sheet, is_sheet, read_list, read_sheet
+from embalign.imports.sheets import IDS, INDEX_NAMES, REPEATED, TEXTS, Sheet, is_sheet, read_list, read_sheet
 from embalign.readers import quoted
 
 _REMEDY = "a label file has a header, id,label, and a line per id; or the labels alone, in the order of the rows"
@@ -14,11 +14,15 @@ _REMEDY = "a label file has a header, id,label, and a line per id; or the labels
 
 @dataclass(frozen=True)
 class Labels:
-    """Labels in the order of their file, and the ids they belong to; None where they are in the order of the rows."""
+    """Labels in the order of their file, and the ids they belong to; None where they are in the order of the rows.
+
+    `with_texts`: the file holds texts too, which nobody reads.
+    """
 
     path: Path
     ids: Sequence[str] | None
     values: Sequence[str]
+    with_texts: bool = False
 
 
 def read_ids(path: Path, count: int, whose: str) -> Sequence[str]:
@@ -52,7 +56,7 @@ def read_labels(path: Path, count: int) -> Labels:
         found = [entry.label or "" for entry in entries.all]
         if "" in found:
             raise CorpusError(f"{entries.all[found.index('')].where}: no label; each row needs one")
-        return Labels(path, entries.ids, found if entries.ids else _all_rows(path, found, count))
+        return Labels(path, entries.ids, found if entries.ids else _all_rows(path, found, count), entries.written)
     if not is_sheet(path):
         return Labels(path, None, _all_rows(path, read_list(path, "label", count), count))
     sheet = read_sheet(path)
@@ -67,7 +71,7 @@ def read_labels(path: Path, count: int) -> Labels:
         ids = _index(sheet)
     if ids is not None:
         sheet.check_filled("id", ids)
-        return Labels(path, ids, values)
+        return Labels(path, ids, values, sheet.column(*TEXTS) is not None)
     others = [name for name in sheet.header if name not in (*REPEATED, *INDEX_NAMES)]
     if others:
         raise CorpusError(

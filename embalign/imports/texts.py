@@ -178,6 +178,9 @@ def _check_groups(labels: Sequence[str | None], path: Path | None) -> None:
 def _notes(corpus: Entries | None, labels: Labels | None, rows: dict[str, Sequence[str] | None]) -> Iterator[str]:
     if corpus is not None and corpus.labels is not None and labels is not None:
         yield f"the labels are those of {labels.path.name}, not those of {corpus.path.name}"
+    if corpus is None and labels is not None and labels.with_texts:
+        name = labels.path.name
+        yield f"the texts of {name} were not read: with --corpus {name} in place of --labels copies are looked for"
     if (
         (corpus is None or corpus.ids is None)
         and labels is not None
