@@ -25,7 +25,9 @@ from embalign.evaluation.index import Index, unit
 from embalign.evaluation.relevance import Rows
 from embalign.evaluation.ties import Embeddings
 from embalign.pairs import Vectors
-from embalign.pairs.picked import is_mapped, pick
+from embalign.pairs.freed import give_back
+from embalign.pairs.picked import MANY, is_mapped, pick
+from embalign.pairs.stored_arrays import stored
 
 BLOCK, ON_GPU = 2**13, 2**17  # rows that are read, or used, at once
 BANDS = 8  # of rows of R, each without the columns that are zero in all of them
@@ -80,7 +82,10 @@ def index_of(vectors: Vectors) -> Index:
 
 
 class StreamedIndex(Index):
-    """The index of vectors (N, d) in a mapped file, or of what a map makes of vectors; holds N lengths."""
+    """The index of vectors (N, d) in a mapped file, or of what a map makes of vectors.
+
+    It holds N lengths, of more than 65,536 in a temporary file.
+    """
 
     def __init__(self, vectors: Vectors) -> None:
         self.vectors = vectors
@@ -138,7 +143,13 @@ class StreamedIndex(Index):
             ]
         )
         inverse = torch.where(lengths == 0, 0.0, 1 / lengths)
-        return torch.where(torch.isfinite(lengths), inverse, torch.nan)
+        inverse = torch.where(torch.isfinite(lengths), inverse, torch.nan)
+        if len(lengths) <= MANY:
+            return inverse
+        held = moved(stored(inverse.cpu().numpy()))
+        del lengths, inverse
+        give_back()
+        return held
 
     def _blocks(self) -> Iterator[tuple[slice, Tensor]]:
         source, device = self._source, chosen()

@@ -4,6 +4,7 @@ Expensive parts that cells share (pool, selection order, map of the whole pool) 
 ratio 1 every policy is the same training, and so are budgets of as many steps: none is done twice.
 """
 
+import dataclasses
 from dataclasses import dataclass
 
 import numpy as np
@@ -25,8 +26,10 @@ from embalign.evaluation.similarity import cosines
 from embalign.lazy import Reference
 from embalign.pairs import Vectors
 from embalign.pairs.freed import give_back
+from embalign.pairs.names import some_names
 from embalign.pairs.pair import FitOn, Fitted, Pair
 from embalign.pairs.picked import is_mapped, pick
+from embalign.pairs.stored_arrays import stored
 
 CHECKPOINTS = 16  # along the training of fixed steps
 
@@ -61,7 +64,7 @@ def fitted_on(pair: Pair, fit_on: FitOn = "queries") -> Fitted:
 @memo(32)
 def pool_of(pair: Pair, seed: int, fit_on: FitOn = "queries") -> Rows:
     """Return the rows of a seed's training pool."""
-    return draw_pool(fitted_on(pair, fit_on).train, seed)
+    return stored(draw_pool(fitted_on(pair, fit_on).train, seed))
 
 
 def rows_of(pair: Pair, share: Share, seed: int) -> Rows:
@@ -155,13 +158,14 @@ def search_task_of(pair: Pair) -> SearchTask:
 def ceiling_of(pair: Pair) -> Search:
     """Return what the teacher's queries find in the teacher's index."""
     task = search_task_of(pair)
-    return scorecard.search_task(task, task.teacher)
+    found = scorecard.search_task(task, task.teacher)
+    return dataclasses.replace(found, returned=stored(found.returned))
 
 
 @memo(64)
 def _order(pair: Pair, policy: str | Reference, seed: int, fit_on: FitOn) -> Rows:
     pool = pick(fitted_on(pair, fit_on).draft, pool_of(pair, seed, fit_on))
-    return selection_order(policy, pool if policy == "random" else np.asarray(pool), seed)
+    return stored(selection_order(policy, pool if policy == "random" else np.asarray(pool), seed))
 
 
 def _whole(share: Share) -> Share:
@@ -185,7 +189,7 @@ def _recipe(pair: Pair, share: Share, seed: int, config: TrainingConfig) -> Reci
             return config.steps_for_epochs(len(rows), pool)
         case "tuned":
             fitted = fitted_on(pair, share.fit_on)
-            chosen = (shared(fitted.draft, rows), shared(fitted.teacher, rows), fitted.groups[rows])
+            chosen = (shared(fitted.draft, rows), shared(fitted.teacher, rows), some_names(fitted.groups, rows))
             return tune_steps(*chosen, seed=seed, most=config.steps_for(pool), config=config)
     known = "tuned, steps, epochs, closed_form"
     raise ValueError(f"budget {share.budget!r} is unknown: choose one of {known}, or give a function of your own")
@@ -206,9 +210,10 @@ def _fit(pair: Pair, rows: Rows, recipe: Recipe, fit_on: FitOn, seed: int, confi
     fitted = fitted_on(pair, fit_on)
     draft, teacher = shared(fitted.draft, rows), shared(fitted.teacher, rows)
     if isinstance(recipe, Reference):
-        return Fit(fit_own(recipe, np.asarray(draft), np.asarray(teacher), fitted.groups[rows], seed), {"steps": 0})
+        groups = some_names(fitted.groups, rows)
+        return Fit(fit_own(recipe, np.asarray(draft), np.asarray(teacher), groups, seed), {"steps": 0})
     if (steps := recipe) == 0:
-        ridge = fit_ridge(draft, teacher, fitted.groups[rows])
+        ridge = fit_ridge(draft, teacher, some_names(fitted.groups, rows))
         return Fit(ridge.weights, {"steps": 0, "ridge_penalty": ridge.penalty})
     many = follow and steps >= CHECKPOINTS
     at = [round(steps * (i + 1) / CHECKPOINTS) for i in range(CHECKPOINTS)] if many else []

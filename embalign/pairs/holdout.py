@@ -21,6 +21,7 @@ from embalign.lazy import lazy
 from embalign.pairs.corpus import Item
 from embalign.pairs.near_duplicates import near_duplicates
 from embalign.pairs.queries import Query
+from embalign.pairs.stored_arrays import stored
 from embalign.pairs.stored_items import some
 from embalign.pairs.texts import Texts
 from embalign.readers import quoted
@@ -125,14 +126,15 @@ def split_holdout(
     """
     test_labels = _held_out_clusters(labels, fraction) if clusters else check_labels(labels, fraction)
     in_test = np.array([label in test_labels for label in labels], dtype=bool)
-    train, test = np.flatnonzero(~in_test), np.flatnonzero(in_test)
+    train, test = stored(np.flatnonzero(~in_test)), np.flatnonzero(in_test)
     near = near_duplicates(some(texts, test), some(texts, train))
     if near.all():
         raise CorpusError(
             f"all {len(test)} held-out items are near-duplicates of training items: "
             f"{'' if clusters else 'give texts that are nearly equal the same label, or '}remove copies"
         )
-    return Holdout(train, test[~near], test[near], train_documents=train, test_documents=test[~near])
+    asking = stored(test[~near])
+    return Holdout(train, asking, test[near], train_documents=train, test_documents=asking)
 
 
 def check_texts(texts: Texts) -> None:
@@ -217,11 +219,11 @@ def split_queries(texts: Texts, named: tuple[Names, Names] | None = None) -> Hol
         document_is_near[judgements.documents] = True
         document_is_near[judgements.documents[asks]] = False
     split = Holdout(
-        train,
-        test[~is_near[test]],
+        stored(train),
+        stored(test[~is_near[test]]),
         test[is_near[test]],
-        train_documents,
-        test_documents[~document_is_near[test_documents]],
+        stored(train_documents),
+        stored(test_documents[~document_is_near[test_documents]]),
     )
     if len(split.test) == 0:
         raise CorpusError(

@@ -5,7 +5,6 @@ Each name is held once, a number stands for it in its rows, or the array is a ma
 
 from __future__ import annotations
 
-import tempfile
 from collections.abc import Hashable, Iterable, Iterator
 from typing import TypeVar, cast
 
@@ -13,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from embalign.pairs.picked import MANY
+from embalign.pairs.stored_arrays import written
 
 Names = NDArray[np.str_]
 Name = TypeVar("Name", bound=Hashable)
@@ -43,17 +43,18 @@ def stored_names(names: Iterable[str]) -> Names:
     Where no such file can be written it is held.
     """
     different, rows = numbered(names)
-    of_each = np.array(different)
+    return some_names(np.array(different), rows)
+
+
+def some_names(names: Names, rows: NDArray[np.int64]) -> Names:
+    """Return `names[rows]` (n,), of more than 65,536 rows as :func:`stored_names` does."""
     if len(rows) <= MANY:
-        return of_each[rows]
+        return names[rows]
+    blocks = (names[rows[start : start + BLOCK]] for start in range(0, len(rows), BLOCK))
     try:
-        with tempfile.TemporaryFile() as temporary:
-            for start in range(0, len(rows), BLOCK):
-                temporary.write(of_each[rows[start : start + BLOCK]].tobytes())
-            temporary.flush()
-            return cast("Names", np.memmap(temporary, of_each.dtype, "c", shape=rows.shape))
+        return written(blocks, names.dtype, rows.shape)
     except OSError:
-        return of_each[rows]
+        return names[rows]
 
 
 def _each(names: Names) -> Iterator[str]:

@@ -25,9 +25,11 @@ from embalign.pairs import Vectors
 from embalign.pairs.clusters import cluster_names, names_of_documents, nearest_rows
 from embalign.pairs.config import PairConfig, read_config
 from embalign.pairs.corpus import Item
+from embalign.pairs.freed import give_back
 from embalign.pairs.holdout import Holdout, Names, check_texts, groups_of, split_holdout, split_queries
 from embalign.pairs.meaning import check_labels_agree, check_part
 from embalign.pairs.names import listed, stored_names
+from embalign.pairs.picked import MANY
 from embalign.pairs.provenance import file_digest, read_provenance, vectors_path
 from embalign.pairs.queries import Judgements, Query
 from embalign.pairs.texts import OF_QUERIES, ROLES, Basis, Texts, parts_of, read_texts, text_digests
@@ -260,6 +262,8 @@ def _read(folder: Path) -> dict[str, object]:
     draft, styled = vectors["draft"], texts.styled
     is_styled = np.array([item.style is not None for item in texts.items]) if styled else None
     none = np.empty((0, 0), np.float32)
+    if len(draft) > MANY:
+        give_back()
     return {
         "config": config,
         "items": texts.plain,

@@ -1,6 +1,6 @@
 """The items of a corpus that has too many to hold: each is read from its line when it is asked for.
 
-They are checked once, line by line, and nothing of a text is kept but where it begins.
+They are checked once, line by line, and nothing of a text is kept but where it begins, in a temporary file.
 """
 
 from __future__ import annotations
@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 from embalign.errors import CorpusError
 from embalign.pairs.corpus import LONGEST_LINE, Item, opened_texts, parse_document, parse_item
 from embalign.pairs.picked import MANY
+from embalign.pairs.stored_arrays import stored
 from embalign.readers import MEBI
 
 SHORTEST = len('{"id":"1","text":"a"}\n')  # bytes of a line
@@ -129,7 +130,7 @@ def stored_items(path: Path, *, searched: bool) -> StoredItems | None:
     count = len(starts)
     if count <= MANY or _some_equal(ids) or (not searched and labelled not in (0, count)):
         return None
-    return StoredItems(path, np.array(starts), parse, labelled=labelled > 0)
+    return StoredItems(path, stored(np.frombuffer(starts, np.int64)), parse, labelled=labelled > 0)
 
 
 def _some_equal(numbers: array[int]) -> bool:

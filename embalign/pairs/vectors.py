@@ -23,6 +23,7 @@ from embalign.pairs import Vectors
 from embalign.pairs.config import IMPORTED, PairConfig, Storage
 from embalign.pairs.picked import MANY
 from embalign.pairs.provenance import PROVENANCE, file_digest, vectors_path
+from embalign.pairs.stored_arrays import written
 from embalign.pairs.tensors import TENSOR, opened_tensors, tensor_offset
 from embalign.pairs.texts import OF_QUERIES, model_of, prompt_of
 
@@ -155,11 +156,7 @@ def _mapped(path: Path) -> Vectors:
     if kind == "F32" and stored.flags.aligned and all(apart <= ROUNDED for apart in _distances_from_unit(path, stored)):
         return stored
     try:
-        with tempfile.TemporaryFile() as temporary:
-            for _, block in _unit_blocks(path, stored, scale, factor):
-                temporary.write(block.tobytes())
-            temporary.flush()
-            return np.memmap(temporary, np.float32, "c", shape=shape)
+        return written((block for _, block in _unit_blocks(path, stored, scale, factor)), np.dtype(np.float32), shape)
     except OSError as error:
         size = 4 * shape[0] * shape[1]
         raise PairError(
