@@ -35,5 +35,19 @@ def test_the_way_of_a_few_candidates_is_taken(monkeypatch):
 
 def test_a_part_of_a_block_is_ranked_as_it_lies():
     values = torch.randn(50, 4000, generator=torch.Generator().manual_seed(0))
-    part = values[:, 100:2000]
-    np.testing.assert_array_equal(top.highest(part, 5)[0], torch.topk(part, 5, dim=1).values.numpy())
+    for part in (values[:, 100:2000], values[:, ::2], values.T.contiguous().T, values[:0], values[:, :1024]):
+        for count in (5, 65):
+            expected = torch.topk(part, count, dim=1).values.numpy()
+            np.testing.assert_array_equal(top.highest(part, count)[0], expected)
+
+
+def test_a_row_that_ties_with_all_makes_no_room_for_the_others(monkeypatch):
+    widths = []
+    argsort = np.argsort
+    monkeypatch.setattr(np, "argsort", lambda values, **how: widths.append(values.shape[1]) or argsort(values, **how))
+    values = np.random.default_rng(0).standard_normal((200, 3000)).astype(np.float32)
+    values[7] = 0
+    found, columns = top.highest(torch.from_numpy(values), 11)
+    np.testing.assert_array_equal(found, -np.sort(-values, axis=1)[:, :11])
+    np.testing.assert_array_equal(np.take_along_axis(values, columns, axis=1), found)
+    assert max(widths) <= top.MOST_EACH * 11
