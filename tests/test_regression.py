@@ -16,6 +16,7 @@ from pair_folders import write_pair
 
 from embalign.errors import BaselineError
 from embalign.experiments.grid import Experiment
+from embalign.pairs.provenance import file_digest
 from embalign.regression.baseline import read_baseline
 from embalign.verdicts.metrics import CHECKED, PRIMARY, smallest_effect
 from embalign.verdicts.metrics import METRICS as TABLE
@@ -346,6 +347,16 @@ def test_an_update_prints_old_and_new_and_keeps_measured_repeatability(gated_che
     assert gated_checkout.run("--regression", "strict", shift={"mrr": 0.1}).returncode == 0
 
 
+def of_older_code(folder):
+    """Make a conclusion one of other code."""
+    path, before = folder / "provenance.json", file_digest(folder / "provenance.json")
+    about = json.loads(path.read_text(encoding="utf-8"))
+    about["source_sha256"] = dict.fromkeys(about["source_sha256"], "0" * 64)
+    path.write_text(json.dumps(about), encoding="utf-8")
+    recorded = folder / "conclusion.toml"
+    recorded.write_text(recorded.read_text(encoding="utf-8").replace(before, file_digest(path)), encoding="utf-8")
+
+
 def test_a_complete_clean_run_is_promoted_and_measured_again(checkout):
     """What the command line promotes verifies, comes out again to the byte, and not at all with another command."""
     done = checkout.run("--promote", profile="quick")
@@ -358,7 +369,12 @@ def test_a_complete_clean_run_is_promoted_and_measured_again(checkout):
     assert "5 passed" in again.stdout, again.stdout + again.stderr
     changed = checkout.run("--reverify", profile="quick", path="docs/research", shift={"mrr": 1e-9})
     assert changed.returncode == pytest.ExitCode.TESTS_FAILED
-    assert "gated.csv: measured again on the same type of machine, it is not the same" in changed.stdout
+    assert "gated.csv: the same code on the same type of machine does not give it again" in changed.stdout
+    of_older_code(folder)
+    older = checkout.run("--reverify", profile="quick", path="docs/research", shift={"mrr": 1e-9})
+    assert "5 passed" in older.stdout, older.stdout + older.stderr
+    other = checkout.run("--reverify", profile="quick", path="docs/research", shift={"mrr": 0.1})
+    assert re.search(r"README\.md says 0\.5\d+, and measured again it is 0\.6\d+", other.stdout), other.stdout
     for path in (folder / "README.md", folder / "conclusion.toml"):
         path.write_text(path.read_text(encoding="utf-8").replace("--seeds 5", "--seeds 4"), encoding="utf-8")
     wrong = checkout.run("--reverify", profile="quick", path="docs/research")

@@ -18,7 +18,7 @@ from embalign.experiments.grid import MOST_SEEDS, rerun_command
 from embalign.lazy import lazy
 from embalign.pairs.pair import check_pair
 from embalign.research.conclusion import MACHINE_READABLE, TEXT, read_conclusion, rerun_words, verify
-from embalign.research.promote import promote, reverify, same_artifact
+from embalign.research.promote import promote, reverify, same_artifact, where_words_differ
 
 MUTATIONS = 16  # of each kind
 PAIR = "smollm2-mpnet"
@@ -279,6 +279,25 @@ def test_no_field_of_a_conclusion_can_mean_anything_else_on_a_command_line(root,
     about = msgspec.structs.replace(about, command=rerun_command(about.experiment, run))
     with pytest.raises(ConclusionError, match=message):
         rerun_words(about)
+
+
+@pytest.mark.parametrize(
+    ("other", "at"),
+    [
+        ({"kind": "rising", "answer": "It brings +0.012 of 1,288.", "curves": [{"elbow": 0.31}, {"elbow": None}]}, ""),
+        ({"kind": "elbow", "answer": "It brings 0.01 of 9.", "curves": [{"elbow": 0.3}, {"elbow": None}]}, "/kind"),
+        ({"kind": "rising", "answer": "It costs 0.01 of 9.", "curves": [{"elbow": 1}, {"elbow": None}]}, "/answer"),
+        ({"kind": "rising", "answer": "It brings 1 of 9.", "curves": [{"elbow": 1}, {"elbow": 1}]}, "/curves/1/elbow"),
+        ({"kind": "rising", "answer": "It brings 1 of 9.", "curves": [{"elbow": 1}]}, "/curves"),
+        ({"kind": "rising", "answer": "It brings 1 of 9.", "curves": [{"elbow": True}, {"elbow": None}]}, "/curves/0"),
+        ({"kind": "rising", "answer": "It brings 1 of 9."}, "/"),
+    ],
+)
+def test_a_verdict_measured_by_other_code_may_differ_in_numbers_alone(other, at):
+    verdict = {"kind": "rising", "answer": "It brings +0.010 of 1,300.", "curves": [{"elbow": 0.3}, {"elbow": None}]}
+    found = where_words_differ(verdict, other)
+    assert found.startswith(at)
+    assert bool(found) == bool(at)
 
 
 def test_the_static_checks_come_before_a_conclusion_is_measured_again(root, promoted):
