@@ -18,6 +18,7 @@ from __future__ import annotations
 
 import argparse
 import dataclasses
+import functools
 import multiprocessing
 import os
 import sys
@@ -41,7 +42,7 @@ from texts_gates import draw_regression, regression_tables
 from embalign.alignment.config import DEFAULT, TrainingConfig
 from embalign.experiments.grid import Cell
 from embalign.pairs.config import find_pair
-from embalign.pairs.pair import load_pair
+from embalign.pairs.pair import Pair, load_pair
 from embalign.regression.baseline import baseline_path, read_baseline, write_baseline
 from embalign.verdicts.metrics import METRICS, smallest_effect
 from embalign.verdicts.regression import judge_regression
@@ -65,17 +66,25 @@ Changes = dict[str, np.ndarray]  # of each metric, by run and seed, means over t
 def measure_again(task: tuple[str, str, Cell, Run]) -> dict[str, float]:
     """Return the gated metrics of a cell, measured again in that way."""
     pair_name, experiment, cell, run = task
-    pair = load_pair(find_pair(pair_name, ROOT))
-    if isinstance(run, int):
-        rng = np.random.default_rng([8, run])
-        draft, teacher = (
-            vectors * (1 + ROUNDING * rng.standard_normal(vectors.shape)).astype(np.float32)
-            for vectors in (pair.draft, pair.teacher)
-        )
-        pair = pair.with_vectors(draft=draft, teacher=teacher)
+    pair = _rounded(pair_name, run) if isinstance(run, int) else _as_it_is(pair_name)
     measured = EXPERIMENTS[experiment]
     found = measured.table(cell.table).run(pair, _changed(cell, run))
     return {metric: float(found.metrics[metric]) for metric in measured.checked}
+
+
+@functools.lru_cache(maxsize=1)
+def _as_it_is(name: str) -> Pair:
+    return load_pair(find_pair(name, ROOT))
+
+
+@functools.lru_cache(maxsize=1)
+def _rounded(name: str, run: int) -> Pair:
+    pair, rng = _as_it_is(name), np.random.default_rng([8, run])
+    draft, teacher = (
+        vectors * (1 + ROUNDING * rng.standard_normal(vectors.shape)).astype(np.float32)
+        for vectors in (pair.draft, pair.teacher)
+    )
+    return pair.with_vectors(draft=draft, teacher=teacher)
 
 
 def _changed(cell: Cell, run: Run) -> Cell:
