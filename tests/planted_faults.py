@@ -75,9 +75,9 @@ FAULTS = (
     ),
     Fault(
         "deployment: own item not left out",
-        "evaluation/scorecard.py",
-        "task.relevant, own=task.own, mates=task.mates",
-        "task.relevant, mates=task.mates",
+        "evaluation/deployment.py",
+        "Part(None, self.relevant, self.own, self.mates)",
+        "Part(None, self.relevant, None, self.mates)",
     ),
     Fault(
         "deployment: training items missing from the index",
