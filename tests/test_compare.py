@@ -470,6 +470,15 @@ MISTAKES = {
         4,
         "if the column numbers rows",
     ),
+    "parts of the data": (
+        pd.concat([OLD.assign(split=part) for part in ("dev", "test")]).drop(columns="seed"),
+        pd.concat([NEW.assign(split=part) for part in ("dev", "test")]).drop(columns="seed"),
+        [],
+        4,
+        "split holds dev, test, which are parts of the data and no repetitions; keep one with --where split=test",
+    ),
+    "joined values": (OLD, NEW, ["--columns", "value=item+value"], 4, "no column 'item+value'"),
+    "joined metrics": (OLD, NEW, ["--columns", "metric=item+topic"], 4, "no column 'item+topic'"),
     "a row twice": (OLD, pd.concat([NEW, NEW[:1]]), [], 4, "seed 0, item q0 has 2 values"),
     "several filters": (
         harness(OLD, ("strict-match", "flexible-extract")),

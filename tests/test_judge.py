@@ -80,6 +80,10 @@ FORMS = {
     "run-names.csv": BASE.assign(seed=[f"run {seed}" for seed in BASE["seed"]]),
     "both.csv": BASE.assign(ratio=BASE["n"] / 2000),
     "metric-column.csv": BASE.assign(metric="acc"),
+    "one-part.csv": BASE.assign(split="Test"),
+    "sizes-above-and-one-part.csv": WIDE.T.assign(split="test", model="SVC").to_csv(),
+    "sizes-above-and-a-metric.csv": WIDE.T.assign(metric="acc").to_csv(),
+    "named-repetitions.csv": pd.concat([BASE.assign(rep="rep 1"), BASE.assign(rep="rep 2")]),
 }
 
 
@@ -310,6 +314,44 @@ def test_columns_can_be_mapped_joined_and_rows_chosen(tmp_path):
     assert len(found.frame) == 60
 
 
+def of_two_metrics(frame, name="metric"):
+    return pd.concat([frame.assign(**{name: "acc"}), (1 - frame).assign(**{name: "err"})])
+
+
+TWO_METRICS = {
+    "seeds above": of_two_metrics(WIDE.add_prefix("seed")).to_csv(),
+    "seeds above, an index": of_two_metrics(plain(WIDE).add_prefix("seed")).to_csv(),
+    "sizes above": of_two_metrics(WIDE.T, "measure").to_csv(),
+    "sizes above, no seeds": of_two_metrics(WIDE.T).to_csv(index=False),
+    "sizes above, an index": of_two_metrics(plain(WIDE.T), "measure").to_csv(),
+}
+
+
+@pytest.mark.parametrize("form", TWO_METRICS)
+def test_metrics_in_a_column_of_a_wide_table_are_no_seeds(form, tmp_path, capsys):
+    path = write(tmp_path, "curve.csv", TWO_METRICS[form])
+    source = read_source(path)
+    with pytest.raises(TableError, match="several metrics, acc, err; say which with --metric acc"):
+        read_curves(source, Choice(columns={}))
+    ((found,), _) = read_curves(source, Choice(columns={}, metrics=("acc",)))
+    assert found.metric == "acc"
+    found = found.frame.sort_values(["n_train", "seed"])
+    assert np.allclose(found["value"], BASE["value"], rtol=0, atol=1e-12)
+    assert found["n_train"].tolist() == BASE["n"].tolist()
+
+
+def test_seeds_of_joined_columns_may_stand_beside_sizes(tmp_path):
+    table = WIDE.T.assign(run="a", draw=range(5)).to_csv(index=False)
+    ((found,), _) = read_curves(read_source(write(tmp_path, "curve.csv", table)), Choice(columns={"seed": "run+draw"}))
+    assert sorted(found.frame["seed"].unique()) == [f"a/{seed}" for seed in range(5)]
+
+
+@pytest.mark.parametrize("seed", ["base", "1.5", "7"])
+def test_a_row_without_data_may_have_a_seed_of_its_own(seed, tmp_path):
+    record, _ = judged(tmp_path, as_csv(BASE) + f"0,{seed},0.3\n")
+    assert record["curves"][0]["origin"] == 0.3
+
+
 def test_seeds_with_gaps_are_left_out_only_if_asked_and_named(tmp_path):
     gaps = BASE.drop(index=3).assign(value=lambda frame: frame["value"].where(frame.index != 9))
     source = read_source(write(tmp_path, "curve.csv", gaps))
@@ -497,6 +539,40 @@ MISTAKES = {
         4,
         "none would",
     ),
+    "training and test": (
+        pd.concat([BASE.assign(split=part) for part in ("train", "test")]),
+        [],
+        4,
+        "split holds train, test, which are parts of the data and no repetitions; keep one with --where split=test",
+    ),
+    "parts and no seeds": (
+        pd.concat([BASE[BASE["seed"] == 0].assign(fold=part) for part in ("Train", "dev", "ood")]).drop(columns="seed"),
+        [],
+        4,
+        "fold holds Train, dev, ood, which are parts of the data and no repetitions; keep one with --where fold=Train",
+    ),
+    "parts that are named seeds": (
+        pd.concat([BASE.assign(part=part) for part in ("dev", "eval")]),
+        ["--columns", "seed=seed+part"],
+        4,
+        "--where part=dev",
+    ),
+    "one part and no seeds": (BASE.drop(columns="seed").assign(split="test"), [], 4, "no column seed"),
+    "metrics as repetitions": (
+        pd.concat([BASE.assign(rep=name) for name in ("acc", "f1")]),
+        [],
+        4,
+        "they differ in rep, and 'acc' is no number of a repetition: keep some rows with --where rep=acc",
+    ),
+    "metrics as seeds": (
+        pd.concat([BASE[BASE["seed"] == 0].assign(run=name) for name in ("acc", "f1")]).drop(columns="seed"),
+        [],
+        4,
+        "run holds acc, f1, which are metrics and no repetitions; choose one with --columns metric=run --metric acc",
+    ),
+    "joined sizes": (BASE, ["--columns", "n=n+seed"], 4, "no column 'n+seed' (--columns n=n+seed)"),
+    "joined values": (BASE, ["--columns", "value=n+value"], 4, "no column 'n+value'"),
+    "joined metrics": (BASE.assign(m="a", k="b"), ["--columns", "metric=m+k"], 4, "no column 'm+k'"),
     "a row twice": (pd.concat([BASE, BASE[:1]]), [], 4, "n 50, seed 0 has 2 values"),
     "learners of two words": (
         pd.concat([BASE.assign(**{"my model": m}) for m in ("a b", "c")]),

@@ -15,6 +15,7 @@ from embalign.judging.columns import (
     ALIASES,
     FOLDS,
     Roles,
+    are_repetitions,
     differing,
     find_roles,
     listed,
@@ -221,7 +222,9 @@ def _without_repeats(
     other: list[str] = []
     if len(source.frame) == len(frame):  # else rows at n = 0 were split off, and rows no longer correspond
         other = differing(source, same.to_numpy(), roles.columns.values())
-    if len(other) == 1 and plain(other[0]) in NESTED_REPEATS and not frame["value"].isna().any():
+    of_seeds = bool(other) and plain(other[0]) in ALIASES["seed"]
+    repetitions = of_seeds and are_repetitions(source, other[0])
+    if len(other) == 1 and repetitions and plain(other[0]) in NESTED_REPEATS and not frame["value"].isna().any():
         counts = frame.groupby(list(keys)).size()
         if counts.nunique() == 1:
             note = f"values are means over {counts.iloc[0]} {other[0]} of each {roles.columns['seed']}"
@@ -230,8 +233,10 @@ def _without_repeats(
     remedy = "leave one row for each size and seed"
     if other:
         value = source.frame[other[0]][same.to_numpy()].iloc[0]
-        remedy = f"they differ in {listed(other, 4)}: keep some rows with {shell(['--where', f'{other[0]}={value}'])}"
-        if plain(other[0]) in ALIASES["seed"]:
+        unlike = f", and {quoted(value)} is no number of a repetition" if of_seeds and not repetitions else ""
+        only = shell(["--where", f"{other[0]}={value}"])
+        remedy = f"they differ in {listed(other, 4)}{unlike}: keep some rows with {only}"
+        if repetitions:
             both = shell(["--columns", f"seed={roles.columns['seed']}+{other[0]}"])
             remedy += f", or make it a part of the seed: {both}"
     raise TableError(f"{source.path}: {what} has {int(same.sum())} values; {remedy}")
@@ -288,12 +293,3 @@ def _refuse_few(frame: pd.DataFrame, source: Source) -> None:
         raise TableError(f"{source.path}: {words}; name another column with --metric, or give values with more digits")
     if "item" in frame and frame["item"].nunique() < 2:
         raise TableError(f"{source.path}: one item is not enough; leave the column out, or bring more items")
-
-
-def integers_where_possible(frame: pd.DataFrame) -> pd.DataFrame:
-    """Return a frame whose seeds are numbers if all are whole, and whose items are numbered: both sort faster."""
-    seeds = frame["seed"]
-    if seeds.str.fullmatch(r"(0|-?[1-9]\d{0,15})").all():
-        seeds = seeds.astype(np.int64)
-    items = {"item": pd.factorize(frame["item"])[0]} if "item" in frame else {}
-    return frame.assign(seed=seeds, **items)
