@@ -519,6 +519,8 @@ MISTAKES = {
         "means over all queries alone",
     ),
     "values beyond computing": (OLD, NEW.assign(value=NEW["value"] * 1e300), [], 4, "too large to be computed with"),
+    "fourth powers beyond computing": (OLD, NEW.assign(value=NEW["value"] * 1e80), [], 4, "too large to be computed"),
+    "a margin beyond computing": (OLD, NEW, ["--margin", "1e150"], 2, "'1e150' is too large to compute with"),
     "one column as two": (OLD, NEW, ["--columns", "item=topic,seed=topic"], 4, "'topic' both item and seed"),
     "text for a number": (OLD, NEW.assign(value=["good", *NEW["value"][1:]]), [], 4, "'good', which is not a number"),
     "per cent signs on one side": (OLD, NEW.assign(value=[f"{v:.2%}" for v in NEW["value"]]), [], 4, "per cent signs"),

@@ -592,6 +592,15 @@ MISTAKES = {
     "constants": (BASE.assign(value=BASE["seed"]), [], 4, "the value is the same at every size"),
     "values beyond computing": (BASE.assign(value=BASE["value"] * 1e300), [], 4, "too large to be computed with"),
     "values below computing": (BASE.assign(value=BASE["value"] * 1e-300), [], 4, "too small to be computed with"),
+    "values whose fourth powers overflow": (BASE.assign(value=BASE["value"] * 1e80), [], 4, "too large to be computed"),
+    "values whose fourth powers vanish": (BASE.assign(value=BASE["value"] * 1e-80), [], 4, "too small to be computed"),
+    "an origin beyond computing": (BASE, ["--origin=-1e100"], 2, "'-1e100' is too large to compute with"),
+    "sizes of no data": (
+        BASE.assign(n=[10.0 ** (16 * SIZES.index(n) - 40) for n in BASE["n"]]),
+        [],
+        4,
+        "sizes go from 1e-40 to 1e+40, too far apart for one curve",
+    ),
     "one column as two": (BASE, ["--columns", "n=n,seed=n"], 4, "'n' both n and seed; a column has one role"),
     "per cent up to 50": (
         BASE.assign(n=BASE["n"] / 40).rename(columns={"n": "ratio"}),
@@ -651,6 +660,37 @@ def test_links_and_odd_files_are_refused(tmp_path, capsys):
     os.mkfifo(tmp_path / "pipe.csv")
     code, line = mistaken(["judge", str(tmp_path / "pipe.csv")], tmp_path, capsys)
     assert (code, "Not a regular file" in line) == (4, True)
+
+
+@pytest.mark.parametrize("scale", [1e-59, 1e59])
+def test_the_verdict_does_not_depend_on_the_unit(scale):
+    """Near the ends of what is accepted, with values by item, whose fourth powers are summed."""
+    noise = np.random.default_rng(3).normal(0, 0.05, 3 * len(BASE))
+    frame = pd.concat([BASE.assign(item=item) for item in range(3)]).rename(columns={"n": "n_train"})
+    frame = frame.assign(ratio=frame["n_train"] / 2000, value=frame["value"] + noise)
+    found = judge_elbow(frame.assign(value=frame["value"] * scale), margin=0.02 * scale, origin=0.5 * scale)
+    plain_verdict = judge_elbow(frame, margin=0.02, origin=0.5)
+    assert (found.kind, found.recommended_ratio) == (plain_verdict.kind, plain_verdict.recommended_ratio)
+    assert found.gain.interval() == pytest.approx([scale * end for end in plain_verdict.gain.interval()])
+
+
+@pytest.mark.parametrize(
+    ("change", "asked", "words"),
+    [
+        ({"value": 1e80}, {}, "too far from 1 to compute with"),
+        ({}, {"origin": 1e100}, "values of the curve and its origin go up to 1e.100, too far"),
+        ({}, {"margin": 1e150}, "margin must lie between 0 and 1e.60"),
+        ({"n_train": 1.0}, {}, "sizes go from .* to .*, too far apart"),
+    ],
+)
+def test_numbers_that_leave_the_range_of_floats_are_named(change, asked, words):
+    frame = BASE.rename(columns={"n": "n_train"}).assign(ratio=BASE["n"] / 2000, item=0)
+    if "n_train" in change:
+        frame["n_train"] = frame["ratio"] ** 20 * 1e10
+    frame = pd.concat([frame, frame.assign(item=1, value=frame["value"] + 0.1)])
+    frame["value"] *= change.get("value", 1)
+    with pytest.raises(ValueError, match=words):
+        judge_elbow(frame, **{"margin": 0.01, **asked})
 
 
 def test_a_curve_that_cannot_be_judged_is_named():

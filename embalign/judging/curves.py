@@ -28,6 +28,7 @@ from embalign.judging.numerals import PERCENT, decimal_sign, numbers_in
 from embalign.judging.source import Source
 from embalign.judging.wide import lengthen
 from embalign.readers import quoted
+from embalign.verdicts.curve import FARTHEST
 
 NESTED_REPEATS = ("inner_seed", "inner_fold", "fold", "cv_fold", "split", "split_id", "repeat", "repetition", "rep")
 SAME_SIZE = 0.05  # by which training sets of one ratio may differ in number, such as folds that do not divide evenly
@@ -182,7 +183,10 @@ def _with_ratio(frame: pd.DataFrame, source: Source, roles: Roles) -> tuple[pd.D
     notes: list[str] = []
     if not len(frame):
         raise TableError(f"{source.path}: no row has a size above 0; add the sizes that were measured")
-    if "n" in frame and "ratio" not in frame and frame["n"].max() <= 1:
+    low, high = frame["n" if "n" in frame else "ratio"].agg(["min", "max"])
+    if high > FARTHEST * low:
+        raise TableError(f"{source.path}: sizes go from {low:g} to {high:g}, too far apart for one curve; correct them")
+    if "n" in frame and "ratio" not in frame and high <= 1:
         notes.append(f"{roles.columns['n']} is at most 1 and was read as a ratio")
         frame = frame.rename(columns={"n": "ratio"})
     if "ratio" not in frame:
