@@ -650,6 +650,29 @@ def test_a_reader_that_has_seen_enough_is_no_error(tmp_path):
     assert (tmp_path / "curve_verdict" / "verdict.json").is_file()
 
 
+@pytest.mark.parametrize(
+    "words",
+    [
+        ("judge", "{curve}", "--out", ""),
+        ("judge", ""),
+        ("compare", "{curve}", "{curve}", "--out", ""),
+        ("compare", "{curve}", ""),
+        ("export", "--pair", "no", "--out="),
+        ("report", "--pair", "no", "--out", ""),
+        ("report", "--pair", "no", "--reports-dir", ""),
+        ("import", "--draft", "a.npy", "--teacher", "b.npy", "--out", ""),
+        ("init", ""),
+    ],
+    ids=" ".join,
+)
+def test_an_empty_name_is_never_the_current_folder(words, tmp_path, monkeypatch, capsys):
+    """As of a variable that is not set."""
+    monkeypatch.chdir(tmp_path)
+    path = write(tmp_path, "curve.csv", BASE)
+    code, line = mistaken([word.format(curve=path) for word in words], tmp_path, capsys)
+    assert (code, "an empty name; is the variable set?" in line) == (2, True)
+
+
 def test_links_and_odd_files_are_refused(tmp_path, capsys):
     path = write(tmp_path, "curve.csv", BASE)
     target = tmp_path / "elsewhere.md"
