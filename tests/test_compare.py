@@ -327,6 +327,19 @@ def test_files_of_other_tools_are_read(tool, tmp_path, capsys):
     assert f"Verdict: {expected.kind}" in printed
 
 
+def test_parts_of_the_data_may_be_parts_of_the_items(tmp_path, capsys):
+    paths = [
+        str(
+            write(
+                tmp_path, name, pd.concat([frame.assign(split=part) for part in ("dev", "test")]).drop(columns="seed")
+            )
+        )
+        for name, frame in (("a.csv", OLD), ("b.csv", NEW))
+    ]
+    assert main(["compare", *paths, "--columns", "item=item+split"]) == 0
+    assert "120 items" in capsys.readouterr().out
+
+
 def test_two_systems_in_one_file(tmp_path, capsys):
     treatment, control = pair(effect=0.1)
     both = pd.concat([control.assign(system="old"), treatment.assign(system="new")])

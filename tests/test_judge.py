@@ -657,7 +657,7 @@ def test_a_reader_that_has_seen_enough_is_no_error(tmp_path):
         ("judge", ""),
         ("compare", "{curve}", "{curve}", "--out", ""),
         ("compare", "{curve}", ""),
-        ("export", "--pair", "no", "--out="),
+        ("export", "--pair", "no", "--out", ""),
         ("report", "--pair", "no", "--out", ""),
         ("report", "--pair", "no", "--reports-dir", ""),
         ("import", "--draft", "a.npy", "--teacher", "b.npy", "--out", ""),
@@ -702,7 +702,7 @@ def test_the_verdict_does_not_depend_on_the_unit(scale):
     [
         ({"value": 1e80}, {}, "too far from 1 to compute with"),
         ({}, {"origin": 1e100}, "values of the curve and its origin go up to 1e.100, too far"),
-        ({}, {"margin": 1e150}, "margin must lie between 0 and 1e.60"),
+        ({}, {"margin": 1e150}, "margin must be a number of at least 0 and below 1e.60"),
         ({"n_train": 1.0}, {}, "sizes go from .* to .*, too far apart"),
     ],
 )

@@ -255,6 +255,7 @@ def test_maps_are_never_unpickled_and_never_wait(tmp_path):
         (b"", "it does not begin as one"),
         (b"PK\x03\x04", "it is an archive, such as .npz"),
     ],
+    ids=["a pickle", "text", "nothing", "an archive"],
 )
 def test_what_is_no_array_is_named_without_a_way_to_load_it_unsafely(content, cause, tmp_path):
     with pytest.raises(MapError, match=r"not a readable \.npy file of numbers") as fault:

@@ -93,7 +93,8 @@ def find_roles(source: Source, mapped: Mapping[str, str], wanted: Sequence[str])
         twice = next(column for column in used if list(mapped.values()).count(column) > 1)
         roles = " and ".join(role for role, column in mapped.items() if column == twice)
         raise TableError(f"{source.path}: --columns makes {quoted(twice)} both {roles}; a column has one role")
-    no_seeds = _parts_of_data(source, mapped) if "seed" in wanted else set()
+    used.update(*(parts_of(source, column) for column in mapped.values()))
+    no_seeds = _parts_of_data(source, mapped.get("seed", ""), used) if "seed" in wanted else set()
     found: dict[str, str] = {}
     for role in wanted:
         if role in mapped:
@@ -123,14 +124,18 @@ def are_repetitions(source: Source, column: str) -> bool:
     return bool(cells.str.fullmatch(r"-?\d+(?:\.\d+)?").all() or (alike and cells.str.contains(r"\d").all()))
 
 
-def _parts_of_data(source: Source, mapped: Mapping[str, str]) -> set[str]:
+def parts_of(source: Source, column: str) -> list[str]:
+    """Return the columns whose cells are joined to those of one: itself where the table has it, else all of a+b."""
+    return [column] if column in source.frame else [part for part in column.split("+") if part]
+
+
+def _parts_of_data(source: Source, of_seed: str, used: set[str]) -> set[str]:
     """The columns named as seeds are that hold one part of the data, such as test; those that hold several are refused.
 
     Values on training and test data are no repetitions of each other.
     """
-    chosen = mapped.get("seed", "")
-    names = [chosen] if chosen in source.frame else chosen.split("+") if chosen else []
-    names += [name for name in source.frame.columns if plain(name) in ALIASES["seed"] and name not in mapped.values()]
+    names = parts_of(source, of_seed)
+    names += [name for name in source.frame.columns if plain(name) in ALIASES["seed"] and name not in used]
     found = set()
     for name in dict.fromkeys(names):
         there = {cell.lower(): cell for cell in source.frame[name].str.strip().drop_duplicates() if cell}
@@ -185,7 +190,7 @@ def is_numeric(source: Source, column: str) -> bool:
 
 def measured(source: Source, used: Iterable[str]) -> list[str]:
     """Return the columns that may hold values: numeric ones without a role that are no index and no side number."""
-    out = set(used)
+    out = set(itertools.chain.from_iterable(parts_of(source, column) for column in used))
     rest = [name for name in source.frame.columns if name not in out and not INDEX.fullmatch(name)]
     rest = [name for name in rest if plain(name) not in NO_VALUES and plain(name) not in ALIASES["seed"]]
     return [name for name in rest if is_numeric(source, name) and not (source.frame[name] == NESTED).any()]

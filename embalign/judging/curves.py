@@ -20,6 +20,7 @@ from embalign.judging.columns import (
     find_roles,
     listed,
     only_where,
+    parts_of,
     plain,
     require,
     value_column,
@@ -156,7 +157,7 @@ def joined(source: Source, column: str) -> pd.Series:
 
     Raises TableError for a blank one.
     """
-    parts = [column] if column in source.frame else column.split("+")
+    parts = parts_of(source, column)
     found = [source.frame[part].str.strip().str.normalize("NFC") for part in parts]
     for part, cells in zip(parts, found, strict=True):
         if (blank := cells == "").any():

@@ -5,7 +5,7 @@ import re
 import pandas as pd
 
 from embalign.errors import TableError
-from embalign.judging.columns import INDEX, Roles, is_numeric, listed, measured, plain
+from embalign.judging.columns import INDEX, Roles, is_numeric, listed, measured, parts_of, plain
 from embalign.judging.source import Source
 
 REPEATED = r"(?:seed|run|rep|repeat|repetition|fold|split|trial|cv|replicate)"
@@ -78,7 +78,7 @@ def _what_of(values: list[str], over_seeds: list[str]) -> str:
 
 def _sizes_above(source: Source, roles: Roles) -> tuple[Source, Roles]:
     """One row for each seed, and the sizes as names of the columns."""
-    of_seed = _parts(source, roles.columns.get("seed", ""))
+    of_seed = parts_of(source, roles.columns.get("seed", ""))
     own = {*roles.columns.values(), *of_seed}
     names = [name for name in source.frame.columns if name not in own and not INDEX.fullmatch(name)]
     sizes = {name: match for name in names if (match := SIZE.fullmatch(name.strip()))}
@@ -117,11 +117,6 @@ def _by_index(source: Source, roles: Roles, index: str) -> tuple[Source, Roles]:
 def _one_text(source: Source, column: str) -> bool:
     """Whether a column holds the same text in every row, such as the part of the data that was chosen."""
     return source.frame[column].nunique() == 1 and not is_numeric(source, column)
-
-
-def _parts(source: Source, column: str) -> list[str]:
-    """The columns that are joined to one."""
-    return [column] if column in source.frame else [part for part in column.split("+") if part]
 
 
 def _row_numbers(source: Source) -> pd.Series:

@@ -69,6 +69,9 @@ def check_level(value: object, name: str, least: float, below: float, *, open_be
     """Raise ValueError for what is no number, and for one outside [least, below), or (least, below)."""
     plain = float(value) if is_number(value) else math.nan
     if not (least < plain < below if open_below else least <= plain < below):
+        if below == EXTREME:
+            start = f"{'above' if open_below else 'of at least'} {least:g}"
+            raise ValueError(f"{name} must be a number {start} and below {below:g}, found {described(value)}")
         raise ValueError(f"{name} must lie between {least:g} and {below:g}, found {described(value)}")
 
 
