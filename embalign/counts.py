@@ -1,4 +1,8 @@
-"""Counts in words: whole numbers, and an effective number for what it is."""
+"""Counts in words: whole numbers, and an effective number for what it is; and which numbers are computed with."""
+
+# Beyond it and below its inverse, fourth powers of values, and of what rounding leaves of them, leave the range of
+# floats.
+EXTREME = 1e60
 
 
 def about(count: float) -> str:

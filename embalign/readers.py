@@ -31,6 +31,7 @@ MEBI = 2**20
 MOST_DIGITS = 300  # of a whole number: more does not fit a float
 MOST_DOTS = 128  # on a line of TOML: reading time is quadratic in the dots of a key
 SHOWN, SAID = 60, 300  # characters of a value and of a cause that a message shows
+NUMPY, ZIP = b"\x93NUMPY", b"PK\x03\x04"  # how files begin
 SURROGATE = re.compile(r"\\u[dD][89a-fA-F]")
 
 Kind = TypeVar("Kind")
@@ -122,7 +123,16 @@ def read_toml(path: Path, error: type[EmbalignError], remedy: str, *, limit: int
 def as_array(content: bytes, path: Path, error: type[EmbalignError], remedy: str) -> Any:
     """Return the array in the content of an .npy file; nothing is unpickled. Raises `error`."""
     with reading(path, error, remedy, "not a readable .npy file of numbers"):
-        return load_array(io.BytesIO(content), allow_pickle=False)
+        if not content.startswith(NUMPY):  # which NumPy would take for a pickle, and say how to load it unsafely
+            raise ValueError(
+                "it is an archive, such as .npz" if content.startswith(ZIP) else "it does not begin as one"
+            )
+        try:
+            return load_array(io.BytesIO(content), allow_pickle=False)
+        except ValueError as fault:
+            if "allow_pickle" in str(fault):
+                raise ValueError("it holds objects, which are never loaded") from None
+            raise
 
 
 def unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:

@@ -327,6 +327,19 @@ def test_files_of_other_tools_are_read(tool, tmp_path, capsys):
     assert f"Verdict: {expected.kind}" in printed
 
 
+def test_parts_of_the_data_may_be_parts_of_the_items(tmp_path, capsys):
+    paths = [
+        str(
+            write(
+                tmp_path, name, pd.concat([frame.assign(split=part) for part in ("dev", "test")]).drop(columns="seed")
+            )
+        )
+        for name, frame in (("a.csv", OLD), ("b.csv", NEW))
+    ]
+    assert main(["compare", *paths, "--columns", "item=item+split"]) == 0
+    assert "120 items" in capsys.readouterr().out
+
+
 def test_two_systems_in_one_file(tmp_path, capsys):
     treatment, control = pair(effect=0.1)
     both = pd.concat([control.assign(system="old"), treatment.assign(system="new")])
@@ -470,6 +483,15 @@ MISTAKES = {
         4,
         "if the column numbers rows",
     ),
+    "parts of the data": (
+        pd.concat([OLD.assign(split=part) for part in ("dev", "test")]).drop(columns="seed"),
+        pd.concat([NEW.assign(split=part) for part in ("dev", "test")]).drop(columns="seed"),
+        [],
+        4,
+        "split holds dev, test, which are parts of the data and no repetitions; keep one with --where split=test",
+    ),
+    "joined values": (OLD, NEW, ["--columns", "value=item+value"], 4, "no column 'item+value'"),
+    "joined metrics": (OLD, NEW, ["--columns", "metric=item+topic"], 4, "no column 'item+topic'"),
     "a row twice": (OLD, pd.concat([NEW, NEW[:1]]), [], 4, "seed 0, item q0 has 2 values"),
     "several filters": (
         harness(OLD, ("strict-match", "flexible-extract")),
@@ -510,6 +532,8 @@ MISTAKES = {
         "means over all queries alone",
     ),
     "values beyond computing": (OLD, NEW.assign(value=NEW["value"] * 1e300), [], 4, "too large to be computed with"),
+    "fourth powers beyond computing": (OLD, NEW.assign(value=NEW["value"] * 1e80), [], 4, "too large to be computed"),
+    "a margin beyond computing": (OLD, NEW, ["--margin", "1e150"], 2, "'1e150' is too large to compute with"),
     "one column as two": (OLD, NEW, ["--columns", "item=topic,seed=topic"], 4, "'topic' both item and seed"),
     "text for a number": (OLD, NEW.assign(value=["good", *NEW["value"][1:]]), [], 4, "'good', which is not a number"),
     "per cent signs on one side": (OLD, NEW.assign(value=[f"{v:.2%}" for v in NEW["value"]]), [], 4, "per cent signs"),

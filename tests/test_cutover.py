@@ -283,6 +283,21 @@ MISTAKES = {
     "a folder without a map": ((*LABELLED, "--map", "empty"), 4, "empty: neither map.safetensors nor W.npy is there"),
     "a map transposed": ((*LABELLED, "--map", "turned.npy"), 4, r"needs floats of shape \(64, 48\).*save W\.T"),
     "a map of NaN": ((*LABELLED, "--map", "nan.npy"), 4, "the map holds NaN or infinite values"),
+    "a map of whole numbers": (
+        (*LABELLED, "--map", "whole.npy"),
+        4,
+        r"whole\.npy: numbers of type int64, .* of floats",
+    ),
+    "an archive as map": (
+        (*LABELLED, "--map", "maps.npz"),
+        4,
+        r"maps\.npz: not a readable \.npy file of numbers \(it is an archive, such as \.npz\)",
+    ),
+    "labels as map": (
+        (*LABELLED, "--map", "labels.csv"),
+        4,
+        r"labels\.csv: not a readable \.npy file of numbers \(it does not begin as one\); embalign export --family",
+    ),
     "a map of other vectors": ((*LABELLED, "--map", "b.npy"), 4, r"shape \(600, 64\) does not fit"),
     "vectors of NaN": (("cutover", "--draft", "nan_rows.npy", "--teacher", "b.npy"), 4, "not finite|NaN"),
     "rows of other texts": (("cutover", "--draft", "mixed.npy", "--teacher", "b.npy"), 4, "do not seem to belong"),
@@ -292,6 +307,24 @@ MISTAKES = {
     "a folder as summary": ((*LABELLED, "--map", "exact.npy", "--summary", "empty"), 4, "cannot be appended"),
     "a summary nowhere": ((*LABELLED, "--summary", "no/where.md"), 4, r"no/where\.md: the summary cannot be"),
     "a variable that is not set": ((*LABELLED, "--summary", ""), 2, "argument --summary: an empty name; is the var"),
+    "labels as summary": (
+        (*LABELLED, "--map", "exact.npy", "--summary", "empty/../labels.csv"),
+        4,
+        "the summary cannot be appended to it .it is one of the files to judge.; name a file with --summary",
+    ),
+    "vectors as summary": ((*LABELLED, "--summary", "a.npy"), 4, "it is one of the files to judge"),
+    "a named array's file as summary": (
+        ("cutover", "--draft", "maps.npz:a", *COMMAND[3:], "--summary", "maps.npz"),
+        4,
+        "it is one of the files to judge",
+    ),
+    "the map as summary": ((*LABELLED, "--map", "exact.npy", "--summary", "exact.npy"), 4, "one of the files to judge"),
+    "a map's folder and its map as summary": (
+        (*LABELLED, "--map", "of_map", "--summary", "of_map/W.npy"),
+        4,
+        "it is one of the files to judge",
+    ),
+    "a summary in a pair": (("cutover", "--pair", "pair", "--summary", "pair/x.md"), 4, "data of a pair are there"),
     "an empty file name": (("cutover", "--draft", "", "--teacher", "b.npy"), 4, "cannot be read|no format"),
     "a result of another": ((*LABELLED, "--map", "exact.npy", "--out", "other"), 4, "no result of embalign cutover"),
 }
@@ -311,7 +344,12 @@ def test_a_mistake_is_one_line_and_writes_nothing(mistake, here, capsys):
     write_csv(
         here / "shuffled.csv", [("id", "label"), *((f"i{row}", found.labels[at][1]) for row, at in enumerate(order))]
     )
-    (here / "empty").mkdir()
+    np.save("whole.npy", found.exact.astype(np.int64))
+    np.savez("maps.npz", a=found.exact)
+    for name in ("empty", "of_map", "pair"):
+        (here / name).mkdir()
+    np.save("of_map/W.npy", found.exact)
+    (here / "pair" / "pair.toml").write_text("")
     (here / "other").mkdir()
     (here / "other" / "verdict.json").write_text('{"command": "embalign judge"}')
     command, expected, words = MISTAKES[mistake]

@@ -80,6 +80,10 @@ FORMS = {
     "run-names.csv": BASE.assign(seed=[f"run {seed}" for seed in BASE["seed"]]),
     "both.csv": BASE.assign(ratio=BASE["n"] / 2000),
     "metric-column.csv": BASE.assign(metric="acc"),
+    "one-part.csv": BASE.assign(split="Test"),
+    "sizes-above-and-one-part.csv": WIDE.T.assign(split="test", model="SVC").to_csv(),
+    "sizes-above-and-a-metric.csv": WIDE.T.assign(metric="acc").to_csv(),
+    "named-repetitions.csv": pd.concat([BASE.assign(rep="rep 1"), BASE.assign(rep="rep 2")]),
 }
 
 
@@ -310,6 +314,44 @@ def test_columns_can_be_mapped_joined_and_rows_chosen(tmp_path):
     assert len(found.frame) == 60
 
 
+def of_two_metrics(frame, name="metric"):
+    return pd.concat([frame.assign(**{name: "acc"}), (1 - frame).assign(**{name: "err"})])
+
+
+TWO_METRICS = {
+    "seeds above": of_two_metrics(WIDE.add_prefix("seed")).to_csv(),
+    "seeds above, an index": of_two_metrics(plain(WIDE).add_prefix("seed")).to_csv(),
+    "sizes above": of_two_metrics(WIDE.T, "measure").to_csv(),
+    "sizes above, no seeds": of_two_metrics(WIDE.T).to_csv(index=False),
+    "sizes above, an index": of_two_metrics(plain(WIDE.T), "measure").to_csv(),
+}
+
+
+@pytest.mark.parametrize("form", TWO_METRICS)
+def test_metrics_in_a_column_of_a_wide_table_are_no_seeds(form, tmp_path, capsys):
+    path = write(tmp_path, "curve.csv", TWO_METRICS[form])
+    source = read_source(path)
+    with pytest.raises(TableError, match="several metrics, acc, err; say which with --metric acc"):
+        read_curves(source, Choice(columns={}))
+    ((found,), _) = read_curves(source, Choice(columns={}, metrics=("acc",)))
+    assert found.metric == "acc"
+    found = found.frame.sort_values(["n_train", "seed"])
+    assert np.allclose(found["value"], BASE["value"], rtol=0, atol=1e-12)
+    assert found["n_train"].tolist() == BASE["n"].tolist()
+
+
+def test_seeds_of_joined_columns_may_stand_beside_sizes(tmp_path):
+    table = WIDE.T.assign(run="a", draw=range(5)).to_csv(index=False)
+    ((found,), _) = read_curves(read_source(write(tmp_path, "curve.csv", table)), Choice(columns={"seed": "run+draw"}))
+    assert sorted(found.frame["seed"].unique()) == [f"a/{seed}" for seed in range(5)]
+
+
+@pytest.mark.parametrize("seed", ["base", "1.5", "7"])
+def test_a_row_without_data_may_have_a_seed_of_its_own(seed, tmp_path):
+    record, _ = judged(tmp_path, as_csv(BASE) + f"0,{seed},0.3\n")
+    assert record["curves"][0]["origin"] == 0.3
+
+
 def test_seeds_with_gaps_are_left_out_only_if_asked_and_named(tmp_path):
     gaps = BASE.drop(index=3).assign(value=lambda frame: frame["value"].where(frame.index != 9))
     source = read_source(write(tmp_path, "curve.csv", gaps))
@@ -497,6 +539,40 @@ MISTAKES = {
         4,
         "none would",
     ),
+    "training and test": (
+        pd.concat([BASE.assign(split=part) for part in ("train", "test")]),
+        [],
+        4,
+        "split holds train, test, which are parts of the data and no repetitions; keep one with --where split=test",
+    ),
+    "parts and no seeds": (
+        pd.concat([BASE[BASE["seed"] == 0].assign(fold=part) for part in ("Train", "dev", "ood")]).drop(columns="seed"),
+        [],
+        4,
+        "fold holds Train, dev, ood, which are parts of the data and no repetitions; keep one with --where fold=Train",
+    ),
+    "parts that are named seeds": (
+        pd.concat([BASE.assign(part=part) for part in ("dev", "eval")]),
+        ["--columns", "seed=seed+part"],
+        4,
+        "--where part=dev",
+    ),
+    "one part and no seeds": (BASE.drop(columns="seed").assign(split="test"), [], 4, "no column seed"),
+    "metrics as repetitions": (
+        pd.concat([BASE.assign(rep=name) for name in ("acc", "f1")]),
+        [],
+        4,
+        "they differ in rep, and 'acc' is no number of a repetition: keep some rows with --where rep=acc",
+    ),
+    "metrics as seeds": (
+        pd.concat([BASE[BASE["seed"] == 0].assign(run=name) for name in ("acc", "f1")]).drop(columns="seed"),
+        [],
+        4,
+        "run holds acc, f1, which are metrics and no repetitions; choose one with --columns metric=run --metric acc",
+    ),
+    "joined sizes": (BASE, ["--columns", "n=n+seed"], 4, "no column 'n+seed' (--columns n=n+seed)"),
+    "joined values": (BASE, ["--columns", "value=n+value"], 4, "no column 'n+value'"),
+    "joined metrics": (BASE.assign(m="a", k="b"), ["--columns", "metric=m+k"], 4, "no column 'm+k'"),
     "a row twice": (pd.concat([BASE, BASE[:1]]), [], 4, "n 50, seed 0 has 2 values"),
     "learners of two words": (
         pd.concat([BASE.assign(**{"my model": m}) for m in ("a b", "c")]),
@@ -516,6 +592,15 @@ MISTAKES = {
     "constants": (BASE.assign(value=BASE["seed"]), [], 4, "the value is the same at every size"),
     "values beyond computing": (BASE.assign(value=BASE["value"] * 1e300), [], 4, "too large to be computed with"),
     "values below computing": (BASE.assign(value=BASE["value"] * 1e-300), [], 4, "too small to be computed with"),
+    "values whose fourth powers overflow": (BASE.assign(value=BASE["value"] * 1e80), [], 4, "too large to be computed"),
+    "values whose fourth powers vanish": (BASE.assign(value=BASE["value"] * 1e-80), [], 4, "too small to be computed"),
+    "an origin beyond computing": (BASE, ["--origin=-1e100"], 2, "'-1e100' is too large to compute with"),
+    "sizes of no data": (
+        BASE.assign(n=[10.0 ** (16 * SIZES.index(n) - 40) for n in BASE["n"]]),
+        [],
+        4,
+        "sizes go from 1e-40 to 1e+40, too far apart for one curve",
+    ),
     "one column as two": (BASE, ["--columns", "n=n,seed=n"], 4, "'n' both n and seed; a column has one role"),
     "per cent up to 50": (
         BASE.assign(n=BASE["n"] / 40).rename(columns={"n": "ratio"}),
@@ -565,6 +650,29 @@ def test_a_reader_that_has_seen_enough_is_no_error(tmp_path):
     assert (tmp_path / "curve_verdict" / "verdict.json").is_file()
 
 
+@pytest.mark.parametrize(
+    "words",
+    [
+        ("judge", "{curve}", "--out", ""),
+        ("judge", ""),
+        ("compare", "{curve}", "{curve}", "--out", ""),
+        ("compare", "{curve}", ""),
+        ("export", "--pair", "no", "--out", ""),
+        ("report", "--pair", "no", "--out", ""),
+        ("report", "--pair", "no", "--reports-dir", ""),
+        ("import", "--draft", "a.npy", "--teacher", "b.npy", "--out", ""),
+        ("init", ""),
+    ],
+    ids=" ".join,
+)
+def test_an_empty_name_is_never_the_current_folder(words, tmp_path, monkeypatch, capsys):
+    """As of a variable that is not set."""
+    monkeypatch.chdir(tmp_path)
+    path = write(tmp_path, "curve.csv", BASE)
+    code, line = mistaken([word.format(curve=path) for word in words], tmp_path, capsys)
+    assert (code, "an empty name; is the variable set?" in line) == (2, True)
+
+
 def test_links_and_odd_files_are_refused(tmp_path, capsys):
     path = write(tmp_path, "curve.csv", BASE)
     target = tmp_path / "elsewhere.md"
@@ -575,6 +683,37 @@ def test_links_and_odd_files_are_refused(tmp_path, capsys):
     os.mkfifo(tmp_path / "pipe.csv")
     code, line = mistaken(["judge", str(tmp_path / "pipe.csv")], tmp_path, capsys)
     assert (code, "Not a regular file" in line) == (4, True)
+
+
+@pytest.mark.parametrize("scale", [1e-59, 1e59])
+def test_the_verdict_does_not_depend_on_the_unit(scale):
+    """Near the ends of what is accepted, with values by item, whose fourth powers are summed."""
+    noise = np.random.default_rng(3).normal(0, 0.05, 3 * len(BASE))
+    frame = pd.concat([BASE.assign(item=item) for item in range(3)]).rename(columns={"n": "n_train"})
+    frame = frame.assign(ratio=frame["n_train"] / 2000, value=frame["value"] + noise)
+    found = judge_elbow(frame.assign(value=frame["value"] * scale), margin=0.02 * scale, origin=0.5 * scale)
+    plain_verdict = judge_elbow(frame, margin=0.02, origin=0.5)
+    assert (found.kind, found.recommended_ratio) == (plain_verdict.kind, plain_verdict.recommended_ratio)
+    assert found.gain.interval() == pytest.approx([scale * end for end in plain_verdict.gain.interval()])
+
+
+@pytest.mark.parametrize(
+    ("change", "asked", "words"),
+    [
+        ({"value": 1e80}, {}, "too far from 1 to compute with"),
+        ({}, {"origin": 1e100}, "values of the curve and its origin go up to 1e.100, too far"),
+        ({}, {"margin": 1e150}, "margin must be a number of at least 0 and below 1e.60"),
+        ({"n_train": 1.0}, {}, "sizes go from .* to .*, too far apart"),
+    ],
+)
+def test_numbers_that_leave_the_range_of_floats_are_named(change, asked, words):
+    frame = BASE.rename(columns={"n": "n_train"}).assign(ratio=BASE["n"] / 2000, item=0)
+    if "n_train" in change:
+        frame["n_train"] = frame["ratio"] ** 20 * 1e10
+    frame = pd.concat([frame, frame.assign(item=1, value=frame["value"] + 0.1)])
+    frame["value"] *= change.get("value", 1)
+    with pytest.raises(ValueError, match=words):
+        judge_elbow(frame, **{"margin": 0.01, **asked})
 
 
 def test_a_curve_that_cannot_be_judged_is_named():

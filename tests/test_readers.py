@@ -3,6 +3,7 @@
 import csv
 import json
 import os
+import pickle
 import re
 import time
 
@@ -23,7 +24,7 @@ from embalign.pairs.corpus import corpus_digest, read_corpus
 from embalign.pairs.provenance import file_digest, read_provenance, vectors_digests
 from embalign.pairs.queries import read_queries
 from embalign.pairs.vectors import check_vectors_file
-from embalign.readers import read_bytes, read_json, read_toml
+from embalign.readers import as_array, read_bytes, read_json, read_toml
 from embalign.regression.baseline import read_baseline
 from embalign.research.claims import parse, read_raw
 from embalign.research.conclusion import IMAGE, LINK, REFERENCE, check_files, read_conclusion
@@ -244,6 +245,29 @@ def test_maps_are_never_unpickled_and_never_wait(tmp_path):
     os.mkfifo(tmp_path / "W.json")
     with pytest.raises(MapError, match=r"W\.json: cannot be read \(Not a regular file\); .*export the map again"):
         load(tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("content", "cause"),
+    [
+        (pickle.dumps([1, 2]), "it does not begin as one"),
+        (b"id,label\n", "it does not begin as one"),
+        (b"", "it does not begin as one"),
+        (b"PK\x03\x04", "it is an archive, such as .npz"),
+    ],
+    ids=["a pickle", "text", "nothing", "an archive"],
+)
+def test_what_is_no_array_is_named_without_a_way_to_load_it_unsafely(content, cause, tmp_path):
+    with pytest.raises(MapError, match=r"not a readable \.npy file of numbers") as fault:
+        as_array(content, tmp_path / "W.npy", MapError, "save it again")
+    assert f"({cause}); save it again" in str(fault.value)
+    assert "allow_pickle" not in str(fault.value)
+
+
+def test_an_array_of_objects_is_never_loaded(tmp_path):
+    np.save(tmp_path / "W.npy", np.array([{}], dtype=object), allow_pickle=True)
+    with pytest.raises(MapError, match=r"\(it holds objects, which are never loaded\)"):
+        as_array((tmp_path / "W.npy").read_bytes(), tmp_path / "W.npy", MapError, "save it again")
 
 
 def test_arrays_that_unpack_to_more_than_the_limit_are_refused(tmp_path, monkeypatch):

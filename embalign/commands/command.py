@@ -5,6 +5,7 @@ import difflib
 import re
 from collections.abc import Callable
 from dataclasses import dataclass
+from pathlib import Path
 from typing import NoReturn
 
 
@@ -48,6 +49,13 @@ class Parser(argparse.ArgumentParser):
             near = difflib.get_close_matches(wrong[1] or wrong[2], known, n=1)
             message += f"; did you mean {near[0]}?" if near else ""
         super().error(message)
+
+
+def named_path(text: str) -> Path:
+    """Return a path. Raises ArgumentTypeError for an empty name, which would be the current folder."""
+    if not text:
+        raise argparse.ArgumentTypeError("an empty name; is the variable set?")
+    return Path(text)
 
 
 class _Formatter(argparse.HelpFormatter):

@@ -1,9 +1,8 @@
 """embalign compare: is one of two systems better, by their results on the same items or seeds?"""
 
 import argparse
-from pathlib import Path
 
-from embalign.commands.command import Command
+from embalign.commands.command import Command, named_path
 from embalign.commands.tables import add_table_arguments, chosen_from, positive
 from embalign.lazy import lazy
 
@@ -15,7 +14,7 @@ cache_folder = lazy("embalign.judging.output").cache_folder
 
 def _add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
-        "files", type=Path, nargs="+", metavar="FILE", help="the results to compare with, then the new ones"
+        "files", type=named_path, nargs="+", metavar="FILE", help="the results to compare with, then the new ones"
     )
     add_table_arguments(parser, "item=qid,value=ndcg_cut_10", ("seed", "item", "value", "metric"))
     parser.add_argument("--group", metavar="COLUMN", help="items of one group, such as a topic, vary together")
@@ -27,7 +26,7 @@ def _add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--only-common", action="store_true", help="compare what both have, instead of refusing where one lacks some"
     )
-    parser.add_argument("--out", type=Path, help="folder for report, figure and verdict.json (default: none)")
+    parser.add_argument("--out", type=named_path, help="folder for report, figure and verdict.json (default: none)")
 
 
 def _run(options: argparse.Namespace) -> int:

@@ -4,7 +4,7 @@ import argparse
 import math
 from pathlib import Path
 
-from embalign.commands.command import Command
+from embalign.commands.command import Command, named_path
 from embalign.commands.export import add_family_arguments, seed_number
 from embalign.commands.vectors import add_vector_arguments, given_options, request_of
 from embalign.lazy import lazy
@@ -30,7 +30,7 @@ def _add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument(
         "--map",
-        type=_path,
+        type=named_path,
         metavar="PATH",
         help="judge this W.npy or map.safetensors, or the one in this folder, instead of fitting a map: every query "
         "then asks, unless the .json beside it says that it was exported from the same pair",
@@ -38,10 +38,13 @@ def _add_arguments(parser: argparse.ArgumentParser) -> None:
     add_family_arguments(parser)
     parser.add_argument("--seed", type=seed_number, default=0, help="as export has it (default: %(default)s)")
     parser.add_argument(
-        "--out", type=_path, metavar="DIR", help="folder for report.md and verdict.json (default: none)"
+        "--out", type=named_path, metavar="DIR", help="folder for report.md and verdict.json (default: none)"
     )
     parser.add_argument(
-        "--summary", type=_path, metavar="FILE", help='append a Markdown summary, such as to "$GITHUB_STEP_SUMMARY"'
+        "--summary",
+        type=named_path,
+        metavar="FILE",
+        help='append a Markdown summary, such as to "$GITHUB_STEP_SUMMARY"',
     )
 
 
@@ -59,12 +62,6 @@ def _run(options: argparse.Namespace) -> int:
     for line in lines:
         print(line)
     return int(code)
-
-
-def _path(text: str) -> Path:
-    if not text:  # as of a variable that is not set
-        raise argparse.ArgumentTypeError("an empty name; is the variable set?")
-    return Path(text)
 
 
 def _share(text: str) -> float:

@@ -3,7 +3,7 @@
 import argparse
 from pathlib import Path
 
-from embalign.commands.command import Command
+from embalign.commands.command import Command, named_path
 from embalign.deploy import NAMES, SEARCHES, TWO_RECIPES
 from embalign.errors import PairError
 from embalign.escaping import visible
@@ -20,7 +20,7 @@ summarise = lazy("embalign.deploy.summary").summarise
 
 def _add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--pair", help="name of a pair under benchmark/, or a path to its folder; required")
-    parser.add_argument("--out", type=Path, default=Path("."), help="folder to write into (default: here)")
+    parser.add_argument("--out", type=named_path, default=Path("."), help="folder to write into (default: here)")
     parser.add_argument(
         "--seed",
         type=seed_number,

@@ -1,9 +1,8 @@
 """embalign import: vectors that are there already, made into a pair."""
 
 import argparse
-from pathlib import Path
 
-from embalign.commands.command import Command
+from embalign.commands.command import Command, named_path
 from embalign.commands.vectors import add_vector_arguments, request_of
 from embalign.lazy import lazy
 
@@ -13,7 +12,9 @@ summarise = lazy("embalign.imports.summary").summarise
 
 def _add_arguments(parser: argparse.ArgumentParser) -> None:
     add_vector_arguments(parser, required=True)
-    parser.add_argument("--out", type=Path, metavar="DIR", required=True, help="folder of the new pair; must not exist")
+    parser.add_argument(
+        "--out", type=named_path, metavar="DIR", required=True, help="folder of the new pair; must not exist"
+    )
 
 
 def _run(options: argparse.Namespace) -> int:

@@ -3,7 +3,7 @@
 import argparse
 from pathlib import Path
 
-from embalign.commands.command import Command
+from embalign.commands.command import Command, named_path
 from embalign.escaping import visible
 from embalign.lazy import lazy
 
@@ -12,7 +12,7 @@ lay_out = lazy("embalign.starter").lay_out
 
 def _add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
-        "folder", type=Path, nargs="?", default=Path("."), metavar="DIR", help="the folder (default: this one)"
+        "folder", type=named_path, nargs="?", default=Path("."), metavar="DIR", help="the folder (default: this one)"
     )
 
 

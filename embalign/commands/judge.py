@@ -3,7 +3,7 @@
 import argparse
 from pathlib import Path
 
-from embalign.commands.command import Command
+from embalign.commands.command import Command, named_path
 from embalign.commands.tables import add_table_arguments, chosen_from, number, positive
 from embalign.lazy import lazy
 
@@ -15,7 +15,7 @@ cache_folder = lazy("embalign.judging.output").cache_folder
 
 def _add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
-        "curve", type=Path, metavar="CURVE", help="the table: CSV, TSV, JSON or JSON lines, gzipped or not"
+        "curve", type=named_path, metavar="CURVE", help="the table: CSV, TSV, JSON or JSON lines, gzipped or not"
     )
     add_table_arguments(parser, "n=anchor,seed=outer_seed", ("n", "ratio", "seed", "value", "item", "metric"))
     parser.add_argument("--lower-is-better", action="store_true", help="for losses and errors")
@@ -28,7 +28,7 @@ def _add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--only-complete", action="store_true", help="leave seeds out that lack a size, instead of refusing"
     )
-    parser.add_argument("--out", type=Path, help="folder to write into (default: CURVE_verdict beside the file)")
+    parser.add_argument("--out", type=named_path, help="folder to write into (default: CURVE_verdict beside the file)")
 
 
 def _run(options: argparse.Namespace) -> int:

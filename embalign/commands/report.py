@@ -3,7 +3,7 @@
 import argparse
 from pathlib import Path
 
-from embalign.commands.command import Command
+from embalign.commands.command import Command, named_path
 from embalign.commands.export import no_pair
 from embalign.lazy import lazy
 
@@ -12,8 +12,10 @@ write_page = lazy("embalign.page.page").write_page
 
 def _add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--pair", help="name of a pair under benchmark/, or a path to its folder; required")
-    parser.add_argument("--out", type=Path, help="file to write (default: the pair's name and .html, here)")
-    parser.add_argument("--reports-dir", type=Path, help="where the runs wrote their reports, if not into the pair")
+    parser.add_argument("--out", type=named_path, help="file to write (default: the pair's name and .html, here)")
+    parser.add_argument(
+        "--reports-dir", type=named_path, help="where the runs wrote their reports, if not into the pair"
+    )
 
 
 def _run(options: argparse.Namespace) -> int:

@@ -4,6 +4,7 @@ import argparse
 import math
 from typing import Any
 
+from embalign.counts import EXTREME
 from embalign.lazy import lazy
 
 Choice = lazy("embalign.judging.curves").Choice
@@ -83,6 +84,8 @@ def number(text: str) -> float:
         value = math.nan
     if not math.isfinite(value) or "_" in text:
         raise argparse.ArgumentTypeError(f"{text!r} is not a finite number, such as 0.01")
+    if abs(value) >= EXTREME:
+        raise argparse.ArgumentTypeError(f"{text!r} is too large to compute with; give it in the units of the values")
     return value
 
 

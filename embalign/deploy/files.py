@@ -86,9 +86,9 @@ def read_sides(path: Path, card: Card, deployment: str) -> Sides:
 
 def _matrix(content: bytes, path: Path, card: Card, described: str) -> Vectors:
     weights = as_array(content, path, MapError, _AGAIN)
-    if not isinstance(weights, np.ndarray) or weights.shape != card.shape or weights.dtype.kind != "f":
-        found = getattr(weights, "shape", None)
-        raise MapError(f"{path}: shape {found}, but {described} says floats of {card.shape}; export both again")
+    if weights.shape != card.shape or weights.dtype.kind != "f":
+        found = f"{weights.dtype.name} of shape {weights.shape}"
+        raise MapError(f"{path}: {found}, but {described} says floats of {card.shape}; export both again")
     with np.errstate(over="ignore"):
         matrix = np.ascontiguousarray(weights, np.float32)
     if not np.isfinite(matrix).all():

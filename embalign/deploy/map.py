@@ -98,13 +98,14 @@ def load_map(path: str | Path, pair: Pair) -> Vectors:
     shape = (pair.teacher.shape[1], pair.draft.shape[1])
     remedy = "embalign export --family matrix writes one"
     weights = as_array(read_bytes(path, MapError, remedy, LARGEST_MAP), path, MapError, remedy)
-    if not isinstance(weights, np.ndarray) or weights.shape != shape or weights.dtype.kind != "f":
-        found = getattr(weights, "shape", None)
-        hint = "; it is transposed: save W.T" if found == shape[::-1] and found != shape else ""
+    if weights.shape != shape:
+        hint = "; it is transposed: save W.T" if weights.shape == shape[::-1] else ""
         raise MapError(
-            f"{path}: shape {found} does not fit {pair.name}, which needs floats of shape {shape}, one row a teacher "
-            f"dimension{hint}"
+            f"{path}: shape {weights.shape} does not fit {pair.name}, which needs floats of shape {shape}, one row a "
+            f"teacher dimension{hint}"
         )
+    if weights.dtype.kind != "f":
+        raise MapError(f"{path}: numbers of type {weights.dtype.name}, and a map is of floats: W.astype('float32')")
     with np.errstate(over="ignore"):
         matrix: Vectors = weights.astype(np.float32)
     if not np.isfinite(matrix).all():

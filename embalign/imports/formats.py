@@ -42,7 +42,7 @@ def open_vectors(given: str, staging: Path) -> Stored:
 
     What cannot be mapped from the file is laid out in the folder `staging`. Raises VectorsError with the remedy.
     """
-    path, name = _taken_apart(given)
+    path, name = taken_apart(given)
     with reading(path, VectorsError, TAKEN), opened(path) as file:
         start = file.read(_START)
     if not start:
@@ -58,7 +58,8 @@ def open_vectors(given: str, staging: Path) -> Stored:
     raise VectorsError(f"{path}: {_as_text(start, path)}")
 
 
-def _taken_apart(given: str) -> tuple[Path, str]:
+def taken_apart(given: str) -> tuple[Path, str]:
+    """Return the file and the name of an array in it, "" for none, that `file` or `file:name` says."""
     before, colon, name = given.rpartition(":")
     if colon and before and not Path(given).exists() and Path(before).is_file():
         return Path(before), name

@@ -36,6 +36,12 @@ class Named:
     queries: Path | None = None
     qrels: Path | None = None
 
+    @property
+    def files(self) -> list[Path]:
+        """All of them that are named."""
+        named = (self.corpus, self.labels, self.ids, *self.side_ids.values(), self.queries, self.qrels)
+        return [path for path in named if path is not None]
+
 
 @dataclass(frozen=True)
 class Gathered:

@@ -53,6 +53,7 @@ METRIC = re.compile(
 )
 LOOKED_AT = 200  # different cells, to tell what a column holds
 FOLDS = ("fold", "outer_fold", "cv_fold", "split", "split_id", "inner_fold")
+PART = re.compile(r"(?:train|training|valid|validation|val|dev|development|eval|evaluation|test|testing)(?![a-z])")
 # Numbers that tools write beside the values; --metric may name one all the same.
 NO_VALUES = {
     *("target", "targets", "label", "gold", "epoch", "epochs", "step", "steps", "rank", "total_tokens", "retries"),
@@ -84,13 +85,16 @@ def find_roles(source: Source, mapped: Mapping[str, str], wanted: Sequence[str])
     first known name is taken, since folds inside of repetitions are no repetitions.
     """
     for role, column in mapped.items():
-        for part in column.split("+") if column not in source.frame else [column]:
+        joined = role in ("seed", "item") and column not in source.frame
+        for part in column.split("+") if joined else [column]:
             require(source, part, f"--columns {role}={column}")
     used = set(mapped.values())
     if len(used) < len(mapped):
         twice = next(column for column in used if list(mapped.values()).count(column) > 1)
         roles = " and ".join(role for role, column in mapped.items() if column == twice)
         raise TableError(f"{source.path}: --columns makes {quoted(twice)} both {roles}; a column has one role")
+    used.update(*(parts_of(source, column) for column in mapped.values()))
+    no_seeds = _parts_of_data(source, mapped.get("seed", ""), used) if "seed" in wanted else set()
     found: dict[str, str] = {}
     for role in wanted:
         if role in mapped:
@@ -98,6 +102,9 @@ def find_roles(source: Source, mapped: Mapping[str, str], wanted: Sequence[str])
             continue
         candidates = [name for name in source.frame.columns if plain(name) in ALIASES[role] and name not in used]
         candidates.sort(key=lambda name: ALIASES[role].index(plain(name)))
+        if role == "seed":
+            candidates = [name for name in candidates if name not in no_seeds]
+            _refuse_metrics(source, candidates[:1])
         if not candidates:
             continue
         exact = plain(candidates[0]) == role
@@ -108,6 +115,53 @@ def find_roles(source: Source, mapped: Mapping[str, str], wanted: Sequence[str])
         found[role] = candidates[0]
         used.add(candidates[0])
     return Roles(found)
+
+
+def are_repetitions(source: Source, column: str) -> bool:
+    """Whether a column holds numbers, or the same words with different numbers, as names of repetitions are."""
+    cells = source.frame[column].drop_duplicates().str.strip().str.lower()
+    alike = cells.str.replace(r"\d+", "0", regex=True).nunique() == 1
+    return bool(cells.str.fullmatch(r"-?\d+(?:\.\d+)?").all() or (alike and cells.str.contains(r"\d").all()))
+
+
+def parts_of(source: Source, column: str) -> list[str]:
+    """Return the columns whose cells are joined to those of one: itself where the table has it, else all of a+b."""
+    return [column] if column in source.frame else [part for part in column.split("+") if part]
+
+
+def _parts_of_data(source: Source, of_seed: str, used: set[str]) -> set[str]:
+    """The columns named as seeds are that hold one part of the data, such as test; those that hold several are refused.
+
+    Values on training and test data are no repetitions of each other.
+    """
+    names = parts_of(source, of_seed)
+    names += [name for name in source.frame.columns if plain(name) in ALIASES["seed"] and name not in used]
+    found = set()
+    for name in dict.fromkeys(names):
+        there = {cell.lower(): cell for cell in source.frame[name].str.strip().drop_duplicates() if cell}
+        parts = [cell for low, cell in there.items() if PART.match(low)]
+        if not parts or are_repetitions(source, name) or (plain(name) not in FOLDS and len(parts) < len(there)):
+            continue
+        if len(there) > 1:
+            one = next((cell for cell in parts if cell.lower().startswith("test")), parts[0])
+            words = f"{name} holds {listed(there.values(), 4)}, which are parts of the data and no repetitions"
+            raise TableError(f"{source.path}: {words}; keep one with {shell(['--where', f'{name}={one}'])}")
+        found.add(name)
+    return found
+
+
+def _refuse_metrics(source: Source, names: Sequence[str]) -> None:
+    """Refuse a column that is named as seeds are and holds several metrics."""
+    for name in names:
+        there = source.frame[name].str.strip().drop_duplicates()
+        if (
+            len(there) > 1
+            and not are_repetitions(source, name)
+            and all(metric_name(cell, known=True) for cell in there)
+        ):
+            which = shell(["--columns", f"metric={name}", "--metric", str(there.iloc[0])])
+            words = f"{name} holds {listed(there, 4)}, which are metrics and no repetitions"
+            raise TableError(f"{source.path}: {words}; choose one with {which}, or say --columns seed={name}")
 
 
 def require(source: Source, column: str, asked: str) -> None:
@@ -136,7 +190,7 @@ def is_numeric(source: Source, column: str) -> bool:
 
 def measured(source: Source, used: Iterable[str]) -> list[str]:
     """Return the columns that may hold values: numeric ones without a role that are no index and no side number."""
-    out = set(used)
+    out = set(itertools.chain.from_iterable(parts_of(source, column) for column in used))
     rest = [name for name in source.frame.columns if name not in out and not INDEX.fullmatch(name)]
     rest = [name for name in rest if plain(name) not in NO_VALUES and plain(name) not in ALIASES["seed"]]
     return [name for name in rest if is_numeric(source, name) and not (source.frame[name] == NESTED).any()]

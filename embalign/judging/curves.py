@@ -15,10 +15,12 @@ from embalign.judging.columns import (
     ALIASES,
     FOLDS,
     Roles,
+    are_repetitions,
     differing,
     find_roles,
     listed,
     only_where,
+    parts_of,
     plain,
     require,
     value_column,
@@ -27,6 +29,7 @@ from embalign.judging.numerals import PERCENT, decimal_sign, numbers_in
 from embalign.judging.source import Source
 from embalign.judging.wide import lengthen
 from embalign.readers import quoted
+from embalign.verdicts.curve import FARTHEST
 
 NESTED_REPEATS = ("inner_seed", "inner_fold", "fold", "cv_fold", "split", "split_id", "repeat", "repetition", "rep")
 SAME_SIZE = 0.05  # by which training sets of one ratio may differ in number, such as folds that do not divide evenly
@@ -154,7 +157,7 @@ def joined(source: Source, column: str) -> pd.Series:
 
     Raises TableError for a blank one.
     """
-    parts = [column] if column in source.frame else column.split("+")
+    parts = parts_of(source, column)
     found = [source.frame[part].str.strip().str.normalize("NFC") for part in parts]
     for part, cells in zip(parts, found, strict=True):
         if (blank := cells == "").any():
@@ -181,7 +184,10 @@ def _with_ratio(frame: pd.DataFrame, source: Source, roles: Roles) -> tuple[pd.D
     notes: list[str] = []
     if not len(frame):
         raise TableError(f"{source.path}: no row has a size above 0; add the sizes that were measured")
-    if "n" in frame and "ratio" not in frame and frame["n"].max() <= 1:
+    low, high = frame["n" if "n" in frame else "ratio"].agg(["min", "max"])
+    if high > FARTHEST * low:
+        raise TableError(f"{source.path}: sizes go from {low:g} to {high:g}, too far apart for one curve; correct them")
+    if "n" in frame and "ratio" not in frame and high <= 1:
         notes.append(f"{roles.columns['n']} is at most 1 and was read as a ratio")
         frame = frame.rename(columns={"n": "ratio"})
     if "ratio" not in frame:
@@ -221,7 +227,9 @@ def _without_repeats(
     other: list[str] = []
     if len(source.frame) == len(frame):  # else rows at n = 0 were split off, and rows no longer correspond
         other = differing(source, same.to_numpy(), roles.columns.values())
-    if len(other) == 1 and plain(other[0]) in NESTED_REPEATS and not frame["value"].isna().any():
+    of_seeds = bool(other) and plain(other[0]) in ALIASES["seed"]
+    repetitions = of_seeds and are_repetitions(source, other[0])
+    if len(other) == 1 and repetitions and plain(other[0]) in NESTED_REPEATS and not frame["value"].isna().any():
         counts = frame.groupby(list(keys)).size()
         if counts.nunique() == 1:
             note = f"values are means over {counts.iloc[0]} {other[0]} of each {roles.columns['seed']}"
@@ -230,8 +238,10 @@ def _without_repeats(
     remedy = "leave one row for each size and seed"
     if other:
         value = source.frame[other[0]][same.to_numpy()].iloc[0]
-        remedy = f"they differ in {listed(other, 4)}: keep some rows with {shell(['--where', f'{other[0]}={value}'])}"
-        if plain(other[0]) in ALIASES["seed"]:
+        unlike = f", and {quoted(value)} is no number of a repetition" if of_seeds and not repetitions else ""
+        only = shell(["--where", f"{other[0]}={value}"])
+        remedy = f"they differ in {listed(other, 4)}{unlike}: keep some rows with {only}"
+        if repetitions:
             both = shell(["--columns", f"seed={roles.columns['seed']}+{other[0]}"])
             remedy += f", or make it a part of the seed: {both}"
     raise TableError(f"{source.path}: {what} has {int(same.sum())} values; {remedy}")
@@ -288,12 +298,3 @@ def _refuse_few(frame: pd.DataFrame, source: Source) -> None:
         raise TableError(f"{source.path}: {words}; name another column with --metric, or give values with more digits")
     if "item" in frame and frame["item"].nunique() < 2:
         raise TableError(f"{source.path}: one item is not enough; leave the column out, or bring more items")
-
-
-def integers_where_possible(frame: pd.DataFrame) -> pd.DataFrame:
-    """Return a frame whose seeds are numbers if all are whole, and whose items are numbered: both sort faster."""
-    seeds = frame["seed"]
-    if seeds.str.fullmatch(r"(0|-?[1-9]\d{0,15})").all():
-        seeds = seeds.astype(np.int64)
-    items = {"item": pd.factorize(frame["item"])[0]} if "item" in frame else {}
-    return frame.assign(seed=seeds, **items)

@@ -16,6 +16,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from embalign.deploy.card import Difference
+from embalign.deploy.files import ARRAYS, MATRIX
 from embalign.deploy.quality import over_no_map
 from embalign.durable import remedy_of
 from embalign.errors import TableError
@@ -25,9 +26,11 @@ from embalign.evaluation.retrieval import Search
 from embalign.evaluation.scorecard import search_task
 from embalign.experiments.templates import render, sentences
 from embalign.imports.build import Request
+from embalign.imports.formats import taken_apart
 from embalign.judging.cutover_map import Judged, Question, judged_map, opened
 from embalign.judging.output import check_result_folder, result_folder
 from embalign.pairs.pair import pair_digest
+from embalign.pairs.place import refuse_pair
 from embalign.pairs.provenance import vectors_digests
 from embalign.pairs.texts import Basis
 from embalign.readers import said
@@ -120,7 +123,7 @@ def cut_over(
     if out is not None:
         check_result_folder(out, "cutover", FILES)
     if summary is not None:
-        _check_summary(summary)
+        _check_summary(summary, _inputs(brought, asked.map))
     with opened(brought) as (folder, notes):
         found = judge_cutover(judged_map(folder, asked), asked)
         inputs = {"pair_sha256": pair_digest(folder), "vectors": vectors_digests(folder)}
@@ -178,9 +181,28 @@ def _against(over: Difference, under: Difference) -> Literal["better", "worse", 
     return "worse" if under.lower_bound is not None and under.lower_bound > 0 else "not shown"
 
 
-def _check_summary(path: Path) -> None:
+def _inputs(brought: Path | Request, of_map: Path | None) -> list[Path]:
+    """The files that a cutover is judged on, but for those of a pair."""
+    found = []
+    if isinstance(brought, Request):
+        found = [taken_apart(given)[0] for given in brought.vectors.values()] + brought.named.files
+    if of_map is not None:
+        maps = [of_map / name for name in (MATRIX, ARRAYS)] if of_map.is_dir() else [of_map]
+        found += [
+            path.with_suffix(suffix) for path in maps for suffix in (path.suffix, ".json", ".npy", ".safetensors")
+        ]
+    return found
+
+
+def _check_summary(path: Path, inputs: Sequence[Path]) -> None:
     """Raise TableError for a file that cannot be appended to or made, before anything is measured."""
     folder = path.absolute().parent
+    if path.exists() and any(other.exists() and path.samefile(other) for other in inputs):
+        raise _not_appended(path, "it is one of the files to judge")
+    try:
+        refuse_pair(folder, TableError)
+    except TableError:
+        raise _not_appended(path, "data of a pair are there") from None
     if path.is_dir() or not folder.is_dir():
         raise _not_appended(path, "it is a folder" if path.is_dir() else f"{folder} is no folder")
     if not os.access(path if path.exists() else folder, os.W_OK):

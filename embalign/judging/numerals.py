@@ -11,11 +11,11 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from embalign.counts import EXTREME
 from embalign.errors import TableError
 from embalign.judging.source import Source
 from embalign.readers import quoted
 
-EXTREME = 1e100
 SAMPLED = 10_000  # different cells of a column that are looked at for the decimal sign
 MISSING = {"", "nan", "na", "n/a", "null", "none", "-", "--", "#n/a", "<na>", "nat"}
 # What harnesses write for a right, half-right or wrong answer; inspect gives no answer as N.
@@ -111,7 +111,7 @@ def numbers_in(source: Source, column: str, decimal: str, *, percent_as_share: b
 
 
 def _refuse_extremes(values: NDArray[np.float64], source: Source, column: str) -> None:
-    """Refuse numbers whose squares a float cannot hold: their variances would be infinite or zero."""
+    """Refuse numbers so large or small that what is computed of them leaves the range of floats."""
     sizes = np.nan_to_num(np.abs(values))
     largest = sizes.max(initial=0.0)
     if largest and not 1 / EXTREME < largest < EXTREME:

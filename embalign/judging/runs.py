@@ -7,7 +7,17 @@ import pandas as pd
 
 from embalign.errors import TableError
 from embalign.escaping import shell
-from embalign.judging.columns import Roles, differing, find_roles, listed, only_where, plain, require, value_column
+from embalign.judging.columns import (
+    Roles,
+    are_repetitions,
+    differing,
+    find_roles,
+    listed,
+    only_where,
+    plain,
+    require,
+    value_column,
+)
 from embalign.judging.curves import Choice, joined, refuse_two_values
 from embalign.judging.numerals import decimal_sign, numbers_in
 from embalign.judging.source import Source
@@ -133,7 +143,7 @@ def _refuse_repeats(frame: pd.DataFrame, source: Source, roles: Roles) -> None:
     if other:
         value = source.frame[other[0]][same.to_numpy()].iloc[0]
         remedy = f"they differ in {listed(other, 4)}: keep some rows with {shell(['--where', f'{other[0]}={value}'])}"
-        if "seed" not in keys:
+        if "seed" not in keys and are_repetitions(source, other[0]):
             remedy += f", or name the repetitions with {shell(['--columns', f'seed={other[0]}'])}"
     elif "item" not in keys:
         remedy += ", or name the items with --columns item=NAME"

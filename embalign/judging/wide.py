@@ -5,7 +5,7 @@ import re
 import pandas as pd
 
 from embalign.errors import TableError
-from embalign.judging.columns import INDEX, Roles, listed, measured, plain
+from embalign.judging.columns import INDEX, Roles, is_numeric, listed, measured, parts_of, plain
 from embalign.judging.source import Source
 
 REPEATED = r"(?:seed|run|rep|repeat|repetition|fold|split|trial|cv|replicate)"
@@ -56,13 +56,11 @@ def _seeds_above(source: Source, roles: Roles) -> tuple[Source, Roles]:
         raise TableError(f"{source.path}: {words}; remove the others, or give one row a seed")
     sizes = [roles.columns[role] for role in ("n", "ratio") if role in roles.columns]
     kept = sizes + [name for name in source.frame.columns if name not in values and name not in sizes]
-    parts = [
-        source.frame[kept].assign(seed=seed, metric=metric or "value", value=source.frame[name])
-        for name, (seed, metric) in found.items()
-    ]
     columns = {"seed": "seed", "value": "value"}
-    if any(metric for _, metric in found.values()):
+    parts = [source.frame[kept].assign(seed=seed, value=source.frame[name]) for name, (seed, _) in found.items()]
+    if "metric" not in roles.columns and any(metric for _, metric in found.values()):
         columns["metric"] = "metric"
+        parts = [part.assign(metric=metric or "value") for part, (_, metric) in zip(parts, found.values(), strict=True)]
     left = f"; left out: {listed(over_seeds, 4)}" if over_seeds else ""
     return _long(source, parts, f"read as one column a seed: {listed(found, 6)}{left}"), roles.having(**columns)
 
@@ -80,20 +78,24 @@ def _what_of(values: list[str], over_seeds: list[str]) -> str:
 
 def _sizes_above(source: Source, roles: Roles) -> tuple[Source, Roles]:
     """One row for each seed, and the sizes as names of the columns."""
-    own = set(roles.columns.values())
+    of_seed = parts_of(source, roles.columns.get("seed", ""))
+    own = {*roles.columns.values(), *of_seed}
     names = [name for name in source.frame.columns if name not in own and not INDEX.fullmatch(name)]
     sizes = {name: match for name in names if (match := SIZE.fullmatch(name.strip()))}
+    names = [name for name in names if name in sizes or not _one_text(source, name)]
     numbers = [float(match[1]) for match in sizes.values()]
     if len(sizes) < 2 or len(sizes) < len(names) or sorted(set(numbers)) != numbers or numbers[0] <= 0:
         columns = listed(source.frame.columns)
         raise TableError(f"{source.path}: no column n or ratio among {columns}; {REMEDY}")
-    seed = source.frame[roles.columns["seed"]] if "seed" in roles.columns else _row_numbers(source)
+    own_columns = {"seed": source.frame[of_seed].agg("/".join, axis=1) if of_seed else _row_numbers(source)}
+    if "metric" in roles.columns:
+        own_columns["metric"] = source.frame[roles.columns["metric"]]
     shares = all(match[2] for match in sizes.values()) or numbers[-1] <= 1
     role = "ratio" if shares else "n"
     texts = {name: f"{match[1]}{match[2]}" for name, match in sizes.items()}
-    parts = [pd.DataFrame({role: texts[name], "seed": seed, "value": source.frame[name].to_numpy()}) for name in sizes]
+    parts = [pd.DataFrame({role: texts[name], **own_columns, "value": source.frame[name]}) for name in sizes]
     note = f"read as one row a seed, sizes in the first line: {listed(sizes, 6)}"
-    return _long(source, parts, note), Roles({role: role, "seed": "seed", "value": "value"})
+    return _long(source, parts, note), Roles({name: name for name in (role, *own_columns, "value")})
 
 
 def _by_index(source: Source, roles: Roles, index: str) -> tuple[Source, Roles]:
@@ -108,12 +110,17 @@ def _by_index(source: Source, roles: Roles, index: str) -> tuple[Source, Roles]:
     if numbered[1] and all(SIZE.fullmatch(cell) for cell in rows):
         role = "n" if max(float(cell.strip("%")) for cell in rows if SIZE.fullmatch(cell)) > 1 else "ratio"
         renamed = source.of(source.frame.rename(columns={index: role}))
-        return _seeds_above(renamed, Roles({role: role}))
+        return _seeds_above(renamed, roles.having(**{role: role}))
     return _sizes_above(source, roles)
 
 
-def _row_numbers(source: Source) -> list[str]:
-    return [str(row) for row in range(len(source.frame))]
+def _one_text(source: Source, column: str) -> bool:
+    """Whether a column holds the same text in every row, such as the part of the data that was chosen."""
+    return source.frame[column].nunique() == 1 and not is_numeric(source, column)
+
+
+def _row_numbers(source: Source) -> pd.Series:
+    return source.frame.index.astype(str).to_series(index=source.frame.index)
 
 
 def _long(source: Source, parts: list[pd.DataFrame], note: str) -> Source:

@@ -1,12 +1,12 @@
 """Does a treatment arm beat a control arm? Paired by seed (and item), with equivalence as a possible answer."""
 
-import math
 from dataclasses import dataclass
 from typing import Literal
 
 import pandas as pd
 
 from embalign.alignment.arguments import described, whole_number
+from embalign.counts import EXTREME
 from embalign.verdicts.frames import check_flag, check_level, checked
 from embalign.verdicts.replicates import replicates
 from embalign.verdicts.statistics import StudentT
@@ -86,7 +86,7 @@ def judge_ab(
     >>> found.kind, round(found.difference, 3), round(found.p_value, 3)
     ('better', 0.103, 0.001)
     """
-    check_level(margin, "margin", 0, math.inf, open_below=True)
+    check_level(margin, "margin", 0, EXTREME, open_below=True)
     check_level(alpha, "alpha", 0, 0.5, open_below=True)
     check_flag(higher_is_better, "higher_is_better")
     family = whole_number(family, "family", 1)

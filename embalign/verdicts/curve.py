@@ -8,9 +8,11 @@ import numpy as np
 import pandas as pd
 
 from embalign.alignment.arguments import described
-from embalign.verdicts.frames import checked, is_number
+from embalign.verdicts.frames import checked, is_number, refuse_extremes
 from embalign.verdicts.replicates import ROUNDING, Array, Replicates, replicates
 from embalign.verdicts.statistics import StudentT
+
+FARTHEST = 1e30  # times, by which sizes may differ
 
 
 @dataclass(frozen=True)
@@ -71,6 +73,7 @@ def gain_over(curve: pd.DataFrame, origin: float | Mapping[Any, float] | pd.Data
         seed = start.loc[~np.isfinite(start["value"].astype(float)), "seed"].iloc[0]
         raise ValueError(f"the origin has no finite value for seed {seed}")
     beside = pd.concat([whole.assign(ratio=1.0), start.assign(ratio=0.0)], ignore_index=True)
+    refuse_extremes(beside["value"], "curve and its origin")
     pair = replicates(beside.assign(value=sign * beside["value"]), "ratio")
     return pair.contrast(pair.difference(1.0, 0.0))
 
@@ -81,6 +84,7 @@ def _log_size(curve: pd.DataFrame, ratios: Sequence[float]) -> Array:
         hint = "" if ratios[-1] <= 1 else f"; divide by the largest, {ratios[-1]:g}, and give counts as n_train"
         raise ValueError(f"at least two ratios in (0, 1] are needed, 1 among them, found {list(ratios)}{hint}")
     if "n_train" not in curve.columns:
+        _refuse_far(ratios)
         return np.log(ratios)
     counts = curve.groupby("ratio")["n_train"].agg(["min", "max"])
     differing = counts.index[counts["min"] != counts["max"]]
@@ -89,7 +93,14 @@ def _log_size(curve: pd.DataFrame, ratios: Sequence[float]) -> Array:
     sizes = counts["min"].to_numpy(dtype=np.float64)
     if sizes[0] <= 0 or (np.diff(sizes) <= 0).any():
         raise ValueError(f"n_train must rise with the ratio, found {sizes.tolist()} for {list(ratios)}")
+    _refuse_far(sizes.tolist())
     return np.asarray(np.log(sizes))
+
+
+def _refuse_far(sizes: Sequence[float]) -> None:
+    """Raise ValueError for sizes whose powers, as a law of them has it, leave the range of floats."""
+    if sizes[-1] > FARTHEST * sizes[0]:
+        raise ValueError(f"sizes go from {sizes[0]:g} to {sizes[-1]:g}, too far apart for one curve; correct them")
 
 
 def _refuse_copies(curve: pd.DataFrame) -> None:

@@ -27,6 +27,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from embalign.alignment.arguments import whole_number
+from embalign.counts import EXTREME
 from embalign.verdicts.curve import Curve, gain_over, read_curve
 from embalign.verdicts.enough import find_enough
 from embalign.verdicts.frames import check_flag, check_level, checked
@@ -165,7 +166,7 @@ def judge_elbow(
 def _checked(
     curve: pd.DataFrame, margin: float, alpha: float, higher_is_better: bool, dimension: int | None
 ) -> pd.DataFrame:
-    check_level(margin, "margin", 0, math.inf)
+    check_level(margin, "margin", 0, EXTREME)
     check_level(alpha, "alpha", 0, 0.5, open_below=True)
     check_flag(higher_is_better, "higher_is_better")
     if dimension is not None:

@@ -10,8 +10,8 @@ import numpy as np
 import pandas as pd
 
 from embalign.alignment.arguments import described
+from embalign.counts import EXTREME
 
-EXTREME = 1e100  # beyond it, squares leave the range of floats
 NUMBERS = ("ratio", "n_train", "value")
 
 
@@ -41,7 +41,7 @@ def checked(frame: Any, name: str, needed: Collection[str], known: Collection[st
         if column in NUMBERS:
             found[column] = _numbers(found[column], name)
             if column == "value":
-                _refuse_extremes(found[column], name)
+                refuse_extremes(found[column], name)
             continue
         if isinstance(found[column].dtype, pd.CategoricalDtype):
             found[column] = found[column].astype(found[column].cat.categories.dtype)
@@ -69,11 +69,9 @@ def check_level(value: object, name: str, least: float, below: float, *, open_be
     """Raise ValueError for what is no number, and for one outside [least, below), or (least, below)."""
     plain = float(value) if is_number(value) else math.nan
     if not (least < plain < below if open_below else least <= plain < below):
-        if math.isinf(below):
-            raise ValueError(
-                f"{name} must be a finite number {'above' if open_below else 'of at least'} {least:g}, found "
-                f"{described(value)}"
-            )
+        if below == EXTREME:
+            start = f"{'above' if open_below else 'of at least'} {least:g}"
+            raise ValueError(f"{name} must be a number {start} and below {below:g}, found {described(value)}")
         raise ValueError(f"{name} must lie between {least:g} and {below:g}, found {described(value)}")
 
 
@@ -91,8 +89,8 @@ def _numbers(column: pd.Series, name: str) -> pd.Series:
         ) from None
 
 
-def _refuse_extremes(column: pd.Series, name: str) -> None:
-    """Refuse values whose variances would be infinite or zero; what is not finite is found by who reads."""
+def refuse_extremes(column: pd.Series, name: str) -> None:
+    """Raise ValueError for values too large or small to compute with; what is not finite is found by who reads."""
     largest = float(column[np.isfinite(column)].abs().max())
     if largest and not math.isnan(largest) and not 1 / EXTREME < largest < EXTREME:
         raise ValueError(f"values of the {name} go up to {largest:.3g}, too far from 1 to compute with; rescale them")

@@ -11,7 +11,6 @@ What the answer is about is what the interval covers:
 `python benchmark/calibration/compare.py` prints how often it is wrong where the truth is known.
 """
 
-import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal, cast
@@ -20,6 +19,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from embalign.counts import EXTREME
 from embalign.verdicts.ab import ABKind, Direction, kind_of
 from embalign.verdicts.frames import check_flag, check_level, checked
 from embalign.verdicts.replicates import from_array
@@ -77,7 +77,7 @@ def judge_paired(
     ('better', 0.05, 'items')
     """
     if margin is not None:
-        check_level(margin, "margin", 0, math.inf, open_below=True)
+        check_level(margin, "margin", 0, EXTREME, open_below=True)
     check_level(alpha, "alpha", 0, 0.5, open_below=True)
     check_flag(higher_is_better, "higher_is_better")
     treatment, control = (
