@@ -94,7 +94,8 @@ def regression_tables(table: pd.DataFrame) -> str:
         "Share of re-runs that are called regressed, by the loss in units of the smallest effect that matters. Demand: "
         "at least 95 % at twice that. Repeatability: standard deviation of a re-run's change, by seed. A loss differs "
         "between seeds as real changes do, with their spread: the grid trained with batches of 8, with batches of 128, "
-        "and at ten times the learning rate, each less its mean. Of maps: the families of the grid replaced by others.",
+        "and at ten times the learning rate, each less its mean."
+        + (" Of maps: the families of the grid replaced by others." if "maps" in set(table["experiment"]) else ""),
         markdown(pd.DataFrame(lines)),
         "## Faults planted in the code",
         "`python tests/planted_faults.py` plants each of a list of faults in a copy of the package; "
