@@ -220,7 +220,7 @@ def test_an_exported_map_is_what_its_json_says(small_pair, tmp_path, monkeypatch
         (np.ones((3, 3)), r"shape \(3, 3\) does not fit small"),
         (np.full((64, 48), np.nan), "NaN"),
         (np.array([{"a": 1}], dtype=object), "not a readable"),
-        (np.ones((64, 48), dtype=np.int64), "needs floats"),
+        (np.ones((64, 48), dtype=np.int64), "a map is of floats"),
     ],
 )
 def test_maps_that_do_not_fit_are_refused(small_pair, tmp_path, content, message):
