@@ -291,6 +291,7 @@ def test_no_field_of_a_conclusion_can_mean_anything_else_on_a_command_line(root,
         ({"kind": "rising", "answer": "It brings 1 of 9.", "curves": [{"elbow": 1}]}, "/curves"),
         ({"kind": "rising", "answer": "It brings 1 of 9.", "curves": [{"elbow": True}, {"elbow": None}]}, "/curves/0"),
         ({"kind": "rising", "answer": "It brings 1 of 9."}, "/"),
+        ({"kind": "rising", "answer": "It brings 1 of 9.", "curves": [{"elbow": 1}, {"elbow": None}], "new": "x"}, ""),
     ],
 )
 def test_a_verdict_measured_by_other_code_may_differ_in_numbers_alone(other, at):
