@@ -45,8 +45,8 @@ UNTRAINED = arms([*FITTED, *REFERENCES], ["none"], [0.0])
 QUICK = [*memo("small"), *memo("linear"), *UNTRAINED]
 FULL = [
     *memo("small"),
-    *arms(["spectral", "signed_permutation", "norm_only"], ["raw_gradient_ratio"], [0.01], "small"),
     *by_ratio("small"),
+    *arms(["spectral", "signed_permutation", "norm_only"], ["raw_gradient_ratio"], [0.01], "small"),
     *arms(["spectral"], ["unit"], LAMBDAS, "small"),  # all but inert there
     *arms(["spectral", "signed_permutation"], ["unit_gradient_ratio"], RATIOS, "small"),
     *arms(["mse"], ["raw"], LAMBDAS, "small"),
