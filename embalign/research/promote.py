@@ -167,7 +167,7 @@ def reverify(found: Conclusion, root: Path) -> str:
         if done.returncode != 0 or not (fresh / "provenance.json").is_file():
             raise ConclusionError(f"the run did not finish: {done.stdout[-500:]}{done.stderr[-500:]}")
         before, after = (read_raw(each / "provenance.json") for each in (found.folder, fresh))
-        if not _same_origin(before, after):
+        if _origin(before) != _origin(after):
             return _agree(found, fresh, after)
         for file in (*found.about.raw, *found.about.figures):
             if not _is_same(found.folder / file, fresh / file):
@@ -175,15 +175,10 @@ def reverify(found: Conclusion, root: Path) -> str:
     return "equal"
 
 
-def _same_origin(before: Mapping[str, Any], after: Mapping[str, Any]) -> bool:
-    """Whether two runs were of the same code on the same type of machine."""
-    types = [
-        [about["machine"].get(key) for key in ("processor", "architecture")]
-        if isinstance(about.get("machine"), dict)
-        else None
-        for about in (before, after)
-    ]
-    return types[0] == types[1] and before.get("source_sha256") == after.get("source_sha256")
+def _origin(about: Mapping[str, Any]) -> tuple[object, ...]:
+    """The type of machine and the code of a run."""
+    known = about["machine"] if isinstance(about.get("machine"), dict) else {}
+    return known.get("processor"), known.get("architecture"), about.get("source_sha256")
 
 
 def _agree(found: Conclusion, fresh: Path, about: Mapping[str, Any]) -> str:
