@@ -12,6 +12,7 @@ arrays to its ranks; and the differences from the CPU, of a sample of the cells 
 from __future__ import annotations
 
 import argparse
+import functools
 import sys
 import time
 from collections.abc import Callable, Iterator
@@ -20,6 +21,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import torch
 
 ROOT = Path(__file__).resolve().parents[1]
 sys.path[:0] = [str(ROOT), str(Path(__file__).parent)]
@@ -71,22 +73,18 @@ def timed(work: Callable[[], Any]) -> tuple[Any, float]:
     return work(), time.perf_counter() - start
 
 
-def made_up(count: int, seed: int = 0) -> tuple[np.ndarray, np.ndarray]:
+def made_up(count: int, device: str) -> tuple[np.ndarray, np.ndarray]:
     """Return vectors of length 1 that a map can be fitted on: draft (count, 384) and teacher (count, 768)."""
-    rng = np.random.default_rng(seed)
-    latent = rng.standard_normal((count, 64), np.float32)
-    sides = []
-    for d in (384, 768):
-        side = latent @ rng.standard_normal((64, d), np.float32)
-        side += 4 * rng.standard_normal((count, d), np.float32)
-        side /= np.linalg.norm(side, axis=1, keepdims=True)
-        sides.append(side)
-    return sides[0], sides[1]
+    drawn = functools.partial(torch.randn, generator=torch.Generator(device).manual_seed(0), device=device)
+    latent = drawn(count, 64)
+    sides = (latent @ drawn(64, d) + 4 * drawn(count, d) for d in (384, 768))
+    draft, teacher = (torch.nn.functional.normalize(side).cpu().numpy() for side in sides)
+    return draft, teacher
 
 
 def maps(device: str, sizes: Sizes) -> Iterator[tuple[str, str]]:
     """Train maps of one shape as stacks and one by one."""
-    draft, teacher = made_up(4000)
+    draft, teacher = made_up(4000, device)
     rng = np.random.default_rng(1)
     config = TrainingConfig(batch_size=BATCH)
     rows = [rng.permutation(4000)[:2000] for _ in range(sizes.maps)]
@@ -159,7 +157,7 @@ def elbow(device: str, sizes: Sizes, pair: str, workers: int) -> Iterator[tuple[
 
 def query_adapter(device: str, sizes: Sizes) -> Iterator[tuple[str, str]]:
     """Fit ridge and a trained map on many vectors and search them all; compare the ranks with the CPU's."""
-    draft, teacher = made_up(sizes.vectors + sizes.queries)
+    draft, teacher = made_up(sizes.vectors + sizes.queries, device)
     own = np.arange(sizes.queries)
     relevant = Relevance.of_judgements(own, own, count=len(own))
     fit, asking = slice(sizes.queries, None), draft[: sizes.queries]

@@ -10,17 +10,18 @@ import numpy as np
 import pytest
 import torch
 from pair_folders import ROOT
+from scipy.stats import rankdata
 
 from embalign.alignment import closed_form, device, memory
 from embalign.alignment.closed_form import fit_ridge
 from embalign.alignment.config import DEFAULT, TrainingConfig
-from embalign.alignment.device import chosen, described, prepare, using
+from embalign.alignment.device import chosen, described, prepare, suited, using
 from embalign.alignment.meeting import memo
 from embalign.alignment.memory import fits, resident
 from embalign.alignment.stacked import Training
 from embalign.alignment.training import train_map, train_together
 from embalign.errors import CellFailedError, DeviceError
-from embalign.evaluation import streamed
+from embalign.evaluation import similarity, streamed
 from embalign.evaluation.hubs import hubness
 from embalign.evaluation.index import Index
 from embalign.evaluation.relevance import Relevance
@@ -41,11 +42,13 @@ gpu = pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU that
 @contextlib.contextmanager
 def elsewhere(name="cpu:0"):
     """Take every way that a GPU is given, on a device of another name than the CPU's, which is the CPU."""
-    token = device._device.set(name)
+    token, large = device._device.set(name), device.LARGE
+    device.LARGE = 0
     try:
         yield
     finally:
         device._device.reset(token)
+        device.LARGE = large
 
 
 def test_the_cpu_is_the_default_and_a_choice_ends_with_its_block():
@@ -90,6 +93,36 @@ def test_a_cell_of_a_gpu_is_not_measured_elsewhere():
     table = Table("t", light.sleepy, quick=[])
     with pytest.raises(DeviceError, match="device cuda"):
         table.run(None, Cell("e", "t", "p", (("seconds", 0.0),), 0, device="cuda"))
+
+
+def test_what_is_not_worth_the_way_to_a_gpu_is_done_on_the_cpu():
+    with elsewhere():
+        device.LARGE = 1000
+        with suited(999):
+            assert chosen() == "cpu"
+        with suited(1000):
+            assert chosen() == "cpu:0"
+        assert chosen() == "cpu:0"
+
+
+@gpu
+def test_steps_that_a_gpu_plays_again_train_what_the_cpu_trains(smollm2):
+    """Alone and as a stack, with a copy of the map on the way."""
+    rows = np.random.default_rng(0).permutation(600)[:300]
+    sides = Picked(smollm2.draft, rows), Picked(smollm2.teacher, rows)
+    here = train_map(*sides, seed=1, steps=120, checkpoints=(50,))
+    trainings = [Training(*sides, seed, DEFAULT, 120, None, (50,), "cuda") for seed in (1, 2)]
+    for found in (train_together(trainings[:1])[0], train_together(trainings)[0]):
+        for map_of, expected in ((found.weights, here.weights), (found.checkpoints[50], here.checkpoints[50])):
+            assert np.linalg.norm(map_of - expected) < 1e-3 * np.linalg.norm(expected)
+        assert found.final_loss == pytest.approx(here.final_loss, abs=1e-5)
+
+
+def test_ranks_elsewhere_are_the_cpus():
+    values = np.random.default_rng(0).standard_normal(5000).astype(np.float32).round(2)
+    with elsewhere():
+        found = similarity._ranks(values)
+    assert (found == rankdata(values)).all()
 
 
 def test_what_is_remembered_keeps_devices_apart():

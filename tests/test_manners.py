@@ -46,6 +46,12 @@ def test_processes_share_what_is_left():
     assert after(Progress(cells=9, waiting=9, processes=4), (10, False)).left == 8 * 10 / 4
 
 
+def test_nothing_is_estimated_of_cells_that_are_measured_together():
+    progress = after(Progress(cells=10, waiting=10, together=True), (30, False))
+    assert progress.left is None
+    assert "left" not in progress.line(31)
+
+
 def test_a_run_of_stored_cells_alone_has_nothing_left():
     assert after(Progress(cells=3, waiting=0), (0.01, True)).left == 0
 

@@ -25,6 +25,7 @@ from embalign.evaluation.measurement import Measurement
 from embalign.experiments.grid import Cell, Experiment, Table, grid, rerun_command
 from embalign.lazy import Reference, lazy
 from embalign.pairs.pair import load_pair
+from embalign.runs import source
 from embalign.runs.artifacts import report_folder
 from embalign.runs.checkout import Checkout
 from embalign.runs.run import Run
@@ -187,6 +188,30 @@ def test_source_digest_follows_helpers_beside_a_measure_and_relative_imports_but
         "own_measures/far.py",
         "own_helper.py",
     }
+
+
+def test_source_digest_follows_helpers_in_a_folder_of_packages_but_not_the_packages(tmp_path, monkeypatch):
+    """As after `pip install --target`: what an installer's record names is not followed, a helper beside it is."""
+    monkeypatch.syspath_prepend(tmp_path)
+    (tmp_path / "own_measure.py").write_text("import own_helper\nimport fetched\nimport __main__\n")
+    for name in ("own_helper", "fetched"):
+        (tmp_path / f"{name}.py").write_text("")
+    about = tmp_path / "fetched-1.0.dist-info"
+    about.mkdir()
+    (about / "METADATA").write_text("Metadata-Version: 2.1\nName: fetched\nVersion: 1.0\n")
+    (about / "RECORD").write_text("fetched.py,,\nfetched-1.0.dist-info/METADATA,,\n")
+    source._distributions.cache_clear()
+    try:
+        files = {path.name for path in source_files("own_measure")}
+    finally:
+        source._distributions.cache_clear()
+    assert files == {"own_measure.py", "own_helper.py"}
+
+
+def test_source_digest_does_not_look_for_the_script_that_runs(monkeypatch):
+    """A script's module has no spec, and asking for it is an error."""
+    monkeypatch.setattr(sys.modules["__main__"], "__spec__", None)
+    assert source_files("__main__") == []
 
 
 def test_no_two_cells_of_a_grid_share_an_id():

@@ -9,8 +9,9 @@ import torch
 from embalign.alignment import memory, stacked, training
 from embalign.alignment.config import TrainingConfig
 from embalign.alignment.stacked import Order, Training, batches, batches_of
+from embalign.alignment.step import AdamW
 from embalign.alignment.terms import ARMS, make_term
-from embalign.alignment.training import AdamW, train_map, train_together
+from embalign.alignment.training import train_map, train_together
 from embalign.errors import LossError, TrainingDivergedError
 from embalign.pairs.picked import Picked
 

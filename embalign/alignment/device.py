@@ -15,6 +15,8 @@ from embalign.lazy import lazy
 
 DEVICES = CPU, CUDA = ("cpu", "cuda")
 
+LARGE = 2**30  # multiplications: a core does them in the time that processes may wait for their turns on a GPU
+
 _device = ContextVar("device", default=CPU)
 cuda, backends, built = lazy("torch").cuda, lazy("torch").backends, lazy("torch").version
 
@@ -33,6 +35,11 @@ def using(device: str) -> Iterator[None]:
         yield
     finally:
         _device.reset(token)
+
+
+def suited(multiplications: int) -> contextlib.AbstractContextManager[None]:
+    """Return a `with` block on the device of this thread, or on the CPU for work that is not worth the way to a GPU."""
+    return using(CPU) if multiplications < LARGE else contextlib.nullcontext()
 
 
 @functools.cache

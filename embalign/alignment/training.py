@@ -16,13 +16,13 @@ from torch import Tensor
 
 from embalign.alignment.arguments import check_unit, described, pair_of_vectors, vectors, whole_number
 from embalign.alignment.config import DEFAULT, TrainingConfig
-from embalign.alignment.device import chosen
+from embalign.alignment.device import chosen, suited
 from embalign.alignment.gemm import use_fast_gemm
-from embalign.alignment.losses import CosineStep
 from embalign.alignment.meeting import ask
 from embalign.alignment.memory import moved
 from embalign.alignment.seeds import Stream, generator
-from embalign.alignment.stacked import Rows, Training, batches_of, prepared
+from embalign.alignment.stacked import Training, batches_of
+from embalign.alignment.step import Step, fast
 from embalign.errors import TrainingDivergedError
 from embalign.pairs import Vectors
 
@@ -92,48 +92,24 @@ def train_together(trainings: Sequence[Training]) -> list[TrainedMap | Exception
 
 
 def _trained(trainings: Sequence[Training]) -> list[TrainedMap | Exception]:
-    """The loop, on weights (d_teacher, d_draft) of one training, or (R, d_teacher, d_draft) of R that are done as one.
-
-    Values of the loss and gradient ratios are then (R,).
-    """
-    first = trainings[0]
-    steps, config, term, device = first.steps, first.config, first.term, first.device
-    x, t = (Rows.of([getattr(each, side) for each in trainings], device) for side in ("draft", "teacher"))
-    targets = prepared(term.loss.prepare, [each.teacher for each in trainings], device) if term else None
-    weights = _start(trainings)
-    across, slope_of_weights = weights.mT, torch.zeros_like(weights)
-    product = torch.mm if weights.ndim == 2 else torch.bmm
-    optimizer = AdamW(weights, slope_of_weights, config.weight_decay)
-    z = weights.new_empty(*weights.shape[:-2], config.batch_size, weights.shape[-2])
-    cosine = CosineStep(z)
-    gradient, back = cosine.gradient, cosine.gradient.mT
-    measured_at = min(steps - 1, round(config.warmup_share * steps))
-    watched = Watched(trainings)
-    weight, added = term.weight if term else 0.0, torch.zeros(())
-
-    for step, rows in enumerate(batches_of(trainings)):
-        batch = x[rows]
-        product(batch, across, out=z)
-        cosines = cosine.cosines(z, t[rows])  # of length 1, so prepared
-        if term is not None and targets is not None:
-            added, slope = term.loss.value_and_gradient(z, targets[rows])
-            if step == measured_at:
-                watched.gradient_ratio = _norm_ratio(slope, gradient, batch)
-            gradient.add_(slope, alpha=weight)
-        product(back, batch, out=slope_of_weights)
-        optimizer.step(config.learning_rate * schedule(step, steps, config.warmup_share))
-        if watched.at(step + 1):
-            watched.look(step + 1, 1 - cosines.mean(dim=(-2, -1)) + weight * added, weights)
+    """The loop, on weights (d_teacher, d_draft) of one training, or (R, d_teacher, d_draft) of R at once."""
+    config, steps = trainings[0].config, trainings[0].steps
+    weights, weight = _start(trainings), trainings[0].term.weight if trainings[0].term else 0.0
+    taken = Step(trainings, weights, measured_at=min(steps - 1, round(config.warmup_share * steps)))
+    step, watched = fast(taken, steps), Watched(trainings)
+    for number, rows in enumerate(batches_of(trainings)):
+        cosines = step(config.learning_rate * schedule(number, steps, config.warmup_share), rows)
+        if watched.at(number + 1):
+            watched.look(number + 1, 1 - cosines.mean(dim=(-2, -1)) + weight * taken.added, weights)
             if watched.all_diverged:
                 break
-    return watched.results(weights)
+    return watched.results(weights, taken.gradient_ratio)
 
 
 class Watched:
     """What becomes of each training: its maps after the steps that it names, and where it has diverged."""
 
     def __init__(self, trainings: Sequence[Training]) -> None:
-        self.gradient_ratio = torch.zeros(())
         self._trainings, self._steps = trainings, trainings[0].steps
         self._kept: list[dict[int, Vectors]] = [{} for _ in trainings]
         self._diverged: dict[int, Exception] = {}
@@ -158,11 +134,11 @@ class Watched:
         if step % 50 == 0:
             self._check(torch.isfinite(loss), f"step {step}")
 
-    def results(self, weights: Tensor) -> list[TrainedMap | Exception]:
+    def results(self, weights: Tensor, gradient_ratio: Tensor) -> list[TrainedMap | Exception]:
         """Return what each training gives in the end."""
         self._check(torch.isfinite(self._loss) & torch.isfinite(weights).all(-1).all(-1), "the last")
         losses = self._loss.reshape(-1).tolist()
-        ratios = self.gradient_ratio.expand(self._loss.shape).reshape(-1).tolist()
+        ratios = gradient_ratio.expand(self._loss.shape).reshape(-1).tolist()
         found: list[TrainedMap | Exception] = []
         for i, each in enumerate(self._trainings):
             ratio = each.term.weight * ratios[i] if each.term else 0.0
@@ -193,7 +169,8 @@ def apply_map(weights: Vectors, draft: Vectors) -> Vectors:
     weights = vectors(weights, "weights")
     draft = vectors(draft, "draft", width=weights.shape[1], least=0)
     use_fast_gemm()
-    return (moved(draft) @ moved(weights).T).cpu().numpy()
+    with suited(draft.size * len(weights)):
+        return (moved(draft) @ moved(weights).T).cpu().numpy()
 
 
 def _checked(draft: Vectors, teacher: Vectors, config: TrainingConfig, term: Term | None) -> tuple[Vectors, Vectors]:
@@ -224,34 +201,3 @@ def _start(trainings: Sequence[Training]) -> Tensor:
         return drawn[0].to(first.device, copy=True)  # torch's memory begins where a cache line does
     places = torch.tensor([seeds.index(each.seed) for each in trainings])
     return torch.stack(drawn).to(first.device)[places.to(first.device)]
-
-
-class AdamW:
-    """AdamW with torch's usual settings, by the kernel of `torch.optim.AdamW(fused=True)`: see the test beside that.
-
-    What the class and its function do around the kernel takes a tenth of a step.
-    """
-
-    def __init__(self, weights: Tensor, gradient: Tensor, weight_decay: float) -> None:
-        self._steps, self._weight_decay = weights.new_zeros(()), weight_decay
-        moments = [torch.zeros_like(weights)], [torch.zeros_like(weights)]
-        self._state = [weights], [gradient], *moments, list[Tensor](), [self._steps]
-
-    def step(self, rate: float) -> None:
-        """Move the weights along the gradient as it is now."""
-        self._steps.add_(1)
-        torch._fused_adamw_(
-            *self._state,
-            lr=rate,
-            beta1=0.9,
-            beta2=0.999,
-            weight_decay=self._weight_decay,
-            eps=1e-8,
-            amsgrad=False,
-            maximize=False,
-        )
-
-
-def _norm_ratio(slope: Tensor, gradient: Tensor, batch: Tensor) -> Tensor:
-    of_term, of_cosine = (torch.linalg.vector_norm(each.mT @ batch, dim=(-2, -1)) for each in (slope, gradient))
-    return torch.where(of_cosine > 0, of_term / of_cosine, math.inf)

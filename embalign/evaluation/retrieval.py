@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from embalign.alignment import arguments
-from embalign.alignment.device import CPU, chosen
+from embalign.alignment.device import CPU, chosen, suited
 from embalign.alignment.gemm import use_fast_gemm
 from embalign.evaluation.found import Asked, Found
 from embalign.evaluation.index import Index
@@ -168,6 +168,13 @@ def search_all(
 
     Cosines are computed once for all. See :func:`search`.
     """
+    with suited(np.size(queries) * len(parts[0][0].vectors)):
+        return _search_all(queries, parts, ks, found_at)
+
+
+def _search_all(
+    queries: Embeddings, parts: Sequence[tuple[Index, Part]], ks: Sequence[int], found_at: Sequence[int]
+) -> list[Search]:
     first, size = parts[0][0], len(parts[0][0].vectors)
     left = _checked(queries, first, (*ks, *found_at))
     sizes = [size if part.rows is None else len(part.rows) for _, part in parts]

@@ -1,9 +1,13 @@
 """How close mapped vectors are to the teacher's: cosine, skill (a constant may reach a cosine of 0.8), Spearman."""
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
 from sklearn.preprocessing import normalize
+from torch import Tensor
 
+from embalign.alignment.device import CPU, chosen
+from embalign.alignment.memory import moved
 from embalign.alignment.seeds import Stream, generator
 from embalign.pairs import Vectors
 
@@ -64,12 +68,22 @@ def _ranks(values: Vectors) -> NDArray[np.float64]:
 
     That sorts stably, which nothing here needs.
     """
+    if chosen() != CPU:
+        return _ranks_elsewhere(moved(values))
     order = np.argsort(values)
     ordered = values[order]
     edges = np.concatenate([[0], np.flatnonzero(ordered[1:] != ordered[:-1]) + 1, [len(values)]])
     ranks = np.empty(len(values))
     ranks[order] = np.repeat((edges[:-1] + edges[1:] + 1) / 2, np.diff(edges))
     return ranks
+
+
+def _ranks_elsewhere(values: Tensor) -> NDArray[np.float64]:
+    ordered, order = torch.sort(values)
+    counts = torch.unique_consecutive(ordered, return_counts=True)[1]
+    ranks = torch.empty_like(values, dtype=torch.float64)
+    ranks[order] = torch.repeat_interleave(counts.cumsum(0) - (counts.double() - 1) / 2, counts)
+    return np.asarray(ranks.cpu())
 
 
 def _sampled_similarities(vectors: Vectors, order: NDArray[np.int64]) -> Vectors:

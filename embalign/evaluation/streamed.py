@@ -109,7 +109,7 @@ class StreamedIndex(Index):
     def within(self, rows: Rows) -> Self:
         """Return the index of some of its rows; lengths are computed once for all."""
         other = self._part(rows)
-        vars(other)["_inverse_lengths"] = self._inverse_lengths[moved(rows)]
+        vars(other)["_inverse_lengths"] = self._inverse_lengths[torch.from_numpy(rows).to(self._inverse_lengths.device)]
         return other
 
     def unit(self, dtype: np.dtype[Any]) -> Tensor:
@@ -120,11 +120,11 @@ class StreamedIndex(Index):
         """Return the cosines (Q, N) of queries (Q, d)."""
         left = unit(np.asarray(queries, np.float32))
         if self._weights is not None:
-            left = left @ self._weights
+            left = left @ self._weights.to(left.device)
         found = left.new_empty((len(left), len(self.vectors)))
         for rows, block in self._blocks():
             torch.mm(left, block.T, out=found[:, rows])
-        found *= self._inverse_lengths
+        found *= self._inverse_lengths.to(found.device)
         return found
 
     @functools.cached_property
@@ -135,7 +135,7 @@ class StreamedIndex(Index):
     @functools.cached_property
     def _inverse_lengths(self) -> Tensor:
         use_fast_gemm()
-        bands = None if self._weights is None else _bands(self._weights)
+        bands = None if self._weights is None else _bands(self._weights.to(chosen()))
         lengths = torch.cat(
             [
                 torch.linalg.vector_norm(block, dim=1) if bands is None else _lengths(block, bands)

@@ -14,6 +14,7 @@ from typing import Any, cast
 
 import pytest
 
+from embalign.alignment.device import CPU
 from embalign.errors import StoreError
 from embalign.escaping import visible
 from embalign.experiments.grid import Cell, Table
@@ -145,6 +146,7 @@ class Hooks:
             self.progress.cells = len(selected)
             self.runner.start(selected)
             self.progress.waiting = len(self.runner.missing)
+            self.progress.together = self.runner.options.device != CPU
 
     def check_purpose(self, selected: set[Cell]) -> None:
         """Raise BaselineError or ConclusionError if it is certain that the run cannot serve its purpose."""

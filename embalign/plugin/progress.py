@@ -10,12 +10,13 @@ class Progress:
 
     What is left is estimated from the time that measured cells have taken: neither embedding, reading and collecting
     before the first of them nor cells from the store, which take no time, count. `processes` run cases beside each
-    other.
+    other. Of cells that are measured `together` nothing is estimated: they end together too.
     """
 
     cells: int = 0
     waiting: int | None = None
     processes: int = 1
+    together: bool = False
     stored: int = 0
     measured: int = 0
     seconds: float = 0.0
@@ -40,7 +41,7 @@ class Progress:
         """
         waiting = self.cells - self.stored if self.waiting is None else self.waiting
         rest = max(0, waiting - self.measured)
-        if rest and not self.measured:
+        if rest and (self.together or not self.measured):
             return None
         return rest * self.seconds / max(1, self.measured) / self.processes
 

@@ -12,6 +12,7 @@ import hashlib
 import importlib.util
 import sys
 from collections.abc import Iterable, Iterator
+from importlib import metadata
 from importlib.machinery import PathFinder
 from pathlib import Path
 
@@ -40,7 +41,9 @@ def source_files(module: str) -> list[Path]:
         if name in found or name == "embalign" or top in sys.stdlib_module_names:
             continue
         path = _file(name)
-        if path is None or path.suffix != ".py" or (top not in own and is_installed(path)):
+        if path is None or path.suffix != ".py":
+            continue
+        if top not in own and (is_installed(path) or _is_of_a_distribution(top, path)):
             continue
         found[name] = path
         package = name if path.name == "__init__.py" else name.rpartition(".")[0]
@@ -63,6 +66,15 @@ def _digest(files: Iterable[Path]) -> str:
 def is_installed(path: Path) -> bool:
     """Return whether a file is of an installed package, not of a checkout."""
     return not {"site-packages", "dist-packages"}.isdisjoint(path.parts)
+
+
+def _is_of_a_distribution(top: str, path: Path) -> bool:
+    """Whether an installer put a top-level package where it is, as `pip install --target` does in any folder."""
+    found = (metadata.distribution(name) for name in _distributions().get(top, ()))
+    return any(each.read_text("RECORD") and path.is_relative_to(str(each.locate_file(""))) for each in found)
+
+
+_distributions = functools.cache(metadata.packages_distributions)
 
 
 def imports(tree: ast.AST, package: str) -> Iterator[str]:
@@ -89,7 +101,10 @@ def imports(tree: ast.AST, package: str) -> Iterator[str]:
 def _file(module: str) -> Path | None:
     """The module's file, found without importing its parents, which would import what they import."""
     top, *rest = module.split(".")
-    spec = importlib.util.find_spec(top)
+    try:
+        spec = importlib.util.find_spec(top)
+    except ValueError:  # a script that runs as __main__ cannot be found by name
+        return None
     name = top
     for part in rest:
         name = f"{name}.{part}"
