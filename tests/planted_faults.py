@@ -180,7 +180,9 @@ def line_of(root, meaning, experiments):
     metrics = {kind: ", ".join(f"`{metric}`" for metric, said in found if said == kind) for kind in CHANGES}
     words = "; ".join(f"{kind} {names}" for kind, names in metrics.items() if names) or "ok"
     grid = f"**fails**: {words}" if code else words
-    code, output = run(root, "tests", "-m", "instrument")
+    # Examples that failed are tried again first: those of one fault would be found in all that follow.
+    shutil.rmtree(root / ".hypothesis", ignore_errors=True)
+    code, output = run(root, "tests", "-m", "instrument", "--hypothesis-seed=0")
     failed = dict.fromkeys(re.findall(r"FAILED tests/[\w.]+::(\w+)", output))
     more = f" and {len(failed) - 1} more" if len(failed) > 1 else ""
     tests = f"**fail**: `{next(iter(failed), 'error')}`{more}" if code else "pass"
@@ -196,7 +198,7 @@ def main():
     arguments = parser.parse_args()
     with tempfile.TemporaryDirectory() as name:
         root = Path(name) / "copy"
-        ignored = shutil.ignore_patterns(".git", ".tox", ".embalign", "__pycache__", "reports")
+        ignored = shutil.ignore_patterns(".git", ".tox", ".embalign", ".hypothesis", "__pycache__", "reports")
         shutil.copytree(ROOT, root, ignore=ignored)
         sound = line_of(root, "none: the code as it is", "elbow or spectral")
         if "**" in sound:

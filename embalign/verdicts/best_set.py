@@ -127,15 +127,22 @@ def _eliminated(p_values: Array, means: Array) -> dict[int, tuple[float, int]]:
     Of systems with one and the same p-value the lower mean leaves first, and the highest mean is named as better.
     """
     still = np.argsort(means, kind="stable").tolist()
-    left, so_far = {}, 0.0
+    rounded, left, so_far = _rounded(p_values), {}, 0.0
     while len(still) > 1:
-        inside = p_values[np.ix_(still, still)]
+        inside = rounded[np.ix_(still, still)]
         worst = int(inside.min(axis=1).argmin())
-        so_far = min(1.0, max(so_far, len(still) * (len(still) - 1) * float(inside[worst].min())))
+        smallest = float(p_values[np.ix_([still[worst]], still)].min())
+        so_far = min(1.0, max(so_far, len(still) * (len(still) - 1) * smallest))
         beaten_by = still[-1 - int(inside[worst, ::-1].argmin())]
         left[still.pop(worst)] = (so_far, beaten_by)
     left[still[0]] = (1.0, still[0])
     return left
+
+
+def _rounded(p_values: Array) -> Array:
+    """P-values to ten digits: those that rounding alone tells apart are the same, and which leaves first is settled."""
+    unit = 10.0 ** np.floor(np.log10(np.maximum(p_values, np.finfo(np.float64).tiny)) - 9)
+    return np.asarray(np.round(p_values / unit) * unit)
 
 
 def _of_place(contrasts: Contrasts, place: int) -> StudentT:

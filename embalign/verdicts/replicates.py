@@ -71,16 +71,17 @@ class Replicates:
         estimate = a @ self.mean
         squares = [np.einsum("...i,ij,...j->...", a, source, a).clip(min=0) for source in self.mean_squares]
         variance, df = squares[0] / self.seeds, np.full(np.shape(estimate), self.seeds - 1.0)
+        nothing = self._nothing(a)
         if self.items:
-            variance, df = self._crossed(squares, unequal_df(np.square(a @ self.of_item)))
-        lengths = np.einsum("...i,...i->...", a, a)
+            of_item = a @ self.of_item
+            item_df = unequal_df(np.square(np.where(np.abs(of_item) <= nothing[..., None], 0.0, of_item)))
+            variance, df = self._crossed(squares, item_df, nothing)
         if added_variance > 0:
-            extra = added_variance * lengths
+            extra = added_variance * np.einsum("...i,...i->...", a, a)
             df = (variance + extra) ** 2 / (variance**2 / df + extra**2 / added_df)
             variance = variance + extra
         error = np.sqrt(variance)
         # What is left of equal numbers after rounding is no effect, however small its standard error.
-        nothing = self.resolution * np.sqrt(lengths)
         estimate = np.where(np.abs(estimate) <= nothing, 0.0, estimate)
         return Contrasts(estimate, np.where(error <= nothing, 0.0, error), df)
 
@@ -135,22 +136,32 @@ class Replicates:
             return self.mean_squares[0] / self.seeds
         by_seed, by_item, residual = self.mean_squares
         of_seed, of_item, of_rest = (float(np.trace(residual_maker @ source)) for source in self.mean_squares)
-        if of_seed < of_rest or of_item < of_rest:
+        nothing = float(np.linalg.norm(self._nothing(residual_maker)))
+        if _is_absent(of_seed, of_rest, nothing) or _is_absent(of_item, of_rest, nothing):
             chosen = by_item if of_item >= of_seed else by_seed
             return np.asarray(chosen / (self.seeds * self.items))
         return np.asarray((by_seed + by_item - residual) / (self.seeds * self.items))
 
-    def _crossed(self, squares: Sequence[Array], item_df: Array) -> tuple[Array, Array]:
+    def _nothing(self, weights: Array) -> Array:
+        """What rounding may leave of contrasts (..., R) between equal numbers."""
+        return np.asarray(self.resolution * np.linalg.norm(weights, axis=-1))
+
+    def _crossed(self, squares: Sequence[Array], item_df: Array, nothing: Array) -> tuple[Array, Array]:
         (by_seed, by_item, residual), s, i = squares, self.seeds, self.items
         total = by_seed + by_item - residual
         with np.errstate(invalid="ignore", divide="ignore"):
             df = total**2 / (by_seed**2 / (s - 1) + by_item**2 / item_df + residual**2 / ((s - 1) * (i - 1)))
         # A variance component estimated below zero is zero; the other source then carries the mean alone.
-        no_seeds, no_items = by_seed < residual, by_item < residual
+        no_seeds, no_items = _is_absent(by_seed, residual, nothing), _is_absent(by_item, residual, nothing)
         cases = [no_seeds & no_items, no_seeds, no_items]
         total = np.select(cases, [np.maximum(by_seed, by_item), by_item, by_seed], total)
         df = np.select(cases, [np.minimum(s - 1.0, item_df), item_df, np.full_like(item_df, s - 1.0)], df)
         return total / (s * i), np.nan_to_num(df, nan=min(s, i) - 1.0).clip(min=1.0)
+
+
+def _is_absent(squares: Array | float, residual: Array | float, nothing: Array | float) -> Any:
+    """Whether mean squares of a source are those of the residual, or less, whatever rounding has made of them."""
+    return (squares <= residual + nothing * np.sqrt(residual)) & (residual > 0)
 
 
 def replicates(frame: pd.DataFrame, setting: str) -> Replicates:
