@@ -48,6 +48,19 @@ def build_suite(root, source, count=240):
     return write_pair(root / "benchmark" / "small", source, count)
 
 
+@pytest.mark.parametrize(
+    ("named", "found"),
+    [
+        ("benchmark/", {"test_elbow.py", "test_gate.py", "test_maps.py", "test_spectral.py"}),
+        ("benchmark/test_scale.py", {"test_scale.py"}),
+    ],
+)
+def test_what_is_timed_runs_only_where_it_is_named(named, found):
+    command = [sys.executable, "-m", "pytest", named, "--collect-only", "-q", "-p", "no:randomly"]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True)
+    assert set(re.findall(r"^benchmark/(test_\w+\.py)::", done.stdout, re.MULTILINE)) == found
+
+
 @pytest.fixture
 def suite(pytester, smollm2):
     """An inner pytest in a root of its own; returns a function that runs it on the small pair.
