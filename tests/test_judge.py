@@ -570,6 +570,12 @@ MISTAKES = {
         4,
         "run holds acc, f1, which are metrics and no repetitions; choose one with --columns metric=run --metric acc",
     ),
+    "systems as seeds": (
+        pd.concat([BASE[BASE["seed"] == 0].assign(run=name) for name in ("bm25", "dense")]).drop(columns="seed"),
+        [],
+        4,
+        "run holds bm25, dense, which may be systems and no repetitions; choose one with --where run=bm25, or say",
+    ),
     "joined sizes": (BASE, ["--columns", "n=n+seed"], 4, "no column 'n+seed' (--columns n=n+seed)"),
     "joined values": (BASE, ["--columns", "value=n+value"], 4, "no column 'n+value'"),
     "joined metrics": (BASE.assign(m="a", k="b"), ["--columns", "metric=m+k"], 4, "no column 'm+k'"),
@@ -617,6 +623,25 @@ MISTAKES = {
     "another's record": (BASE, ["--out", "{folder}/record"], 4, "no result of embalign judge"),
     "too many curves": (many(13).reset_index(), [f"--metric=m{n}" for n in range(13)], 4, "at most 12"),
 }
+
+
+@pytest.mark.parametrize(
+    "names",
+    [
+        ("run-1", "run-2", "run-3"),
+        ("k3v91x0a", "0p2m7qd1", "zz81ab4c"),
+        ("sunny-river-12", "bold-sky-7", "calm-dew-130"),
+        ("2026-11-28T10:00:00Z", "2026-11-28T11:30:00Z", "2026-11-29T08:15:00Z"),
+        ("bm25", "dense", "hybrid"),
+    ],
+)
+def test_a_column_run_of_names_that_trackers_draw_or_that_the_user_says_so_holds_seeds(names, tmp_path):
+    seeds = sorted(BASE["seed"].unique())[:3]
+    rows = BASE[BASE["seed"].isin(seeds)]
+    content = rows.assign(run=rows["seed"].map(dict(zip(seeds, names, strict=True)))).drop(columns="seed")
+    options = ["--columns", "seed=run"] if "bm25" in names else []
+    record, _ = judged(tmp_path, content, *options)
+    assert record["curves"][0]["seeds"] == 3
 
 
 @pytest.mark.parametrize("name", MISTAKES)

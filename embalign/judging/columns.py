@@ -53,6 +53,9 @@ METRIC = re.compile(
 )
 LOOKED_AT = 200  # different cells, to tell what a column holds
 FOLDS = ("fold", "outer_fold", "cv_fold", "split", "split_id", "inner_fold")
+RUNS = ("run", "run_id")
+# Trackers name runs by letters and digits that they draw, by two words and a number, or by the time.
+DRAWN_NAME = r"(?=.*\d)[0-9A-Za-z]{6,}|[a-z]+-[a-z]+-\d+|[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}|[\d:T_.+-]{8,}Z?"
 PART = re.compile(r"(?:train|training|valid|validation|val|dev|development|eval|evaluation|test|testing)(?![a-z])")
 # Numbers that tools write beside the values; --metric may name one all the same.
 NO_VALUES = {
@@ -104,7 +107,7 @@ def find_roles(source: Source, mapped: Mapping[str, str], wanted: Sequence[str])
         candidates.sort(key=lambda name: ALIASES[role].index(plain(name)))
         if role == "seed":
             candidates = [name for name in candidates if name not in no_seeds]
-            _refuse_metrics(source, candidates[:1])
+            _refuse_systems(source, candidates[:1])
         if not candidates:
             continue
         exact = plain(candidates[0]) == role
@@ -150,18 +153,21 @@ def _parts_of_data(source: Source, of_seed: str, used: set[str]) -> set[str]:
     return found
 
 
-def _refuse_metrics(source: Source, names: Sequence[str]) -> None:
-    """Refuse a column that is named as seeds are and holds several metrics."""
+def _refuse_systems(source: Source, names: Sequence[str]) -> None:
+    """Refuse a column that is named as seeds are and holds several metrics or, as `run` does in retrieval, systems."""
     for name in names:
         there = source.frame[name].str.strip().drop_duplicates()
-        if (
-            len(there) > 1
-            and not are_repetitions(source, name)
-            and all(metric_name(cell, known=True) for cell in there)
-        ):
-            which = shell(["--columns", f"metric={name}", "--metric", str(there.iloc[0])])
-            words = f"{name} holds {listed(there, 4)}, which are metrics and no repetitions"
-            raise TableError(f"{source.path}: {words}; choose one with {which}, or say --columns seed={name}")
+        if len(there) < 2 or are_repetitions(source, name):
+            continue
+        words, keep = f"{name} holds {listed(there, 4)}", ["--where", f"{name}={there.iloc[0]}"]
+        if all(metric_name(cell, known=True) for cell in there):
+            words += ", which are metrics and no repetitions"
+            keep = ["--columns", f"metric={name}", "--metric", str(there.iloc[0])]
+        elif plain(name) in RUNS and not there.str.fullmatch(DRAWN_NAME).all():
+            words += ", which may be systems and no repetitions"
+        else:
+            continue
+        raise TableError(f"{source.path}: {words}; choose one with {shell(keep)}, or say --columns seed={name}")
 
 
 def require(source: Source, column: str, asked: str) -> None:
