@@ -1,7 +1,7 @@
 """A family of contrasts between arms of one experiment: each judged by itself, then adjusted for their number."""
 
 import dataclasses
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -174,9 +174,24 @@ def find(
     return next((c for c in contrasts if (c.treatment, c.control, c.setting, c.metric) == wanted), None)
 
 
+def by_strength(settings: Iterable[tuple[Any, ...]]) -> list[tuple[Any, ...]]:
+    """Return settings whose last part is a strength once each, from the weakest; other parts stay as they come first.
+
+    >>> by_strength([("small", 0.1), ("small", 1.0), ("linear", 0.1), ("small", 0.01)])
+    [('small', 0.01), ('small', 0.1), ('small', 1.0), ('linear', 0.1)]
+    """
+    once = list(dict.fromkeys(settings))
+    places = [{part: place for place, part in reversed(list(enumerate(parts)))} for parts in zip(*once, strict=True)]
+    return sorted(once, key=lambda each: (*(of[part] for of, part in zip(places[:-1], each, strict=False)), each[-1]))
+
+
 def by_setting(contrasts: Sequence[Contrast]) -> list[list[Contrast]]:
-    """Return contrasts grouped by treatment, control and setting: the metrics of one comparison side by side."""
-    groups: dict[tuple[str, str, TermSetting], list[Contrast]] = {}
+    """Return contrasts grouped by treatment, control and setting: the metrics of one comparison side by side.
+
+    Groups are in the order of the contrasts, but for the strength, which rises.
+    """
+    groups: dict[tuple[Any, ...], list[Contrast]] = {}
     for found in contrasts:
-        groups.setdefault((found.treatment, found.control, found.setting), []).append(found)
-    return list(groups.values())
+        key = found.treatment, found.control, found.init, found.convention, found.strength
+        groups.setdefault(key, []).append(found)
+    return [groups[key] for key in by_strength(groups)]

@@ -8,7 +8,16 @@ from embalign.alignment.setting import Setting
 from embalign.evaluation.results import Results
 from embalign.verdicts.ab import ABVerdict
 from embalign.verdicts.basis import BY_TEACHER, named
-from embalign.verdicts.contrasts import NO_START, Contrast, Planned, TermSetting, compare_arms, find, judge_contrasts
+from embalign.verdicts.contrasts import (
+    NO_START,
+    Contrast,
+    Planned,
+    TermSetting,
+    by_strength,
+    compare_arms,
+    find,
+    judge_contrasts,
+)
 from embalign.verdicts.metrics import ALIGNMENT, PRIMARY, RETRIEVAL, label
 from embalign.verdicts.use import REFERENCES
 
@@ -151,5 +160,7 @@ def cause(contrasts: Sequence[Contrast], setting: TermSetting, metric: str, clai
 
 
 def settings_of(contrasts: Sequence[Contrast], arm: str = TREATMENT) -> list[TermSetting]:
-    """Return every convention, strength and start of an arm, in the order of the grid."""
-    return list(dict.fromkeys(c.setting for c in contrasts if (c.treatment, c.control) == (arm, BASELINE)))
+    """Return every convention, strength and start of an arm, as the grid has them but for the strength, which rises."""
+    of_arm = (c for c in contrasts if (c.treatment, c.control) == (arm, BASELINE))
+    found = by_strength((c.init, c.convention, c.strength) for c in of_arm)
+    return [(convention, strength, init) for init, convention, strength in found]

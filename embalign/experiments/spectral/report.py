@@ -19,7 +19,7 @@ from embalign.experiments.spectral.protocol import BASELINE
 from embalign.experiments.tables import cells_of, failures, mean_over_groups, widen, write_by_label, write_csv
 from embalign.experiments.templates import render, sentences
 from embalign.verdicts.basis import BY_TEACHER, basis_of
-from embalign.verdicts.contrasts import by_setting, find
+from embalign.verdicts.contrasts import by_setting, by_strength, find
 from embalign.verdicts.metrics import ALIGNMENT, BY_DEPLOYMENT, METRICS, PRIMARY, PUBLISHED, RETRIEVAL
 from embalign.verdicts.sanity import suspect
 from embalign.verdicts.statistics import student_t
@@ -27,6 +27,7 @@ from embalign.verdicts.use import NO_MAP, REFERENCES, judge_uses
 
 SPECTRAL = ("spec_cosine", "spec_mse", "spectral_excess", "gradient_ratio", "weight", "output_norm", "fft_norm", "draw")
 SETTING = ("arm", "convention", "lambda", "init")
+BY_STRENGTH = ("arm", "init", "convention", "lambda")
 COLUMNS = ("pair", *SETTING, "seed", *PUBLISHED, *SPECTRAL)
 SHOWN = (
     ALIGNMENT,
@@ -91,7 +92,9 @@ def write_report(results: Mapping[str, Results], about: Mapping[str, Any], folde
         against_controls=by_setting([c for c in found.contrasts if c.control != BASELINE]),
         find=functools.partial(find, found.contrasts),
         starts=STARTS,
-        setting=list(SETTING),
+        settings=by_strength(
+            measured.frame[["arm", "init", "convention", "lambda"]].itertuples(index=False, name=None)
+        ),
         student_t=student_t,
         shown=SHOWN,
         command=rerun_command("spectral", about),
