@@ -13,6 +13,7 @@ from scipy import stats
 from sklearn.metrics import roc_auc_score
 from strategies import gate_outcomes
 
+from embalign.alignment.lengths import unit_rows
 from embalign.evaluation import gate, scorecard, similarity, spectrum
 from embalign.evaluation.deployment import DEPLOYMENTS, Embedded, SearchTask
 from embalign.evaluation.measurement import Measurement
@@ -50,6 +51,18 @@ def test_pairwise_spearman_equals_scipy(spaces):
     mapped, teacher, _ = spaces
     expected = stats.spearmanr(pdist(mapped, "cosine"), pdist(teacher, "cosine")).statistic
     assert similarity.pairwise_spearman(mapped, teacher) == pytest.approx(expected, abs=1e-4)
+
+
+def test_rows_of_any_array_are_made_of_length_1():
+    drawn = np.random.default_rng(0).standard_normal((6, 3))
+    drawn[2] = 0
+    expected = drawn / np.maximum(np.linalg.norm(drawn, axis=1, keepdims=True), 1e-300)
+    backwards, fixed = drawn[::-1], drawn.astype(np.float32)
+    fixed.setflags(write=False)
+    np.testing.assert_allclose(unit_rows(backwards), expected[::-1])
+    np.testing.assert_allclose(unit_rows(fixed), expected, atol=1e-6)
+    assert unit_rows(fixed).dtype == np.float32
+    assert (fixed == drawn.astype(np.float32)).all()
 
 
 def test_pairwise_spearman_of_a_constant_space_is_undefined(spaces):

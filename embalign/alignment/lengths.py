@@ -4,8 +4,14 @@ Every function works over the last dimension of a tensor (..., d) in float32 or 
 whose gradient at the zero vector is NaN: the losses state their gradients themselves.
 """
 
+from typing import TypeVar, cast
+
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
+
+Rows = TypeVar("Rows", bound=NDArray[np.floating])
 
 
 def length(z: Tensor) -> Tensor:
@@ -61,6 +67,12 @@ def polar(z: Tensor, out: Tensor | None = None) -> tuple[Tensor, Tensor]:
 def normalize(z: Tensor) -> Tensor:
     """Return the rows at length 1; a row shorter than the square root of the smallest normal number becomes 0."""
     return z * reciprocal(scaled_length(z))
+
+
+def unit_rows(vectors: Rows) -> Rows:
+    """Return the rows of an array (n, d) at length 1, in its precision; zero rows stay zero."""
+    held = torch.from_numpy(np.require(vectors, requirements=("C", "W")))
+    return cast("Rows", torch.nn.functional.normalize(held, dim=-1).numpy())
 
 
 def through_normalization(z: Tensor, gradient_of_unit: Tensor) -> Tensor:

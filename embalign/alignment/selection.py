@@ -23,7 +23,6 @@ from collections.abc import Callable
 
 import numpy as np
 from numpy.typing import NDArray
-from sklearn.cluster import KMeans
 
 from embalign.alignment.arguments import described, name_of, takes, unit_vectors, whole_number
 from embalign.alignment.seeds import Stream, generator
@@ -31,6 +30,7 @@ from embalign.errors import SelectionError
 from embalign.lazy import lazy
 
 torch = lazy("torch")  # reports import this module too
+KMeans = lazy("sklearn.cluster").KMeans
 
 NEIGHBOURS = 10
 POOL_SHARE = 0.9

@@ -3,10 +3,10 @@
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from sklearn.preprocessing import normalize
 from torch import Tensor
 
 from embalign.alignment.device import CPU, chosen
+from embalign.alignment.lengths import unit_rows
 from embalign.alignment.memory import moved
 from embalign.alignment.seeds import Stream, generator
 from embalign.pairs import Vectors
@@ -58,7 +58,7 @@ def pair_ranks(vectors: Vectors) -> NDArray[np.float64]:
     if len(vectors) > EXACT_UP_TO:
         found = _sampled_similarities(vectors, generator(0, Stream.SIMILARITY_PAIRS).permutation(len(vectors)))
     else:
-        unit = normalize(vectors)
+        unit = unit_rows(vectors)
         found = (unit @ unit.T)[np.triu_indices(len(vectors), k=1)]
     return np.empty(0) if np.ptp(found) < 1e-6 else _ranks(found)
 
@@ -97,7 +97,7 @@ def _sampled_similarities(vectors: Vectors, order: NDArray[np.int64]) -> Vectors
     found = []
     for start in range(0, len(order), BLOCK):
         rows = np.arange(min(BLOCK, len(order) - start))[:, None]
-        unit = normalize(vectors[circle[start : start + len(rows) + each + 1]])
+        unit = unit_rows(vectors[circle[start : start + len(rows) + each + 1]])
         similarity = np.take_along_axis(unit[: len(rows)] @ unit.T, rows + steps, axis=1)
         # The first `rest` items have one pair more than the others.
         found.append(similarity[(steps <= each) | (start + rows < rest)])

@@ -10,15 +10,15 @@ the mean product of two correlated Rayleigh amplitudes. Spectral excess is what 
 import numpy as np
 from numpy.typing import NDArray
 from scipy.special import hyp2f1
-from sklearn.preprocessing import normalize
 
+from embalign.alignment.lengths import unit_rows
 from embalign.evaluation.similarity import cosines
 from embalign.pairs import Vectors
 
 
 def amplitude_spectra(vectors: Vectors) -> NDArray[np.float64]:
     """Return |RFFT| of each row, (n, floor(d/2)+1), scaled to length 1; a zero row stays zero."""
-    return np.asarray(normalize(np.abs(np.fft.rfft(vectors.astype(np.float64), axis=1))))
+    return unit_rows(np.abs(np.fft.rfft(vectors.astype(np.float64), axis=1)))
 
 
 def in_bands(amplitude: NDArray[np.float64], bands: int) -> NDArray[np.float64]:

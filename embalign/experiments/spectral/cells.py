@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
-from sklearn.preprocessing import normalize
 
 from embalign.alignment.closed_form import fit_procrustes, fit_ridge
+from embalign.alignment.lengths import unit_rows
 from embalign.alignment.seeds import Stream, generator
 from embalign.alignment.setting import Setting
 from embalign.alignment.training import apply_map
@@ -92,7 +92,7 @@ QUANTILES = {"permuted_low": 0.025, "permuted_high": 0.975}
 
 
 def _bands(vectors: Vectors) -> NDArray[np.float64]:
-    amplitude = np.abs(np.fft.rfft(normalize(vectors.astype(np.float64)), axis=1)).mean(axis=0)
+    amplitude = np.abs(np.fft.rfft(unit_rows(vectors.astype(np.float64)), axis=1)).mean(axis=0)
     return spectrum.in_bands(amplitude, BANDS)
 
 

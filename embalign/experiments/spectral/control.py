@@ -15,9 +15,9 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
-from sklearn.preprocessing import normalize
 
 from embalign.alignment.config import TrainingConfig
+from embalign.alignment.lengths import unit_rows
 from embalign.alignment.terms import make_term
 from embalign.alignment.training import apply_map, train_map
 from embalign.evaluation.measurement import Measurement
@@ -56,11 +56,11 @@ def make_task(seed: int) -> Task:
     shared = phase[TRAIN::NEIGHBOURS].repeat(NEIGHBOURS, axis=0)
     phase[TRAIN:] = shared + SPREAD * rng.standard_normal(shared.shape)
     teacher, observed = (
-        normalize(np.fft.irfft(amplitude * np.exp(1j * angle), n=DIMENSION, axis=1))
+        unit_rows(np.fft.irfft(amplitude * np.exp(1j * angle), n=DIMENSION, axis=1))
         for angle in (phase, phase + noise * rng.standard_normal(shape))
     )
-    mixed = normalize(teacher @ rng.standard_normal((DIMENSION, DIMENSION)))
-    draft = normalize(mixed + DRAFT_NOISE / np.sqrt(DIMENSION) * rng.standard_normal(mixed.shape))
+    mixed = unit_rows(teacher @ rng.standard_normal((DIMENSION, DIMENSION)))
+    draft = unit_rows(mixed + DRAFT_NOISE / np.sqrt(DIMENSION) * rng.standard_normal(mixed.shape))
     return Task(*(vectors.astype(np.float32) for vectors in (draft, observed, teacher)))
 
 
