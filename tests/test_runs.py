@@ -10,6 +10,7 @@ import re
 import sqlite3
 import subprocess
 import sys
+from importlib import metadata
 
 import numpy as np
 import pandas as pd
@@ -199,12 +200,9 @@ def test_source_digest_follows_helpers_in_a_folder_of_packages_but_not_the_packa
     about = tmp_path / "fetched-1.0.dist-info"
     about.mkdir()
     (about / "METADATA").write_text("Metadata-Version: 2.1\nName: fetched\nVersion: 1.0\n")
-    (about / "RECORD").write_text("fetched.py,,\nfetched-1.0.dist-info/METADATA,,\n")
-    source._distributions.cache_clear()
-    try:
-        files = {path.name for path in source_files("own_measure")}
-    finally:
-        source._distributions.cache_clear()
+    (about / "RECORD").write_text("fetched.py,,\nfetched-1.0.dist-info/METADATA,,\nfetched-1.0.dist-info/RECORD,,\n")
+    monkeypatch.setattr(source, "_distributions", metadata.packages_distributions)
+    files = {path.name for path in source_files("own_measure")}
     assert files == {"own_measure.py", "own_helper.py"}
 
 

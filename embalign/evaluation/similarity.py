@@ -1,15 +1,15 @@
 """How close mapped vectors are to the teacher's: cosine, skill (a constant may reach a cosine of 0.8), Spearman."""
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
-from torch import Tensor
 
 from embalign.alignment.device import CPU, chosen
-from embalign.alignment.lengths import unit_rows
-from embalign.alignment.memory import moved
 from embalign.alignment.seeds import Stream, generator
+from embalign.lazy import lazy
 from embalign.pairs import Vectors
+
+torch = lazy("torch")  # reports import this module too
+moved, unit_rows = lazy("embalign.alignment.memory").moved, lazy("embalign.alignment.lengths").unit_rows
 
 EXACT_UP_TO = 2000  # items whose pairs are all ranked
 SAMPLED_PAIRS = 2_000_000  # pairs that are ranked of more items; all pairs of EXACT_UP_TO items are nearly as many
@@ -69,7 +69,7 @@ def _ranks(values: Vectors) -> NDArray[np.float64]:
     That sorts stably, which nothing here needs.
     """
     if chosen() != CPU:
-        return _ranks_elsewhere(moved(values))
+        return _ranks_elsewhere(values)
     order = np.argsort(values)
     ordered = values[order]
     edges = np.concatenate([[0], np.flatnonzero(ordered[1:] != ordered[:-1]) + 1, [len(values)]])
@@ -78,10 +78,10 @@ def _ranks(values: Vectors) -> NDArray[np.float64]:
     return ranks
 
 
-def _ranks_elsewhere(values: Tensor) -> NDArray[np.float64]:
-    ordered, order = torch.sort(values)
+def _ranks_elsewhere(values: Vectors) -> NDArray[np.float64]:
+    ordered, order = torch.sort(moved(values))
     counts = torch.unique_consecutive(ordered, return_counts=True)[1]
-    ranks = torch.empty_like(values, dtype=torch.float64)
+    ranks = counts.new_empty(len(values)).double()
     ranks[order] = torch.repeat_interleave(counts.cumsum(0) - (counts.double() - 1) / 2, counts)
     return np.asarray(ranks.cpu())
 

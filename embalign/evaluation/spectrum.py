@@ -11,14 +11,16 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.special import hyp2f1
 
-from embalign.alignment.lengths import unit_rows
 from embalign.evaluation.similarity import cosines
+from embalign.lazy import lazy
 from embalign.pairs import Vectors
+
+unit_rows = lazy("embalign.alignment.lengths").unit_rows
 
 
 def amplitude_spectra(vectors: Vectors) -> NDArray[np.float64]:
     """Return |RFFT| of each row, (n, floor(d/2)+1), scaled to length 1; a zero row stays zero."""
-    return unit_rows(np.abs(np.fft.rfft(vectors.astype(np.float64), axis=1)))
+    return np.asarray(unit_rows(np.abs(np.fft.rfft(vectors.astype(np.float64), axis=1))))
 
 
 def in_bands(amplitude: NDArray[np.float64], bands: int) -> NDArray[np.float64]:

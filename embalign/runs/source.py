@@ -43,7 +43,7 @@ def source_files(module: str) -> list[Path]:
         path = _file(name)
         if path is None or path.suffix != ".py":
             continue
-        if top not in own and (is_installed(path) or _is_of_a_distribution(top, path)):
+        if top not in own and (is_installed(path) or any(map(path.is_relative_to, _installed_in(top)))):
             continue
         found[name] = path
         package = name if path.name == "__init__.py" else name.rpartition(".")[0]
@@ -68,10 +68,11 @@ def is_installed(path: Path) -> bool:
     return not {"site-packages", "dist-packages"}.isdisjoint(path.parts)
 
 
-def _is_of_a_distribution(top: str, path: Path) -> bool:
-    """Whether an installer put a top-level package where it is, as `pip install --target` does in any folder."""
+@functools.cache
+def _installed_in(top: str) -> tuple[str, ...]:
+    """The folders where an installer put a top-level package; of `pip install --target` that is any folder."""
     found = (metadata.distribution(name) for name in _distributions().get(top, ()))
-    return any(each.read_text("RECORD") and path.is_relative_to(str(each.locate_file(""))) for each in found)
+    return tuple(str(each.locate_file("")) for each in found if any(file.name == "RECORD" for file in each.files or ()))
 
 
 _distributions = functools.cache(metadata.packages_distributions)
