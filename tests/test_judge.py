@@ -571,10 +571,10 @@ MISTAKES = {
         "run holds acc, f1, which are metrics and no repetitions; choose one with --columns metric=run --metric acc",
     ),
     "systems as seeds": (
-        pd.concat([BASE[BASE["seed"] == 0].assign(run=name) for name in ("bm25", "dense")]).drop(columns="seed"),
+        pd.concat([BASE[BASE["seed"] == 0].assign(run=name) for name in ("minilm12", "dense")]).drop(columns="seed"),
         [],
         4,
-        "run holds bm25, dense, which may be systems and no repetitions; choose one with --where run=bm25, or say",
+        "run holds minilm12, dense, which may be systems and no repetitions; choose one with --where run=minilm12",
     ),
     "joined sizes": (BASE, ["--columns", "n=n+seed"], 4, "no column 'n+seed' (--columns n=n+seed)"),
     "joined values": (BASE, ["--columns", "value=n+value"], 4, "no column 'n+value'"),

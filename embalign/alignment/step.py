@@ -5,16 +5,12 @@ from __future__ import annotations
 import functools
 import math
 from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor
 
 from embalign.alignment.losses import CosineStep
 from embalign.alignment.stacked import Rows, Training, prepared
-
-if TYPE_CHECKING:
-    pass
 
 FEWEST = 20  # steps below which a recording does not pay
 FIRST = 3  # steps before it, since what libraries make once must not be in it

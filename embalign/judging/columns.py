@@ -55,7 +55,7 @@ LOOKED_AT = 200  # different cells, to tell what a column holds
 FOLDS = ("fold", "outer_fold", "cv_fold", "split", "split_id", "inner_fold")
 RUNS = ("run", "run_id")
 # Trackers name runs by letters and digits that they draw, by two words and a number, or by the time.
-DRAWN_NAME = r"(?=.*\d)[0-9A-Za-z]{6,}|[a-z]+-[a-z]+-\d+|[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}|[\d:T_.+-]{8,}Z?"
+DRAWN_NAME = r"(?=.*\d)[0-9a-f-]{6,}|(?=.*\d[a-z])[0-9a-z]{8}|[a-z]+-[a-z]+-\d+|[\d:T_.+-]{8,}Z?"
 PART = re.compile(r"(?:train|training|valid|validation|val|dev|development|eval|evaluation|test|testing)(?![a-z])")
 # Numbers that tools write beside the values; --metric may name one all the same.
 NO_VALUES = {

@@ -92,9 +92,7 @@ def write_report(results: Mapping[str, Results], about: Mapping[str, Any], folde
         against_controls=by_setting([c for c in found.contrasts if c.control != BASELINE]),
         find=functools.partial(find, found.contrasts),
         starts=STARTS,
-        settings=by_strength(
-            measured.frame[["arm", "init", "convention", "lambda"]].itertuples(index=False, name=None)
-        ),
+        settings=by_strength(measured.frame[list(BY_STRENGTH)].itertuples(index=False, name=None)),
         student_t=student_t,
         shown=SHOWN,
         command=rerun_command("spectral", about),
