@@ -98,7 +98,7 @@ class Recorded:
 @functools.cache
 def _stream() -> torch.cuda.Stream:
     """The stream of a process's recordings: libraries keep memory for each that is used."""
-    return torch.cuda.Stream()  # type: ignore[no-untyped-call]  # as torch has it
+    return torch.cuda.Stream()  # type: ignore[no-untyped-call]  # torch gives it no types
 
 
 def fast(step: Step, steps: int) -> TakeStep:

@@ -109,7 +109,7 @@ class StreamedIndex(Index):
     def within(self, rows: Rows) -> Self:
         """Return the index of some of its rows; lengths are computed once for all."""
         other = self._part(rows)
-        vars(other)["_inverse_lengths"] = self._inverse_lengths[torch.from_numpy(rows).to(self._inverse_lengths.device)]
+        vars(other)["_inverse_lengths"] = self._inverse_lengths[torch.from_numpy(rows)]
         return other
 
     def unit(self, dtype: np.dtype[Any]) -> Tensor:
